@@ -1,0 +1,200 @@
+//! What can go wrong, one small type per layer, and what the peer is told: [`Refusal::status`].
+
+use thiserror::Error;
+
+use crate::handshake::LaterProtocol;
+
+/// Why the head of a request cannot be read (draft 76 section 5.1, draft 75 section 5.2).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MalformedHead {
+    /// The first bytes are no request line: not three parts separated by single spaces.
+    #[error("malformed request line")]
+    RequestLine,
+    /// A field line without a colon, with a name outside U+0021..U+007E, or folded.
+    #[error("malformed field name")]
+    FieldName,
+    /// A CR or NUL inside a field value.
+    #[error("malformed field value")]
+    FieldValue,
+    /// A line that ends in LF without CR.
+    #[error("line ends in a bare LF")]
+    BareLineFeed,
+    /// Content-Length is not one decimal number.
+    #[error("malformed Content-Length")]
+    ContentLength,
+}
+
+/// Why a key of draft 76 yields no number (section 5.2, steps 4 to 7).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MalformedKey {
+    /// No digit at all.
+    #[error("the key has no digits")]
+    NoDigits,
+    /// No U+0020: step 5 says to abort.
+    #[error("the key has no spaces")]
+    NoSpaces,
+    /// The key-number is no multiple of the number of spaces: step 6 says to abort.
+    #[error("the key's number is not a multiple of its spaces")]
+    NotMultiple,
+    /// The quotient does not fit 32 bits; the draft's own clients never make one.
+    #[error("the key's number is too large")]
+    TooLarge,
+}
+
+/// Why an opening handshake or a request is refused by the engine.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The head cannot be read.
+    #[error("{0}")]
+    Malformed(#[from] MalformedHead),
+    /// The head is longer than [`Limits::max_head_bytes`](crate::Limits::max_head_bytes).
+    #[error("the head is too long")]
+    HeadTooLong,
+    /// The head has more fields than [`Limits::max_fields`](crate::Limits::max_fields).
+    #[error("the head has too many fields")]
+    TooManyFields,
+    /// A body over [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
+    #[error("the body is too long")]
+    BodyTooLong,
+    /// A request body in a transfer coding: only Content-Length is understood.
+    #[error("transfer codings are not supported")]
+    TransferCoding,
+    /// An opening handshake whose method is not GET.
+    #[error("an opening handshake must be GET")]
+    Method,
+    /// A resource name that does not begin with "/".
+    #[error("the resource name must begin with a slash")]
+    ResourceName,
+    /// Draft 75 section 5.2 wants `HTTP/1.1`.
+    #[error("the request is not HTTP/1.1")]
+    HttpVersion,
+    /// Upgrade is absent, there twice, or not "WebSocket".
+    #[error("Upgrade is not WebSocket")]
+    Upgrade,
+    /// Connection does not name "Upgrade".
+    #[error("Connection is not Upgrade")]
+    Connection,
+    /// A field that may be there once came twice.
+    #[error("a handshake field came twice")]
+    DuplicateField,
+    /// No Host, or an empty one.
+    #[error("Host is absent")]
+    HostAbsent,
+    /// A Host that the options do not list: DNS rebinding.
+    #[error("Host is not accepted")]
+    HostForeign,
+    /// No Origin although the options list origins.
+    #[error("Origin is absent")]
+    OriginAbsent,
+    /// An Origin that the options do not list.
+    #[error("Origin is not accepted")]
+    OriginForeign,
+    /// A subprotocol that the options do not list.
+    #[error("the subprotocol is not accepted")]
+    Subprotocol,
+    /// `Sec-WebSocket-Version`, `Sec-WebSocket-Key` or a `Sec-WebSocket-Draft` other than 0.
+    #[error("this server speaks draft-hixie-75 and -76, the client {0}")]
+    LaterProtocol(LaterProtocol),
+    /// The draft that the client speaks is switched off.
+    #[error("the client's draft is switched off here")]
+    DraftOff,
+    /// One of `Sec-WebSocket-Key1` and `Sec-WebSocket-Key2` without the other.
+    #[error("one of the two keys is absent")]
+    OneKey,
+    /// A key that yields no number.
+    #[error("{0}")]
+    Key(#[from] MalformedKey),
+    /// The head (or body, or the application's answer) did not come in time.
+    #[error("the request took too long")]
+    Timeout,
+    /// The application did not answer in time.
+    #[error("the application did not answer in time")]
+    NoAnswer,
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// The HTTP status that the peer is sent: the one table of what a refusal means on the wire.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Malformed(_)
+            | Self::ResourceName
+            | Self::Upgrade
+            | Self::Connection
+            | Self::DuplicateField
+            | Self::HostAbsent
+            | Self::OneKey
+            | Self::Key(_) => 400,
+            Self::HostForeign | Self::OriginAbsent | Self::OriginForeign | Self::Subprotocol => 403,
+            Self::Method => 405,
+            Self::Timeout => 408,
+            Self::BodyTooLong => 413,
+            Self::LaterProtocol(_) | Self::DraftOff => 426,
+            Self::HeadTooLong | Self::TooManyFields => 431,
+            Self::TransferCoding => 501,
+            Self::NoAnswer | Self::ShuttingDown => 503,
+            Self::HttpVersion => 505,
+        }
+    }
+}
+
+/// Why a frame ends the connection (draft 76 section 5.3, draft 75 section 5.3).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A frame of a type that is not 00 (nor, in draft 76, the closing FF 00).
+    #[error("frame type 0x{0:02x} is not allowed")]
+    ReservedType(u8),
+    /// FF followed by this byte, which is not the 00 of a closing handshake.
+    #[error("frame type 0xff with length byte 0x{0:02x} is not allowed")]
+    ReservedLength(u8),
+    /// A text frame, or a skipped one, longer than
+    /// [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
+    #[error("the message is too long")]
+    TooLong,
+    /// The length of a skipped frame has too many bytes.
+    #[error("the frame's length does not end")]
+    EndlessLength,
+    /// More bytes would have to be held than are free for this connection.
+    #[error("too many bytes are held")]
+    NoRoom,
+    /// Text that is not UTF-8, and the options say to close then.
+    #[error("the message is not UTF-8")]
+    NotUtf8,
+}
+
+/// A call that makes no sense in the connection's state. Never caused by what a peer sends.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// No such connection: it never was, or it has ended.
+    #[error("no such connection")]
+    UnknownConnection,
+    /// The connection's id is in use.
+    #[error("the connection id is in use")]
+    DuplicateConnection,
+    /// Not possible in the connection's state.
+    #[error("not possible in the connection's state")]
+    WrongState,
+    /// A status that is not allowed here, a field that cannot be written, a subprotocol not asked for.
+    #[error("invalid argument")]
+    Invalid,
+}
+
+/// Options that cannot be: from [`Server::new`](crate::Server::new).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOptions {
+    /// Not `ws://` or `wss://` with a host, or with a query or fragment (draft 76 section 3.1).
+    #[error("public_url must be ws://HOST[:PORT][/PATH] or wss://..., without query and fragment")]
+    PublicUrl,
+    /// A limit that would refuse everything.
+    #[error("{0} must not be 0")]
+    ZeroLimit(&'static str),
+}

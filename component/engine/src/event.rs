@@ -1,0 +1,242 @@
+//! What the engine tells the application and the sockets.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::error::{FrameError, Misuse};
+use crate::head::Head;
+
+/// Names one connection. The caller chooses it, and must not use it again for another connection of the
+/// same [`Server`](crate::Server).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number with a name")]
+pub struct ConnectionId(pub u64);
+
+/// Which of the two protocols a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
+pub enum Draft {
+    /// draft-hixie-thewebsocketprotocol-75: no challenge, no closing handshake.
+    Draft75,
+    /// draft-hixie-thewebsocketprotocol-76, also hybi-00: challenge and closing handshake.
+    Draft76,
+}
+
+/// Where a connection stands; `as u8` gives the number that node-websocket-server's README has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "the six states of the seed's README")]
+pub enum State {
+    /// The server does not know the connection, or not any more.
+    Unknown = 0,
+    /// The head has not come whole, or the application has not decided yet. Plain HTTP stays here.
+    Opening = 1,
+    /// Draft 76: the head is accepted and answered, key3 is still to come.
+    Waiting = 2,
+    /// The last bytes of our opening handshake are being written.
+    Handshaking = 3,
+    /// Messages flow; also while a closing handshake runs.
+    Connected = 4,
+    /// Over.
+    Closed = 5,
+}
+
+/// Who is at the other end, as the shell knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct Peer {
+    /// For logs and applications; never interpreted. Replaced by the last `X-Forwarded-For` value where
+    /// [`Options::trust_forwarded`](crate::Options::trust_forwarded) is set.
+    pub address: String,
+    /// The connection is encrypted: the location begins with `wss`.
+    pub secure: bool,
+}
+
+/// How a connection was lost without the engine's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
+pub enum Loss {
+    /// Reading or writing failed.
+    Reset,
+    /// The peer did not read, and the shell's limit for waiting output was reached.
+    SlowReader,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// Closing handshake (draft 76 section 1.4), begun by the peer and answered by us.
+    ByPeer,
+    /// Closing handshake, begun by us and answered by the peer.
+    ByUs,
+    /// We ended it where there is no closing handshake.
+    ByUsAbruptly,
+    /// TCP's end without a closing handshake: the normal end in draft 75, and of WebKit's draft 76.
+    EndOfStream,
+    /// Lost: [`Loss::Reset`].
+    Reset,
+    /// Lost: [`Loss::SlowReader`].
+    SlowReader,
+    /// [`Limits::handshake_timeout`](crate::Limits::handshake_timeout) has passed.
+    HandshakeTimeout,
+    /// [`Limits::idle_timeout`](crate::Limits::idle_timeout) has passed.
+    IdleTimeout,
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed.
+    CloseTimeout,
+    /// Refused; [`Event::Rejected`] came before.
+    Refused,
+    /// Plain HTTP: a response was the last of its connection.
+    Responded,
+    /// A frame that is not allowed or over a limit.
+    Frame(FrameError),
+}
+
+impl From<Loss> for CloseCause {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Reset => Self::Reset,
+            Loss::SlowReader => Self::SlowReader,
+        }
+    }
+}
+
+/// What the application is told. The events of one connection come in the order `StateChanged` (whenever),
+/// `Handshake` (if asked for), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any
+/// number of `Request`, `Closed`. `Closed` comes once, last.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'i> {
+    /// The state is another one.
+    StateChanged {
+        /// Whose.
+        connection: ConnectionId,
+        /// Before.
+        old: State,
+        /// Now.
+        new: State,
+    },
+    /// An opening handshake waits for [`Server::accept`](crate::Server::accept) or
+    /// [`Server::reject`](crate::Server::reject). Only with
+    /// [`Options::authorise`](crate::Options::authorise); the handshake timeout runs.
+    Handshake {
+        /// Whose.
+        connection: ConnectionId,
+        /// Which protocol it asks for.
+        draft: Draft,
+        /// Who asks.
+        peer: Arc<Peer>,
+        /// The one opaque string asked for (draft 76 section 1.9).
+        subprotocol: Option<String>,
+        /// The request.
+        head: Arc<Head>,
+    },
+    /// The opening handshake is complete: the connection may be sent to.
+    Connected {
+        /// Whose.
+        connection: ConnectionId,
+        /// Which protocol it speaks.
+        draft: Draft,
+        /// Who.
+        peer: Arc<Peer>,
+        /// What our answer named.
+        subprotocol: Option<String>,
+        /// The request.
+        head: Arc<Head>,
+    },
+    /// A text message. Borrowed from the input if it lay whole in it.
+    Message {
+        /// Whose.
+        connection: ConnectionId,
+        /// The text.
+        text: Cow<'i, str>,
+    },
+    /// The connection is over.
+    Closed {
+        /// Whose.
+        connection: ConnectionId,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// An opening handshake or request was refused.
+    Rejected {
+        /// Whose.
+        connection: ConnectionId,
+        /// The HTTP status sent; 0 if nothing could be sent any more.
+        status: u16,
+        /// One line; the peer is sent the same.
+        reason: Cow<'static, str>,
+    },
+    /// Plain HTTP. Answer with [`Server::respond`](crate::Server::respond).
+    Request {
+        /// Whose.
+        connection: ConnectionId,
+        /// Who asks.
+        peer: Arc<Peer>,
+        /// The request.
+        head: Arc<Head>,
+        /// By Content-Length.
+        body: Vec<u8>,
+    },
+}
+
+/// Whom a message goes to. Only connected clients are sent one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "mirrors the WIT variant, which cannot grow either")]
+pub enum Recipients {
+    /// One client.
+    One(ConnectionId),
+    /// Some clients.
+    Many(Vec<ConnectionId>),
+    /// Every connected client.
+    All,
+    /// Every connected client but this one.
+    AllBut(ConnectionId),
+}
+
+/// A recipient that a message could not be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pair with names")]
+pub struct Undelivered {
+    /// To whom.
+    pub connection: ConnectionId,
+    /// Why not.
+    pub why: Misuse,
+}
+
+/// What the shell does with a connection once the bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
+pub enum Disposition {
+    /// Go on.
+    Keep,
+    /// End our side of TCP, discard what still comes until the peer ends its side or
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed, then close. Closing at once could
+    /// make the kernel send a reset that destroys what was written last.
+    Finish,
+    /// Close at once; waiting output is dropped.
+    Abort,
+}
+
+/// Where a [`Transmission`] goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "mirrors the WIT variant, which cannot grow either")]
+pub enum Destination {
+    /// To one connection.
+    One(ConnectionId),
+    /// To at least two, each the same bytes.
+    Many(Vec<ConnectionId>),
+}
+
+/// Bytes to write: whole frames, in one write where it can be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "taken apart by callers")]
+pub struct Transmission {
+    /// To whom.
+    pub to: Destination,
+    /// What. Empty where only `then` matters.
+    pub bytes: Vec<u8>,
+    /// What comes after.
+    pub then: Disposition,
+}

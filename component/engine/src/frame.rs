@@ -1,0 +1,183 @@
+//! Frames (draft 75 section 5.3, draft 76 section 5.3): 00 text FF, and in draft 76 the closing FF 00.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::error::FrameError;
+use crate::event::Draft;
+
+/// The closing handshake of draft 76.
+pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
+
+/// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more.
+const MAX_LENGTH_BYTES: u8 = 10;
+
+/// Appends one text frame. A `str` holds no FF, so it cannot end the frame early (section 7).
+pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
+    out.push(0x00);
+    out.extend_from_slice(text.as_bytes());
+    out.push(0xff);
+}
+
+/// What frames may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) draft: Draft,
+    pub(crate) skip_reserved: bool,
+    pub(crate) max_message_bytes: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'i> {
+    /// Borrowed if it lay whole in the input.
+    Text(Cow<'i, [u8]>),
+    Closing,
+}
+
+/// Takes frames off a stream at any chunking. Holds nothing but an incomplete text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Decoder {
+    /// At a frame's first byte.
+    #[default]
+    Type,
+    /// In a text frame: what came of it.
+    Text(Vec<u8>),
+    /// In a frame of type 01 to 7F, skipped to its FF: how many bytes so far.
+    Discard(usize),
+    /// Behind a first byte of FF: closing or reserved.
+    Final,
+    /// In the length of a high-bit frame.
+    Length { kind: u8, value: usize, bytes: u8 },
+    /// In the bytes of a high-bit frame: how many are left.
+    Skip(usize),
+}
+
+impl Decoder {
+    /// Bytes held for an incomplete text.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Text(held) => held.len(),
+            _ => 0,
+        }
+    }
+
+    /// Takes the next frame off `input`; None when it is used up. `room` is how many bytes may be held.
+    pub(crate) fn decode<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        rules: Rules,
+        room: usize,
+    ) -> Result<Option<Frame<'i>>, FrameError> {
+        while let Some((&first, rest)) = input.split_first() {
+            match self {
+                Self::Type => {
+                    *input = rest;
+                    match first {
+                        0x00 => match take_text(input, rules)? {
+                            Some(text) => return Ok(Some(Frame::Text(Cow::Borrowed(text)))),
+                            None => *self = Self::Text(hold(Vec::new(), input, room)?),
+                        },
+                        0xff if rules.skip_reserved || rules.draft == Draft::Draft76 => *self = Self::Final,
+                        kind if !rules.skip_reserved => return Err(FrameError::ReservedType(kind)),
+                        0x01..=0x7f => *self = Self::Discard(0),
+                        kind => *self = Self::Length { kind, value: 0, bytes: 0 },
+                    }
+                }
+                Self::Text(held) => {
+                    let end = memchr::memchr(0xff, input);
+                    let more = end.unwrap_or(input.len());
+                    if held.len().saturating_add(more) > rules.max_message_bytes {
+                        return Err(FrameError::TooLong);
+                    }
+                    let (mut part, rest) = input.split_at_checked(more).unwrap_or((*input, &[]));
+                    let text = hold(core::mem::take(held), &mut part, room)?;
+                    if end.is_some() {
+                        *input = rest.get(1..).unwrap_or_default();
+                        *self = Self::Type;
+                        return Ok(Some(Frame::Text(Cow::Owned(text))));
+                    }
+                    *input = rest;
+                    *held = text;
+                }
+                Self::Discard(count) => {
+                    let end = memchr::memchr(0xff, input);
+                    *count = count.saturating_add(end.unwrap_or(input.len()));
+                    if *count > rules.max_message_bytes {
+                        return Err(FrameError::TooLong);
+                    }
+                    *input = end.and_then(|end| input.get(end.saturating_add(1)..)).unwrap_or_default();
+                    if end.is_some() {
+                        *self = Self::Type;
+                    }
+                }
+                Self::Final => {
+                    if first == 0x00 && rules.draft == Draft::Draft76 {
+                        *input = rest;
+                        *self = Self::Type;
+                        return Ok(Some(Frame::Closing));
+                    }
+                    if !rules.skip_reserved {
+                        return Err(FrameError::ReservedLength(first));
+                    }
+                    *self = Self::Length { kind: 0xff, value: 0, bytes: 0 };
+                }
+                Self::Length { kind, value, bytes } => {
+                    *input = rest;
+                    *value = add_length_byte(*value, first, rules.max_message_bytes)?;
+                    *bytes = bytes.saturating_add(1);
+                    if first & 0x80 == 0 {
+                        let closing = *kind == 0xff && *value == 0 && rules.draft == Draft::Draft76;
+                        *self = if *value == 0 { Self::Type } else { Self::Skip(*value) };
+                        if closing {
+                            return Ok(Some(Frame::Closing));
+                        }
+                    } else if *bytes >= MAX_LENGTH_BYTES {
+                        return Err(FrameError::EndlessLength);
+                    }
+                }
+                Self::Skip(left) => {
+                    let skipped = (*left).min(input.len());
+                    *input = input.get(skipped..).unwrap_or_default();
+                    *left = left.saturating_sub(skipped);
+                    if *left == 0 {
+                        *self = Self::Type;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The text up to its FF, if that is in the input; the FF is taken too.
+fn take_text<'i>(input: &mut &'i [u8], rules: Rules) -> Result<Option<&'i [u8]>, FrameError> {
+    let end = memchr::memchr(0xff, input);
+    if end.unwrap_or(input.len()) > rules.max_message_bytes {
+        return Err(FrameError::TooLong);
+    }
+    let Some((text, rest)) = end.and_then(|end| input.split_at_checked(end)) else {
+        return Ok(None);
+    };
+    *input = rest.get(1..).unwrap_or_default();
+    Ok(Some(text))
+}
+
+/// Moves the whole of `input` to `held`, within `room`.
+pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<Vec<u8>, FrameError> {
+    if held.len().saturating_add(input.len()) > room || held.try_reserve(input.len()).is_err() {
+        return Err(FrameError::NoRoom);
+    }
+    held.extend_from_slice(input);
+    *input = &[];
+    Ok(held)
+}
+
+/// Section 5.3: seven bits a byte, most significant first. The text of draft 76 would not count a last byte
+/// of 00 ("if b is not 0x00"); draft 75, the client's side and the ABNF do, and so do we.
+fn add_length_byte(value: usize, byte: u8, max: usize) -> Result<usize, FrameError> {
+    value
+        .checked_mul(128)
+        .and_then(|value| value.checked_add(usize::from(byte & 0x7f)))
+        .filter(|value| *value <= max)
+        .ok_or(FrameError::TooLong)
+}

@@ -1,0 +1,130 @@
+//! Plain HTTP on the same port: enough for a page and a health check.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::{MalformedHead, Misuse, Refusal};
+use crate::handshake::is_free_field;
+use crate::head::{Head, is_text};
+
+/// The length of a request's body.
+pub(crate) fn body_length(head: &Head, max: usize) -> Result<usize, Refusal> {
+    if !matches!(head.version(), b"HTTP/1.1" | b"HTTP/1.0") {
+        return Err(Refusal::HttpVersion);
+    }
+    if head.value("Transfer-Encoding").is_some() {
+        return Err(Refusal::TransferCoding);
+    }
+    let Some(length) = head.single("Content-Length")? else {
+        return Ok(0);
+    };
+    let digits = length.trim_ascii();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(MalformedHead::ContentLength.into());
+    }
+    // Too many digits for a number are certainly too many bytes.
+    let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<usize>().ok());
+    length.filter(|length| *length <= max).ok_or(Refusal::BodyTooLong)
+}
+
+/// Whether the client waits for `100 Continue` before it sends the body.
+pub(crate) fn expects_continue(head: &Head) -> bool {
+    head.version() == b"HTTP/1.1" && head.lists("Expect", "100-continue")
+}
+
+/// Whether the connection stays open behind the response.
+pub(crate) fn keeps_alive(head: &Head) -> bool {
+    match head.version() {
+        b"HTTP/1.0" => head.lists("Connection", "keep-alive"),
+        _ => !head.lists("Connection", "close"),
+    }
+}
+
+/// Writes the response to `head`.
+pub(crate) fn write_response(
+    out: &mut Vec<u8>,
+    head: &Head,
+    status: u16,
+    fields: &[(String, Vec<u8>)],
+    body: &[u8],
+) -> Result<(), Misuse> {
+    if !(200..=599).contains(&status) {
+        return Err(Misuse::Invalid);
+    }
+    check_fields(fields)?;
+    out.extend_from_slice(status_line(status).as_bytes());
+    for (name, value) in fields {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    let bodiless = matches!(status, 204 | 304);
+    if !bodiless {
+        out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    let connection = if keeps_alive(head) { "keep-alive" } else { "close" };
+    out.extend_from_slice(format!("Connection: {connection}\r\n\r\n").as_bytes());
+    if !bodiless && head.method() != "HEAD" {
+        out.extend_from_slice(body);
+    }
+    Ok(())
+}
+
+/// The answer to what is refused: the reason as text, then the end.
+pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
+    let more = match status {
+        405 => "Allow: GET\r\n",
+        426 => "Upgrade: WebSocket\r\n",
+        _ => "",
+    };
+    let line = status_line(status);
+    let length = reason.len().saturating_add(1);
+    out.extend_from_slice(
+        format!(
+            "{line}{more}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{reason}\n"
+        )
+        .as_bytes(),
+    );
+}
+
+/// Fields that an application adds must not break the head or speak for the engine.
+pub(crate) fn check_fields(fields: &[(String, Vec<u8>)]) -> Result<(), Misuse> {
+    let fine = fields.iter().all(|(name, value)| {
+        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        plain && is_free_field(name) && is_text(value)
+    });
+    if fine { Ok(()) } else { Err(Misuse::Invalid) }
+}
+
+fn status_line(status: u16) -> String {
+    let reason = match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        // A reason phrase may be empty (RFC 9112 section 4), and nobody reads it.
+        _ => "",
+    };
+    format!("HTTP/1.1 {status} {reason}\r\n")
+}

@@ -1,0 +1,141 @@
+//! How a server behaves.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::InvalidOptions;
+use crate::location::PublicUrl;
+
+/// A length of time, or a point in time counted from an origin that the caller chose, in milliseconds.
+pub type Millis = u64;
+
+/// Which drafts are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
+pub enum Version {
+    /// Both, told apart by the keys of draft 76.
+    #[default]
+    Auto,
+    /// Only draft 75.
+    Draft75,
+    /// Only draft 76.
+    Draft76,
+}
+
+/// What to do with text from a client that is not UTF-8 (draft 76 section 5.4 leaves it open).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
+pub enum InvalidUtf8 {
+    /// U+FFFD for each maximal ill-formed part: real browsers send lone surrogates.
+    #[default]
+    Replace,
+    /// End the connection.
+    Close,
+}
+
+/// How a [`Server`](crate::Server) behaves. The default accepts both drafts from any page.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "made with struct update syntax")]
+pub struct Options {
+    /// Which drafts are accepted.
+    pub version: Version,
+    /// Accepted `Origin` values (draft 76 section 5.1), compared without regard to ASCII case. Empty: any,
+    /// also none at all. `null` has to be listed like any other.
+    pub origins: Vec<String>,
+    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty: any. Once there is one, a
+    /// client that asks for another is refused; a client that asks for none is accepted.
+    pub subprotocols: Vec<String>,
+    /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, without
+    /// regard to ASCII case. Empty: any.
+    pub hosts: Vec<String>,
+    /// What clients see when a TLS terminator or proxy stands before the server (draft 76 section 5.2,
+    /// step 2): `wss://example.com`, `ws://example.com:8080/prefix`.
+    pub public_url: Option<String>,
+    /// Believe `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For`, each field's last value. Only
+    /// behind a proxy that sets them.
+    pub trust_forwarded: bool,
+    /// Ask the application before an opening handshake is answered: [`Event::Handshake`](crate::Event).
+    pub authorise: bool,
+    /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
+    /// ending the connection.
+    pub skip_reserved_frames: bool,
+    /// What to do with text that is not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
+    /// The policy file sent in answer to Flash's `<policy-file-request/>`. None: refused as malformed.
+    pub flash_policy: Option<String>,
+    /// What a peer can make the server hold or wait for.
+    pub limits: Limits,
+}
+
+/// What a peer can make the server hold or wait for. Each limit is checked before anything is buffered.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made with struct update syntax")]
+pub struct Limits {
+    /// The head of a request in bytes, blank line included. Default 16,384: four times the longest that a
+    /// browser of the time sends (4 kB of cookies).
+    pub max_head_bytes: usize,
+    /// Fields in a head. Default 100: the browsers send under 15, proxies add a few.
+    pub max_fields: usize,
+    /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: beyond what the
+    /// pages of the time send, and a thousand peers at it still fit a small machine.
+    pub max_message_bytes: usize,
+    /// Incomplete heads, bodies and messages of all connections together, in bytes. Default 64 MiB. When
+    /// it is reached the connection that holds the most is closed.
+    pub max_buffered_bytes: usize,
+    /// From open to connected, and for each further request of a kept connection, in milliseconds.
+    /// Default 10,000.
+    pub handshake_timeout: Millis,
+    /// A connected client with nothing received or sent, in milliseconds; 0 (the default): never, for the
+    /// drafts have no ping with which a client could show that it lives.
+    pub idle_timeout: Millis,
+    /// From our FF 00 to the peer's, in milliseconds. Default 2,000: WebKit's draft 76 never answers, and
+    /// its page learns of the close only when TCP ends.
+    pub close_timeout: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 16_384,
+            max_fields: 100,
+            max_message_bytes: 1 << 20,
+            max_buffered_bytes: 64 << 20,
+            handshake_timeout: 10_000,
+            idle_timeout: 0,
+            close_timeout: 2_000,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn validate(&self) -> Result<(), InvalidOptions> {
+        for (name, zero) in [
+            ("max_head_bytes", self.max_head_bytes == 0),
+            ("max_fields", self.max_fields == 0),
+            ("max_message_bytes", self.max_message_bytes == 0),
+            ("max_buffered_bytes", self.max_buffered_bytes == 0),
+            ("handshake_timeout", self.handshake_timeout == 0),
+            ("close_timeout", self.close_timeout == 0),
+        ] {
+            if zero {
+                return Err(InvalidOptions::ZeroLimit(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Options as the engine uses them.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) options: Options,
+    pub(crate) public_url: Option<PublicUrl>,
+}
+
+impl Policy {
+    pub(crate) fn new(options: Options) -> Result<Self, InvalidOptions> {
+        options.limits.validate()?;
+        let public_url = options.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        Ok(Self { options, public_url })
+    }
+}

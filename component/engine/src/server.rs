@@ -1,0 +1,366 @@
+//! The table of connections, and what goes in and out.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::connection::Connection;
+use crate::shared::{Shared, Counts};
+use crate::error::{FrameError, InvalidOptions, Misuse};
+use crate::event::{
+    CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
+};
+use crate::frame::encode;
+use crate::options::{Millis, Options, Policy};
+
+/// The protocol and the server logic of both drafts, for any number of connections.
+///
+/// There are four kinds of methods:
+///
+/// - **Getters** take `&self`.
+/// - **Input** is what the shell has seen: [`advance`](Self::advance) (time), [`open`](Self::open),
+///   [`receive`](Self::receive), [`receive_eof`](Self::receive_eof), [`lost`](Self::lost).
+/// - **Commands** are what the application wants: [`send`](Self::send), [`broadcast`](Self::broadcast),
+///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject),
+///   [`respond`](Self::respond), [`shutdown`](Self::shutdown).
+/// - **Output** is polled: [`poll_event`](Self::poll_event), [`poll_transmit`](Self::poll_transmit),
+///   [`poll_timeout`](Self::poll_timeout), in that order, after every input and command, until each
+///   gives `None`. [`receive`](Self::receive) gives its events itself, because messages borrow from its
+///   input.
+///
+/// The crate's page has the run loop.
+#[derive(Debug)]
+pub struct Server {
+    shared: Shared,
+    connections: BTreeMap<ConnectionId, Box<Connection>>,
+}
+
+/// Getters.
+impl Server {
+    /// A server without connections.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] names the option that cannot be.
+    pub fn new(options: Options) -> Result<Self, InvalidOptions> {
+        Ok(Self { shared: Shared::new(Policy::new(options)?), connections: BTreeMap::new() })
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.policy.options
+    }
+
+    /// An open connection.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        self.connections.get(&id).map(AsRef::as_ref).filter(|connection| !connection.has_ended())
+    }
+
+    /// Every open connection, by rising id.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.values().map(AsRef::as_ref).filter(|connection| !connection.has_ended())
+    }
+
+    /// How many connections there are, and what they hold.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { open: self.connections().count(), ..self.shared.counts }
+    }
+}
+
+/// Input.
+impl Server {
+    /// Moves the clock to `now` and lets deadlines expire. Everything that follows happens at that time. A
+    /// time before the last one counts as the last one.
+    pub fn advance(&mut self, now: Millis) {
+        self.shared.now = self.shared.now.max(now);
+        while let Some(id) = self.shared.pop_expired() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.handle_timeout(&mut self.shared);
+            }
+        }
+        self.remove_ended();
+    }
+
+    /// The shell accepted a connection. The handshake timeout runs.
+    ///
+    /// # Errors
+    /// [`Misuse::DuplicateConnection`] if the id is in use.
+    pub fn open(&mut self, id: ConnectionId, peer: Peer) -> Result<(), Misuse> {
+        if self.connections.contains_key(&id) {
+            return Err(Misuse::DuplicateConnection);
+        }
+        let connection = Connection::open(&mut self.shared, id, peer);
+        self.connections.insert(id, Box::new(connection));
+        Ok(())
+    }
+
+    /// What one read gave. Any chunking gives the same events and the same bytes. An unknown connection is
+    /// passed over: it has just ended.
+    ///
+    /// The events are found as they are asked for; dropping the iterator drops those that were not, but not
+    /// their effects.
+    pub fn receive<'s, 'i>(&'s mut self, id: ConnectionId, input: &'i [u8]) -> Events<'s, 'i> {
+        self.remove_ended();
+        self.make_room(id, input.len());
+        let mut connection = self.connections.get_mut(&id).map(AsMut::as_mut);
+        if let Some(connection) = &mut connection {
+            connection.touch(&mut self.shared);
+        }
+        Events { connection, shared: &mut self.shared, input }
+    }
+
+    /// The peer ended its side of TCP. We end ours.
+    pub fn receive_eof(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.receive_eof(&mut self.shared);
+            self.remove_ended();
+        }
+    }
+
+    /// The connection is gone; nothing can be sent any more.
+    pub fn lost(&mut self, id: ConnectionId, why: Loss) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.end(&mut self.shared, why.into(), Disposition::Abort);
+            self.remove_ended();
+        }
+    }
+}
+
+/// Commands.
+impl Server {
+    /// Sends one message to one client.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] before `Connected` and behind `close`.
+    pub fn send(&mut self, id: ConnectionId, text: &str) -> Result<(), Misuse> {
+        self.send_to_one(id, core::iter::once(text))
+    }
+
+    /// Sends one message to every connected client, but for `except`. It is encoded once. Returns the number
+    /// of recipients.
+    pub fn broadcast(&mut self, text: &str, except: Option<ConnectionId>) -> usize {
+        let to = except.map_or(Recipients::All, Recipients::AllBut);
+        self.send_all(&to, core::iter::once(text), |_| ())
+    }
+
+    /// Sends several messages to the same recipients, encoded once. Returns the number of recipients; those
+    /// named one by one that cannot be sent to are told to `undelivered`.
+    pub fn send_all<'t>(
+        &mut self,
+        to: &Recipients,
+        texts: impl Iterator<Item = &'t str>,
+        mut undelivered: impl FnMut(Undelivered),
+    ) -> usize {
+        let but = match to {
+            Recipients::One(id) => {
+                return match self.send_to_one(*id, texts) {
+                    Ok(()) => 1,
+                    Err(why) => {
+                        undelivered(Undelivered { connection: *id, why });
+                        0
+                    }
+                };
+            }
+            Recipients::Many(ids) => return self.send_to_many(ids, texts, undelivered),
+            Recipients::All => None,
+            Recipients::AllBut(id) => Some(*id),
+        };
+        let mut reached = Vec::new();
+        for connection in self.connections.values_mut() {
+            if connection.can_send() && Some(connection.id()) != but {
+                connection.touch(&mut self.shared);
+                reached.push(connection.id());
+            }
+        }
+        self.transmit_encoded(reached, texts)
+    }
+
+    /// Ends a connection: by the closing handshake in draft 76, during which messages may still arrive; by
+    /// TCP's end elsewhere. Does nothing where closing has begun.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`].
+    pub fn close(&mut self, id: ConnectionId) -> Result<(), Misuse> {
+        self.command(id, |connection, shared| {
+            connection.close(shared);
+            Ok(())
+        })
+    }
+
+    /// Answers [`Event::Handshake`]: the 101 is written. `subprotocol` is what was asked for, or none; a
+    /// client that asked and finds none named fails the connection. `fields` may add some, say Set-Cookie.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] where no decision is awaited;
+    /// [`Misuse::Invalid`] for another subprotocol than was asked for, a field that breaks the head, or one
+    /// of the handshake's own names.
+    pub fn accept(
+        &mut self,
+        id: ConnectionId,
+        subprotocol: Option<&str>,
+        fields: &[(String, Vec<u8>)],
+    ) -> Result<(), Misuse> {
+        self.command(id, |connection, shared| connection.accept(shared, subprotocol, fields))
+    }
+
+    /// Refuses an opening handshake or a request, with an HTTP status from 400 to 599 and one line that the
+    /// peer is sent too. Behind a 101 no status can be sent; a connected client is closed.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`]; [`Misuse::Invalid`] for another status, or more than a line.
+    pub fn reject(&mut self, id: ConnectionId, status: u16, reason: &str) -> Result<(), Misuse> {
+        self.command(id, |connection, shared| connection.reject(shared, status, reason))
+    }
+
+    /// Answers [`Event::Request`]. Content-Length and Connection are written by the engine; the body is left
+    /// out in answer to HEAD and with 204 and 304.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] where no request waits; [`Misuse::Invalid`] for a
+    /// status outside 200 to 599 or a field that cannot be written.
+    pub fn respond(
+        &mut self,
+        id: ConnectionId,
+        status: u16,
+        fields: &[(String, Vec<u8>)],
+        body: &[u8],
+    ) -> Result<(), Misuse> {
+        self.command(id, |connection, shared| connection.respond(shared, status, fields, body))
+    }
+
+    /// Begins to close every connection: closing handshakes in draft 76, 503 to requests under way, TCP's
+    /// end elsewhere.
+    pub fn shutdown(&mut self) {
+        for connection in self.connections.values_mut() {
+            connection.shutdown(&mut self.shared);
+        }
+        self.remove_ended();
+    }
+}
+
+/// Output.
+impl Server {
+    /// The next event that a command or the clock brought about.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        self.shared.events.pop_front()
+    }
+
+    /// The next bytes to write.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmission> {
+        self.shared.poll_transmit()
+    }
+
+    /// When [`advance`](Self::advance) is to be called next even if nothing arrives.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        self.shared.next_deadline()
+    }
+}
+
+impl Server {
+    fn command<T>(
+        &mut self,
+        id: ConnectionId,
+        run: impl FnOnce(&mut Connection, &mut Shared) -> Result<T, Misuse>,
+    ) -> Result<T, Misuse> {
+        self.remove_ended();
+        let connection = self.connections.get_mut(&id).ok_or(Misuse::UnknownConnection)?;
+        let result = run(connection, &mut self.shared);
+        self.remove_ended();
+        result
+    }
+
+    fn send_to_one<'t>(&mut self, id: ConnectionId, texts: impl Iterator<Item = &'t str>) -> Result<(), Misuse> {
+        self.command(id, |connection, shared| {
+            if !connection.can_send() {
+                return Err(Misuse::WrongState);
+            }
+            connection.touch(shared);
+            shared.transmit(id, |out| texts.for_each(|text| encode(text, out)));
+            Ok(())
+        })
+    }
+
+    fn send_to_many<'t>(
+        &mut self,
+        ids: &[ConnectionId],
+        texts: impl Iterator<Item = &'t str>,
+        mut undelivered: impl FnMut(Undelivered),
+    ) -> usize {
+        self.remove_ended();
+        let mut reached = Vec::new();
+        for &id in ids {
+            match self.connections.get_mut(&id) {
+                Some(connection) if connection.can_send() => {
+                    connection.touch(&mut self.shared);
+                    reached.push(id);
+                }
+                Some(_) => undelivered(Undelivered { connection: id, why: Misuse::WrongState }),
+                None => undelivered(Undelivered { connection: id, why: Misuse::UnknownConnection }),
+            }
+        }
+        self.transmit_encoded(reached, texts)
+    }
+
+    fn transmit_encoded<'t>(&mut self, to: Vec<ConnectionId>, texts: impl Iterator<Item = &'t str>) -> usize {
+        let reached = to.len();
+        if reached != 0 {
+            let mut bytes = Vec::new();
+            texts.for_each(|text| encode(text, &mut bytes));
+            self.shared.transmit_many(to, bytes);
+        }
+        reached
+    }
+
+    /// Closes whoever holds the most until `more` bytes fit, so that peers who fill the memory with messages
+    /// that never end cost themselves and not the others.
+    fn make_room(&mut self, id: ConnectionId, more: usize) {
+        while self.shared.room() < more {
+            let Some(most) = self.connections.values_mut().max_by_key(|connection| connection.held()) else {
+                return;
+            };
+            if most.id() == id || most.held() == 0 {
+                return;
+            }
+            most.end(&mut self.shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
+            self.remove_ended();
+        }
+    }
+
+    fn remove_ended(&mut self) {
+        for id in self.shared.ended.drain(..) {
+            self.connections.remove(&id);
+        }
+    }
+}
+
+/// The events of one [`Server::receive`], in order.
+#[derive(Debug)]
+#[must_use = "iterate to the end to learn what came"]
+pub struct Events<'s, 'i> {
+    connection: Option<&'s mut Connection>,
+    shared: &'s mut Shared,
+    input: &'i [u8],
+}
+
+impl<'i> Iterator for Events<'_, 'i> {
+    type Item = Event<'i>;
+
+    fn next(&mut self) -> Option<Event<'i>> {
+        match &mut self.connection {
+            Some(connection) => connection.receive(self.shared, &mut self.input),
+            None => self.shared.events.pop_front(),
+        }
+    }
+}
+
+impl Drop for Events<'_, '_> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}

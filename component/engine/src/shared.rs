@@ -1,0 +1,152 @@
+//! What a server's connections share: the policy, the clock, the way out.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::event::{ConnectionId, Destination, Disposition, Draft, Event, Transmission};
+use crate::options::{Millis, Policy};
+
+/// How many connections a server has, and what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Connections in any state.
+    pub open: usize,
+    /// Of them, connected in draft 75.
+    pub connected75: usize,
+    /// Of them, connected in draft 76.
+    pub connected76: usize,
+    /// Bytes held for incomplete heads, bodies and messages.
+    pub buffered_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) policy: Policy,
+    pub(crate) now: Millis,
+    pub(crate) events: VecDeque<Event<'static>>,
+    transmissions: VecDeque<Transmission>,
+    deadlines: BTreeSet<(Millis, ConnectionId)>,
+    pub(crate) counts: Counts,
+    /// Connections that ended in this call, to be taken off the table.
+    pub(crate) ended: Vec<ConnectionId>,
+}
+
+impl Shared {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            now: 0,
+            events: VecDeque::new(),
+            transmissions: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            counts: Counts::default(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// How many more bytes may be held.
+    pub(crate) fn room(&self) -> usize {
+        self.policy.options.limits.max_buffered_bytes.saturating_sub(self.counts.buffered_bytes)
+    }
+
+    pub(crate) fn count_connected(&mut self, draft: Draft, more: bool) {
+        let count = match draft {
+            Draft::Draft75 => &mut self.counts.connected75,
+            Draft::Draft76 => &mut self.counts.connected76,
+        };
+        *count = if more { count.saturating_add(1) } else { count.saturating_sub(1) };
+    }
+
+    /// Lets `write` append to what this connection is sent last, so that it goes out in one write.
+    pub(crate) fn transmit(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+        match self.transmissions.back_mut() {
+            Some(last) if last.to == Destination::One(to) && last.then == Disposition::Keep => {
+                write(&mut last.bytes);
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                write(&mut bytes);
+                let to = Destination::One(to);
+                self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
+            }
+        }
+    }
+
+    /// The same bytes for several.
+    pub(crate) fn transmit_many(&mut self, mut to: Vec<ConnectionId>, bytes: Vec<u8>) {
+        let to = match (to.pop(), to.is_empty()) {
+            (None, _) => return,
+            (Some(one), true) => Destination::One(one),
+            (Some(last), false) => {
+                to.push(last);
+                Destination::Many(to)
+            }
+        };
+        self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
+    }
+
+    /// Nothing follows for this connection.
+    pub(crate) fn transmit_end(&mut self, to: ConnectionId, then: Disposition) {
+        self.transmit(to, |_| ());
+        if let Some(last) = self.transmissions.back_mut() {
+            last.then = then;
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmission> {
+        self.transmissions.pop_front()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Takes a deadline that has passed off the set.
+    pub(crate) fn pop_expired(&mut self) -> Option<ConnectionId> {
+        let first = self.deadlines.first().copied().filter(|(at, _)| *at <= self.now)?;
+        self.deadlines.remove(&first);
+        Some(first.1)
+    }
+}
+
+/// When something happens to a connection if nothing else does before. Putting a deadline off is free: the
+/// set is only touched when the earlier one has passed.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    due: Option<Millis>,
+    /// What stands in [`Shared::deadlines`].
+    armed: Option<Millis>,
+}
+
+impl Timer {
+    /// After so many milliseconds from now; 0: never.
+    pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Millis) {
+        self.due = (after != 0).then(|| shared.now.saturating_add(after));
+        match (self.due, self.armed) {
+            (Some(due), Some(armed)) if armed <= due => {}
+            (due, armed) => {
+                if let Some(armed) = armed {
+                    shared.deadlines.remove(&(armed, id));
+                }
+                if let Some(due) = due {
+                    shared.deadlines.insert((due, id));
+                }
+                self.armed = due;
+            }
+        }
+    }
+
+    /// The armed deadline was taken off the set: is it time, or was it put off?
+    pub(crate) fn has_expired(&mut self, shared: &mut Shared, id: ConnectionId) -> bool {
+        self.armed = None;
+        match self.due {
+            Some(due) if due > shared.now => {
+                shared.deadlines.insert((due, id));
+                self.armed = Some(due);
+                false
+            }
+            due => due.is_some(),
+        }
+    }
+}

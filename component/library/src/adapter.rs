@@ -1,0 +1,421 @@
+//! The engine behind the types of the WIT package.
+//!
+//! This file is compiled more than once: here against the bindings of a component, and in the host (the native
+//! engine) against the host's bindings of the same package. Whoever includes it provides a module `wit` with
+//! the types' names; parameters may be owned there or borrowed.
+#![allow(elided_lifetimes_in_paths, reason = "the same types have lifetimes in one of the bindings")]
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use legacy_websocket::{
+    CloseCause, Connection, ConnectionId, Destination, Disposition, Draft, Event, FrameError, Head,
+    InvalidUtf8, Limits, Loss, Misuse, Options, Peer, Recipients, Server, State, Transmission, Undelivered,
+    Version,
+};
+
+use super::wit;
+
+/// A server that speaks in steps.
+#[derive(Debug)]
+pub(crate) struct Adapter {
+    server: Server,
+}
+
+impl Adapter {
+    pub(crate) fn create(options: &wit::Options) -> Result<Self, String> {
+        let server = Server::new(lift_options(options)).map_err(|error| format!("{error}"))?;
+        Ok(Self { server })
+    }
+
+    pub(crate) fn turn(&mut self, now: u64, inputs: &[wit::Input]) -> wit::Step {
+        let mut step = StepBuilder::default();
+        self.server.advance(now);
+        for input in inputs {
+            match input {
+                wit::Input::Opened(opened) => {
+                    let peer = Peer { address: String::from(&*opened.peer), secure: opened.secure };
+                    // A shell that uses an id twice loses the second connection, not the first.
+                    if self.server.open(ConnectionId(opened.connection), peer).is_err() {
+                        step.abort(opened.connection);
+                    }
+                }
+                wit::Input::Received(received) => {
+                    step.expect(received.bytes.len());
+                    for event in self.server.receive(ConnectionId(received.connection), &received.bytes) {
+                        step.event(event);
+                    }
+                }
+                wit::Input::Ended(connection) => self.server.receive_eof(ConnectionId(*connection)),
+                wit::Input::Lost(lost) => {
+                    let why = match lost.why {
+                        wit::Loss::Reset => Loss::Reset,
+                        wit::Loss::SlowReader => Loss::SlowReader,
+                    };
+                    self.server.lost(ConnectionId(lost.connection), why);
+                }
+            }
+            step.drain_events(&mut self.server);
+        }
+        step.finish(&mut self.server)
+    }
+
+    pub(crate) fn command(&mut self, commands: &[wit::Command]) -> wit::Step {
+        let mut step = StepBuilder::default();
+        for command in commands {
+            let (connection, kind, result) = match command {
+                wit::Command::Send(outgoing) => {
+                    self.send(outgoing, &mut step);
+                    continue;
+                }
+                wit::Command::Close(connection) => {
+                    (*connection, wit::CommandKind::Close, self.server.close(ConnectionId(*connection)))
+                }
+                wit::Command::Accept(accept) => {
+                    let fields: Vec<_> =
+                        accept.fields.iter().map(|field| (String::from(&*field.name), field.value.to_vec())).collect();
+                    let id = ConnectionId(accept.connection);
+                    let result = self.server.accept(id, accept.subprotocol.as_deref(), &fields);
+                    (accept.connection, wit::CommandKind::Accept, result)
+                }
+                wit::Command::Reject(refusal) => {
+                    let id = ConnectionId(refusal.connection);
+                    let result = self.server.reject(id, refusal.status, &refusal.reason);
+                    (refusal.connection, wit::CommandKind::Reject, result)
+                }
+                wit::Command::Respond(response) => {
+                    let fields: Vec<_> =
+                        response.fields.iter().map(|field| (String::from(&*field.name), field.value.to_vec())).collect();
+                    let id = ConnectionId(response.connection);
+                    let result = self.server.respond(id, response.status, &fields, &response.body);
+                    (response.connection, wit::CommandKind::Respond, result)
+                }
+            };
+            if let Err(why) = result {
+                step.failed(connection, kind, why);
+            }
+            step.drain_events(&mut self.server);
+        }
+        step.finish(&mut self.server)
+    }
+
+    pub(crate) fn shutdown(&mut self) -> wit::Step {
+        self.server.shutdown();
+        StepBuilder::default().finish(&mut self.server)
+    }
+
+    pub(crate) fn head(&self, connection: u64) -> Option<wit::RequestHead> {
+        self.server.connection(ConnectionId(connection))?.head().map(|head| lower_head(head))
+    }
+
+    pub(crate) fn cookies(&self, connection: u64) -> Vec<(String, String)> {
+        let head = self.server.connection(ConnectionId(connection)).and_then(Connection::head);
+        head.map(|head| head.cookies().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn connections(&self) -> Vec<wit::Status> {
+        let status = |connection: &Connection| wit::Status {
+            connection: connection.id().0,
+            state: lower_state(connection.state()),
+            draft: connection.draft().map(lower_draft),
+            peer: connection.peer().address.clone(),
+        };
+        self.server.connections().map(status).collect()
+    }
+
+    pub(crate) fn counts(&self) -> wit::Counts {
+        let counts = self.server.counts();
+        wit::Counts {
+            open: narrow(counts.open),
+            connected75: narrow(counts.connected75),
+            connected76: narrow(counts.connected76),
+            buffered_bytes: u64::try_from(counts.buffered_bytes).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn send(&mut self, outgoing: &wit::Outgoing, step: &mut StepBuilder) {
+        let to = match &outgoing.to {
+            wit::Recipients::One(id) => Recipients::One(ConnectionId(*id)),
+            wit::Recipients::Many(ids) => Recipients::Many(ids.iter().copied().map(ConnectionId).collect()),
+            wit::Recipients::All => Recipients::All,
+            wit::Recipients::AllBut(id) => Recipients::AllBut(ConnectionId(*id)),
+        };
+        if !ends_fit(&outgoing.text, &outgoing.ends) {
+            let named = match &to {
+                Recipients::One(id) | Recipients::AllBut(id) => id.0,
+                Recipients::Many(ids) => ids.first().map_or(0, |id| id.0),
+                Recipients::All => 0,
+            };
+            step.failed(named, wit::CommandKind::Send, Misuse::Invalid);
+            return;
+        }
+        let texts = Texts { text: &outgoing.text, ends: outgoing.ends.iter(), start: 0 };
+        self.server.send_all(&to, texts, |Undelivered { connection, why }| {
+            step.failed(connection.0, wit::CommandKind::Send, why);
+        });
+    }
+}
+
+/// What a server does if it is told nothing.
+#[allow(dead_code, reason = "the host has its own defaults, from the same place")]
+pub(crate) fn default_limits() -> wit::Limits {
+    let limits = Limits::default();
+    wit::Limits {
+        max_head_bytes: narrow(limits.max_head_bytes),
+        max_fields: narrow(limits.max_fields),
+        max_message_bytes: narrow(limits.max_message_bytes),
+        max_buffered_bytes: u64::try_from(limits.max_buffered_bytes).unwrap_or(u64::MAX),
+        handshake_timeout: limits.handshake_timeout,
+        idle_timeout: limits.idle_timeout,
+        close_timeout: limits.close_timeout,
+    }
+}
+
+#[derive(Default)]
+struct StepBuilder {
+    events: Vec<wit::Event>,
+    transmissions: Vec<wit::Transmission>,
+    /// Room for the texts of this many bytes of input.
+    expected: usize,
+}
+
+impl StepBuilder {
+    fn expect(&mut self, bytes: usize) {
+        self.expected = bytes;
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Message { connection, text } => self.message(connection, text),
+            other => self.events.extend(lower_event(other)),
+        }
+    }
+
+    /// Adds to the batch of the same connection, if that came last.
+    fn message(&mut self, connection: ConnectionId, text: Cow<'_, str>) {
+        if let Some(wit::Event::Messages(batch)) = self.events.last_mut()
+            && batch.connection == connection.0
+            && let Ok(end) = u32::try_from(batch.text.len().saturating_add(text.len()))
+        {
+            batch.text.push_str(&text);
+            batch.ends.push(end);
+            return;
+        }
+        let end = narrow(text.len());
+        let text = match text {
+            Cow::Owned(text) => text,
+            Cow::Borrowed(text) => {
+                let mut batch = String::with_capacity(self.expected);
+                batch.push_str(text);
+                batch
+            }
+        };
+        let mut ends = Vec::with_capacity(16);
+        ends.push(end);
+        self.events.push(wit::Event::Messages(wit::Messages { connection: connection.0, text, ends }));
+    }
+
+    fn failed(&mut self, connection: u64, command: wit::CommandKind, why: Misuse) {
+        let why = match why {
+            Misuse::UnknownConnection => wit::Failure::UnknownConnection,
+            Misuse::WrongState => wit::Failure::WrongState,
+            _ => wit::Failure::Invalid,
+        };
+        self.events.push(wit::Event::Failed(wit::Failed { connection, command, why }));
+    }
+
+    fn abort(&mut self, connection: u64) {
+        let to = wit::Destination::One(connection);
+        self.transmissions.push(wit::Transmission { to, bytes: Vec::new(), then: wit::Disposition::Abort });
+    }
+
+    fn drain_events(&mut self, server: &mut Server) {
+        while let Some(event) = server.poll_event() {
+            self.event(event);
+        }
+    }
+
+    fn finish(mut self, server: &mut Server) -> wit::Step {
+        self.drain_events(server);
+        while let Some(transmission) = server.poll_transmit() {
+            self.transmissions.push(lower_transmission(transmission));
+        }
+        wit::Step { events: self.events, transmissions: self.transmissions, next_timeout: server.poll_timeout() }
+    }
+}
+
+/// The messages of a batch.
+struct Texts<'a, E> {
+    text: &'a str,
+    ends: E,
+    start: usize,
+}
+
+impl<'a, 'e, E: Iterator<Item = &'e u32>> Iterator for Texts<'a, E> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let end = usize::try_from(*self.ends.next()?).ok()?;
+        let text = self.text.get(self.start..end);
+        self.start = end;
+        text
+    }
+}
+
+/// Rising, at character boundaries, and the last at the text's end.
+fn ends_fit(text: &str, ends: &[u32]) -> bool {
+    let mut start = 0;
+    for end in ends {
+        match usize::try_from(*end) {
+            Ok(end) if end >= start && text.is_char_boundary(end) => start = end,
+            _ => return false,
+        }
+    }
+    !ends.is_empty() && start == text.len()
+}
+
+fn lift_options(options: &wit::Options) -> Options {
+    let limits = &options.limits;
+    let wide = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Options {
+        version: match options.version {
+            wit::Version::Auto => Version::Auto,
+            wit::Version::Draft75 => Version::Draft75,
+            wit::Version::Draft76 => Version::Draft76,
+        },
+        origins: options.origins.iter().map(|origin| String::from(&**origin)).collect(),
+        subprotocols: options.subprotocols.iter().map(|name| String::from(&**name)).collect(),
+        hosts: options.hosts.iter().map(|host| String::from(&**host)).collect(),
+        public_url: options.public_url.as_deref().map(String::from),
+        trust_forwarded: options.trust_forwarded,
+        authorise: options.authorise,
+        skip_reserved_frames: options.skip_reserved_frames,
+        invalid_utf8: match options.invalid_utf8 {
+            wit::InvalidUtf8::Replace => InvalidUtf8::Replace,
+            wit::InvalidUtf8::Close => InvalidUtf8::Close,
+        },
+        flash_policy: options.flash_policy.as_deref().map(String::from),
+        limits: Limits {
+            max_head_bytes: wide(limits.max_head_bytes),
+            max_fields: wide(limits.max_fields),
+            max_message_bytes: wide(limits.max_message_bytes),
+            max_buffered_bytes: usize::try_from(limits.max_buffered_bytes).unwrap_or(usize::MAX),
+            handshake_timeout: limits.handshake_timeout,
+            idle_timeout: limits.idle_timeout,
+            close_timeout: limits.close_timeout,
+        },
+    }
+}
+
+fn lower_event(event: Event<'_>) -> Option<wit::Event> {
+    Some(match event {
+        Event::StateChanged { connection, old, new } => wit::Event::StateChanged(wit::StateChange {
+            connection: connection.0,
+            old: lower_state(old),
+            new: lower_state(new),
+        }),
+        Event::Handshake { connection, draft, peer, subprotocol, head } => {
+            wit::Event::Handshake(wit::Handshake {
+                connection: connection.0,
+                draft: lower_draft(draft),
+                peer: peer.address.clone(),
+                subprotocol,
+                head: lower_head(&head),
+            })
+        }
+        Event::Connected { connection, draft, peer, subprotocol, head } => {
+            wit::Event::Connected(wit::Connected {
+                connection: connection.0,
+                draft: lower_draft(draft),
+                peer: peer.address.clone(),
+                subprotocol,
+                head: lower_head(&head),
+            })
+        }
+        Event::Closed { connection, cause } => {
+            wit::Event::Closed(wit::Closed { connection: connection.0, cause: lower_cause(cause) })
+        }
+        Event::Rejected { connection, status, reason } => wit::Event::Rejected(wit::Rejection {
+            connection: connection.0,
+            status,
+            reason: reason.into_owned(),
+        }),
+        Event::Request { connection, peer, head, body } => wit::Event::Request(wit::Request {
+            connection: connection.0,
+            peer: peer.address.clone(),
+            head: lower_head(&head),
+            body,
+        }),
+        // Messages are batched before; the engine's enum may grow, but not without this package.
+        _ => return None,
+    })
+}
+
+fn lower_head(head: &Head) -> wit::RequestHead {
+    let field = |(name, value): (&str, &[u8])| wit::Field { name: name.into(), value: value.to_vec() };
+    wit::RequestHead {
+        method: head.method().into(),
+        target: head.target().to_vec(),
+        fields: head.fields().map(field).collect(),
+    }
+}
+
+fn lower_cause(cause: CloseCause) -> wit::CloseCause {
+    match cause {
+        CloseCause::ByPeer => wit::CloseCause::ByPeer,
+        CloseCause::ByUs => wit::CloseCause::ByUs,
+        CloseCause::ByUsAbruptly => wit::CloseCause::ByUsAbruptly,
+        CloseCause::EndOfStream => wit::CloseCause::EndOfStream,
+        CloseCause::Reset => wit::CloseCause::Reset,
+        CloseCause::SlowReader => wit::CloseCause::SlowReader,
+        CloseCause::HandshakeTimeout => wit::CloseCause::HandshakeTimeout,
+        CloseCause::IdleTimeout => wit::CloseCause::IdleTimeout,
+        CloseCause::CloseTimeout => wit::CloseCause::CloseTimeout,
+        CloseCause::Refused => wit::CloseCause::Refused,
+        CloseCause::Responded => wit::CloseCause::Responded,
+        CloseCause::Frame(FrameError::TooLong) => wit::CloseCause::MessageLimit,
+        CloseCause::Frame(FrameError::NoRoom) => wit::CloseCause::BufferLimit,
+        CloseCause::Frame(FrameError::NotUtf8) => wit::CloseCause::BadText,
+        CloseCause::Frame(error) => wit::CloseCause::BadFrame(format!("{error}")),
+        other => wit::CloseCause::Other(format!("{other:?}")),
+    }
+}
+
+fn lower_transmission(transmission: Transmission) -> wit::Transmission {
+    wit::Transmission {
+        to: match transmission.to {
+            Destination::One(id) => wit::Destination::One(id.0),
+            Destination::Many(ids) => wit::Destination::Many(ids.into_iter().map(|id| id.0).collect()),
+        },
+        bytes: transmission.bytes,
+        then: match transmission.then {
+            Disposition::Keep => wit::Disposition::Keep,
+            Disposition::Finish => wit::Disposition::Finish,
+            Disposition::Abort => wit::Disposition::Abort,
+        },
+    }
+}
+
+fn lower_draft(draft: Draft) -> wit::Draft {
+    match draft {
+        Draft::Draft75 => wit::Draft::Draft75,
+        Draft::Draft76 => wit::Draft::Draft76,
+    }
+}
+
+fn lower_state(state: State) -> wit::State {
+    match state {
+        State::Unknown => wit::State::Unknown,
+        State::Opening => wit::State::Opening,
+        State::Waiting => wit::State::Waiting,
+        State::Handshaking => wit::State::Handshaking,
+        State::Connected => wit::State::Connected,
+        State::Closed => wit::State::Closed,
+    }
+}
+
+fn narrow(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

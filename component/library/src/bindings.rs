@@ -1,0 +1,19 @@
+//! What wit-bindgen makes of the WIT package.
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    missing_docs,
+    unsafe_code,
+    unused_qualifications,
+    unreachable_pub,
+    reason = "generated; the component ABI is pointers and lengths"
+)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "library",
+});
+
+use super::Component;
+export!(Component);
