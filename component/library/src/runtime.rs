@@ -1,5 +1,7 @@
 //! What `no_std` leaves to us.
 
+use alloc::alloc::Layout;
+
 /// Rust's own dlmalloc: small, and asks for nothing but memory.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
@@ -14,13 +16,26 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// The canonical ABI's allocator; a library without `std` has to export it itself.
+/// The canonical ABI's allocator. wasi-libc's would take its memory from another heap than Rust frees it to.
 ///
 /// # Safety
-/// Called by the host alone, with what it was given here before.
-#[expect(unsafe_code, reason = "the canonical ABI's signature, passed on unchanged")]
+/// `old` and `old_len` are those of an earlier call with the same `align`; the host alone calls this.
+#[expect(unsafe_code, reason = "the canonical ABI's signature")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
-    // SAFETY: the caller's promise is the callee's requirement.
-    unsafe { wit_bindgen::rt::cabi_realloc(old, old_len, align, new_len) }
+    if new_len == 0 {
+        return core::ptr::without_provenance_mut(align);
+    }
+    // SAFETY: `align` is a WIT type's, so a power of two; the rest is the caller's promise.
+    let new = unsafe {
+        if old_len == 0 {
+            alloc::alloc::alloc(Layout::from_size_align_unchecked(new_len, align))
+        } else {
+            alloc::alloc::realloc(old, Layout::from_size_align_unchecked(old_len, align), new_len)
+        }
+    };
+    if new.is_null() {
+        core::arch::wasm32::unreachable();
+    }
+    new
 }
