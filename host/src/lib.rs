@@ -1,1 +1,64 @@
+//! A native host for [`legacy_websocket`]: sockets and time by tokio, the protocol in a component on wasmtime.
+//!
+//! ```text
+//!   sockets ─→ Connection ─ bytes ─→ Shell ─ turn ─→ Engine (component or native)
+//!      ↑           ↑                   │ ←── step ──┘
+//!      └─ writes ─ Outbox ←────────────┤ ─ events ─→ Application
+//!                       transmissions  │ ← commands ┘
+//! ```
+//!
+//! The program `legacy-websocket` is [`cli`]. To serve an application of your own from Rust:
+//!
+//! ```
+//! use legacy_websocket_host::{
+//!     Application, EngineFactory, EngineOptions, Server, ShellOptions, bind,
+//!     wit::{Command, Event, Outgoing, Recipients},
+//! };
+//!
+//! /// Tells everyone what anyone says.
+//! #[derive(Debug)]
+//! struct Chat;
+//!
+//! impl Application for Chat {
+//!     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+//!         let answer = |event: &'a Event| match event {
+//!             Event::Messages(said) => {
+//!                 Some(Command::Send(Outgoing { to: Recipients::All, text: &said.text, ends: &said.ends }))
+//!             }
+//!             _ => None,
+//!         };
+//!         events.iter().filter_map(answer).collect()
+//!     }
+//! }
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+//! let totals = runtime.block_on(async {
+//!     let options = EngineOptions::default();
+//!     let server = Server::new(EngineFactory::Native, options, ShellOptions::default(), Box::new(Chat))?;
+//!     let listener = bind("127.0.0.1:0".parse()?)?;
+//!     println!("listening on ws://{}/", listener.local_addr()?);
+//!     let stop = async { /* wait for what ends it */ };
+//!     Ok::<_, Box<dyn std::error::Error>>(server.run(vec![listener], stop, std::time::Duration::ZERO).await)
+//! })?;
+//! assert_eq!(totals.connections, 0);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
+// The adapter that the native engine shares with the component says `alloc`.
+extern crate alloc;
+
+mod application;
+pub mod cli;
+mod connection;
+mod engine;
+mod options;
+mod outbox;
+mod server;
+mod shell;
+pub mod wit;
+
+pub use application::{Application, Echo};
+pub use engine::{Budget, ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
+pub use options::{EngineOptions, ShellOptions};
+pub use server::{Server, bind};
+pub use shell::Totals;

@@ -4,6 +4,7 @@
 //! engine) against the host's bindings of the same package. Whoever includes it provides a module `wit` with
 //! the types' names; parameters may be owned there or borrowed.
 #![allow(elided_lifetimes_in_paths, reason = "the same types have lifetimes in one of the bindings")]
+#![allow(dead_code, reason = "not every includer calls everything")]
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -159,7 +160,6 @@ impl Adapter {
 }
 
 /// What a server does if it is told nothing.
-#[allow(dead_code, reason = "the host has its own defaults, from the same place")]
 pub(crate) fn default_limits() -> wit::Limits {
     let limits = Limits::default();
     wit::Limits {

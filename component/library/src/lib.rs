@@ -5,6 +5,8 @@ extern crate alloc;
 
 mod adapter;
 mod bindings;
+#[cfg(feature = "faults")]
+mod faults;
 #[cfg(target_arch = "wasm32")]
 mod runtime;
 mod wit;
@@ -61,6 +63,8 @@ impl GuestServer for Exported {
     }
 
     fn turn(&self, now: u64, inputs: Vec<wit::Input>) -> wit::Step {
+        #[cfg(feature = "faults")]
+        faults::commit(&inputs);
         self.step(|adapter| adapter.turn(now, &inputs))
     }
 

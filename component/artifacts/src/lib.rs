@@ -1,0 +1,3 @@
+//! The built components, embedded.
+
+include!(concat!(env!("OUT_DIR"), "/constants.rs"));

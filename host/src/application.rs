@@ -1,0 +1,50 @@
+//! What is said over the connections: an application gets events and gives commands.
+
+use std::fmt;
+
+use crate::wit::{Command, Event, FieldParam, Outgoing, Recipients, Request, Response};
+
+/// An application. It is never called while it runs, and calls nobody.
+pub trait Application: fmt::Debug {
+    /// Gets what happened in one turn, in order, and says what is to be done about it, in order.
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
+}
+
+/// Sends each message back to where it came from, and serves a page with which a browser of 2010 can try it.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Echo;
+
+const PAGE: &str = include_str!("../../examples/client.html");
+
+const HTML: &[FieldParam<'static>] = &[
+    FieldParam { name: "Content-Type", value: b"text/html; charset=utf-8" },
+    FieldParam { name: "Cache-Control", value: b"no-cache" },
+];
+const TEXT: &[FieldParam<'static>] =
+    &[FieldParam { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
+
+impl Application for Echo {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        let answer = |event: &'a Event| match event {
+            Event::Messages(messages) => Some(Command::Send(Outgoing {
+                to: Recipients::One(messages.connection),
+                text: &messages.text,
+                ends: &messages.ends,
+            })),
+            Event::Request(request) => Some(Command::Respond(page(request))),
+            _ => None,
+        };
+        events.iter().filter_map(answer).collect()
+    }
+}
+
+fn page(request: &Request) -> Response<'static> {
+    let path = request.head.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let (status, fields, body) = match (request.head.method.as_str(), path) {
+        ("GET" | "HEAD", b"/") => (200, HTML, PAGE),
+        ("GET" | "HEAD", _) => (404, TEXT, "There is only / here, and WebSocket everywhere.\n"),
+        _ => (405, TEXT, "GET and HEAD only.\n"),
+    };
+    Response { connection: request.connection, status, fields, body: body.as_bytes() }
+}

@@ -1,0 +1,323 @@
+//! The command line.
+
+use std::error::Error;
+use std::fs;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use crate::application::Echo;
+use crate::engine::{Budget, ComponentFactory, EngineError, EngineFactory};
+use crate::options::{EngineOptions, ShellOptions};
+use crate::server::{Server, bind};
+use crate::wit::{InvalidUtf8, Limits, Version};
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let Cli { command: Command::Serve(serve) } = Cli::parse();
+    start_log(serve.debug);
+    match run(&serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A server for the WebSocket protocols of 2010 (draft-hixie-75 and draft-hixie-76).
+#[derive(Debug, Parser)]
+#[command(name = "legacy-websocket", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve an echo over WebSocket, and a page to try it with over HTTP, on the same port.
+    Serve(Box<Serve>),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    listen: Vec<SocketAddr>,
+
+    #[command(flatten)]
+    protocol: Protocol,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// Where the protocol runs: sandboxed in a component, or compiled into the host.
+    #[arg(long, value_enum, default_value_t = EngineKind::Component)]
+    engine: EngineKind,
+
+    /// Another build of the component than the one inside this program.
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+
+    /// Log every connection, state and close, too. RUST_LOG overrides.
+    #[arg(long)]
+    debug: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Protocol")]
+struct Protocol {
+    /// Which drafts are accepted.
+    #[arg(long = "version", value_enum, default_value_t = VersionArg::Auto)]
+    draft: VersionArg,
+
+    /// Accepted Origin (repeatable). Any other is refused with 403. "*": any, also none.
+    #[arg(long, value_name = "ORIGIN", default_value = "*")]
+    origin: Vec<String>,
+
+    /// Accepted subprotocol (repeatable). By default any that a client asks for, for these clients fail when
+    /// theirs is not named in the answer; once one is listed, any other is refused with 403.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+
+    /// Accepted Host, with or without a port (repeatable). By default any.
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+
+    /// What clients see when a TLS terminator or proxy stands before the server, as wss://example.com/path.
+    /// By default the location is made from Host.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+
+    /// Believe X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For. Only behind a proxy that sets them.
+    #[arg(long)]
+    trust_forwarded: bool,
+
+    /// Skip frames of reserved types, as the drafts' own algorithm does, instead of closing the connection.
+    #[arg(long)]
+    skip_reserved_frames: bool,
+
+    /// What to do with text that is not UTF-8: put U+FFFD in its place, or close the connection.
+    #[arg(long, value_enum, default_value_t = InvalidUtf8Arg::Replace)]
+    invalid_utf8: InvalidUtf8Arg,
+
+    /// Policy file for Flash's <policy-file-request/>. By default that is refused.
+    #[arg(long, value_name = "FILE")]
+    flash_policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits (sizes in bytes, times as 500ms, 10s, 5m)")]
+struct LimitArgs {
+    /// Head of a request, blank line included. More: 431.
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    max_head_bytes: u32,
+
+    /// Fields in a head. More: 431.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_fields: u32,
+
+    /// One message, or the body of a request. More: closed (413).
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_message_bytes: u32,
+
+    /// Incomplete heads, bodies and messages of all connections together. More: the one that holds the most
+    /// is closed.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    max_buffered_bytes: u64,
+
+    /// Output waiting for one peer. More: closed as a slow reader.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    max_queue_bytes: usize,
+
+    /// Connections at once. More wait until one ends.
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = at_least_one)]
+    max_connections: usize,
+
+    /// Memory of the component.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    max_memory_bytes: usize,
+
+    /// From accept to the end of the opening handshake; also a plain request, and between two.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    handshake_timeout: Duration,
+
+    /// A connected client with nothing received or sent. 0s: never.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    idle_timeout: Duration,
+
+    /// For the peer's answer to our closing handshake, and for its end of TCP behind ours.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    close_timeout: Duration,
+
+    /// Waiting output that makes no progress. More: closed as a slow reader.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    write_timeout: Duration,
+
+    /// One call into the component. More: its instance and its connections are lost, a fresh one serves on.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    call_timeout: Duration,
+
+    /// After SIGINT or SIGTERM: for connections to close.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    drain_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineKind {
+    Component,
+    Native,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum VersionArg {
+    Auto,
+    Draft75,
+    Draft76,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum InvalidUtf8Arg {
+    Replace,
+    Close,
+}
+
+impl Serve {
+    fn engine_options(&self) -> Result<EngineOptions, Box<dyn Error>> {
+        let Protocol { origin, subprotocol, host, public_url, trust_forwarded, .. } = &self.protocol;
+        let limits = &self.limits;
+        let flash_policy = match &self.protocol.flash_policy {
+            Some(path) => {
+                Some(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?)
+            }
+            None => None,
+        };
+        let any_origin = origin.iter().any(|origin| origin == "*");
+        Ok(EngineOptions {
+            version: match self.protocol.draft {
+                VersionArg::Auto => Version::Auto,
+                VersionArg::Draft75 => Version::Draft75,
+                VersionArg::Draft76 => Version::Draft76,
+            },
+            origins: if any_origin { Vec::new() } else { origin.clone() },
+            subprotocols: subprotocol.clone(),
+            hosts: host.clone(),
+            public_url: public_url.clone(),
+            trust_forwarded: *trust_forwarded,
+            skip_reserved_frames: self.protocol.skip_reserved_frames,
+            invalid_utf8: match self.protocol.invalid_utf8 {
+                InvalidUtf8Arg::Replace => InvalidUtf8::Replace,
+                InvalidUtf8Arg::Close => InvalidUtf8::Close,
+            },
+            flash_policy,
+            limits: Limits {
+                max_head_bytes: limits.max_head_bytes,
+                max_fields: limits.max_fields,
+                max_message_bytes: limits.max_message_bytes,
+                max_buffered_bytes: limits.max_buffered_bytes,
+                handshake_timeout: millis(limits.handshake_timeout),
+                idle_timeout: millis(limits.idle_timeout),
+                close_timeout: millis(limits.close_timeout),
+            },
+        })
+    }
+
+    fn shell_options(&self) -> ShellOptions {
+        ShellOptions {
+            max_connections: self.limits.max_connections,
+            max_queue_bytes: self.limits.max_queue_bytes,
+            write_timeout: self.limits.write_timeout,
+            linger_timeout: self.limits.close_timeout,
+        }
+    }
+
+    fn factory(&self) -> Result<EngineFactory, EngineError> {
+        if self.engine == EngineKind::Native {
+            return Ok(EngineFactory::Native);
+        }
+        let budget = Budget {
+            call_timeout: self.limits.call_timeout,
+            max_memory_bytes: self.limits.max_memory_bytes,
+        };
+        let factory = match &self.component {
+            Some(path) => ComponentFactory::from_file(path, budget)?,
+            None => ComponentFactory::embedded(budget)?,
+        };
+        Ok(EngineFactory::Component(Arc::new(factory)))
+    }
+}
+
+fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
+    if serve.engine == EngineKind::Native && serve.component.is_some() {
+        return Err("--component has no meaning with --engine native".into());
+    }
+    let factory = serve.factory()?;
+    let engine_options = serve.engine_options()?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async {
+        let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(Echo))?;
+        // Signals are caught from before the first client can know of us.
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let listeners = serve.listen.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        let stop = async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        let totals = server.run(listeners, stop, serve.limits.drain_timeout).await;
+        info!(
+            connections = totals.connections,
+            connected = totals.connected,
+            rejected = totals.rejected,
+            slow_readers = totals.slow_readers,
+            traps = totals.traps,
+            "stopped"
+        );
+        Ok(())
+    })
+}
+
+/// Binds, and says so on standard output, for whoever waits to connect.
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let chosen = listener.local_addr().map_err(|error| error.to_string())?;
+    let mut out = stdout();
+    // Whoever closed our standard output did not want to know.
+    let _ = writeln!(out, "listening on ws://{chosen}/").and_then(|()| out.flush());
+    Ok(listener)
+}
+
+fn start_log(debug: bool) {
+    let default = if debug { "legacy_websocket_host=debug" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

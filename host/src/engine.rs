@@ -1,0 +1,100 @@
+//! The engine as the shell sees it: one small trait, two builds behind it.
+
+mod component;
+mod native;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use self::component::ComponentFactory;
+use self::native::NativeEngine;
+use crate::options::EngineOptions;
+use crate::wit::{Command, Input, Step};
+
+/// The protocol engine, wherever it runs. Each call is one crossing.
+pub trait Engine: std::fmt::Debug {
+    /// Moves the clock to `now` (milliseconds) and takes inputs.
+    ///
+    /// # Errors
+    /// [`EngineLost`]: the instance is gone, and every connection of it.
+    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost>;
+
+    /// Carries out an application's commands.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
+
+    /// Begins to close every connection.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn shutdown(&mut self) -> Result<Step, EngineLost>;
+}
+
+/// The engine's instance trapped, ran too long or grew too large.
+#[derive(Debug, Error)]
+#[error("the engine's instance was lost: {0}")]
+pub struct EngineLost(pub String);
+
+/// An engine cannot be had at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The component's file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Not a component, or not one of world `library`.
+    #[error("{name} is not a component of world `library`: {error}")]
+    Component {
+        /// Which component.
+        name: String,
+        /// Why not.
+        error: String,
+    },
+    /// The options are refused.
+    #[error("{0}")]
+    Options(String),
+    /// The instance was lost while it was made.
+    #[error(transparent)]
+    Lost(#[from] EngineLost),
+}
+
+/// What one call into the component may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Longest run of one call; past it the instance is lost. A call takes microseconds.
+    pub call_timeout: Duration,
+    /// Largest linear memory of one instance, in bytes.
+    pub max_memory_bytes: usize,
+}
+
+/// Makes engines: the first one, and a fresh one for each that is lost.
+#[derive(Clone, Debug)]
+pub enum EngineFactory {
+    /// On wasmtime, sandboxed.
+    Component(Arc<ComponentFactory>),
+    /// The same crate compiled into the host.
+    Native,
+}
+
+impl EngineFactory {
+    /// A fresh engine without connections.
+    ///
+    /// # Errors
+    /// [`EngineError::Options`], or [`EngineError::Lost`].
+    pub fn make(&self, options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+        options.with_wit(|options| match self {
+            Self::Component(factory) => Ok(Box::new(factory.make(options)?) as Box<dyn Engine>),
+            Self::Native => Ok(Box::new(NativeEngine::create(options)?) as Box<dyn Engine>),
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! The engine compiled into the host: no sandbox, no crossing.
+
+use super::{Engine, EngineError, EngineLost};
+use crate::wit::{self, Command, Input, Options, Step};
+
+#[path = "../../../component/library/src/adapter.rs"]
+mod adapter;
+
+/// The engine, natively.
+#[derive(Debug)]
+pub(super) struct NativeEngine(adapter::Adapter);
+
+impl NativeEngine {
+    pub(super) fn create(options: &Options<'_>) -> Result<Self, EngineError> {
+        adapter::Adapter::create(options).map(Self).map_err(EngineError::Options)
+    }
+}
+
+impl Engine for NativeEngine {
+    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
+        Ok(self.0.turn(now, inputs))
+    }
+
+    fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
+        Ok(self.0.command(commands))
+    }
+
+    fn shutdown(&mut self) -> Result<Step, EngineLost> {
+        Ok(self.0.shutdown())
+    }
+}

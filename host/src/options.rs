@@ -1,0 +1,101 @@
+//! What an operator can set.
+
+use std::time::Duration;
+
+use crate::wit::{InvalidUtf8, Limits, Options, Version};
+
+/// How the engine behaves: the owned twin of the WIT package's `options`, which documents each.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "documented in wit/legacy-websocket.wit and in legacy_websocket::Options")]
+#[non_exhaustive]
+pub struct EngineOptions {
+    pub version: Version,
+    pub origins: Vec<String>,
+    pub subprotocols: Vec<String>,
+    pub hosts: Vec<String>,
+    pub public_url: Option<String>,
+    pub trust_forwarded: bool,
+    pub skip_reserved_frames: bool,
+    pub invalid_utf8: InvalidUtf8,
+    pub flash_policy: Option<String>,
+    pub limits: Limits,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let limits = legacy_websocket::Limits::default();
+        let narrow = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self {
+            version: Version::Auto,
+            origins: Vec::new(),
+            subprotocols: Vec::new(),
+            hosts: Vec::new(),
+            public_url: None,
+            trust_forwarded: false,
+            skip_reserved_frames: false,
+            invalid_utf8: InvalidUtf8::Replace,
+            flash_policy: None,
+            limits: Limits {
+                max_head_bytes: narrow(limits.max_head_bytes),
+                max_fields: narrow(limits.max_fields),
+                max_message_bytes: narrow(limits.max_message_bytes),
+                max_buffered_bytes: u64::from(narrow(limits.max_buffered_bytes)),
+                handshake_timeout: limits.handshake_timeout,
+                idle_timeout: limits.idle_timeout,
+                close_timeout: limits.close_timeout,
+            },
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Lends itself as the WIT record.
+    pub(crate) fn with_wit<T>(&self, use_it: impl FnOnce(&Options<'_>) -> T) -> T {
+        let (origins, subprotocols, hosts) =
+            (borrow_all(&self.origins), borrow_all(&self.subprotocols), borrow_all(&self.hosts));
+        use_it(&Options {
+            version: self.version,
+            origins: &origins,
+            subprotocols: &subprotocols,
+            hosts: &hosts,
+            public_url: self.public_url.as_deref(),
+            trust_forwarded: self.trust_forwarded,
+            authorise: false,
+            skip_reserved_frames: self.skip_reserved_frames,
+            invalid_utf8: self.invalid_utf8,
+            flash_policy: self.flash_policy.as_deref(),
+            limits: self.limits,
+        })
+    }
+}
+
+fn borrow_all(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+/// What the shell itself watches over.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ShellOptions {
+    /// Connections at once; more wait in the kernel's queue until one ends.
+    pub max_connections: usize,
+    /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. One
+    /// transmission may be longer than this, if nothing else waits. From half of it on we do not read from
+    /// that peer, so that one who floods an echo slows itself down first.
+    pub max_queue_bytes: usize,
+    /// Output that makes no progress for so long: a slow reader, too.
+    pub write_timeout: Duration,
+    /// Behind the last byte and our FIN: how long we wait for the peer's.
+    pub linger_timeout: Duration,
+}
+
+impl Default for ShellOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_queue_bytes: 4 << 20,
+            write_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+        }
+    }
+}

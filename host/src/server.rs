@@ -1,0 +1,137 @@
+//! The server: listeners, a permit for each connection, a graceful end.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::application::Application;
+use crate::connection::{Connection, SharedBuffer};
+use crate::engine::{EngineError, EngineFactory};
+use crate::options::{EngineOptions, ShellOptions};
+use crate::shell::{Shell, Totals};
+
+/// What one read takes at the most.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Connections that the kernel completes ahead of us.
+const BACKLOG: u32 = 1024;
+
+/// Serves one engine on the current thread. Runs inside a [`tokio::runtime::LocalRuntime`] or a
+/// [`tokio::task::LocalSet`].
+#[derive(Debug)]
+pub struct Server {
+    shell: Rc<Shell>,
+    permits: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Makes the engine.
+    ///
+    /// # Errors
+    /// [`EngineError`]: the options are refused, or the component cannot be instantiated.
+    pub fn new(
+        factory: EngineFactory,
+        engine_options: EngineOptions,
+        options: ShellOptions,
+        application: Box<dyn Application>,
+    ) -> Result<Self, EngineError> {
+        let permits = Arc::new(Semaphore::new(options.max_connections));
+        Ok(Self { shell: Shell::new(factory, engine_options, options, application)?, permits })
+    }
+
+    /// Serves until `stop` is done, then closes every connection and waits for them, `drain` at the most.
+    pub async fn run(
+        self,
+        listeners: Vec<TcpListener>,
+        stop: impl Future<Output = ()>,
+        drain: Duration,
+    ) -> Totals {
+        let buffer: SharedBuffer = Rc::new(RefCell::new(vec![0; READ_BYTES].into()));
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let (shell, permits) = (Rc::clone(&self.shell), Arc::clone(&self.permits));
+            accepting.spawn_local(accept_all(listener, shell, permits, Rc::clone(&buffer)));
+        }
+        let mut timer = JoinSet::new();
+        let shell = Rc::clone(&self.shell);
+        timer.spawn_local(async move { shell.run_timer().await });
+        stop.await;
+        accepting.shutdown().await;
+        info!(connections = self.open(), "stopping");
+        self.shell.shutdown();
+        if timeout(drain, self.drained()).await.is_err() {
+            warn!(connections = self.open(), "still open behind the drain timeout; dropped");
+        }
+        self.shell.totals()
+    }
+
+    fn open(&self) -> usize {
+        self.shell.options().max_connections - self.permits.available_permits()
+    }
+
+    /// All permits are back.
+    async fn drained(&self) {
+        let all = u32::try_from(self.shell.options().max_connections).unwrap_or(u32::MAX);
+        drop(self.permits.acquire_many(all).await);
+    }
+}
+
+/// Binds an address for a server.
+///
+/// # Errors
+/// What the system says: in use, not ours, not permitted.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it: the drafts have no ping with which a dead peer could be found.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    shell: Rc<Shell>,
+    permits: Arc<Semaphore>,
+    buffer: SharedBuffer,
+) {
+    // A closed semaphore is how we would be told to stop.
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        let stream = accept(&listener).await;
+        serve(&shell, &buffer, stream, permit);
+    }
+}
+
+fn serve(shell: &Rc<Shell>, buffer: &SharedBuffer, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    match Connection::new(Rc::clone(shell), Rc::clone(buffer), stream, permit) {
+        Ok(connection) => {
+            spawn_local(connection);
+        }
+        Err(error) => debug!("a connection was gone before it was served: {error}"),
+    }
+}
+
+/// Accepts, whatever it takes: with no descriptors left it waits for some.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                warn!("accept: {error}; again in {pause:?}");
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}

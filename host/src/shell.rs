@@ -1,0 +1,327 @@
+//! The shell of one engine: it carries bytes to the engine, events to the application, commands back, and
+//! transmissions to the outboxes. It never waits.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
+
+use crate::application::Application;
+use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
+use crate::options::{EngineOptions, ShellOptions};
+use crate::outbox::Outbox;
+use crate::wit::{
+    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, Received, State, Step,
+    Transmission,
+};
+
+/// Rounds of events and commands in one turn; an application that answers every failure with another
+/// failing command is stopped there.
+const MAX_ROUNDS: usize = 64;
+
+/// What a shell has seen, for the operator.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Opening handshakes done.
+    pub connected: u64,
+    /// Opening handshakes and requests refused.
+    pub rejected: u64,
+    /// Peers closed because they did not read.
+    pub slow_readers: u64,
+    /// Instances of the engine lost.
+    pub traps: u64,
+}
+
+/// One engine with its connections, on one thread.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    options: ShellOptions,
+    started: Instant,
+    inner: RefCell<Inner>,
+    next_timeout: Cell<Option<u64>>,
+    earlier_timeout: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    factory: EngineFactory,
+    engine_options: EngineOptions,
+    engine: Box<dyn Engine>,
+    application: Box<dyn Application>,
+    connections: HashMap<u64, Link>,
+    next_id: u64,
+    totals: Totals,
+    /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
+    slow: Vec<u64>,
+}
+
+/// What the shell keeps of a connection.
+#[derive(Debug)]
+struct Link {
+    peer: SocketAddr,
+    outbox: Rc<Outbox>,
+}
+
+impl Shell {
+    pub(crate) fn new(
+        factory: EngineFactory,
+        engine_options: EngineOptions,
+        options: ShellOptions,
+        application: Box<dyn Application>,
+    ) -> Result<Rc<Self>, EngineError> {
+        let engine = factory.make(&engine_options)?;
+        Ok(Rc::new(Self {
+            options,
+            started: Instant::now(),
+            inner: RefCell::new(Inner {
+                factory,
+                engine_options,
+                engine,
+                application,
+                connections: HashMap::new(),
+                next_id: 1,
+                totals: Totals::default(),
+                slow: Vec::new(),
+            }),
+            next_timeout: Cell::new(None),
+            earlier_timeout: Notify::new(),
+        }))
+    }
+
+    pub(crate) fn options(&self) -> &ShellOptions {
+        &self.options
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.inner.borrow().totals
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn opened(&self, peer: SocketAddr) -> (u64, Rc<Outbox>) {
+        let outbox = Rc::new(Outbox::new(self.options.max_queue_bytes));
+        let id = {
+            let mut inner = self.inner.borrow_mut();
+            let id = inner.next_id;
+            inner.next_id += 1;
+            inner.totals.connections += 1;
+            inner.connections.insert(id, Link { peer, outbox: Rc::clone(&outbox) });
+            id
+        };
+        let address = peer.to_string();
+        self.turn(&[Input::Opened(Opened { connection: id, peer: &address, secure: false })]);
+        (id, outbox)
+    }
+
+    /// What one read gave.
+    pub(crate) fn received(&self, connection: u64, bytes: &[u8]) {
+        self.turn(&[Input::Received(Received { connection, bytes })]);
+    }
+
+    /// The peer ended its side.
+    pub(crate) fn ended(&self, connection: u64) {
+        self.turn(&[Input::Ended(connection)]);
+    }
+
+    /// Reading or writing failed, or the peer did not read.
+    pub(crate) fn lost(&self, connection: u64, why: Loss) {
+        self.turn(&[Input::Lost(Lost { connection, why })]);
+    }
+
+    /// The connection's task is done: nothing can be written any more.
+    pub(crate) fn forget(&self, connection: u64) {
+        self.inner.borrow_mut().connections.remove(&connection);
+    }
+
+    /// Begins to close every connection.
+    pub(crate) fn shutdown(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let step = inner.engine.shutdown();
+        let next = inner.finish(step, self.now());
+        self.set_timeout(next);
+    }
+
+    /// Runs the engine's deadlines, for ever.
+    pub(crate) async fn run_timer(&self) {
+        loop {
+            let sleep = match self.next_timeout.get() {
+                Some(at) => Duration::from_millis(at.saturating_sub(self.now())),
+                None => Duration::from_secs(3600),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => self.turn(&[]),
+                () = self.earlier_timeout.notified() => {}
+            }
+        }
+    }
+
+    fn turn(&self, inputs: &[Input<'_>]) {
+        let now = self.now();
+        let mut inner = self.inner.borrow_mut();
+        let step = inner.engine.turn(now, inputs);
+        let next = inner.finish(step, now);
+        self.set_timeout(next);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn set_timeout(&self, next: Option<u64>) {
+        let before = self.next_timeout.replace(next);
+        if next.is_some_and(|next| before.is_none_or(|before| next < before)) {
+            self.earlier_timeout.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    /// Carries a step to where it belongs, and what comes of it, until nothing does. Returns the engine's next
+    /// deadline.
+    fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
+        match step.and_then(|step| self.run(step, now)) {
+            Ok(next) => next,
+            Err(lost) => {
+                self.replace_engine(&lost);
+                None
+            }
+        }
+    }
+
+    fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, EngineLost> {
+        for _ in 0..MAX_ROUNDS {
+            self.deliver(step.transmissions);
+            let mut next = step.next_timeout;
+            if step.events.is_empty() && self.slow.is_empty() {
+                return Ok(next);
+            }
+            self.observe(&step.events);
+            let commands = self.application.handle(&step.events);
+            let mut events = Vec::new();
+            if !commands.is_empty() {
+                let step = self.engine.command(&commands)?;
+                drop(commands);
+                self.deliver(step.transmissions);
+                next = step.next_timeout;
+                events = step.events;
+            }
+            let mut transmissions = Vec::new();
+            if !self.slow.is_empty() {
+                let slow = std::mem::take(&mut self.slow);
+                let lost: Vec<_> = slow
+                    .into_iter()
+                    .map(|connection| Input::Lost(Lost { connection, why: Loss::SlowReader }))
+                    .collect();
+                let step = self.engine.turn(now, &lost)?;
+                next = step.next_timeout;
+                events.extend(step.events);
+                transmissions = step.transmissions;
+            }
+            step = Step { events, transmissions, next_timeout: next };
+        }
+        error!("the application answers its own commands' failures without end; stopped");
+        Ok(step.next_timeout)
+    }
+
+    fn deliver(&mut self, transmissions: Vec<Transmission>) {
+        for Transmission { to, bytes, then } in transmissions {
+            let bytes = Bytes::from(bytes);
+            match to {
+                Destination::One(connection) => self.deliver_one(connection, bytes, then),
+                Destination::Many(connections) => {
+                    for connection in connections {
+                        self.deliver_one(connection, bytes.clone(), then);
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, connection: u64, bytes: Bytes, then: Disposition) {
+        let Some(link) = self.connections.get(&connection) else {
+            return;
+        };
+        if then == Disposition::Abort {
+            link.outbox.abort();
+        } else if link.outbox.push(bytes, then).is_err() {
+            link.outbox.abort();
+            self.slow.push(connection);
+        }
+    }
+
+    /// Counts, and tells the operator what he should know.
+    fn observe(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Connected(connected) => {
+                    self.totals.connected += 1;
+                    debug!(connection = connected.connection, peer = %connected.peer, draft = ?connected.draft, "connected");
+                }
+                Event::Rejected(rejection) => {
+                    self.totals.rejected += 1;
+                    let peer = self.peer(rejection.connection);
+                    warn!(connection = rejection.connection, %peer, status = rejection.status, reason = %rejection.reason, "rejected");
+                }
+                Event::Closed(closed) => self.observe_closed(closed),
+                Event::Failed(failed) => {
+                    debug!(connection = failed.connection, command = ?failed.command, why = ?failed.why, "command failed");
+                }
+                Event::StateChanged(change) if change.new != State::Closed => {
+                    debug!(connection = change.connection, old = ?change.old, new = ?change.new, "state");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn observe_closed(&mut self, closed: &Closed) {
+        let connection = closed.connection;
+        let peer = self.peer(connection);
+        match &closed.cause {
+            CloseCause::SlowReader => {
+                self.totals.slow_readers += 1;
+                warn!(connection, %peer, reason = "slow-reader", total = self.totals.slow_readers, "closed");
+            }
+            CloseCause::BadFrame(reason) | CloseCause::Other(reason) => {
+                warn!(connection, %peer, %reason, "closed");
+            }
+            CloseCause::BadText
+            | CloseCause::MessageLimit
+            | CloseCause::BufferLimit
+            | CloseCause::HandshakeTimeout => warn!(connection, %peer, reason = ?closed.cause, "closed"),
+            cause => debug!(connection, %peer, reason = ?cause, "closed"),
+        }
+    }
+
+    fn peer(&self, connection: u64) -> String {
+        self.connections.get(&connection).map_or_else(|| "gone".into(), |link| link.peer.to_string())
+    }
+
+    /// The instance is gone and its connections with it; a fresh one serves on.
+    fn replace_engine(&mut self, lost: &EngineLost) {
+        self.totals.traps += 1;
+        let connections = std::mem::take(&mut self.connections);
+        error!(connections = connections.len(), total = self.totals.traps, "{lost}; its connections are closed");
+        let mut events = Vec::with_capacity(connections.len());
+        for (connection, link) in connections {
+            debug!(connection, peer = %link.peer, reason = "EngineLost", "closed");
+            link.outbox.abort();
+            events.push(Event::Closed(Closed { connection, cause: CloseCause::EngineLost }));
+        }
+        match self.factory.make(&self.engine_options) {
+            Ok(engine) => self.engine = engine,
+            Err(error) => error!("no fresh engine: {error}"),
+        }
+        self.slow.clear();
+        // Commands about connections that are gone would all fail.
+        drop(self.application.handle(&events));
+        info!("a fresh instance serves on");
+    }
+}
