@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::application::Echo;
@@ -261,6 +261,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     if serve.engine == EngineKind::Native && serve.component.is_some() {
         return Err("--component has no meaning with --engine native".into());
     }
+    raise_file_limit(serve.limits.max_connections);
     let factory = serve.factory()?;
     let engine_options = serve.engine_options()?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
@@ -297,6 +298,15 @@ fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     // Whoever closed our standard output did not want to know.
     let _ = writeln!(out, "listening on ws://{chosen}/").and_then(|()| out.flush());
     Ok(listener)
+}
+
+/// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
+fn raise_file_limit(connections: usize) {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(64);
+    if limit < needed {
+        warn!("only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n");
+    }
 }
 
 fn start_log(debug: bool) {

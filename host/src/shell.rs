@@ -67,7 +67,15 @@ struct Inner {
 #[derive(Debug)]
 struct Link {
     peer: SocketAddr,
+    /// What a trusted proxy calls the peer.
+    forwarded: Option<Box<str>>,
     outbox: Rc<Outbox>,
+}
+
+impl Link {
+    fn name(&self) -> String {
+        self.forwarded.as_deref().map_or_else(|| self.peer.to_string(), Into::into)
+    }
 }
 
 impl Shell {
@@ -112,7 +120,7 @@ impl Shell {
             let id = inner.next_id;
             inner.next_id += 1;
             inner.totals.connections += 1;
-            inner.connections.insert(id, Link { peer, outbox: Rc::clone(&outbox) });
+            inner.connections.insert(id, Link { peer, forwarded: None, outbox: Rc::clone(&outbox) });
             id
         };
         let address = peer.to_string();
@@ -262,11 +270,13 @@ impl Inner {
             match event {
                 Event::Connected(connected) => {
                     self.totals.connected += 1;
+                    self.rename(connected.connection, &connected.peer);
                     debug!(connection = connected.connection, peer = %connected.peer, draft = ?connected.draft, "connected");
                 }
                 Event::Rejected(rejection) => {
                     self.totals.rejected += 1;
-                    let peer = self.peer(rejection.connection);
+                    self.rename(rejection.connection, &rejection.peer);
+                    let peer = &rejection.peer;
                     warn!(connection = rejection.connection, %peer, status = rejection.status, reason = %rejection.reason, "rejected");
                 }
                 Event::Closed(closed) => self.observe_closed(closed),
@@ -301,7 +311,16 @@ impl Inner {
     }
 
     fn peer(&self, connection: u64) -> String {
-        self.connections.get(&connection).map_or_else(|| "gone".into(), |link| link.peer.to_string())
+        self.connections.get(&connection).map_or_else(|| "gone".into(), Link::name)
+    }
+
+    /// A trusted proxy may know the peer by another name than the socket does.
+    fn rename(&mut self, connection: u64, name: &str) {
+        if let Some(link) = self.connections.get_mut(&connection)
+            && link.name() != name
+        {
+            link.forwarded = Some(name.into());
+        }
     }
 
     /// The instance is gone and its connections with it; a fresh one serves on.
@@ -311,7 +330,7 @@ impl Inner {
         error!(connections = connections.len(), total = self.totals.traps, "{lost}; its connections are closed");
         let mut events = Vec::with_capacity(connections.len());
         for (connection, link) in connections {
-            debug!(connection, peer = %link.peer, reason = "EngineLost", "closed");
+            debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
             link.outbox.abort();
             events.push(Event::Closed(Closed { connection, cause: CloseCause::EngineLost }));
         }

@@ -517,7 +517,12 @@ impl Connection {
         if status != 0 {
             shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
         }
-        shared.events.push_back(Event::Rejected { connection: self.id, status, reason });
+        shared.events.push_back(Event::Rejected {
+            connection: self.id,
+            peer: Arc::clone(&self.peer),
+            status,
+            reason,
+        });
         self.end(shared, cause, Disposition::Finish);
     }
 

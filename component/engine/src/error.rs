@@ -96,7 +96,7 @@ pub enum Refusal {
     #[error("the subprotocol is not accepted")]
     Subprotocol,
     /// `Sec-WebSocket-Version`, `Sec-WebSocket-Key` or a `Sec-WebSocket-Draft` other than 0.
-    #[error("this server speaks draft-hixie-75 and -76, the client {0}")]
+    #[error("this server speaks draft-hixie-75 and draft-hixie-76; the client asked for {0}")]
     LaterProtocol(LaterProtocol),
     /// The draft that the client speaks is switched off.
     #[error("the client's draft is switched off here")]

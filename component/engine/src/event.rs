@@ -163,6 +163,8 @@ pub enum Event<'i> {
     Rejected {
         /// Whose.
         connection: ConnectionId,
+        /// Who asked.
+        peer: Arc<Peer>,
         /// The HTTP status sent; 0 if nothing could be sent any more.
         status: u16,
         /// One line; the peer is sent the same.

@@ -337,8 +337,9 @@ fn lower_event(event: Event<'_>) -> Option<wit::Event> {
         Event::Closed { connection, cause } => {
             wit::Event::Closed(wit::Closed { connection: connection.0, cause: lower_cause(cause) })
         }
-        Event::Rejected { connection, status, reason } => wit::Event::Rejected(wit::Rejection {
+        Event::Rejected { connection, peer, status, reason } => wit::Event::Rejected(wit::Rejection {
             connection: connection.0,
+            peer: peer.address.clone(),
             status,
             reason: reason.into_owned(),
         }),

@@ -1,0 +1,96 @@
+//! Echo load from one thread.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+
+use crate::process::Kind;
+
+/// The draft 76 example of section 1.2.
+const REQUEST: &[u8] = b"GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
+    Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U";
+const ANSWER_END: &[u8] = b"\r\n\r\n8jKS'y:G*Co,Wxa-";
+
+/// What is sent. Bare TCP gets the same bytes, without a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) kind: Kind,
+    pub(crate) connections: usize,
+    pub(crate) bytes: usize,
+    pub(crate) in_flight: usize,
+}
+
+impl Load {
+    /// Messages that came back, and in what time.
+    pub(crate) fn run(self, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..self.connections {
+                streams.push(connect(self.address, self.kind).await?);
+            }
+            let start = Instant::now();
+            let end = start + length;
+            let mut clients = JoinSet::new();
+            for stream in streams {
+                clients.spawn(self.client(stream, end));
+            }
+            let mut messages = 0;
+            while let Some(client) = clients.join_next().await {
+                messages += client??;
+            }
+            Ok((messages as f64, start.elapsed()))
+        })
+    }
+
+    /// Keeps so many messages in flight until the end, and then waits for the last.
+    async fn client(self, mut stream: TcpStream, end: Instant) -> io::Result<usize> {
+        let mut frame = vec![b'x'; self.bytes + 2];
+        frame[0] = 0x00;
+        frame[self.bytes + 1] = 0xff;
+        let burst = frame.repeat(self.in_flight);
+        let mut buffer = vec![0; 64 * 1024];
+        let (mut waiting, mut partial, mut done) = (self.in_flight, 0, 0);
+        stream.write_all(&burst).await?;
+        while waiting > 0 {
+            let read = stream.read(&mut buffer).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            partial += read;
+            let whole = partial / frame.len();
+            partial %= frame.len();
+            done += whole;
+            waiting -= whole;
+            if whole > 0 && Instant::now() < end {
+                stream.write_all(&burst[..whole * frame.len()]).await?;
+                waiting += whole;
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Connects, and shakes hands where there are hands to shake.
+pub(crate) async fn connect(address: SocketAddr, kind: Kind) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    if kind != Kind::Tcp {
+        stream.write_all(REQUEST).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(ANSWER_END) {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+    Ok(stream)
+}
