@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legacy_websocket_host::{
-    Budget, ComponentFactory, Echo, EngineFactory, EngineOptions, Server, ShellOptions, bind,
+    Budget, ComponentFactory, EngineFactory, EngineOptions, Server, ShellOptions, TestPage, bind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,9 +31,11 @@ pub(crate) fn serve(kind: Kind) -> Result<(), Box<dyn Error>> {
                 EngineFactory::Component(Arc::new(ComponentFactory::embedded(budget)?))
             }
         };
+        let mut engine_options = EngineOptions::default();
+        engine_options.echo = true;
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
-        let server = Server::new(factory, EngineOptions::default(), options, Box::new(Echo::default()))?;
+        let server = Server::new(factory, engine_options, options, Box::new(TestPage))?;
         server.run(vec![listener], pending(), Duration::ZERO).await;
         Ok(())
     })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::wit::{Command, Event, FieldParam, Outgoing, Recipients, Request, Response};
+use crate::wit::{Command, Event, FieldParam, Request, Response};
 
 /// An application. It is never called while it runs, and calls nobody.
 pub trait Application: fmt::Debug {
@@ -10,10 +10,11 @@ pub trait Application: fmt::Debug {
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
 }
 
-/// Sends each message back to where it came from, and serves a page with which a browser of 2010 can try it.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Echo;
+/// Serves a page over plain HTTP with which a browser of 2010 can try the server. Says nothing over WebSocket:
+/// the engine's `echo` option does.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
+pub struct TestPage;
 
 const PAGE: &str = include_str!("../../examples/client.html");
 
@@ -24,14 +25,9 @@ const HTML: &[FieldParam<'static>] = &[
 const TEXT: &[FieldParam<'static>] =
     &[FieldParam { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
 
-impl Application for Echo {
+impl Application for TestPage {
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
         let answer = |event: &'a Event| match event {
-            Event::Messages(messages) => Some(Command::Send(Outgoing {
-                to: Recipients::One(messages.connection),
-                text: &messages.text,
-                ends: &messages.ends,
-            })),
             Event::Request(request) => Some(Command::Respond(page(request))),
             _ => None,
         };

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::application::Echo;
+use crate::application::TestPage;
 use crate::engine::{Budget, ComponentFactory, EngineError, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::{Server, bind};
@@ -214,6 +214,7 @@ impl Serve {
             hosts: host.clone(),
             public_url: public_url.clone(),
             trust_forwarded: *trust_forwarded,
+            echo: true,
             skip_reserved_frames: self.protocol.skip_reserved_frames,
             invalid_utf8: match self.protocol.invalid_utf8 {
                 InvalidUtf8Arg::Replace => InvalidUtf8::Replace,
@@ -266,7 +267,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let engine_options = serve.engine_options()?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
-        let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(Echo))?;
+        let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
         // Signals are caught from before the first client can know of us.
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -22,6 +22,12 @@ pub trait Engine: std::fmt::Debug {
     /// [`EngineLost`]: the instance is gone, and every connection of it.
     fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost>;
 
+    /// The same as [`turn`](Self::turn) with one read.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost>;
+
     /// Carries out an application's commands.
     ///
     /// # Errors

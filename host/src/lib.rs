@@ -57,7 +57,7 @@ mod server;
 mod shell;
 pub mod wit;
 
-pub use application::{Application, Echo};
+pub use application::{Application, TestPage};
 pub use engine::{Budget, ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use options::{EngineOptions, ShellOptions};
 pub use server::{Server, bind};

@@ -21,7 +21,7 @@ use crate::options::{EngineOptions, ShellOptions};
 use crate::shell::{Shell, Totals};
 
 /// What one read takes at the most.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 128 * 1024;
 
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: u32 = 1024;

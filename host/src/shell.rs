@@ -16,7 +16,7 @@ use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::outbox::Outbox;
 use crate::wit::{
-    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, Received, State, Step,
+    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step,
     Transmission,
 };
 
@@ -130,7 +130,7 @@ impl Shell {
 
     /// What one read gave.
     pub(crate) fn received(&self, connection: u64, bytes: &[u8]) {
-        self.turn(&[Input::Received(Received { connection, bytes })]);
+        self.call(|engine, now| engine.receive(now, connection, bytes));
     }
 
     /// The peer ended its side.
@@ -150,10 +150,7 @@ impl Shell {
 
     /// Begins to close every connection.
     pub(crate) fn shutdown(&self) {
-        let mut inner = self.inner.borrow_mut();
-        let step = inner.engine.shutdown();
-        let next = inner.finish(step, self.now());
-        self.set_timeout(next);
+        self.call(|engine, _| engine.shutdown());
     }
 
     /// Runs the engine's deadlines, for ever.
@@ -171,9 +168,13 @@ impl Shell {
     }
 
     fn turn(&self, inputs: &[Input<'_>]) {
+        self.call(|engine, now| engine.turn(now, inputs));
+    }
+
+    fn call(&self, call: impl FnOnce(&mut dyn Engine, u64) -> Result<Step, EngineLost>) {
         let now = self.now();
         let mut inner = self.inner.borrow_mut();
-        let step = inner.engine.turn(now, inputs);
+        let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now);
         self.set_timeout(next);
     }

@@ -21,7 +21,7 @@ use crate::challenge::{KEY3_BYTES, answer};
 use crate::shared::{Shared, Timer};
 use crate::error::{FrameError, MalformedHead, Misuse, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
-use crate::frame::{CLOSING, Decoder, Frame, Rules, hold};
+use crate::frame::{CLOSING, Decoder, Frame, Rules, encode, hold};
 use crate::handshake::{Handshake, examine, write_answer};
 use crate::head::{Head, HeadReader};
 use crate::location::last_of_list;
@@ -272,6 +272,16 @@ impl Connection {
         });
         match frame {
             Ok(None) => None,
+            Ok(Some(Some(text))) if options.echo => {
+                if !*closing {
+                    shared.transmit(self.id, |out| {
+                        // What is left of the input will most likely be echoed as well.
+                        out.reserve(text.len().saturating_add(input.len()).saturating_add(2));
+                        encode(&text, out);
+                    });
+                }
+                None
+            }
             Ok(Some(Some(text))) => Some(Event::Message { connection: self.id, text }),
             Ok(Some(None)) => {
                 let cause = if *closing { CloseCause::ByUs } else { CloseCause::ByPeer };

@@ -14,6 +14,7 @@ const MAX_LENGTH_BYTES: u8 = 10;
 
 /// Appends one text frame. A `str` holds no FF, so it cannot end the frame early (section 7).
 pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len().saturating_add(2));
     out.push(0x00);
     out.extend_from_slice(text.as_bytes());
     out.push(0xff);

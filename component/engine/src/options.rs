@@ -56,6 +56,9 @@ pub struct Options {
     pub trust_forwarded: bool,
     /// Ask the application before an opening handshake is answered: [`Event::Handshake`](crate::Event).
     pub authorise: bool,
+    /// Answer every message with itself, and tell nobody: no [`Event::Message`](crate::Event). For trying
+    /// clients out.
+    pub echo: bool,
     /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
     /// ending the connection.
     pub skip_reserved_frames: bool,

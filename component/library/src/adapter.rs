@@ -44,10 +44,7 @@ impl Adapter {
                     }
                 }
                 wit::Input::Received(received) => {
-                    step.expect(received.bytes.len());
-                    for event in self.server.receive(ConnectionId(received.connection), &received.bytes) {
-                        step.event(event);
-                    }
+                    self.take_bytes(received.connection, &received.bytes, &mut step);
                 }
                 wit::Input::Ended(connection) => self.server.receive_eof(ConnectionId(*connection)),
                 wit::Input::Lost(lost) => {
@@ -60,6 +57,13 @@ impl Adapter {
             }
             step.drain_events(&mut self.server);
         }
+        step.finish(&mut self.server)
+    }
+
+    pub(crate) fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> wit::Step {
+        let mut step = StepBuilder::default();
+        self.server.advance(now);
+        self.take_bytes(connection, bytes, &mut step);
         step.finish(&mut self.server)
     }
 
@@ -133,6 +137,13 @@ impl Adapter {
             connected75: narrow(counts.connected75),
             connected76: narrow(counts.connected76),
             buffered_bytes: u64::try_from(counts.buffered_bytes).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn take_bytes(&mut self, connection: u64, bytes: &[u8], step: &mut StepBuilder) {
+        step.expect(bytes.len());
+        for event in self.server.receive(ConnectionId(connection), bytes) {
+            step.event(event);
         }
     }
 
@@ -291,6 +302,7 @@ fn lift_options(options: &wit::Options) -> Options {
         public_url: options.public_url.as_deref().map(String::from),
         trust_forwarded: options.trust_forwarded,
         authorise: options.authorise,
+        echo: options.echo,
         skip_reserved_frames: options.skip_reserved_frames,
         invalid_utf8: match options.invalid_utf8 {
             wit::InvalidUtf8::Replace => InvalidUtf8::Replace,

@@ -2,18 +2,13 @@
 
 use alloc::vec::Vec;
 
-use crate::wit;
-
 /// Looks for the messages `fault:trap`, `fault:spin` and `fault:grow`, and does as they say.
-pub(crate) fn commit(inputs: &[wit::Input]) {
-    for input in inputs {
-        let wit::Input::Received(received) = input else { continue };
-        match received.bytes.strip_prefix(b"\0fault:").and_then(|rest| rest.strip_suffix(b"\xff")) {
-            Some(b"trap") => trap(),
-            Some(b"spin") => spin(),
-            Some(b"grow") => grow(),
-            _ => {}
-        }
+pub(crate) fn commit(bytes: &[u8]) {
+    match bytes.strip_prefix(b"\0fault:").and_then(|rest| rest.strip_suffix(b"\xff")) {
+        Some(b"trap") => trap(),
+        Some(b"spin") => spin(),
+        Some(b"grow") => grow(),
+        _ => {}
     }
 }
 

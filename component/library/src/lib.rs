@@ -32,6 +32,7 @@ impl Guest for Component {
             public_url: None,
             trust_forwarded: false,
             authorise: false,
+            echo: false,
             skip_reserved_frames: false,
             invalid_utf8: wit::InvalidUtf8::Replace,
             flash_policy: None,
@@ -63,9 +64,13 @@ impl GuestServer for Exported {
     }
 
     fn turn(&self, now: u64, inputs: Vec<wit::Input>) -> wit::Step {
-        #[cfg(feature = "faults")]
-        faults::commit(&inputs);
         self.step(|adapter| adapter.turn(now, &inputs))
+    }
+
+    fn receive(&self, now: u64, connection: u64, bytes: Vec<u8>) -> wit::Step {
+        #[cfg(feature = "faults")]
+        faults::commit(&bytes);
+        self.step(|adapter| adapter.receive(now, connection, &bytes))
     }
 
     fn command(&self, commands: Vec<wit::Command>) -> wit::Step {

@@ -112,6 +112,12 @@ impl Engine for ComponentEngine {
         interface.server().call_turn(&mut self.store, self.server, now, inputs).map_err(lost)
     }
 
+    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost> {
+        self.store.set_epoch_deadline(self.ticks);
+        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
+        interface.server().call_receive(&mut self.store, self.server, now, connection, bytes).map_err(lost)
+    }
+
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         self.store.set_epoch_deadline(self.ticks);
         let interface = self.library.hixie_legacy_websocket_legacy_websocket();

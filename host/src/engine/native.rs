@@ -21,6 +21,10 @@ impl Engine for NativeEngine {
         Ok(self.0.turn(now, inputs))
     }
 
+    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost> {
+        Ok(self.0.receive(now, connection, bytes))
+    }
+
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         Ok(self.0.command(commands))
     }
