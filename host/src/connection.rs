@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -116,7 +116,12 @@ impl Connection {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
             let stream = Pin::new(&mut self.stream);
-            let result = self.outbox.write(|slices| match stream.poll_write_vectored(cx, slices) {
+            let write = |slices: &[IoSlice<'_>]| match slices {
+                // A plain write is cheaper for the kernel than a vectored one.
+                [only] => stream.poll_write(cx, only),
+                several => stream.poll_write_vectored(cx, several),
+            };
+            let result = self.outbox.write(|slices| match write(slices) {
                 Poll::Ready(Ok(written)) => (written, Poll::Ready(Ok(written))),
                 Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
                 Poll::Pending => (0, Poll::Pending),

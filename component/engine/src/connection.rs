@@ -231,8 +231,9 @@ impl Connection {
                 }
             }
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => {
-                let room = room.min(limits.max_message_bytes);
-                match hold(mem::take(ahead), input, room) {
+                // A pipelined request, or messages behind a handshake.
+                let ahead_limit = limits.max_head_bytes.saturating_add(limits.max_message_bytes);
+                match hold(mem::take(ahead), input, room.min(ahead_limit)) {
                     Ok(held) => *ahead = held,
                     Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
                 }

@@ -1,0 +1,197 @@
+//! What holds for any input: no panic, any chunking alike, nothing behind our FF 00, limits kept.
+
+mod support;
+
+use legacy_websocket::{ConnectionId, Disposition, Destination, Event, Limits, Loss, Options, Peer, Server};
+use proptest::prelude::*;
+use support::{Driver, ID, KEY3, head75, head76};
+
+/// Bytes that are likely to get somewhere.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let frame = prop_oneof![
+        8 => "[a-zé€😀\\x00]{0,12}".prop_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()),
+        1 => prop::collection::vec(any::<u8>(), 0..12).prop_map(|bytes| [b"\0", &bytes[..], b"\xff"].concat()),
+        1 => prop::collection::vec(0x80_u8..=0xff, 0..4),
+        1 => (any::<u8>(), 0_u8..8, any::<u8>()).prop_map(|(kind, length, byte)| {
+            let mut frame = vec![kind, length];
+            frame.extend(std::iter::repeat_n(byte, usize::from(length)));
+            frame
+        }),
+        1 => Just(b"\xff\x00".to_vec()),
+    ];
+    prop::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
+}
+
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => Just([&head76("")[..], KEY3].concat()),
+        2 => Just(head75("")),
+        1 => Just(b"<policy-file-request/>\0".to_vec()),
+        1 => "[ -~]{0,40}".prop_map(|value| head76(&format!("Cookie: {value}\r\n"))),
+        1 => (0_usize..30).prop_map(|length| {
+            format!("POST /x HTTP/1.1\r\nContent-Length: {length}\r\n\r\n").into_bytes()
+        }),
+        1 => Just(b"GET / HTTP/1.1\r\n\r\nHEAD / HTTP/1.0\r\n\r\n".to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    (any::<[bool; 4]>(), 1_usize..40).prop_map(|([skip, authorise, echo, policy], max)| Options {
+        skip_reserved_frames: skip,
+        authorise,
+        echo,
+        flash_policy: policy.then(|| "<cross-domain-policy/>".into()),
+        limits: Limits { max_message_bytes: max, ..Limits::default() },
+        ..Options::default()
+    })
+}
+
+/// Feeds the input in the given pieces to an application that says yes to everything.
+fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>, Option<String>) {
+    let mut driver = Driver::new(options.clone());
+    let mut rest = input;
+    for cut in cuts.iter().copied().chain([usize::MAX]) {
+        let (part, later) = rest.split_at(cut.min(rest.len()));
+        rest = later;
+        driver.receive(part);
+        // A pipelined request comes out when the one before it has been answered.
+        loop {
+            let answered = driver.server.respond(ID, 200, &[], b"ok");
+            let accepted = driver.server.accept(ID, None, &[]);
+            driver.drain();
+            if answered.is_err() && accepted.is_err() {
+                break;
+            }
+        }
+    }
+    (driver.events, driver.bytes, driver.end)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_chunking_gives_the_same_events_and_bytes(
+        options in options(),
+        request in request(),
+        frames in frames(),
+        cuts in prop::collection::vec(0_usize..50, 0..20),
+    ) {
+        let input = [request, frames].concat();
+        let whole = run(&options, &input, &[]);
+        prop_assert_eq!(&run(&options, &input, &cuts), &whole);
+        prop_assert_eq!(&run(&options, &input, &vec![1; input.len()]), &whole);
+    }
+
+    #[test]
+    fn nothing_follows_our_closing_handshake(frames in frames(), at in 0_usize..8, more in frames()) {
+        let mut driver = Driver::new(Options { echo: true, skip_reserved_frames: true, ..Options::default() });
+        driver.receive(&head76(""));
+        driver.receive(KEY3);
+        let start = driver.bytes.len();
+        let (before, after) = frames.split_at(at.min(frames.len()));
+        driver.receive(before);
+        let _ = driver.server.close(ID);
+        driver.drain();
+        let _ = driver.server.send(ID, "late");
+        driver.server.broadcast("late", None);
+        driver.receive(after);
+        driver.receive(&more);
+        let sent = &driver.bytes[start..];
+        let closing = sent.windows(2).position(|pair| pair == [0xff, 0x00] || pair == [0x00, 0x00]);
+        // FF 00 also stands between two messages (FF | 00 text): frame by frame, then.
+        let mut rest = sent;
+        while let [0x00, text @ ..] = rest {
+            let end = text.iter().position(|byte| *byte == 0xff).expect("a whole frame");
+            rest = &text[end + 1..];
+        }
+        prop_assert!(rest.is_empty() || rest == [0xff, 0x00], "{:?} {:?}", closing, rest);
+    }
+
+    #[test]
+    fn every_connection_ends_once_and_says_nothing_afterwards(
+        steps in prop::collection::vec((0_u64..4, 0_u8..10, request(), frames()), 1..60),
+        idle in 0_u64..100,
+    ) {
+        let limits = Limits { max_buffered_bytes: 64, idle_timeout: idle, ..Limits::default() };
+        let mut server = Server::new(Options { limits, ..Options::default() }).unwrap();
+        let mut log = Log::default();
+        let mut now = 0;
+        for (id, what, request, frames) in steps {
+            let id = ConnectionId(id);
+            match what {
+                0 | 1 => drop(server.open(id, Peer::default())),
+                2 | 3 => log.events(server.receive(id, &request)),
+                4 | 5 => log.events(server.receive(id, &frames)),
+                6 => drop(server.close(id)),
+                7 => drop(server.broadcast("all", Some(id))),
+                8 => server.receive_eof(id),
+                _ if id.0 == 0 => server.lost(id, Loss::Reset),
+                _ => {
+                    now = server.poll_timeout().unwrap_or(now);
+                    server.advance(now);
+                }
+            }
+            log.drain(&mut server);
+            prop_assert!(server.counts().buffered_bytes <= 64);
+            prop_assert_eq!(server.counts().open, log.open.len());
+        }
+        server.shutdown();
+        while let Some(at) = server.poll_timeout() {
+            server.advance(at);
+        }
+        log.drain(&mut server);
+        prop_assert_eq!(log.open.len(), 0);
+        prop_assert_eq!(server.counts(), Server::new(Options::default()).unwrap().counts());
+    }
+}
+
+/// Checks the order of each connection's events and transmissions. An id may be opened again once it has ended.
+#[derive(Default)]
+struct Log {
+    open: Vec<ConnectionId>,
+    finished: Vec<ConnectionId>,
+}
+
+impl Log {
+    fn events<'i>(&mut self, events: impl Iterator<Item = Event<'i>>) {
+        for event in events {
+            match event {
+                Event::StateChanged { connection, old: legacy_websocket::State::Unknown, .. } => {
+                    assert!(!self.open.contains(&connection));
+                    self.open.push(connection);
+                }
+                Event::Closed { connection, .. } => {
+                    assert!(self.open.contains(&connection), "closed twice");
+                    self.open.retain(|open| *open != connection);
+                    self.finished.push(connection);
+                }
+                Event::StateChanged { connection, .. }
+                | Event::Message { connection, .. }
+                | Event::Connected { connection, .. }
+                | Event::Rejected { connection, .. }
+                | Event::Request { connection, .. } => assert!(self.open.contains(&connection)),
+                _ => {}
+            }
+        }
+    }
+
+    fn drain(&mut self, server: &mut Server) {
+        self.events(std::iter::from_fn(|| server.poll_event()));
+        while let Some(transmission) = server.poll_transmit() {
+            let to = match transmission.to {
+                Destination::One(id) => vec![id],
+                Destination::Many(ids) => ids,
+            };
+            for id in to {
+                let ended = transmission.then != Disposition::Keep;
+                assert!(self.open.contains(&id) || self.finished.contains(&id));
+                if ended {
+                    self.finished.retain(|finished| *finished != id);
+                }
+            }
+        }
+        assert!(self.finished.is_empty(), "closed, but the socket was not ended");
+    }
+}

@@ -1,0 +1,97 @@
+//! Drives a server with one connection and writes down what comes of it.
+#![allow(dead_code, reason = "not every test needs everything")]
+
+use std::fmt::Write;
+
+use legacy_websocket::{ConnectionId, Destination, Event, Options, Peer, Server, Transmission};
+
+pub const ID: ConnectionId = ConnectionId(1);
+
+pub const KEYS: &str = "Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n";
+pub const KEY3: &[u8] = b"^n:ds[4U";
+pub const ANSWER: &[u8] = b"8jKS'y:G*Co,Wxa-";
+
+/// The request of draft 76's example, with further fields, without key3.
+pub fn head76(more: &str) -> Vec<u8> {
+    format!("{}{KEYS}{more}\r\n", head_start()).into_bytes()
+}
+
+/// The request of draft 75's example, with further fields.
+pub fn head75(more: &str) -> Vec<u8> {
+    format!("{}{more}\r\n", head_start()).into_bytes()
+}
+
+fn head_start() -> &'static str {
+    "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
+     Origin: http://example.com\r\n"
+}
+
+/// One connection of a server of its own.
+pub struct Driver {
+    pub server: Server,
+    /// What was written to the peer.
+    pub bytes: Vec<u8>,
+    /// How many writes that took.
+    pub writes: usize,
+    /// Finish or abort, once.
+    pub end: Option<String>,
+    pub events: Vec<String>,
+}
+
+impl Driver {
+    pub fn new(options: Options) -> Self {
+        let mut server = Server::new(options).unwrap();
+        server.open(ID, Peer { address: "peer".into(), secure: false }).unwrap();
+        let mut driver = Self { server, bytes: Vec::new(), writes: 0, end: None, events: Vec::new() };
+        driver.drain();
+        driver
+    }
+
+    pub fn receive(&mut self, input: &[u8]) {
+        let events: Vec<_> = self.server.receive(ID, input).map(|event| show(&event)).collect();
+        self.events.extend(events);
+        self.drain();
+    }
+
+    /// Takes what is there.
+    pub fn drain(&mut self) {
+        while let Some(event) = self.server.poll_event() {
+            self.events.push(show(&event));
+        }
+        while let Some(Transmission { to, bytes, then }) = self.server.poll_transmit() {
+            assert_eq!(to, Destination::One(ID));
+            assert_eq!(self.end, None, "something is written behind the end");
+            self.writes += usize::from(!bytes.is_empty());
+            self.bytes.extend(bytes);
+            if then != legacy_websocket::Disposition::Keep {
+                self.end = Some(format!("{then:?}"));
+            }
+        }
+    }
+
+    /// The events but for changes of state.
+    pub fn news(&self) -> Vec<&str> {
+        self.events.iter().map(String::as_str).filter(|event| !event.starts_with("state")).collect()
+    }
+}
+
+/// One line an event.
+pub fn show(event: &Event<'_>) -> String {
+    let mut line = String::new();
+    let written = match event {
+        Event::StateChanged { old, new, .. } => write!(line, "state {old:?} -> {new:?}"),
+        Event::Handshake { draft, subprotocol, .. } => write!(line, "handshake {draft:?} {subprotocol:?}"),
+        Event::Connected { draft, subprotocol, head, .. } => {
+            write!(line, "connected {draft:?} {} {subprotocol:?}", head.target_text())
+        }
+        Event::Message { text, .. } => write!(line, "message {text:?}"),
+        Event::Closed { cause, .. } => write!(line, "closed {cause:?}"),
+        Event::Rejected { status, reason, .. } => write!(line, "rejected {status} {reason}"),
+        Event::Request { head, body, .. } => {
+            write!(line, "request {} {} {}", head.method(), head.target_text(), body.escape_ascii())
+        }
+        other => write!(line, "{other:?}"),
+    };
+    written.unwrap();
+    line
+}
