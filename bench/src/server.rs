@@ -26,8 +26,7 @@ pub(crate) fn serve(kind: Kind) -> Result<(), Box<dyn Error>> {
             Kind::Tcp => return echo(listener).await,
             Kind::Native => EngineFactory::Native,
             Kind::Component => {
-                let budget =
-                    Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
+                let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
                 EngineFactory::Component(Arc::new(ComponentFactory::embedded(budget)?))
             }
         };

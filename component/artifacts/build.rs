@@ -33,7 +33,9 @@ fn build_all() -> Result<(), String> {
     let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let out = PathBuf::from(env_var("OUT_DIR")?);
     if !has_target() {
-        return Err(format!("the {TARGET} target is not installed for this Rust: run ./setup in the repository"));
+        return Err(format!(
+            "the {TARGET} target is not installed for this Rust: run ./setup in the repository"
+        ));
     }
     for watched in ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "wit", "component"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());

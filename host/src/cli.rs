@@ -246,10 +246,8 @@ impl Serve {
         if self.engine == EngineKind::Native {
             return Ok(EngineFactory::Native);
         }
-        let budget = Budget {
-            call_timeout: self.limits.call_timeout,
-            max_memory_bytes: self.limits.max_memory_bytes,
-        };
+        let budget =
+            Budget { call_timeout: self.limits.call_timeout, max_memory_bytes: self.limits.max_memory_bytes };
         let factory = match &self.component {
             Some(path) => ComponentFactory::from_file(path, budget)?,
             None => ComponentFactory::embedded(budget)?,
@@ -306,7 +304,9 @@ fn raise_file_limit(connections: usize) {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(64);
     if limit < needed {
-        warn!("only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n");
+        warn!(
+            "only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n"
+        );
     }
 }
 

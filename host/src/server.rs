@@ -99,12 +99,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept_all(
-    listener: TcpListener,
-    shell: Rc<Shell>,
-    permits: Arc<Semaphore>,
-    buffer: SharedBuffer,
-) {
+async fn accept_all(listener: TcpListener, shell: Rc<Shell>, permits: Arc<Semaphore>, buffer: SharedBuffer) {
     // A closed semaphore is how we would be told to stop.
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         let stream = accept(&listener).await;

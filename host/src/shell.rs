@@ -16,8 +16,7 @@ use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::outbox::Outbox;
 use crate::wit::{
-    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step,
-    Transmission,
+    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step, Transmission,
 };
 
 /// Rounds of events and commands in one turn; an application that answers every failure with another
@@ -328,7 +327,11 @@ impl Inner {
     fn replace_engine(&mut self, lost: &EngineLost) {
         self.totals.traps += 1;
         let connections = std::mem::take(&mut self.connections);
-        error!(connections = connections.len(), total = self.totals.traps, "{lost}; its connections are closed");
+        error!(
+            connections = connections.len(),
+            total = self.totals.traps,
+            "{lost}; its connections are closed"
+        );
         let mut events = Vec::with_capacity(connections.len());
         for (connection, link) in connections {
             debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");

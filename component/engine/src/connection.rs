@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!                    ┌─ authorise ─→ Deciding ─┐ accept
-//!  Head ─ handshake ─┴─────────────────────────┴→ (76) Key3 ─→ Open ─→ Ended
-//!    │                                            (75) ────────↗
+//!  Head ─ handshake ─┴─────────────────────────┴─→ (76) Key3 ─→ Open ─→ Ended
+//!    │                                             (75) ─────────↗
 //!    ├─ plain HTTP ─→ Body ─→ Responding ─ respond ─→ Head, or Ended
 //!    └─ "<policy" ──→ Policy ─→ Ended
 //! ```
@@ -18,13 +18,13 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::challenge::{KEY3_BYTES, answer};
-use crate::shared::{Shared, Timer};
 use crate::error::{FrameError, MalformedHead, Misuse, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::frame::{CLOSING, Decoder, Frame, Rules, encode, hold};
 use crate::handshake::{Handshake, examine, write_answer};
 use crate::head::{Head, HeadReader};
 use crate::location::last_of_list;
+use crate::shared::{Shared, Timer};
 use crate::{http, text};
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
@@ -184,7 +184,9 @@ impl Connection {
         let late = CloseCause::HandshakeTimeout;
         match &self.phase {
             Phase::Head(reader) if reader.held() == 0 => self.end(shared, late, Disposition::Finish),
-            Phase::Head(_) | Phase::Policy(_) | Phase::Body { .. } => self.refuse(shared, Refusal::Timeout, late),
+            Phase::Head(_) | Phase::Policy(_) | Phase::Body { .. } => {
+                self.refuse(shared, Refusal::Timeout, late)
+            }
             Phase::Responding { .. } | Phase::Deciding { .. } => self.refuse(shared, Refusal::NoAnswer, late),
             Phase::Key3 { .. } => self.end(shared, late, Disposition::Finish),
             Phase::Open { closing: true, .. } => {
@@ -256,7 +258,12 @@ impl Connection {
         None
     }
 
-    fn take_frame<'i>(&mut self, shared: &mut Shared, input: &mut &'i [u8], room: usize) -> Option<Event<'i>> {
+    fn take_frame<'i>(
+        &mut self,
+        shared: &mut Shared,
+        input: &mut &'i [u8],
+        room: usize,
+    ) -> Option<Event<'i>> {
         let Phase::Open { decoder, closing } = &mut self.phase else {
             return None;
         };
@@ -267,7 +274,9 @@ impl Connection {
             max_message_bytes: options.limits.max_message_bytes,
         };
         let frame = decoder.decode(input, rules, room).and_then(|frame| match frame {
-            Some(Frame::Text(bytes)) => text::decode(bytes, options.invalid_utf8).map(|text| Some(Some(text))),
+            Some(Frame::Text(bytes)) => {
+                text::decode(bytes, options.invalid_utf8).map(|text| Some(Some(text)))
+            }
             Some(Frame::Closing) => Ok(Some(None)),
             None => Ok(None),
         });
@@ -522,7 +531,13 @@ impl Connection {
         self.refuse_with(shared, refusal.status(), Cow::Owned(alloc::format!("{refusal}")), cause);
     }
 
-    fn refuse_with(&mut self, shared: &mut Shared, status: u16, reason: Cow<'static, str>, cause: CloseCause) {
+    fn refuse_with(
+        &mut self,
+        shared: &mut Shared,
+        status: u16,
+        reason: Cow<'static, str>,
+        cause: CloseCause,
+    ) {
         // Behind a 101 there is nothing left to say in HTTP.
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {

@@ -146,7 +146,8 @@ impl HeadReader {
             if input.len() >= free {
                 return Err(Refusal::HeadTooLong);
             }
-            self.held = hold(core::mem::take(&mut self.held), input, room).map_err(|_| Refusal::HeadTooLong)?;
+            self.held =
+                hold(core::mem::take(&mut self.held), input, room).map_err(|_| Refusal::HeadTooLong)?;
             return Ok(None);
         };
         *input = rest;

@@ -1,13 +1,126 @@
-//! todo
+//! The server side of the two WebSocket protocols that browsers shipped before RFC 6455, without input or output:
+//! draft-hixie-thewebsocketprotocol-75 ("draft 75": Chrome 4–5, Safari 5.0.0) and
+//! draft-hixie-thewebsocketprotocol-76 ("draft 76", hybi-00: Chrome 6–13, Safari 5, iOS 4.2–5, Firefox 4,
+//! Opera 11).
+//!
+//! The crate is fully deterministic. It opens no socket, reads no clock and draws no random number: whoever uses
+//! it (the *shell*) hands in bytes and the time, and gets events for the application and bytes to write.
+//!
+//! ```text
+//!        sockets, clock                        Server                          application
+//!  ┌────────────────────────┐  open     ┌───────────────────────┐  Handshake  ┌───────────────┐
+//!  │ accept                 │ ────────→ │ Connection 1: Open    │ ──────────→ │ may it?       │
+//!  │ read                   │  receive  │ Connection 2: Key3    │  Message    │ what to say?  │
+//!  │ end, reset             │ ────────→ │ Connection 3: Head    │ ──────────→ │               │
+//!  │ time                   │  advance  │  …                    │  Closed     │               │
+//!  │                        │ ────────→ │ handshakes, frames,   │ ──────────→ │               │
+//!  │ write                  │ ←──────── │ states, deadlines,    │ ←────────── │               │
+//!  │ FIN, close             │ poll_     │ limits                │ send, close │               │
+//!  └────────────────────────┘ transmit  └───────────────────────┘ accept, …   └───────────────┘
+//! ```
+//!
+//! # The run loop
+//!
+//! **Every input and every command must be followed by a complete drain of the output.**
+//!
+//! 1. Wait for a socket, or for the time that [`Server::poll_timeout`] gives.
+//! 2. Tell the time: [`Server::advance`].
+//! 3. Tell what happened: [`Server::open`] with an id of your choice for each accepted connection,
+//!    [`Server::receive`] for each read, [`Server::receive_eof`], [`Server::lost`].
+//! 4. Let the application see the events ([`Server::receive`] gives those that borrow from its input,
+//!    [`Server::poll_event`] the others) and carry out what it wants: [`Server::send`],
+//!    [`Server::broadcast`], [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
+//! 5. Write each [`Transmission`] of [`Server::poll_transmit`] to its recipients, in order and in one write, and do
+//!    as its [`Disposition`] says.
+//! 6. Again.
+//!
+//! # Example
+//!
+//! A chat on blocking sockets, one connection after the other; a real shell waits for all of them at once.
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use std::net::{Shutdown, TcpListener};
+//! use std::time::Instant;
+//!
+//! use legacy_websocket::{ConnectionId, Disposition, Event, Options, Peer, Server};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let listener = TcpListener::bind("127.0.0.1:8000")?;
+//!     let mut server = Server::new(Options::default())?;
+//!     let start = Instant::now();
+//!     for (number, stream) in listener.incoming().enumerate() {
+//!         let mut stream = stream?;
+//!         let id = ConnectionId(number as u64);
+//!         server.open(id, Peer { address: stream.peer_addr()?.to_string(), secure: false })?;
+//!         let mut buffer = [0; 65_536];
+//!         while server.connection(id).is_some() {
+//!             let read = stream.read(&mut buffer).unwrap_or(0);
+//!             server.advance(start.elapsed().as_millis() as u64);
+//!             if read == 0 {
+//!                 server.receive_eof(id);
+//!             }
+//!             // The messages borrow from the buffer, not from the server.
+//!             let events: Vec<_> = server.receive(id, &buffer[..read]).collect();
+//!             for event in events {
+//!                 match event {
+//!                     Event::Message { text, .. } => {
+//!                         server.broadcast(&text, None);
+//!                     }
+//!                     Event::Request { connection, .. } => server.respond(connection, 404, &[], b"")?,
+//!                     _ => {}
+//!                 }
+//!             }
+//!             while let Some(event) = server.poll_event() {
+//!                 println!("{event:?}");
+//!             }
+//!             while let Some(transmission) = server.poll_transmit() {
+//!                 stream.write_all(&transmission.bytes)?;
+//!                 if transmission.then != Disposition::Keep {
+//!                     stream.shutdown(Shutdown::Write)?;
+//!                 }
+//!             }
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What it promises
+//!
+//! - No input panics, whatever it is and however it is cut up; any chunking gives the same events and the same
+//!   bytes.
+//! - Nothing is buffered but what is incomplete: a message that lies whole in a read is borrowed from it.
+//! - Every limit ([`Limits`]) is checked before anything is buffered.
+//! - Nothing is sent behind our closing handshake, and nothing is told of a connection behind its
+//!   [`Event::Closed`].
+//!
+//! # Features
+//!
+//! None. The crate is `no_std` with `alloc`, and has no `unsafe`.
+
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::arithmetic_side_effects,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly"))]
+
 extern crate alloc;
-#[cfg(test)]
-extern crate std;
 
 mod challenge;
 mod connection;
-mod shared;
 mod error;
 mod event;
 mod frame;
@@ -17,10 +130,10 @@ mod http;
 mod location;
 mod options;
 mod server;
+mod shared;
 mod text;
 
 pub use crate::connection::Connection;
-pub use crate::shared::Counts;
 pub use crate::error::{FrameError, InvalidOptions, MalformedHead, MalformedKey, Misuse, Refusal};
 pub use crate::event::{
     CloseCause, ConnectionId, Destination, Disposition, Draft, Event, Loss, Peer, Recipients, State,
@@ -30,3 +143,4 @@ pub use crate::handshake::LaterProtocol;
 pub use crate::head::Head;
 pub use crate::options::{InvalidUtf8, Limits, Millis, Options, Version};
 pub use crate::server::{Events, Server};
+pub use crate::shared::Counts;

@@ -72,7 +72,8 @@ pub(crate) fn last_of_list<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]
 
 /// Whether a Host value is `accepted`, which may or may not name a port.
 pub(crate) fn host_matches(accepted: &str, host: &[u8]) -> bool {
-    host.eq_ignore_ascii_case(accepted.as_bytes()) || without_port(host).eq_ignore_ascii_case(accepted.as_bytes())
+    host.eq_ignore_ascii_case(accepted.as_bytes())
+        || without_port(host).eq_ignore_ascii_case(accepted.as_bytes())
 }
 
 fn default_port(secure: bool) -> &'static [u8] {

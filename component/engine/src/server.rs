@@ -6,13 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::connection::Connection;
-use crate::shared::{Shared, Counts};
 use crate::error::{FrameError, InvalidOptions, Misuse};
 use crate::event::{
     CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
 };
 use crate::frame::encode;
 use crate::options::{Millis, Options, Policy};
+use crate::shared::{Counts, Shared};
 
 /// The protocol and the server logic of both drafts, for any number of connections.
 ///
@@ -275,7 +275,11 @@ impl Server {
         result
     }
 
-    fn send_to_one<'t>(&mut self, id: ConnectionId, texts: impl Iterator<Item = &'t str>) -> Result<(), Misuse> {
+    fn send_to_one<'t>(
+        &mut self,
+        id: ConnectionId,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Result<(), Misuse> {
         self.command(id, |connection, shared| {
             if !connection.can_send() {
                 return Err(Misuse::WrongState);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use legacy_websocket::{ConnectionId, Disposition, Destination, Event, Limits, Loss, Options, Peer, Server};
+use legacy_websocket::{ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Server};
 use proptest::prelude::*;
 use support::{Driver, ID, KEY3, head75, head76};
 

@@ -79,8 +79,11 @@ impl Adapter {
                     (*connection, wit::CommandKind::Close, self.server.close(ConnectionId(*connection)))
                 }
                 wit::Command::Accept(accept) => {
-                    let fields: Vec<_> =
-                        accept.fields.iter().map(|field| (String::from(&*field.name), field.value.to_vec())).collect();
+                    let fields: Vec<_> = accept
+                        .fields
+                        .iter()
+                        .map(|field| (String::from(&*field.name), field.value.to_vec()))
+                        .collect();
                     let id = ConnectionId(accept.connection);
                     let result = self.server.accept(id, accept.subprotocol.as_deref(), &fields);
                     (accept.connection, wit::CommandKind::Accept, result)
@@ -91,8 +94,11 @@ impl Adapter {
                     (refusal.connection, wit::CommandKind::Reject, result)
                 }
                 wit::Command::Respond(response) => {
-                    let fields: Vec<_> =
-                        response.fields.iter().map(|field| (String::from(&*field.name), field.value.to_vec())).collect();
+                    let fields: Vec<_> = response
+                        .fields
+                        .iter()
+                        .map(|field| (String::from(&*field.name), field.value.to_vec()))
+                        .collect();
                     let id = ConnectionId(response.connection);
                     let result = self.server.respond(id, response.status, &fields, &response.body);
                     (response.connection, wit::CommandKind::Respond, result)
@@ -253,7 +259,11 @@ impl StepBuilder {
         while let Some(transmission) = server.poll_transmit() {
             self.transmissions.push(lower_transmission(transmission));
         }
-        wit::Step { events: self.events, transmissions: self.transmissions, next_timeout: server.poll_timeout() }
+        wit::Step {
+            events: self.events,
+            transmissions: self.transmissions,
+            next_timeout: server.poll_timeout(),
+        }
     }
 }
 

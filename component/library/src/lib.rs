@@ -1,5 +1,13 @@
 //! The engine as a component: world `library`. An adapter and nothing else.
 #![cfg_attr(target_arch = "wasm32", no_std)]
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 
 extern crate alloc;
 

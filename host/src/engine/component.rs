@@ -47,8 +47,10 @@ impl ComponentFactory {
     }
 
     fn compile(name: &str, bytes: &[u8], budget: Budget) -> Result<Self, EngineError> {
-        let refused =
-            |error: wasmtime::Error| EngineError::Component { name: name.into(), error: format!("{error:#}") };
+        let refused = |error: wasmtime::Error| EngineError::Component {
+            name: name.into(),
+            error: format!("{error:#}"),
+        };
         let mut config = Config::new();
         config.epoch_interruption(true);
         match Cache::from_file(None) {

@@ -1,5 +1,5 @@
 //! Drives a server with one connection and writes down what comes of it.
-#![allow(dead_code, reason = "not every test needs everything")]
+#![allow(dead_code, unreachable_pub, reason = "shared by tests that need not all of it")]
 
 use std::fmt::Write;
 
@@ -7,7 +7,8 @@ use legacy_websocket::{ConnectionId, Destination, Event, Options, Peer, Server, 
 
 pub const ID: ConnectionId = ConnectionId(1);
 
-pub const KEYS: &str = "Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n";
+pub const KEYS: &str =
+    "Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n";
 pub const KEY3: &[u8] = b"^n:ds[4U";
 pub const ANSWER: &[u8] = b"8jKS'y:G*Co,Wxa-";
 

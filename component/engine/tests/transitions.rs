@@ -1,0 +1,101 @@
+//! The state machine as a table: every phase × every input, so that a changed transition is a changed file in
+//! review. To accept a change: `INSTA_UPDATE=always cargo test -p legacy-websocket --test transitions`.
+
+mod support;
+
+use std::fmt::Write;
+
+use legacy_websocket::{Loss, Options, Server};
+use support::{ANSWER, Driver, ID, KEY3, head75, head76};
+
+/// How to bring a connection into each phase.
+const PHASES: [(&str, bool, fn(&mut Driver)); 10] = [
+    ("head, nothing yet", false, |_| ()),
+    ("head, begun", false, |driver| driver.receive(b"GET /")),
+    ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
+    ("body", false, |driver| driver.receive(b"POST / HTTP/1.1\r\nContent-Length: 99\r\n\r\n")),
+    ("responding", false, |driver| driver.receive(b"GET / HTTP/1.1\r\n\r\n")),
+    ("deciding", true, |driver| driver.receive(&head75(""))),
+    ("key3", false, |driver| driver.receive(&head76(""))),
+    ("open, draft 75", false, |driver| driver.receive(&head75(""))),
+    ("open, draft 76", false, open76),
+    ("closing, draft 76", false, |driver| {
+        open76(driver);
+        driver.server.close(ID).unwrap();
+    }),
+];
+
+/// What can happen to it.
+const INPUTS: [(&str, fn(&mut Driver)); 15] = [
+    ("text frame", |driver| driver.receive(b"\0hi\xff")),
+    ("half a text frame", |driver| driver.receive(b"\0hi")),
+    ("closing frame", |driver| driver.receive(b"\xff\0")),
+    ("frame type 01", |driver| driver.receive(b"\x01")),
+    ("key3", |driver| driver.receive(KEY3)),
+    ("end of stream", |driver| driver.server.receive_eof(ID)),
+    ("reset", |driver| driver.server.lost(ID, Loss::Reset)),
+    ("slow reader", |driver| driver.server.lost(ID, Loss::SlowReader)),
+    ("deadline", |driver| {
+        if let Some(at) = driver.server.poll_timeout() {
+            driver.server.advance(at);
+        }
+    }),
+    ("send", |driver| command(driver, |server| server.send(ID, "x"))),
+    ("close", |driver| command(driver, |server| server.close(ID))),
+    ("accept", |driver| command(driver, |server| server.accept(ID, None, &[]))),
+    ("reject", |driver| command(driver, |server| server.reject(ID, 403, "no"))),
+    ("respond", |driver| command(driver, |server| server.respond(ID, 200, &[], b"ok"))),
+    ("shutdown", |driver| driver.server.shutdown()),
+];
+
+fn open76(driver: &mut Driver) {
+    driver.receive(&head76(""));
+    driver.receive(KEY3);
+}
+
+fn command(driver: &mut Driver, run: impl FnOnce(&mut Server) -> Result<(), legacy_websocket::Misuse>) {
+    if let Err(misuse) = run(&mut driver.server) {
+        driver.events.push(format!("misuse: {misuse}"));
+    }
+}
+
+#[test]
+fn every_phase_with_every_input() {
+    let mut table = String::new();
+    for (phase, authorise, enter) in PHASES {
+        writeln!(table, "\n{phase}").unwrap();
+        for (input, act) in INPUTS {
+            let flash_policy = Some("<p/>".into());
+            let mut driver = Driver::new(Options { authorise, flash_policy, ..Options::default() });
+            enter(&mut driver);
+            driver.drain();
+            (driver.bytes.clear(), driver.events.clear());
+            act(&mut driver);
+            driver.drain();
+            writeln!(table, "  {input:<18} {}", outcome(&driver)).unwrap();
+        }
+    }
+    insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("transitions", table);
+    });
+}
+
+fn outcome(driver: &Driver) -> String {
+    let mut parts = driver.events.clone();
+    if !driver.bytes.is_empty() {
+        let bytes = match driver.bytes.strip_suffix(ANSWER) {
+            Some(_) => "the 16 bytes".into(),
+            // Of a head its first line says enough.
+            None => driver
+                .bytes
+                .split(|byte| *byte == b'\r')
+                .next()
+                .unwrap_or_default()
+                .escape_ascii()
+                .to_string(),
+        };
+        parts.push(format!("writes {bytes}"));
+    }
+    parts.extend(driver.end.clone());
+    if parts.is_empty() { "-".into() } else { parts.join("; ") }
+}
