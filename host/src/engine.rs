@@ -33,12 +33,6 @@ pub trait Engine: std::fmt::Debug {
     /// # Errors
     /// As [`turn`](Self::turn).
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
-
-    /// Begins to close every connection.
-    ///
-    /// # Errors
-    /// As [`turn`](Self::turn).
-    fn shutdown(&mut self) -> Result<Step, EngineLost>;
 }
 
 /// The engine's instance trapped, ran too long or grew too large.

@@ -149,7 +149,7 @@ impl Shell {
 
     /// Begins to close every connection.
     pub(crate) fn shutdown(&self) {
-        self.call(|engine, _| engine.shutdown());
+        self.turn(&[Input::Shutdown]);
     }
 
     /// Runs the engine's deadlines, for ever.

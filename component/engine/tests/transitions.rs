@@ -8,8 +8,10 @@ use std::fmt::Write;
 use legacy_websocket::{Loss, Options, Server};
 use support::{ANSWER, Driver, ID, KEY3, head75, head76};
 
+type Act = fn(&mut Driver);
+
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, fn(&mut Driver)); 10] = [
+const PHASES: [(&str, bool, Act); 10] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
@@ -26,7 +28,7 @@ const PHASES: [(&str, bool, fn(&mut Driver)); 10] = [
 ];
 
 /// What can happen to it.
-const INPUTS: [(&str, fn(&mut Driver)); 15] = [
+const INPUTS: [(&str, Act); 15] = [
     ("text frame", |driver| driver.receive(b"\0hi\xff")),
     ("half a text frame", |driver| driver.receive(b"\0hi")),
     ("closing frame", |driver| driver.receive(b"\xff\0")),
@@ -69,7 +71,8 @@ fn every_phase_with_every_input() {
             let mut driver = Driver::new(Options { authorise, flash_policy, ..Options::default() });
             enter(&mut driver);
             driver.drain();
-            (driver.bytes.clear(), driver.events.clear());
+            driver.bytes.clear();
+            driver.events.clear();
             act(&mut driver);
             driver.drain();
             writeln!(table, "  {input:<18} {}", outcome(&driver)).unwrap();

@@ -54,6 +54,7 @@ impl Adapter {
                     };
                     self.server.lost(ConnectionId(lost.connection), why);
                 }
+                wit::Input::Shutdown => self.server.shutdown(),
             }
             step.drain_events(&mut self.server);
         }
@@ -110,11 +111,6 @@ impl Adapter {
             step.drain_events(&mut self.server);
         }
         step.finish(&mut self.server)
-    }
-
-    pub(crate) fn shutdown(&mut self) -> wit::Step {
-        self.server.shutdown();
-        StepBuilder::default().finish(&mut self.server)
     }
 
     pub(crate) fn head(&self, connection: u64) -> Option<wit::RequestHead> {
@@ -371,7 +367,7 @@ fn lower_event(event: Event<'_>) -> Option<wit::Event> {
             head: lower_head(&head),
             body,
         }),
-        // Messages are batched before; the engine's enum may grow, but not without this package.
+        // Messages are batched before.
         _ => return None,
     })
 }
@@ -402,7 +398,8 @@ fn lower_cause(cause: CloseCause) -> wit::CloseCause {
         CloseCause::Frame(FrameError::NoRoom) => wit::CloseCause::BufferLimit,
         CloseCause::Frame(FrameError::NotUtf8) => wit::CloseCause::BadText,
         CloseCause::Frame(error) => wit::CloseCause::BadFrame(format!("{error}")),
-        other => wit::CloseCause::Other(format!("{other:?}")),
+        // The engine's enum may grow, but not without this package.
+        _ => wit::CloseCause::Other("unnamed".into()),
     }
 }
 

@@ -85,10 +85,6 @@ impl GuestServer for Exported {
         self.step(|adapter| adapter.command(&commands))
     }
 
-    fn shutdown(&self) -> wit::Step {
-        self.step(Adapter::shutdown)
-    }
-
     fn head(&self, connection: u64) -> Option<wit::RequestHead> {
         self.look(|adapter| adapter.head(connection))
     }

@@ -125,12 +125,6 @@ impl Engine for ComponentEngine {
         let interface = self.library.hixie_legacy_websocket_legacy_websocket();
         interface.server().call_command(&mut self.store, self.server, commands).map_err(lost)
     }
-
-    fn shutdown(&mut self) -> Result<Step, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_shutdown(&mut self.store, self.server).map_err(lost)
-    }
 }
 
 fn lost(error: wasmtime::Error) -> EngineLost {

@@ -28,8 +28,4 @@ impl Engine for NativeEngine {
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         Ok(self.0.command(commands))
     }
-
-    fn shutdown(&mut self) -> Result<Step, EngineLost> {
-        Ok(self.0.shutdown())
-    }
 }
