@@ -1,0 +1,91 @@
+//! What a user types.
+
+use std::net::TcpListener;
+
+use crate::file;
+use crate::support::server::run;
+
+#[test]
+fn help_shows_every_option_with_its_default() {
+    let output = run(&["serve", "--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    // However it was wrapped.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for option in [
+        "--listen",
+        "--version",
+        "--origin",
+        "--subprotocol",
+        "--host",
+        "--public-url",
+        "--trust-forwarded",
+        "--max-head-bytes",
+        "--max-fields",
+        "--max-message-bytes",
+        "--max-queue-bytes",
+        "--max-connections",
+        "--handshake-timeout",
+        "--idle-timeout",
+        "--close-timeout",
+        "--engine",
+        "--component",
+        "--debug",
+    ] {
+        assert!(help.contains(&format!(" {option} ")), "{option}\n{help}");
+    }
+    for default in ["[default: 127.0.0.1:8000]", "[default: auto]", "[default: *]", "[default: component]"] {
+        assert!(help.contains(default), "{default}\n{help}");
+    }
+    for values in ["auto, draft75, draft76", "component, native"] {
+        assert!(help.contains(values), "{values}\n{help}");
+    }
+}
+
+/// Fails, and says why in one line that names `parts`.
+#[track_caller]
+fn fails(options: &[&str], parts: &[&str]) {
+    let output = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
+    let (out, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(!output.status.success(), "{log}");
+    assert_eq!(out, "");
+    // Behind the line clap shows the usage.
+    let line = log.lines().find(|line| line.to_lowercase().contains("error")).unwrap_or_default();
+    for part in parts {
+        assert!(line.contains(part), "{part}\n{log}");
+    }
+}
+
+#[test]
+fn an_option_that_cannot_be_is_named() {
+    fails(&["--public-url", "http://example.com"], &["public", "ws://"]);
+    fails(&["--max-connections", "0"], &["--max-connections", "at least 1"]);
+    fails(&["--max-fields", "0"], &["max", "fields", "0"]);
+    fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
+    fails(&["--version", "draft77"], &["--version", "draft77"]);
+    fails(&["--no-such-option"], &["--no-such-option"]);
+    fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "native"]);
+    fails(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--engine", "native", "--listen", &address]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(log.contains(&format!("cannot listen on {address}: ")) && log.contains("in use"), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn a_file_that_is_no_component_is_named() {
+    fails(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
+    let text = file("no-component.wasm", b"text");
+    fails(&["--component", &text], &["no-component.wasm"]);
+    let module = file("core-module.wasm", b"\0asm\x01\0\0\0");
+    fails(&["--component", &module], &["core-module.wasm"]);
+    let empty = file("empty-component.wasm", b"\0asm\x0d\0\x01\0");
+    fails(&["--component", &empty], &["empty-component.wasm"]);
+}

@@ -1,0 +1,64 @@
+//! What the host does when the component fails: a build of it that does so when told.
+
+use std::sync::OnceLock;
+
+use crate::file;
+use crate::support::frame;
+use crate::support::server::Server;
+
+const LIMITS: [&str; 4] = ["--call-timeout", "200ms", "--max-memory-bytes", "67108864"];
+
+fn faulty() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| file("faulty.wasm", legacy_websocket_artifacts::FAULTY_LIBRARY))
+}
+
+/// The fault costs the connections of that moment, is logged, and the next client is served.
+fn costs_one_instance(fault: &str) {
+    let server = Server::start(&[&["--component", faulty()][..], &LIMITS].concat());
+    let (mut culprit, mut bystander) = (server.open76(), server.open75());
+    culprit.echo("in");
+    bystander.echo("in");
+    culprit.send(&frame(&format!("fault:{fault}")));
+    culprit.read_until_gone();
+    bystander.read_until_gone();
+    server.wait_for_log(&["ERROR", "connections=2", "total=1"]);
+    server.open76().echo("fresh");
+    server.open75().echo("fresh");
+    let stopped = server.stop();
+    assert!(stopped.contains("traps=1"), "{stopped}");
+}
+
+#[test]
+fn another_build_of_the_component_serves() {
+    let server = Server::start(&["--component", faulty()]);
+    server.open76().echo("in");
+    server.open75().echo("in");
+}
+
+#[test]
+fn a_trap_costs_one_instance() {
+    costs_one_instance("trap");
+}
+
+#[test]
+fn a_call_that_does_not_end_costs_one_instance() {
+    costs_one_instance("spin");
+}
+
+#[test]
+fn memory_without_end_costs_one_instance() {
+    costs_one_instance("grow");
+}
+
+#[test]
+fn faults_one_after_the_other_are_counted() {
+    let server = Server::start(&[&["--component", faulty()][..], &LIMITS].concat());
+    for fault in ["trap", "spin", "grow", "trap"] {
+        let mut client = server.open76();
+        client.send(&frame(&format!("fault:{fault}")));
+        client.read_until_gone();
+    }
+    server.open75().echo("still here");
+    assert!(server.stop().contains("traps=4"));
+}

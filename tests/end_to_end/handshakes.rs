@@ -1,0 +1,116 @@
+//! Opening handshakes of both drafts.
+
+use crate::support::client::Client;
+use crate::support::server::Server;
+use crate::support::{ANSWER, KEY3, answer75, answer76, contains, frame, head75, head76};
+
+on_both_engines!(
+    draft_76_opens_and_echoes,
+    draft_76_is_answered_before_key3_is_sent,
+    key3_may_come_in_pieces,
+    a_message_behind_key3_in_the_same_write_is_echoed,
+    draft_75_opens_byte_for_byte_and_echoes,
+    a_head_may_come_byte_by_byte,
+    the_resource_name_comes_back_as_the_bytes_it_was,
+    a_later_protocol_is_told_which_it_was,
+    one_key_alone_is_refused,
+);
+
+const LOCATION: &str = "ws://example.com/demo";
+
+fn draft_76_opens_and_echoes(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.open76();
+    for text in ["", "plain", "h\u{e9}", "\u{20ac}", "\u{1f600}", "h\u{e9} \u{20ac} \u{1f600}"] {
+        client.echo(text);
+    }
+    client.close76();
+}
+
+fn draft_76_is_answered_before_key3_is_sent(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&head76(""));
+    client.expect(&answer76(LOCATION, ""));
+    client.send(KEY3);
+    client.expect(ANSWER);
+    client.echo("in");
+}
+
+fn key3_may_come_in_pieces(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    for cut in 1..KEY3.len() {
+        let mut client = server.connect();
+        client.send(&[&head76(""), &KEY3[..cut]].concat());
+        client.expect(&answer76(LOCATION, ""));
+        for byte in &KEY3[cut..] {
+            client.send(&[*byte]);
+        }
+        client.expect(ANSWER);
+        client.echo("in");
+    }
+}
+
+fn a_message_behind_key3_in_the_same_write_is_echoed(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&[&head76(""), KEY3, &frame("early")].concat());
+    client.expect(&answer76(LOCATION, ""));
+    client.expect(ANSWER);
+    client.expect(&frame("early"));
+}
+
+fn draft_75_opens_byte_for_byte_and_echoes(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&head75(""));
+    client.expect(&answer75(LOCATION, ""));
+    for text in ["", "plain", "h\u{e9} \u{20ac} \u{1f600}"] {
+        client.echo(text);
+    }
+    client.finish();
+    client.expect_end();
+}
+
+fn a_head_may_come_byte_by_byte(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    for byte in [&head76(""), KEY3, &frame("\u{20ac}")].concat() {
+        client.send(&[byte]);
+    }
+    client.expect(&answer76(LOCATION, ""));
+    client.expect(ANSWER);
+    client.expect(&frame("\u{20ac}"));
+}
+
+fn the_resource_name_comes_back_as_the_bytes_it_was(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    let head = head75("");
+    let path = b"/caf\xc3\xa9\xff?q=%E2%82%AC";
+    client.send(&[&b"GET "[..], path, &head[b"GET /demo".len()..]].concat());
+    let answer = client.read_until(b"\r\n\r\n");
+    let field = [b"\r\nWebSocket-Location: ws://example.com", &path[..], b"\r\n"].concat();
+    assert!(contains(&answer, &field), "{}", answer.escape_ascii());
+    client.echo("in");
+}
+
+fn a_later_protocol_is_told_which_it_was(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let later = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let mut client = server.connect();
+    let answer = client.refused(later.as_bytes(), "426");
+    for part in ["RFC 6455", "draft-hixie-75", "draft-hixie-76"] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    server.wait_for_log(&["rejected", &client.address().to_string(), "426", "RFC 6455"]);
+}
+
+fn one_key_alone_is_refused(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    for key in ["Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n", "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n"]
+    {
+        Client::connect(server.address()).refused(&head75(key), "400");
+    }
+}

@@ -1,0 +1,122 @@
+//! Plain HTTP on the same port.
+
+use crate::file;
+use crate::support::client::Client;
+use crate::support::server::Server;
+use crate::support::{KEY3, head76};
+
+on_both_engines!(
+    the_test_page_is_served,
+    head_has_the_fields_without_the_body,
+    a_connection_serves_request_after_request,
+    requests_may_come_ahead_of_their_answers,
+    a_page_that_is_not_there,
+    a_request_that_cannot_be_served_is_refused,
+    a_head_over_its_limits_is_refused,
+    a_flash_policy_is_served_where_there_is_one,
+);
+
+const PAGE: &str = include_str!("../../examples/client.html");
+
+fn request(method: &str, path: &str, fields: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n").into_bytes()
+}
+
+/// Reads a response with a body.
+fn response(client: &mut Client) -> (String, String) {
+    let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
+    (head, String::from_utf8(client.read_exact(length)).unwrap())
+}
+
+fn the_test_page_is_served(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/?any=query", "Connection: close\r\n"));
+    let (head, body) = response(&mut client);
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
+    assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+    assert_eq!(body, PAGE);
+    client.expect_end();
+}
+
+fn head_has_the_fields_without_the_body(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/", ""));
+    let (with_body, _) = response(&mut client);
+    client.send(&request("HEAD", "/", ""));
+    assert_eq!(String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap(), with_body);
+    client.finish();
+    client.expect_end();
+}
+
+fn a_connection_serves_request_after_request(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.send(&request("GET", "/", ""));
+        let (head, body) = response(&mut client);
+        assert!(head.contains("\r\nConnection: keep-alive\r\n"), "{head}");
+        assert_eq!(body, PAGE);
+    }
+    // A kept connection may become a WebSocket.
+    client.send(&[&head76(""), KEY3].concat());
+    assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 101 "));
+}
+
+fn requests_may_come_ahead_of_their_answers(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    let body = request("POST", "/", "Content-Length: 5\r\n");
+    client.send(&[&request("GET", "/", "")[..], &body, b"hello", &request("GET", "/none", "")].concat());
+    client.finish();
+    assert_eq!(response(&mut client).1, PAGE);
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 405 "));
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 404 "));
+    client.expect_end();
+}
+
+fn a_page_that_is_not_there(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/favicon.ico", ""));
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 404 Not Found\r\n"));
+    client.send(&request("DELETE", "/", ""));
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 405 "));
+}
+
+fn a_request_that_cannot_be_served_is_refused(engine: &str) {
+    let server = Server::start(&["--engine", engine, "--max-message-bytes", "1000"]);
+    let chunked = request("POST", "/", "Transfer-Encoding: chunked\r\n");
+    server.connect().refused(&chunked, "501");
+    for length in ["1001", "99999999999999999999999999"] {
+        server.connect().refused(&request("POST", "/", &format!("Content-Length: {length}\r\n")), "413");
+    }
+    server.connect().refused(&request("POST", "/", "Content-Length: -1\r\n"), "400");
+    server.connect().refused(b"nonsense\r\n\r\n", "400");
+    server.connect().refused(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", "400");
+}
+
+fn a_head_over_its_limits_is_refused(engine: &str) {
+    let server = Server::start(&["--engine", engine, "--max-fields", "3", "--max-head-bytes", "200"]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/", "A: 1\r\nB: 2\r\n"));
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 200 "));
+    server.connect().refused(&request("GET", "/", "A: 1\r\nB: 2\r\nC: 3\r\n"), "431");
+    server.connect().refused(&request("GET", "/", &format!("A: {}\r\n", "a".repeat(200))), "431");
+}
+
+fn a_flash_policy_is_served_where_there_is_one(engine: &str) {
+    let policy = r#"<cross-domain-policy><allow-access-from domain="*" to-ports="*"/></cross-domain-policy>"#;
+    let path = file(&format!("policy-{engine}.xml"), policy.as_bytes());
+    let server = Server::start(&["--engine", engine, "--flash-policy", &path]);
+    let mut client = server.connect();
+    client.send(b"<policy-file-");
+    client.send(b"request/>\0");
+    assert_eq!(client.read_to_end(), [policy.as_bytes(), b"\0"].concat());
+    let server = Server::start(&["--engine", engine]);
+    server.connect().refused(b"<policy-file-request/>\0", "400");
+}

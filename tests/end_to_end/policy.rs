@@ -1,0 +1,96 @@
+//! Whom the server lets in, and what it says its address is.
+
+use crate::support::server::Server;
+use crate::support::{ANSWER, KEY3, answer75, answer76, head75, head76};
+
+on_both_engines!(
+    a_draft_that_is_off_is_refused,
+    only_listed_origins_are_let_in,
+    any_subprotocol_is_named_whole_if_asked_for,
+    only_listed_subprotocols_are_let_in,
+    only_listed_hosts_are_let_in,
+    the_public_url_is_the_location,
+    forwarded_fields_count_only_where_they_are_trusted,
+);
+
+const LOCATION: &str = "ws://example.com/demo";
+
+fn start(engine: &str, options: &[&str]) -> Server {
+    Server::start(&[&["--engine", engine], options].concat())
+}
+
+fn a_draft_that_is_off_is_refused(engine: &str) {
+    let server = start(engine, &["--version", "draft75"]);
+    server.connect().refused(&head76(""), "426");
+    server.open75().echo("in");
+    let server = start(engine, &["--version", "draft76"]);
+    server.connect().refused(&head75(""), "426");
+    server.open76().echo("in");
+}
+
+fn only_listed_origins_are_let_in(engine: &str) {
+    let server = start(engine, &["--origin", "http://other.example", "--origin", "http://example.com"]);
+    server.open75().echo("in");
+    server.open76().echo("in");
+    let server = start(engine, &["--origin", "http://other.example"]);
+    server.connect().refused(&head75(""), "403");
+    server.connect().refused(&head76(""), "403");
+    server.wait_for_logs(&["rejected", "403", "Origin"], 2);
+}
+
+fn any_subprotocol_is_named_whole_if_asked_for(engine: &str) {
+    let server = start(engine, &[]);
+    let mut client = server.connect();
+    client.send(&[&head76("Sec-WebSocket-Protocol: chat, x y\r\n"), KEY3].concat());
+    client.expect(&answer76(LOCATION, "Sec-WebSocket-Protocol: chat, x y\r\n"));
+    client.expect(ANSWER);
+    let mut client = server.connect();
+    client.send(&head75("WebSocket-Protocol: sample\r\n"));
+    client.expect(&answer75(LOCATION, "WebSocket-Protocol: sample\r\n"));
+}
+
+fn only_listed_subprotocols_are_let_in(engine: &str) {
+    let server = start(engine, &["--subprotocol", "other", "--subprotocol", "sample"]);
+    let mut client = server.connect();
+    client.send(&[&head76("Sec-WebSocket-Protocol: sample\r\n"), KEY3].concat());
+    client.expect(&answer76(LOCATION, "Sec-WebSocket-Protocol: sample\r\n"));
+    server.open76().echo("asked for none, told of none");
+    for foreign in ["chat", "sample, other", "SAMPLE"] {
+        server.connect().refused(&head76(&format!("Sec-WebSocket-Protocol: {foreign}\r\n")), "403");
+        server.connect().refused(&head75(&format!("WebSocket-Protocol: {foreign}\r\n")), "403");
+    }
+}
+
+fn only_listed_hosts_are_let_in(engine: &str) {
+    let server = start(engine, &["--host", "example.com"]);
+    server.open75().echo("in");
+    server.open76().echo("in");
+    let server = start(engine, &["--host", "example.com:8000", "--host", "other.example"]);
+    server.connect().refused(&head75(""), "403");
+    server.connect().refused(&head76(""), "403");
+}
+
+fn the_public_url_is_the_location(engine: &str) {
+    let server = start(engine, &["--public-url", "wss://Public.example/prefix"]);
+    let mut client = server.connect();
+    client.send(&head75(""));
+    client.expect(&answer75("wss://public.example/prefix/demo", ""));
+    let mut client = server.connect();
+    client.send(&head76(""));
+    client.expect(&answer76("wss://public.example/prefix/demo", ""));
+}
+
+fn forwarded_fields_count_only_where_they_are_trusted(engine: &str) {
+    let forwarded =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Host: public.example\r\nX-Forwarded-For: 192.0.2.7\r\n";
+    let server = start(engine, &["--debug"]);
+    let mut client = server.connect();
+    client.send(&head75(forwarded));
+    client.expect(&answer75(LOCATION, ""));
+    server.wait_for_log(&["connected", &client.address().to_string()]);
+    let server = start(engine, &["--debug", "--trust-forwarded"]);
+    let mut client = server.connect();
+    client.send(&head75(forwarded));
+    client.expect(&answer75("wss://public.example/demo", ""));
+    server.wait_for_log(&["connected", "192.0.2.7"]);
+}

@@ -1,0 +1,60 @@
+//! SIGTERM and SIGINT.
+
+use crate::support::server::Server;
+use crate::support::{CLOSING, head75};
+
+on_both_engines!(
+    a_signal_closes_the_clients_in_order,
+    a_client_that_does_not_answer_holds_nothing_up,
+    half_a_request_is_told_so,
+    an_idle_server_stops,
+);
+
+fn a_signal_closes_the_clients_in_order(engine: &str) {
+    for name in ["TERM", "INT"] {
+        let server = Server::start(&["--engine", engine]);
+        let (mut client75, mut client76, mut silent) = (server.open75(), server.open76(), server.connect());
+        client75.echo("in");
+        server.signal(name);
+        client75.expect_end();
+        silent.expect_end();
+        client76.expect(CLOSING);
+        client76.send(CLOSING);
+        client76.expect_end();
+        drop((client75, client76, silent));
+        let (status, log) = server.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("connections=3") && log.contains("connected=2"), "{log}");
+    }
+}
+
+fn a_client_that_does_not_answer_holds_nothing_up(engine: &str) {
+    let options = ["--engine", engine, "--close-timeout", "300ms", "--drain-timeout", "1h", "--debug"];
+    let server = Server::start(&options);
+    let (mut client75, mut client76) = (server.open75(), server.open76());
+    server.signal("TERM");
+    client75.expect_end();
+    client76.expect(CLOSING);
+    client76.expect_end();
+    server.wait_for_log(&["closed", &client76.address().to_string(), "CloseTimeout"]);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+}
+
+fn half_a_request_is_told_so(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    // The answer to the whole one shows that the half has been read.
+    let whole = b"HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\n";
+    client.send(&[whole, &head75("")[..40]].concat());
+    client.read_until(b"\r\n\r\n");
+    server.signal("TERM");
+    client.refused(b"", "503");
+    drop(client);
+    assert!(server.wait().0.success());
+}
+
+fn an_idle_server_stops(engine: &str) {
+    let stopped = Server::start(&["--engine", engine]).stop();
+    assert!(stopped.contains("connections=0"), "{stopped}");
+}

@@ -1,0 +1,179 @@
+//! A client that speaks raw bytes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{ANSWER, CLOSING, DEADLINE, KEY3, answer75, answer76, contains, frame, head75, head76};
+
+/// A socket and what was read ahead from it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    ahead: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("connects");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self { stream, ahead: Vec::new() }
+    }
+
+    /// Connects and goes through draft 75's opening handshake.
+    pub(crate) fn open75(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address);
+        client.send(&head75(""));
+        client.expect(&answer75("ws://example.com/demo", ""));
+        client
+    }
+
+    /// Connects and goes through draft 76's opening handshake.
+    pub(crate) fn open76(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address);
+        client.send(&[&head76(""), KEY3].concat());
+        client.expect(&answer76("ws://example.com/demo", ""));
+        client.expect(ANSWER);
+        client
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server takes it");
+    }
+
+    /// Writes the same bytes until the connection is gone; false if `limit` bytes were taken.
+    pub(crate) fn flood(&mut self, bytes: &[u8], limit: usize) -> bool {
+        let mut written = 0;
+        while written < limit {
+            match self.stream.write(bytes) {
+                Ok(count) => written += count,
+                Err(error) => {
+                    assert!(is_end(error.kind()), "the server neither takes more nor closes: {error}");
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Ends our side (FIN).
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Sends a byte whenever the server was silent for `pause`, until it answers.
+    #[track_caller]
+    pub(crate) fn drip(&mut self, byte: u8, pause: Duration) {
+        self.stream.set_read_timeout(Some(pause)).unwrap();
+        for _ in 0..DEADLINE.as_millis() / pause.as_millis() {
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(count) => {
+                    self.ahead.extend_from_slice(&buffer[..count]);
+                    self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                    return;
+                }
+                Err(error) if is_timeout(error.kind()) => self.send(&[byte]),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the server listens for ever");
+    }
+
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        while self.ahead.len() < count {
+            assert!(self.read_more(), "ended behind {}", self.ahead.escape_ascii());
+        }
+        self.ahead.drain(..count).collect()
+    }
+
+    /// Reads up to and with `end`.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.ahead[searched..].windows(end.len()).position(|window| window == end) {
+                return self.ahead.drain(..searched + at + end.len()).collect();
+            }
+            searched = self.ahead.len().saturating_sub(end.len() - 1);
+            assert!(self.read_more(), "ended behind {}", self.ahead.escape_ascii());
+        }
+    }
+
+    /// Reads until the server ends its side in order (FIN).
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Reads until the connection is gone, in whatever way.
+    #[track_caller]
+    pub(crate) fn read_until_gone(&mut self) -> Vec<u8> {
+        if let Err(error) = self.stream.read_to_end(&mut self.ahead) {
+            assert!(is_end(error.kind()), "still open: {error}");
+        }
+        std::mem::take(&mut self.ahead)
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) {
+        let read = self.read_exact(bytes.len());
+        assert_eq!(read.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+    }
+
+    /// The server ends its side with nothing more to say.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        assert_eq!(self.read_to_end().escape_ascii().to_string(), "");
+    }
+
+    /// One message there and back.
+    #[track_caller]
+    pub(crate) fn echo(&mut self, text: &str) {
+        self.send(&frame(text));
+        self.expect(&frame(text));
+    }
+
+    /// Draft 76's closing handshake, begun by us.
+    #[track_caller]
+    pub(crate) fn close76(&mut self) {
+        self.send(CLOSING);
+        self.expect(CLOSING);
+        self.expect_end();
+    }
+
+    /// Sends a request and reads the whole answer to it, which is the last one.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, request: &[u8], status: &str) -> String {
+        self.send(request);
+        let answer = String::from_utf8(self.read_to_end()).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(contains(answer.as_bytes(), b"\r\nConnection: close\r\n"), "{answer}");
+        answer
+    }
+
+    #[track_caller]
+    fn read_more(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        let count = self.stream.read(&mut buffer).expect("an answer in time");
+        self.ahead.extend_from_slice(&buffer[..count]);
+        count > 0
+    }
+}
+
+fn is_end(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+}
+
+fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}

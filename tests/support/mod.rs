@@ -1,0 +1,65 @@
+//! What the end-to-end tests share: the program as a user runs it, and clients that speak raw bytes to it.
+#![allow(dead_code, reason = "each of the test programs uses a part of it")]
+
+pub(crate) mod client;
+pub(crate) mod optional;
+pub(crate) mod server;
+
+use std::time::Duration;
+
+/// Nothing on loopback takes so long: a test that waits for so long has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The key3 of draft 76's first example (section 1.2), and the answer that the draft prints.
+pub(crate) const KEY3: &[u8] = b"^n:ds[4U";
+pub(crate) const ANSWER: &[u8] = b"8jKS'y:G*Co,Wxa-";
+
+/// The closing handshake's frame.
+pub(crate) const CLOSING: &[u8] = b"\xff\x00";
+
+/// The head of draft 76's first example, with more fields, each ended by CRLF.
+pub(crate) fn head76(fields: &str) -> Vec<u8> {
+    format!(
+        "GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
+         Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// The head of draft 75's example, with more fields.
+pub(crate) fn head75(fields: &str) -> Vec<u8> {
+    format!(
+        "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
+         Origin: http://example.com\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// All of our answer to [`head76`] but the last 16 bytes.
+pub(crate) fn answer76(location: &str, fields: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Origin: http://example.com\r\nSec-WebSocket-Location: {location}\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Our answer to [`head75`], of which clients compare every byte.
+pub(crate) fn answer75(location: &str, fields: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         WebSocket-Origin: http://example.com\r\nWebSocket-Location: {location}\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// A message as a frame.
+pub(crate) fn frame(text: &str) -> Vec<u8> {
+    [b"\0", text.as_bytes(), b"\xff"].concat()
+}
+
+/// Whether `bytes` hold `part`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}

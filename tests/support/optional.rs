@@ -1,0 +1,34 @@
+//! Trials that need a program of somebody else's, which cannot be had everywhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+/// Runs `tests/NAME`, which installs a program into a folder of the build and prints where it is.
+pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let output = Command::new(&script).arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+    } else {
+        let why = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{name}: {}", why.trim().lines().last().unwrap_or("failed")))
+    }
+}
+
+/// A trial that is passed over where the program cannot be had, and fails for it where `CI` is set.
+pub(crate) fn trial(name: &str, program: &Result<PathBuf, String>, run: fn(&Path)) -> Trial {
+    match program.clone() {
+        Ok(program) => Trial::test(name, move || {
+            run(&program);
+            Ok(())
+        }),
+        Err(why) if std::env::var_os("CI").is_some() => Trial::test(name, move || Err(why.into())),
+        Err(why) => {
+            eprintln!("{name} is ignored: {why}");
+            Trial::test(name, || Ok(())).with_ignored_flag(true)
+        }
+    }
+}
