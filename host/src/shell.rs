@@ -205,34 +205,23 @@ impl Inner {
 
     fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, EngineLost> {
         for _ in 0..MAX_ROUNDS {
-            self.deliver(step.transmissions);
-            let mut next = step.next_timeout;
-            if step.events.is_empty() && self.slow.is_empty() {
-                return Ok(next);
-            }
+            self.deliver(std::mem::take(&mut step.transmissions));
             self.observe(&step.events);
-            let commands = self.application.handle(&step.events);
-            let mut events = Vec::new();
-            if !commands.is_empty() {
-                let step = self.engine.command(&commands)?;
-                drop(commands);
-                self.deliver(step.transmissions);
-                next = step.next_timeout;
-                events = step.events;
-            }
-            let mut transmissions = Vec::new();
-            if !self.slow.is_empty() {
-                let slow = std::mem::take(&mut self.slow);
-                let lost: Vec<_> = slow
-                    .into_iter()
-                    .map(|connection| Input::Lost(Lost { connection, why: Loss::SlowReader }))
-                    .collect();
-                let step = self.engine.turn(now, &lost)?;
-                next = step.next_timeout;
-                events.extend(step.events);
-                transmissions = step.transmissions;
-            }
-            step = Step { events, transmissions, next_timeout: next };
+            let commands = match step.events.as_slice() {
+                [] => Vec::new(),
+                events => self.application.handle(events),
+            };
+            let following = if !commands.is_empty() {
+                self.engine.command(&commands)?
+            } else if !self.slow.is_empty() || step.next_timeout.is_some_and(|at| at <= now) {
+                let slow = std::mem::take(&mut self.slow).into_iter();
+                let lost = |connection| Input::Lost(Lost { connection, why: Loss::SlowReader });
+                self.engine.turn(now, &slow.map(lost).collect::<Vec<_>>())?
+            } else {
+                return Ok(step.next_timeout);
+            };
+            drop(commands);
+            step = following;
         }
         error!("the application answers its own commands' failures without end; stopped");
         Ok(step.next_timeout)

@@ -43,6 +43,8 @@ pub struct Connection {
     timer: Timer,
     /// The peer has ended its side while a response is owed.
     half_closed: bool,
+    /// The last turn in which the application was told a message.
+    last_message: Option<u64>,
     /// What of the server's buffered bytes is ours.
     held: usize,
 }
@@ -64,6 +66,8 @@ enum Phase {
     Key3 { parts: (u32, u32), key3: [u8; KEY3_BYTES], have: usize },
     /// Frames. `closing`: we have sent FF 00.
     Open { decoder: Decoder, closing: bool },
+    /// The application's answers to messages that came in the same turn as what ends the connection.
+    Ending { cause: CloseCause },
     /// Nothing.
     Ended,
 }
@@ -110,7 +114,7 @@ impl Connection {
     /// Connected, and not closing: messages can be sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
-        matches!(self.phase, Phase::Open { closing: false, .. })
+        matches!(self.phase, Phase::Open { closing: false, .. } | Phase::Ending { .. })
     }
 
     /// Off the table at the server's next call.
@@ -137,6 +141,7 @@ impl Connection {
             phase: Phase::Head(HeadReader::default()),
             timer: Timer::default(),
             half_closed: false,
+            last_message: None,
             held: 0,
         };
         connection.set_state(shared, State::Opening);
@@ -162,9 +167,8 @@ impl Connection {
 
     /// Something was received or sent.
     pub(crate) fn touch(&mut self, shared: &mut Shared) {
-        let idle = shared.policy.options.limits.idle_timeout;
-        if idle != 0 && self.can_send() {
-            self.timer.set(shared, self.id, idle);
+        if matches!(self.phase, Phase::Open { closing: false, .. }) {
+            self.start_idle_timer(shared);
         }
     }
 
@@ -172,6 +176,7 @@ impl Connection {
         match self.phase {
             // A client may end its side behind its request and still want the response.
             Phase::Responding { .. } => self.half_closed = true,
+            Phase::Ending { cause } => self.finish(shared, cause),
             _ => self.end(shared, CloseCause::EndOfStream, Disposition::Finish),
         }
     }
@@ -196,6 +201,7 @@ impl Connection {
                 self.send_closing(shared);
                 self.end(shared, CloseCause::IdleTimeout, Disposition::Finish);
             }
+            Phase::Ending { cause } => self.finish(shared, *cause),
             Phase::Ended => {}
         }
     }
@@ -253,7 +259,7 @@ impl Connection {
                 }
             }
             Phase::Open { .. } => return self.take_frame(shared, input, room),
-            Phase::Ended => *input = &[],
+            Phase::Ending { .. } | Phase::Ended => *input = &[],
         }
         None
     }
@@ -292,15 +298,17 @@ impl Connection {
                 }
                 None
             }
-            Ok(Some(Some(text))) => Some(Event::Message { connection: self.id, text }),
+            Ok(Some(Some(text))) => {
+                self.last_message = Some(shared.turn);
+                Some(Event::Message { connection: self.id, text })
+            }
             Ok(Some(None)) => {
                 let cause = if *closing { CloseCause::ByUs } else { CloseCause::ByPeer };
-                self.send_closing(shared);
-                self.end(shared, cause, Disposition::Finish);
+                self.end_behind_answers(shared, cause);
                 None
             }
             Err(error) => {
-                self.end(shared, CloseCause::Frame(error), Disposition::Finish);
+                self.end_behind_answers(shared, CloseCause::Frame(error));
                 None
             }
         }
@@ -425,7 +433,7 @@ impl Connection {
             return Err(Misuse::Invalid);
         }
         match self.phase {
-            Phase::Open { .. } => self.close(shared),
+            Phase::Open { .. } | Phase::Ending { .. } => self.close(shared),
             _ => self.refuse_with(shared, status, Cow::Owned(reason.into()), CloseCause::Refused),
         }
         Ok(())
@@ -436,9 +444,13 @@ impl Connection {
             Phase::Open { closing: true, .. } => {}
             Phase::Open { closing: closing @ false, .. } if self.draft == Some(Draft::Draft76) => {
                 *closing = true;
-                shared.transmit(self.id, |out| out.extend_from_slice(&CLOSING));
+                self.send_closing(shared);
                 let after = shared.policy.options.limits.close_timeout;
-                self.timer.set(shared, self.id, after);
+                self.timer.set(shared, self.id, Some(after));
+            }
+            Phase::Ending { cause } => {
+                let cause = *cause;
+                self.finish(shared, cause);
             }
             _ => self.end(shared, CloseCause::ByUsAbruptly, Disposition::Finish),
         }
@@ -463,7 +475,7 @@ impl Connection {
         }
         self.phase = Phase::Ended;
         self.account(shared);
-        self.timer.set(shared, self.id, 0);
+        self.timer.set(shared, self.id, None);
         shared.transmit_end(self.id, then);
         self.set_state(shared, State::Closed);
         shared.events.push_back(Event::Closed { connection: self.id, cause });
@@ -504,8 +516,7 @@ impl Connection {
         self.set_state(shared, State::Connected);
         self.phase = Phase::Open { decoder: Decoder::default(), closing: false };
         shared.count_connected(draft, true);
-        let idle = shared.policy.options.limits.idle_timeout;
-        self.timer.set(shared, self.id, idle);
+        self.start_idle_timer(shared);
         if let Some(head) = &self.head {
             shared.events.push_back(Event::Connected {
                 connection: self.id,
@@ -552,19 +563,39 @@ impl Connection {
         self.end(shared, cause, Disposition::Finish);
     }
 
-    /// Our FF 00, where there is one to send and it has not been sent.
-    fn send_closing(&mut self, shared: &mut Shared) {
-        if let Phase::Open { closing: closing @ false, .. } = &mut self.phase
-            && self.draft == Some(Draft::Draft76)
-        {
-            *closing = true;
+    /// The peer's last bytes end the connection. If messages came in the same turn the application may answer
+    /// those first, so that its answers do not depend on how the bytes were cut up.
+    fn end_behind_answers(&mut self, shared: &mut Shared, cause: CloseCause) {
+        if self.last_message == Some(shared.turn) && self.can_send() {
+            self.phase = Phase::Ending { cause };
+            self.timer.set(shared, self.id, Some(0));
+        } else {
+            self.finish(shared, cause);
+        }
+    }
+
+    /// Ends the connection, by the closing handshake if that is what the peer has begun.
+    fn finish(&mut self, shared: &mut Shared, cause: CloseCause) {
+        if cause == CloseCause::ByPeer {
+            self.send_closing(shared);
+        }
+        self.end(shared, cause, Disposition::Finish);
+    }
+
+    fn send_closing(&self, shared: &mut Shared) {
+        if self.draft == Some(Draft::Draft76) {
             shared.transmit(self.id, |out| out.extend_from_slice(&CLOSING));
         }
     }
 
     fn start_handshake_timer(&mut self, shared: &mut Shared) {
         let after = shared.policy.options.limits.handshake_timeout;
-        self.timer.set(shared, self.id, after);
+        self.timer.set(shared, self.id, Some(after));
+    }
+
+    fn start_idle_timer(&mut self, shared: &mut Shared) {
+        let idle = shared.policy.options.limits.idle_timeout;
+        self.timer.set(shared, self.id, (idle != 0).then_some(idle));
     }
 
     fn set_state(&mut self, shared: &mut Shared, new: State) {
@@ -579,7 +610,7 @@ impl Connection {
             Phase::Body { body, .. } => body.len(),
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.len(),
             Phase::Open { decoder, .. } => decoder.held(),
-            Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ended => 0,
+            Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
         };
         let others = shared.counts.buffered_bytes.saturating_sub(self.held);
         shared.counts.buffered_bytes = others.saturating_add(held);

@@ -71,6 +71,8 @@
 //!                     _ => {}
 //!                 }
 //!             }
+//!             // Time again: an end that waited for these answers is due.
+//!             server.advance(start.elapsed().as_millis() as u64);
 //!             while let Some(event) = server.poll_event() {
 //!                 println!("{event:?}");
 //!             }
@@ -85,6 +87,10 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Where a peer's last message and the end of its connection come in one read, the end waits until the application
+//! has had its chance to answer: it is a deadline that has passed already, so step 1 does not wait and step 2
+//! carries it out.
 //!
 //! # What it promises
 //!

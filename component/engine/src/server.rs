@@ -72,10 +72,11 @@ impl Server {
 
 /// Input.
 impl Server {
-    /// Moves the clock to `now` and lets deadlines expire. Everything that follows happens at that time. A
+    /// Begins a turn: moves the clock to `now` and lets deadlines expire. Everything that follows happens at that time. A
     /// time before the last one counts as the last one.
     pub fn advance(&mut self, now: Millis) {
         self.shared.now = self.shared.now.max(now);
+        self.shared.turn = self.shared.turn.wrapping_add(1);
         while let Some(id) = self.shared.pop_expired() {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.handle_timeout(&mut self.shared);

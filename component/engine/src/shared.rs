@@ -24,6 +24,8 @@ pub struct Counts {
 pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) now: Millis,
+    /// How often the clock was told: what happens between two tellings is one turn.
+    pub(crate) turn: u64,
     pub(crate) events: VecDeque<Event<'static>>,
     transmissions: VecDeque<Transmission>,
     deadlines: BTreeSet<(Millis, ConnectionId)>,
@@ -37,6 +39,7 @@ impl Shared {
         Self {
             policy,
             now: 0,
+            turn: 0,
             events: VecDeque::new(),
             transmissions: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -120,9 +123,9 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// After so many milliseconds from now; 0: never.
-    pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Millis) {
-        self.due = (after != 0).then(|| shared.now.saturating_add(after));
+    /// After so many milliseconds from now; none: never.
+    pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Option<Millis>) {
+        self.due = after.map(|after| shared.now.saturating_add(after));
         match (self.due, self.armed) {
             (Some(due), Some(armed)) if armed <= due => {}
             (due, armed) => {

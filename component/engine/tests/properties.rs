@@ -54,18 +54,33 @@ fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>
     for cut in cuts.iter().copied().chain([usize::MAX]) {
         let (part, later) = rest.split_at(cut.min(rest.len()));
         rest = later;
-        driver.receive(part);
-        // A pipelined request comes out when the one before it has been answered.
-        loop {
-            let answered = driver.server.respond(ID, 200, &[], b"ok");
-            let accepted = driver.server.accept(ID, None, &[]);
-            driver.drain();
-            if answered.is_err() && accepted.is_err() {
-                break;
-            }
-        }
+        let told = driver.events.len();
+        driver.receive_and_answer(part, |driver| answer_all(driver, told));
     }
     (driver.events, driver.bytes, driver.end)
+}
+
+/// Repeats each message, and says yes to every request and handshake.
+fn answer_all(driver: &mut Driver, mut told: usize) {
+    loop {
+        for event in driver.events.split_off(told) {
+            if let Some(text) = event.strip_prefix("message ") {
+                driver
+                    .server
+                    .send(ID, text)
+                    .expect("a message can be answered, even if the peer ends behind it");
+            }
+            driver.events.push(event);
+        }
+        told = driver.events.len();
+        // A pipelined request comes out when the one before it has been answered.
+        let answered = driver.server.respond(ID, 200, &[], b"ok");
+        let accepted = driver.server.accept(ID, None, &[]);
+        driver.drain();
+        if answered.is_err() && accepted.is_err() {
+            break;
+        }
+    }
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use support::{ANSWER, Driver, ID, KEY3, head75, head76};
 type Act = fn(&mut Driver);
 
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, Act); 10] = [
+const PHASES: [(&str, bool, Act); 11] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
@@ -24,6 +24,11 @@ const PHASES: [(&str, bool, Act); 10] = [
     ("closing, draft 76", false, |driver| {
         open76(driver);
         driver.server.close(ID).unwrap();
+    }),
+    ("ending, draft 76", false, |driver| {
+        open76(driver);
+        driver.server.advance(0);
+        assert_eq!(driver.server.receive(ID, b"\0last\xff\xff\0\0ignored\xff").count(), 1);
     }),
 ];
 

@@ -110,6 +110,8 @@ impl Adapter {
             }
             step.drain_events(&mut self.server);
         }
+        // What waited for these commands is due: the end of connections whose last messages they answer.
+        self.server.advance(0);
         step.finish(&mut self.server)
     }
 

@@ -48,9 +48,19 @@ impl Driver {
         driver
     }
 
+    /// A turn of its own: the input, what comes of it, and the end that waits for the application's answers.
     pub fn receive(&mut self, input: &[u8]) {
+        self.receive_and_answer(input, |_| ());
+    }
+
+    /// The same with an application.
+    pub fn receive_and_answer(&mut self, input: &[u8], answer: impl FnOnce(&mut Self)) {
+        self.server.advance(0);
         let events: Vec<_> = self.server.receive(ID, input).map(|event| show(&event)).collect();
         self.events.extend(events);
+        answer(self);
+        self.drain();
+        self.server.advance(0);
         self.drain();
     }
 
