@@ -202,18 +202,18 @@ impl Serve {
             }
             None => None,
         };
-        let any_origin = origin.iter().any(|origin| origin == "*");
         Ok(EngineOptions {
             version: match self.protocol.draft {
                 VersionArg::Auto => Version::Auto,
                 VersionArg::Draft75 => Version::Draft75,
                 VersionArg::Draft76 => Version::Draft76,
             },
-            origins: if any_origin { Vec::new() } else { origin.clone() },
+            origins: origin.clone(),
             subprotocols: subprotocol.clone(),
             hosts: host.clone(),
             public_url: public_url.clone(),
             trust_forwarded: *trust_forwarded,
+            authorise: false,
             echo: true,
             skip_reserved_frames: self.protocol.skip_reserved_frames,
             invalid_utf8: match self.protocol.invalid_utf8 {

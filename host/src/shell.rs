@@ -270,10 +270,10 @@ impl Inner {
                 }
                 Event::Closed(closed) => self.observe_closed(closed),
                 Event::Failed(failed) => {
-                    debug!(connection = failed.connection, command = ?failed.command, why = ?failed.why, "command failed");
+                    debug!(connection = failed.connection, peer = %self.peer(failed.connection), command = ?failed.command, why = ?failed.why, "command failed");
                 }
                 Event::StateChanged(change) if change.new != State::Closed => {
-                    debug!(connection = change.connection, old = ?change.old, new = ?change.new, "state");
+                    debug!(connection = change.connection, peer = %self.peer(change.connection), old = ?change.old, new = ?change.new, "state");
                 }
                 _ => {}
             }

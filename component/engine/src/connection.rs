@@ -11,17 +11,19 @@
 //! From every phase a refusal, a limit, a deadline, the peer's end of TCP and the application's `close` lead to
 //! `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
 
-use alloc::borrow::Cow;
+mod commands;
+mod transitions;
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 use crate::challenge::{KEY3_BYTES, answer};
-use crate::error::{FrameError, MalformedHead, Misuse, Refusal};
+use crate::error::{FrameError, MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
-use crate::frame::{CLOSING, Decoder, Frame, Rules, encode, hold};
-use crate::handshake::{Handshake, examine, write_answer};
+use crate::frame::{Decoder, Frame, Rules, encode, hold};
+use crate::handshake::{Handshake, examine};
 use crate::head::{Head, HeadReader};
 use crate::location::last_of_list;
 use crate::shared::{Shared, Timer};
@@ -120,6 +122,15 @@ impl Connection {
     /// Off the table at the server's next call.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
+    }
+
+    /// How much of the input we may have to hold: of frames only what follows the last one's end.
+    pub(crate) fn may_hold(&self, input: &[u8]) -> usize {
+        let whole = match self.phase {
+            Phase::Open { .. } => memchr::memrchr(0xff, input).map_or(0, |end| end.saturating_add(1)),
+            _ => 0,
+        };
+        input.len().saturating_sub(whole)
     }
 
     /// Bytes held for what is incomplete.
@@ -376,245 +387,6 @@ impl Connection {
             out.push(0);
         });
         self.end(shared, CloseCause::Responded, Disposition::Finish);
-    }
-}
-
-/// Commands.
-impl Connection {
-    pub(crate) fn accept(
-        &mut self,
-        shared: &mut Shared,
-        subprotocol: Option<&str>,
-        fields: &[(String, Vec<u8>)],
-    ) -> Result<(), Misuse> {
-        let Phase::Deciding { handshake, .. } = &self.phase else {
-            return Err(Misuse::WrongState);
-        };
-        if subprotocol.is_some() && subprotocol != handshake.subprotocol_text().as_deref() {
-            return Err(Misuse::Invalid);
-        }
-        http::check_fields(fields)?;
-        if let Phase::Deciding { handshake, ahead } = mem::replace(&mut self.phase, Phase::Ended) {
-            self.answer(shared, handshake, subprotocol.is_some(), fields);
-            self.resume(shared, &ahead);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn respond(
-        &mut self,
-        shared: &mut Shared,
-        status: u16,
-        fields: &[(String, Vec<u8>)],
-        body: &[u8],
-    ) -> Result<(), Misuse> {
-        let (Phase::Responding { ahead }, Some(head)) = (&mut self.phase, self.head.clone()) else {
-            return Err(Misuse::WrongState);
-        };
-        let mut out = Vec::new();
-        http::write_response(&mut out, &head, status, fields, body)?;
-        let ahead = mem::take(ahead);
-        shared.transmit(self.id, |bytes| bytes.append(&mut out));
-        if !http::keeps_alive(&head) {
-            self.end(shared, CloseCause::Responded, Disposition::Finish);
-            return Ok(());
-        }
-        self.phase = Phase::Head(HeadReader::default());
-        self.start_handshake_timer(shared);
-        self.resume(shared, &ahead);
-        if self.half_closed && !matches!(self.phase, Phase::Responding { .. }) {
-            self.end(shared, CloseCause::EndOfStream, Disposition::Finish);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn reject(&mut self, shared: &mut Shared, status: u16, reason: &str) -> Result<(), Misuse> {
-        if !(400..=599).contains(&status) || reason.contains(['\r', '\n']) {
-            return Err(Misuse::Invalid);
-        }
-        match self.phase {
-            Phase::Open { .. } | Phase::Ending { .. } => self.close(shared),
-            _ => self.refuse_with(shared, status, Cow::Owned(reason.into()), CloseCause::Refused),
-        }
-        Ok(())
-    }
-
-    pub(crate) fn close(&mut self, shared: &mut Shared) {
-        match &mut self.phase {
-            Phase::Open { closing: true, .. } => {}
-            Phase::Open { closing: closing @ false, .. } if self.draft == Some(Draft::Draft76) => {
-                *closing = true;
-                self.send_closing(shared);
-                let after = shared.policy.options.limits.close_timeout;
-                self.timer.set(shared, self.id, Some(after));
-            }
-            Phase::Ending { cause } => {
-                let cause = *cause;
-                self.finish(shared, cause);
-            }
-            _ => self.end(shared, CloseCause::ByUsAbruptly, Disposition::Finish),
-        }
-    }
-
-    pub(crate) fn shutdown(&mut self, shared: &mut Shared) {
-        match &self.phase {
-            Phase::Head(reader) if reader.held() == 0 => self.close(shared),
-            Phase::Head(_) | Phase::Body { .. } | Phase::Responding { .. } | Phase::Deciding { .. } => {
-                self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
-            }
-            _ => self.close(shared),
-        }
-    }
-
-    pub(crate) fn end(&mut self, shared: &mut Shared, cause: CloseCause, then: Disposition) {
-        if matches!(self.phase, Phase::Ended) {
-            return;
-        }
-        if let (State::Connected, Some(draft)) = (self.state, self.draft) {
-            shared.count_connected(draft, false);
-        }
-        self.phase = Phase::Ended;
-        self.account(shared);
-        self.timer.set(shared, self.id, None);
-        shared.transmit_end(self.id, then);
-        self.set_state(shared, State::Closed);
-        shared.events.push_back(Event::Closed { connection: self.id, cause });
-        shared.ended.push(self.id);
-    }
-}
-
-/// Transitions.
-impl Connection {
-    /// Writes the 101. In draft 76 it does not wait for key3: proxies hold that back until they see it.
-    fn answer(
-        &mut self,
-        shared: &mut Shared,
-        handshake: Handshake,
-        name_subprotocol: bool,
-        fields: &[(String, Vec<u8>)],
-    ) {
-        let Some(head) = self.head.clone() else {
-            return;
-        };
-        let draft = handshake.draft();
-        let mut answer = Vec::new();
-        let subprotocol = handshake.subprotocol.as_deref().filter(|_| name_subprotocol);
-        write_answer(&mut answer, &head, &self.peer, &shared.policy, draft, subprotocol, fields);
-        shared.transmit(self.id, |out| out.append(&mut answer));
-        self.subprotocol = handshake.subprotocol_text().filter(|_| name_subprotocol);
-        match handshake.parts {
-            Some(parts) => {
-                self.set_state(shared, State::Waiting);
-                self.phase = Phase::Key3 { parts, key3: [0; KEY3_BYTES], have: 0 };
-            }
-            None => self.connected(shared, draft),
-        }
-    }
-
-    fn connected(&mut self, shared: &mut Shared, draft: Draft) {
-        self.set_state(shared, State::Handshaking);
-        self.set_state(shared, State::Connected);
-        self.phase = Phase::Open { decoder: Decoder::default(), closing: false };
-        shared.count_connected(draft, true);
-        self.start_idle_timer(shared);
-        if let Some(head) = &self.head {
-            shared.events.push_back(Event::Connected {
-                connection: self.id,
-                draft,
-                peer: Arc::clone(&self.peer),
-                subprotocol: self.subprotocol.clone(),
-                head: Arc::clone(head),
-            });
-        }
-    }
-
-    /// Goes on with what came ahead of an answer.
-    fn resume(&mut self, shared: &mut Shared, mut ahead: &[u8]) {
-        while !ahead.is_empty() {
-            if let Some(Event::Message { connection, text }) = self.step(shared, &mut ahead) {
-                shared.events.push_back(Event::Message { connection, text: Cow::Owned(text.into_owned()) });
-            }
-        }
-        self.account(shared);
-    }
-
-    fn refuse(&mut self, shared: &mut Shared, refusal: Refusal, cause: CloseCause) {
-        self.refuse_with(shared, refusal.status(), Cow::Owned(alloc::format!("{refusal}")), cause);
-    }
-
-    fn refuse_with(
-        &mut self,
-        shared: &mut Shared,
-        status: u16,
-        reason: Cow<'static, str>,
-        cause: CloseCause,
-    ) {
-        // Behind a 101 there is nothing left to say in HTTP.
-        let status = if self.state == State::Opening { status } else { 0 };
-        if status != 0 {
-            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
-        }
-        shared.events.push_back(Event::Rejected {
-            connection: self.id,
-            peer: Arc::clone(&self.peer),
-            status,
-            reason,
-        });
-        self.end(shared, cause, Disposition::Finish);
-    }
-
-    /// The peer's last bytes end the connection. If messages came in the same turn the application may answer
-    /// those first, so that its answers do not depend on how the bytes were cut up.
-    fn end_behind_answers(&mut self, shared: &mut Shared, cause: CloseCause) {
-        if self.last_message == Some(shared.turn) && self.can_send() {
-            self.phase = Phase::Ending { cause };
-            self.timer.set(shared, self.id, Some(0));
-        } else {
-            self.finish(shared, cause);
-        }
-    }
-
-    /// Ends the connection, by the closing handshake if that is what the peer has begun.
-    fn finish(&mut self, shared: &mut Shared, cause: CloseCause) {
-        if cause == CloseCause::ByPeer {
-            self.send_closing(shared);
-        }
-        self.end(shared, cause, Disposition::Finish);
-    }
-
-    fn send_closing(&self, shared: &mut Shared) {
-        if self.draft == Some(Draft::Draft76) {
-            shared.transmit(self.id, |out| out.extend_from_slice(&CLOSING));
-        }
-    }
-
-    fn start_handshake_timer(&mut self, shared: &mut Shared) {
-        let after = shared.policy.options.limits.handshake_timeout;
-        self.timer.set(shared, self.id, Some(after));
-    }
-
-    fn start_idle_timer(&mut self, shared: &mut Shared) {
-        let idle = shared.policy.options.limits.idle_timeout;
-        self.timer.set(shared, self.id, (idle != 0).then_some(idle));
-    }
-
-    fn set_state(&mut self, shared: &mut Shared, new: State) {
-        let old = mem::replace(&mut self.state, new);
-        shared.events.push_back(Event::StateChanged { connection: self.id, old, new });
-    }
-
-    /// Tells the server how much we hold now.
-    fn account(&mut self, shared: &mut Shared) {
-        let held = match &self.phase {
-            Phase::Head(reader) => reader.held(),
-            Phase::Body { body, .. } => body.len(),
-            Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.len(),
-            Phase::Open { decoder, .. } => decoder.held(),
-            Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
-        };
-        let others = shared.counts.buffered_bytes.saturating_sub(self.held);
-        shared.counts.buffered_bytes = others.saturating_add(held);
-        self.held = held;
     }
 }
 

@@ -9,7 +9,7 @@ use crate::challenge::key_part;
 use crate::error::Refusal;
 use crate::event::{Draft, Peer};
 use crate::head::Head;
-use crate::location::{host_matches, location};
+use crate::location::{host, host_matches, location};
 use crate::options::{Policy, Version};
 
 /// What a client asked for, checked against the policy.
@@ -177,24 +177,26 @@ fn read(head: &Head) -> Result<Handshake, Refusal> {
 
 fn check_policy(head: &Head, handshake: &Handshake, policy: &Policy) -> Result<(), Refusal> {
     let options = &policy.options;
-    let host = head.single("Host")?.map(<[u8]>::trim_ascii).filter(|host| !host.is_empty());
-    let host = host.ok_or(Refusal::HostAbsent)?;
-    if !options.hosts.is_empty() && !options.hosts.iter().any(|accepted| host_matches(accepted, host)) {
+    head.single("Host")?;
+    let host = host(head, policy).ok_or(Refusal::HostAbsent)?;
+    if !allows(&options.hosts, |accepted| host_matches(accepted, host)) {
         return Err(Refusal::HostForeign);
     }
-    match head.single("Origin")? {
-        _ if options.origins.is_empty() => {}
-        None => return Err(Refusal::OriginAbsent),
-        Some(origin) => {
-            if !options.origins.iter().any(|accepted| origin.eq_ignore_ascii_case(accepted.as_bytes())) {
-                return Err(Refusal::OriginForeign);
-            }
-        }
+    let origin = head.single("Origin")?;
+    let is_origin =
+        |accepted: &str| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(accepted.as_bytes()));
+    if !allows(&options.origins, is_origin) {
+        return Err(if origin.is_some() { Refusal::OriginForeign } else { Refusal::OriginAbsent });
     }
-    if let Some(asked) = handshake.subprotocol.as_deref().filter(|_| !options.subprotocols.is_empty())
-        && !options.subprotocols.iter().any(|accepted| accepted.as_bytes() == asked)
+    if let Some(asked) = handshake.subprotocol.as_deref()
+        && !allows(&options.subprotocols, |accepted| accepted.as_bytes() == asked)
     {
         return Err(Refusal::Subprotocol);
     }
     Ok(())
+}
+
+/// An empty list, or one with a star, allows anything.
+fn allows(list: &[String], is_it: impl Fn(&str) -> bool) -> bool {
+    list.is_empty() || list.iter().any(|accepted| accepted == "*" || is_it(accepted))
 }

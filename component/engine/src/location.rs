@@ -51,17 +51,22 @@ pub(crate) fn location(head: &Head, peer: &Peer, policy: &Policy) -> Vec<u8> {
     if let Some(url) = &policy.public_url {
         put(url.secure, url.authority.as_bytes(), url.path.as_bytes());
     } else {
-        let forwarded = |name| policy.options.trust_forwarded.then(|| last_of_list(head, name)).flatten();
-        let secure = match forwarded("X-Forwarded-Proto") {
+        let trusted = policy.options.trust_forwarded;
+        let secure = match trusted.then(|| last_of_list(head, "X-Forwarded-Proto")).flatten() {
             Some(scheme) => scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss"),
             None => peer.secure,
         };
-        let host = forwarded("X-Forwarded-Host").or_else(|| head.value("Host")).unwrap_or_default();
-        let host = host.trim_ascii().to_ascii_lowercase();
+        let host = host(head, policy).unwrap_or_default().to_ascii_lowercase();
         put(secure, strip_port(&host, default_port(secure)), b"");
     }
     location.extend_from_slice(head.target());
     location
+}
+
+/// The host that the client named, as far as we can know it.
+pub(crate) fn host<'a>(head: &'a Head, policy: &Policy) -> Option<&'a [u8]> {
+    let forwarded = policy.options.trust_forwarded.then(|| last_of_list(head, "X-Forwarded-Host")).flatten();
+    forwarded.or_else(|| head.value("Host")).map(<[u8]>::trim_ascii).filter(|host| !host.is_empty())
 }
 
 /// The last value of a comma-separated field that the nearest proxy appends to.

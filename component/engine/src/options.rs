@@ -39,14 +39,15 @@ pub enum InvalidUtf8 {
 pub struct Options {
     /// Which drafts are accepted.
     pub version: Version,
-    /// Accepted `Origin` values (draft 76 section 5.1), compared without regard to ASCII case. Empty: any,
-    /// also none at all. `null` has to be listed like any other.
+    /// Accepted `Origin` values (draft 76 section 5.1), compared without regard to ASCII case. Empty,
+    /// or with `*`: any, also none at all. `null` has to be listed like any other.
     pub origins: Vec<String>,
-    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty: any. Once there is one, a
-    /// client that asks for another is refused; a client that asks for none is accepted.
+    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Once there
+    /// is one, a client that asks for another is refused; a client that asks for none is accepted.
     pub subprotocols: Vec<String>,
     /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, without
-    /// regard to ASCII case. Empty: any.
+    /// regard to ASCII case. Empty, or with `*`: any. Where forwarded fields are trusted it is the
+    /// forwarded host that counts.
     pub hosts: Vec<String>,
     /// What clients see when a TLS terminator or proxy stands before the server (draft 76 section 5.2,
     /// step 2): `wss://example.com`, `ws://example.com:8080/prefix`.
@@ -82,8 +83,8 @@ pub struct Limits {
     /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: beyond what the
     /// pages of the time send, and a thousand peers at it still fit a small machine.
     pub max_message_bytes: usize,
-    /// Incomplete heads, bodies and messages of all connections together, in bytes. Default 64 MiB. When
-    /// it is reached the connection that holds the most is closed.
+    /// Incomplete heads, bodies and messages of all connections together, in bytes. Default 64 MiB.
+    /// Before it is passed the connection that holds the most is closed.
     pub max_buffered_bytes: usize,
     /// From open to connected, and for each further request of a kept connection, in milliseconds.
     /// Default 10,000.

@@ -105,7 +105,7 @@ impl Server {
     /// their effects.
     pub fn receive<'s, 'i>(&'s mut self, id: ConnectionId, input: &'i [u8]) -> Events<'s, 'i> {
         self.remove_ended();
-        self.make_room(id, input.len());
+        self.make_room(id, input);
         let mut connection = self.connections.get_mut(&id).map(AsMut::as_mut);
         if let Some(connection) = &mut connection {
             connection.touch(&mut self.shared);
@@ -324,7 +324,11 @@ impl Server {
 
     /// Closes whoever holds the most until `more` bytes fit, so that peers who fill the memory with messages
     /// that never end cost themselves and not the others.
-    fn make_room(&mut self, id: ConnectionId, more: usize) {
+    fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
+        let more = match self.connections.get(&id) {
+            Some(connection) if self.shared.room() < input.len() => connection.may_hold(input),
+            _ => return,
+        };
         while self.shared.room() < more {
             let Some(most) = self.connections.values_mut().max_by_key(|connection| connection.held()) else {
                 return;

@@ -3,7 +3,14 @@
 //! This file is compiled more than once: here against the bindings of a component, and in the host (the native
 //! engine) against the host's bindings of the same package. Whoever includes it provides a module `wit` with
 //! the types' names; parameters may be owned there or borrowed.
-#![allow(elided_lifetimes_in_paths, reason = "the same types have lifetimes in one of the bindings")]
+#![allow(
+    elided_lifetimes_in_paths,
+    clippy::borrow_deref_ref,
+    clippy::explicit_auto_deref,
+    clippy::needless_borrow,
+    clippy::needless_option_as_deref,
+    reason = "what is owned in one of the bindings is borrowed in the other"
+)]
 #![allow(dead_code, reason = "not every includer calls everything")]
 
 use alloc::borrow::Cow;
@@ -18,6 +25,16 @@ use legacy_websocket::{
 };
 
 use super::wit;
+
+/// A macro, for the bindings have no common name for the type of a field that comes in.
+macro_rules! lift_fields {
+    ($fields:expr) => {
+        $fields
+            .iter()
+            .map(|field| (String::from(&*field.name), field.value.to_vec()))
+            .collect::<Vec<(String, Vec<u8>)>>()
+    };
+}
 
 /// A server that speaks in steps.
 #[derive(Debug)]
@@ -80,11 +97,7 @@ impl Adapter {
                     (*connection, wit::CommandKind::Close, self.server.close(ConnectionId(*connection)))
                 }
                 wit::Command::Accept(accept) => {
-                    let fields: Vec<_> = accept
-                        .fields
-                        .iter()
-                        .map(|field| (String::from(&*field.name), field.value.to_vec()))
-                        .collect();
+                    let fields = lift_fields!(accept.fields);
                     let id = ConnectionId(accept.connection);
                     let result = self.server.accept(id, accept.subprotocol.as_deref(), &fields);
                     (accept.connection, wit::CommandKind::Accept, result)
@@ -95,11 +108,7 @@ impl Adapter {
                     (refusal.connection, wit::CommandKind::Reject, result)
                 }
                 wit::Command::Respond(response) => {
-                    let fields: Vec<_> = response
-                        .fields
-                        .iter()
-                        .map(|field| (String::from(&*field.name), field.value.to_vec()))
-                        .collect();
+                    let fields = lift_fields!(response.fields);
                     let id = ConnectionId(response.connection);
                     let result = self.server.respond(id, response.status, &fields, &response.body);
                     (response.connection, wit::CommandKind::Respond, result)

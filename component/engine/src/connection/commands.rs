@@ -1,0 +1,116 @@
+//! What the application wants of a connection.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::{Connection, Phase};
+use crate::error::{Misuse, Refusal};
+use crate::event::{CloseCause, Disposition, Draft, Event, State};
+use crate::head::HeadReader;
+use crate::http;
+use crate::shared::Shared;
+
+impl Connection {
+    pub(crate) fn accept(
+        &mut self,
+        shared: &mut Shared,
+        subprotocol: Option<&str>,
+        fields: &[(String, Vec<u8>)],
+    ) -> Result<(), Misuse> {
+        let Phase::Deciding { handshake, .. } = &self.phase else {
+            return Err(Misuse::WrongState);
+        };
+        if subprotocol.is_some() && subprotocol != handshake.subprotocol_text().as_deref() {
+            return Err(Misuse::Invalid);
+        }
+        http::check_fields(fields)?;
+        if let Phase::Deciding { handshake, ahead } = mem::replace(&mut self.phase, Phase::Ended) {
+            self.answer(shared, handshake, subprotocol.is_some(), fields);
+            self.resume(shared, &ahead);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn respond(
+        &mut self,
+        shared: &mut Shared,
+        status: u16,
+        fields: &[(String, Vec<u8>)],
+        body: &[u8],
+    ) -> Result<(), Misuse> {
+        let (Phase::Responding { ahead }, Some(head)) = (&mut self.phase, self.head.clone()) else {
+            return Err(Misuse::WrongState);
+        };
+        let mut out = Vec::new();
+        http::write_response(&mut out, &head, status, fields, body)?;
+        let ahead = mem::take(ahead);
+        shared.transmit(self.id, |bytes| bytes.append(&mut out));
+        if !http::keeps_alive(&head) {
+            self.end(shared, CloseCause::Responded, Disposition::Finish);
+            return Ok(());
+        }
+        self.phase = Phase::Head(HeadReader::default());
+        self.start_handshake_timer(shared);
+        self.resume(shared, &ahead);
+        if self.half_closed && !matches!(self.phase, Phase::Responding { .. }) {
+            self.end(shared, CloseCause::EndOfStream, Disposition::Finish);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reject(&mut self, shared: &mut Shared, status: u16, reason: &str) -> Result<(), Misuse> {
+        if !(400..=599).contains(&status) || reason.contains(['\r', '\n']) {
+            return Err(Misuse::Invalid);
+        }
+        match self.phase {
+            Phase::Open { .. } | Phase::Ending { .. } => self.close(shared),
+            _ => self.refuse_with(shared, status, Cow::Owned(reason.into()), CloseCause::Refused),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, shared: &mut Shared) {
+        match &mut self.phase {
+            Phase::Open { closing: true, .. } => {}
+            Phase::Open { closing: closing @ false, .. } if self.draft == Some(Draft::Draft76) => {
+                *closing = true;
+                self.send_closing(shared);
+                let after = shared.policy.options.limits.close_timeout;
+                self.timer.set(shared, self.id, Some(after));
+            }
+            Phase::Ending { cause } => {
+                let cause = *cause;
+                self.finish(shared, cause);
+            }
+            _ => self.end(shared, CloseCause::ByUsAbruptly, Disposition::Finish),
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, shared: &mut Shared) {
+        match &self.phase {
+            Phase::Head(reader) if reader.held() == 0 => self.close(shared),
+            Phase::Head(_) | Phase::Body { .. } | Phase::Responding { .. } | Phase::Deciding { .. } => {
+                self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
+            }
+            _ => self.close(shared),
+        }
+    }
+
+    pub(crate) fn end(&mut self, shared: &mut Shared, cause: CloseCause, then: Disposition) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if let (State::Connected, Some(draft)) = (self.state, self.draft) {
+            shared.count_connected(draft, false);
+        }
+        self.phase = Phase::Ended;
+        self.account(shared);
+        self.timer.set(shared, self.id, None);
+        shared.transmit_end(self.id, then);
+        self.set_state(shared, State::Closed);
+        shared.events.push_back(Event::Closed { connection: self.id, cause });
+        shared.ended.push(self.id);
+    }
+}

@@ -1,0 +1,150 @@
+//! What takes a connection from one phase to another, whoever asks for it.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::{Connection, Phase};
+use crate::challenge::KEY3_BYTES;
+use crate::error::Refusal;
+use crate::event::{CloseCause, Disposition, Draft, Event, State};
+use crate::frame::{CLOSING, Decoder};
+use crate::handshake::{Handshake, write_answer};
+use crate::http;
+use crate::shared::Shared;
+
+impl Connection {
+    /// Writes the 101. In draft 76 it does not wait for key3: proxies hold that back until they see it.
+    pub(super) fn answer(
+        &mut self,
+        shared: &mut Shared,
+        handshake: Handshake,
+        name_subprotocol: bool,
+        fields: &[(String, Vec<u8>)],
+    ) {
+        let Some(head) = self.head.clone() else {
+            return;
+        };
+        let draft = handshake.draft();
+        let mut answer = Vec::new();
+        let subprotocol = handshake.subprotocol.as_deref().filter(|_| name_subprotocol);
+        write_answer(&mut answer, &head, &self.peer, &shared.policy, draft, subprotocol, fields);
+        shared.transmit(self.id, |out| out.append(&mut answer));
+        self.subprotocol = handshake.subprotocol_text().filter(|_| name_subprotocol);
+        match handshake.parts {
+            Some(parts) => {
+                self.set_state(shared, State::Waiting);
+                self.phase = Phase::Key3 { parts, key3: [0; KEY3_BYTES], have: 0 };
+            }
+            None => self.connected(shared, draft),
+        }
+    }
+
+    pub(super) fn connected(&mut self, shared: &mut Shared, draft: Draft) {
+        self.set_state(shared, State::Handshaking);
+        self.set_state(shared, State::Connected);
+        self.phase = Phase::Open { decoder: Decoder::default(), closing: false };
+        shared.count_connected(draft, true);
+        self.start_idle_timer(shared);
+        if let Some(head) = &self.head {
+            shared.events.push_back(Event::Connected {
+                connection: self.id,
+                draft,
+                peer: Arc::clone(&self.peer),
+                subprotocol: self.subprotocol.clone(),
+                head: Arc::clone(head),
+            });
+        }
+    }
+
+    /// Goes on with what came ahead of an answer.
+    pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: &[u8]) {
+        while !ahead.is_empty() {
+            if let Some(Event::Message { connection, text }) = self.step(shared, &mut ahead) {
+                shared.events.push_back(Event::Message { connection, text: Cow::Owned(text.into_owned()) });
+            }
+        }
+        self.account(shared);
+    }
+
+    pub(super) fn refuse(&mut self, shared: &mut Shared, refusal: Refusal, cause: CloseCause) {
+        self.refuse_with(shared, refusal.status(), Cow::Owned(alloc::format!("{refusal}")), cause);
+    }
+
+    pub(super) fn refuse_with(
+        &mut self,
+        shared: &mut Shared,
+        status: u16,
+        reason: Cow<'static, str>,
+        cause: CloseCause,
+    ) {
+        // Behind a 101 there is nothing left to say in HTTP.
+        let status = if self.state == State::Opening { status } else { 0 };
+        if status != 0 {
+            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
+        }
+        shared.events.push_back(Event::Rejected {
+            connection: self.id,
+            peer: Arc::clone(&self.peer),
+            status,
+            reason,
+        });
+        self.end(shared, cause, Disposition::Finish);
+    }
+
+    /// The peer's last bytes end the connection. If messages came in the same turn the application may answer
+    /// those first, so that its answers do not depend on how the bytes were cut up.
+    pub(super) fn end_behind_answers(&mut self, shared: &mut Shared, cause: CloseCause) {
+        if self.last_message == Some(shared.turn) && self.can_send() {
+            self.phase = Phase::Ending { cause };
+            self.timer.set(shared, self.id, Some(0));
+        } else {
+            self.finish(shared, cause);
+        }
+    }
+
+    /// Ends the connection, by the closing handshake if that is what the peer has begun.
+    pub(super) fn finish(&mut self, shared: &mut Shared, cause: CloseCause) {
+        if cause == CloseCause::ByPeer {
+            self.send_closing(shared);
+        }
+        self.end(shared, cause, Disposition::Finish);
+    }
+
+    pub(super) fn send_closing(&self, shared: &mut Shared) {
+        if self.draft == Some(Draft::Draft76) {
+            shared.transmit(self.id, |out| out.extend_from_slice(&CLOSING));
+        }
+    }
+
+    pub(super) fn start_handshake_timer(&mut self, shared: &mut Shared) {
+        let after = shared.policy.options.limits.handshake_timeout;
+        self.timer.set(shared, self.id, Some(after));
+    }
+
+    pub(super) fn start_idle_timer(&mut self, shared: &mut Shared) {
+        let idle = shared.policy.options.limits.idle_timeout;
+        self.timer.set(shared, self.id, (idle != 0).then_some(idle));
+    }
+
+    pub(super) fn set_state(&mut self, shared: &mut Shared, new: State) {
+        let old = mem::replace(&mut self.state, new);
+        shared.events.push_back(Event::StateChanged { connection: self.id, old, new });
+    }
+
+    /// Tells the server how much we hold now.
+    pub(super) fn account(&mut self, shared: &mut Shared) {
+        let held = match &self.phase {
+            Phase::Head(reader) => reader.held(),
+            Phase::Body { body, .. } => body.len(),
+            Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.len(),
+            Phase::Open { decoder, .. } => decoder.held(),
+            Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
+        };
+        let others = shared.counts.buffered_bytes.saturating_sub(self.held);
+        shared.counts.buffered_bytes = others.saturating_add(held);
+        self.held = held;
+    }
+}
