@@ -8,7 +8,8 @@
 //!    └─ "<policy" ──→ Policy ─→ Ended
 //! ```
 //!
-//! From every phase a refusal, a limit, a deadline, the peer's end of TCP and the application's `close` lead to
+//! Where messages came in the same turn as the peer's end, `Ending` stands between `Open` and `Ended`, so that they
+//! can be answered. From every phase a refusal, a limit, a deadline, the peer's end of TCP and the application's `close` lead to
 //! `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
 
 mod commands;
@@ -20,7 +21,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::challenge::{KEY3_BYTES, answer};
-use crate::error::{FrameError, MalformedHead, Refusal};
+use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::frame::{Decoder, Frame, Rules, encode, hold};
 use crate::handshake::{Handshake, examine};
@@ -400,10 +401,4 @@ fn match_policy_request(have: &mut usize, input: &mut &[u8]) -> Result<bool, Mal
         *input = rest;
     }
     Ok(*have == POLICY_REQUEST.len())
-}
-
-impl From<FrameError> for CloseCause {
-    fn from(error: FrameError) -> Self {
-        Self::Frame(error)
-    }
 }

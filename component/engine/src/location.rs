@@ -27,7 +27,8 @@ impl PublicUrl {
             "wss" => true,
             _ => return Err(InvalidOptions::PublicUrl),
         };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.strip_suffix('/').unwrap_or(path);
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@".contains(&byte));
         if authority.is_empty() || !plain(authority) || !plain(path) {
             return Err(InvalidOptions::PublicUrl);
@@ -35,7 +36,7 @@ impl PublicUrl {
         Ok(Self {
             secure,
             authority: without_default_port(&authority.to_ascii_lowercase(), secure).into(),
-            path: path.trim_end_matches('/').into(),
+            path: if path.is_empty() { String::new() } else { alloc::format!("/{path}") },
         })
     }
 }

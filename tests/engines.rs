@@ -1,0 +1,132 @@
+//! Both builds of the engine give the same steps for the same calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use legacy_websocket_host::wit::{Command, Event, Input, Opened, Outgoing, Received, Recipients, Step};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
+use proptest::prelude::*;
+
+const HEAD76: &[u8] = b"GET /demo?\xff HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nCookie: a=b\r\n\
+    Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\nSec-WebSocket-Protocol: a b\r\n\
+    Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U";
+const HEAD75: &[u8] = b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
+    Origin: http://example.com\r\n\r\n";
+
+#[derive(Clone, Debug)]
+enum Call {
+    Open(u64),
+    Receive(u64, Vec<u8>),
+    Batch(Vec<(u64, Vec<u8>)>),
+    Ended(u64),
+    Later(u64),
+    Say(Option<u64>, Vec<String>),
+    Close(u64),
+    Shutdown,
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        3 => Just(HEAD76.to_vec()),
+        2 => Just(HEAD75.to_vec()),
+        6 => "[a-zé€😀]{0,20}".prop_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()),
+        1 => Just(b"\xff\0".to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let id = 0_u64..4;
+    prop_oneof![
+        3 => id.clone().prop_map(Call::Open),
+        9 => (id.clone(), bytes()).prop_map(|(id, bytes)| Call::Receive(id, bytes)),
+        3 => prop::collection::vec((id.clone(), bytes()), 0..4).prop_map(Call::Batch),
+        1 => id.clone().prop_map(Call::Ended),
+        1 => (0_u64..20_000).prop_map(Call::Later),
+        3 => (prop::option::of(id.clone()), prop::collection::vec("[a-z€]{0,5}", 0..4))
+            .prop_map(|(to, texts)| Call::Say(to, texts)),
+        1 => id.prop_map(Call::Close),
+        1 => Just(Call::Shutdown),
+    ]
+}
+
+/// What a call does to an engine.
+fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
+    let step = match call {
+        Call::Open(connection) => {
+            engine.turn(*now, &[Input::Opened(Opened { connection: *connection, peer: "peer", secure: false })])
+        }
+        Call::Receive(connection, bytes) => engine.receive(*now, *connection, bytes),
+        Call::Batch(reads) => {
+            let input = |(connection, bytes): &'_ (u64, Vec<u8>)| (*connection, bytes.clone());
+            let reads: Vec<_> = reads.iter().map(input).collect();
+            let inputs: Vec<_> = reads
+                .iter()
+                .map(|(connection, bytes)| Input::Received(Received { connection: *connection, bytes }))
+                .collect();
+            engine.turn(*now, &inputs)
+        }
+        Call::Ended(connection) => engine.turn(*now, &[Input::Ended(*connection)]),
+        Call::Later(by) => {
+            *now += by;
+            engine.turn(*now, &[])
+        }
+        Call::Say(to, texts) => {
+            let text = texts.concat();
+            let mut end = 0;
+            let ends: Vec<_> = texts
+                .iter()
+                .map(|text| {
+                    end += u32::try_from(text.len()).expect("short");
+                    end
+                })
+                .collect();
+            let to = to.map_or(Recipients::All, Recipients::One);
+            engine.command(&[Command::Send(Outgoing { to, text: &text, ends: &ends })])
+        }
+        Call::Close(connection) => engine.command(&[Command::Close(*connection)]),
+        Call::Shutdown => engine.turn(*now, &[Input::Shutdown]),
+    };
+    step.expect("the instance lives")
+}
+
+fn factories() -> (EngineFactory, EngineFactory) {
+    let budget = Budget { call_timeout: Duration::from_secs(60), max_memory_bytes: 64 << 20 };
+    let component = ComponentFactory::embedded(budget).expect("the component compiles");
+    (EngineFactory::Component(Arc::new(component)), EngineFactory::Native)
+}
+
+#[test]
+fn the_same_calls_give_the_same_steps() {
+    let (component, native) = factories();
+    let options = EngineOptions::default();
+    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let calls = prop::collection::vec(call(), 1..40);
+    let result = runner.run(&calls, |calls| {
+        let mut component = component.make(&options).expect("a component");
+        let mut native = native.make(&options).expect("a native engine");
+        let (mut here, mut there) = (0, 0);
+        for call in &calls {
+            let steps = (apply(&mut *component, call, &mut here), apply(&mut *native, call, &mut there));
+            prop_assert_eq!(format!("{:?}", steps.0), format!("{:?}", steps.1), "{:?}", call);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn messages_of_one_read_come_as_one_event() {
+    let (component, native) = factories();
+    for factory in [component, native] {
+        let mut engine = factory.make(&EngineOptions::default()).expect("an engine");
+        apply(&mut *engine, &Call::Open(1), &mut 0);
+        apply(&mut *engine, &Call::Receive(1, HEAD75.to_vec()), &mut 0);
+        let step = apply(&mut *engine, &Call::Receive(1, "\0é\u{7f}".as_bytes().to_vec()), &mut 0);
+        assert!(step.events.is_empty());
+        let step = apply(&mut *engine, &Call::Receive(1, b"\xff\0\xff\0bc\xff".to_vec()), &mut 0);
+        let [Event::Messages(messages)] = step.events.as_slice() else { panic!("{:?}", step.events) };
+        assert_eq!((messages.text.as_str(), messages.ends.as_slice()), ("é\u{7f}bc", &[3, 3, 5][..]));
+    }
+}
