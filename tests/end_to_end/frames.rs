@@ -1,5 +1,6 @@
 //! Messages, the closing handshake, and frames that are none of ours.
 
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{CLOSING, frame};
 

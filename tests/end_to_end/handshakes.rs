@@ -1,6 +1,7 @@
 //! Opening handshakes of both drafts.
 
 use crate::support::client::Client;
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{ANSWER, KEY3, answer75, answer76, contains, frame, head75, head76};
 

@@ -2,6 +2,7 @@
 
 use crate::file;
 use crate::support::client::Client;
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{KEY3, head76};
 

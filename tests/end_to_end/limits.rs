@@ -1,6 +1,7 @@
 //! Limits of number and time.
 
 use crate::support::client::Client;
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{CLOSING, KEY3, answer75, head75, head76};
 

@@ -3,18 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Makes each of these functions a test on both engines.
-macro_rules! on_both_engines {
-    ($($test:ident),* $(,)?) => {
-        mod component {
-            $(#[test] fn $test() { super::$test("component"); })*
-        }
-        mod native {
-            $(#[test] fn $test() { super::$test("native"); })*
-        }
-    };
-}
-
 mod command_line;
 mod faults;
 mod frames;

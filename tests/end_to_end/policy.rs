@@ -1,5 +1,6 @@
 //! Whom the server lets in, and what it says its address is.
 
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{ANSWER, KEY3, answer75, answer76, head75, head76};
 

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT.
 
+use crate::support::on_both_engines;
 use crate::support::server::Server;
 use crate::support::{CLOSING, head75};
 

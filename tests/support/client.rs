@@ -68,11 +68,12 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends a byte whenever the server was silent for `pause`, until it answers.
+    /// Does `meanwhile` whenever the server was silent for a moment, until it answers or ends its side.
     #[track_caller]
-    pub(crate) fn drip(&mut self, byte: u8, pause: Duration) {
-        self.stream.set_read_timeout(Some(pause)).unwrap();
-        for _ in 0..DEADLINE.as_millis() / pause.as_millis() {
+    pub(crate) fn wait_for_answer(&mut self, mut meanwhile: impl FnMut(&mut Self)) {
+        let moment = Duration::from_millis(100);
+        self.stream.set_read_timeout(Some(moment)).unwrap();
+        for _ in 0..DEADLINE.as_millis() / moment.as_millis() {
             let mut buffer = [0; 4096];
             match self.stream.read(&mut buffer) {
                 Ok(count) => {
@@ -80,11 +81,11 @@ impl Client {
                     self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
                     return;
                 }
-                Err(error) if is_timeout(error.kind()) => self.send(&[byte]),
+                Err(error) if is_timeout(error.kind()) => meanwhile(self),
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("the server listens for ever");
+        panic!("the server waits for ever");
     }
 
     #[track_caller]

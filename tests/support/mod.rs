@@ -1,11 +1,25 @@
 //! What the end-to-end tests share: the program as a user runs it, and clients that speak raw bytes to it.
-#![allow(dead_code, reason = "each of the test programs uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each of the test programs uses a part of it")]
 
 pub(crate) mod client;
 pub(crate) mod optional;
+pub(crate) mod recorder;
 pub(crate) mod server;
 
 use std::time::Duration;
+
+/// Makes each of these functions a test on both engines.
+macro_rules! on_both_engines {
+    ($($test:ident),* $(,)?) => {
+        mod component {
+            $(#[test] fn $test() { super::$test("component"); })*
+        }
+        mod native {
+            $(#[test] fn $test() { super::$test("native"); })*
+        }
+    };
+}
+pub(crate) use on_both_engines;
 
 /// Nothing on loopback takes so long: a test that waits for so long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

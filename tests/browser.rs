@@ -1,0 +1,149 @@
+//! A browser engine of the time, WebKit 534.34, on the page that the server serves.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+
+use support::optional::{install, trial};
+use support::recorder::{Record, Recorder};
+use support::server::Server;
+use support::{CLOSING, contains, frame};
+
+const TEXT: &str = "h\u{e9} \u{20ac} \u{1f600}";
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let phantomjs = install("install-phantomjs");
+    let trials = vec![
+        trial("the_page_opens_sends_spams_and_closes_with_the_component", &phantomjs, |phantomjs| {
+            tour(phantomjs, "component");
+        }),
+        trial("the_page_opens_sends_spams_and_closes_with_the_native_engine", &phantomjs, |phantomjs| {
+            tour(phantomjs, "native");
+        }),
+        trial("the_page_sees_the_server_close", &phantomjs, server_closes),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The browser, told what to do on the page.
+struct Browser {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Browser {
+    fn start(phantomjs: &Path, recorder: &Recorder, what: &str) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/drive.js");
+        let url = format!("http://{}/", recorder.address());
+        let mut child = Command::new(phantomjs)
+            .args([script, &url, what])
+            // It crashes at start where this is set.
+            .env_remove("SSL_CERT_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("PhantomJS runs");
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// What the page logs up to a line that begins so.
+    #[track_caller]
+    fn read_until(&mut self, beginning: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            let count = self.lines.read_line(&mut line).unwrap();
+            assert!(count > 0, "no {beginning:?} among {lines:#?}");
+            lines.push(line.trim_end().to_owned());
+            if line.starts_with(beginning) {
+                return lines;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn ends_well(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tour(phantomjs: &Path, engine: &str) {
+    let server = Server::start(&["--engine", engine, "--debug"]);
+    let recorder = Recorder::start(server.address());
+    let mut browser = Browser::start(phantomjs, &recorder, "tour");
+    let saw = browser.read_until("STATE closed");
+    browser.ends_well();
+
+    let url = format!("ws://{}/echo", recorder.address());
+    assert_eq!(saw[..3], [&format!("open {url}"), "opened", "STATE open"]);
+    for line in [format!("> {TEXT}"), format!("< {TEXT}"), "spam: 10000 messages".into(), "close".into()] {
+        assert!(saw.contains(&line), "{line:?} is not among {saw:#?}");
+    }
+    let done = saw.iter().find(|line| line.starts_with("spam done: ")).unwrap();
+    assert!(done.starts_with("spam done: 10000 echoed, ") && done.ends_with(", all in order"), "{done}");
+    assert!(!saw.iter().any(|line| line == "error"), "{saw:#?}");
+
+    let record = recorder.wait_for_websocket();
+    let expected: Vec<u8> = frame(TEXT)
+        .into_iter()
+        .chain((0..10_000).flat_map(|number| frame(&format!("message {number}"))))
+        .collect();
+    let (theirs, ours) = split(&record, &url);
+    assert!(theirs == expected, "the browser's frames: {}", theirs.escape_ascii());
+    // This engine closes by the end of TCP, without FF 00, and so do we then.
+    assert!(ours == expected, "the server's frames: {}", ours.escape_ascii());
+    server.wait_for_log(&["closed", if record.client.reset { "Reset" } else { "EndOfStream" }]);
+}
+
+fn server_closes(phantomjs: &Path) {
+    let server = Server::start(&[]);
+    let recorder = Recorder::start(server.address());
+    let mut browser = Browser::start(phantomjs, &recorder, "wait");
+    browser.read_until("STATE open");
+    server.stop();
+    let saw = browser.read_until("STATE closed");
+    browser.ends_well();
+    assert!(!saw.iter().any(|line| line == "error"), "{saw:#?}");
+
+    let record = recorder.wait_for_websocket();
+    let (theirs, ours) = split(&record, &format!("ws://{}/echo", recorder.address()));
+    assert_eq!(theirs, b"", "this engine does not answer a closing handshake");
+    assert_eq!(ours, CLOSING);
+}
+
+/// Checks the opening handshake of draft 76; what each side sent behind it.
+#[track_caller]
+fn split<'a>(record: &'a Record, url: &str) -> (&'a [u8], &'a [u8]) {
+    let (request, theirs) = head_and_rest(&record.client.bytes);
+    for part in ["GET /echo HTTP/1.1\r\n", "\r\nSec-WebSocket-Key1: ", "\r\nSec-WebSocket-Key2: "] {
+        assert!(contains(request, part.as_bytes()), "{}", request.escape_ascii());
+    }
+    let (answer, ours) = head_and_rest(&record.server.bytes);
+    assert!(
+        answer.starts_with(b"HTTP/1.1 101 WebSocket Protocol Handshake\r\n"),
+        "{}",
+        answer.escape_ascii()
+    );
+    let location = format!("\r\nSec-WebSocket-Location: {url}\r\n");
+    assert!(contains(answer, location.as_bytes()), "{}", answer.escape_ascii());
+    // key3, and the answer to it, which the browser has checked.
+    (&theirs[8..], &ours[16..])
+}
+
+#[track_caller]
+fn head_and_rest(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    bytes.split_at(end.unwrap_or_else(|| panic!("no head in {}", bytes.escape_ascii())) + 4)
+}

@@ -1,0 +1,65 @@
+// Drives the server's own page in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait`. Whatever the page logs
+// comes out on standard output, a line each; the exit status says whether the page did as expected.
+var system = require("system");
+var url = system.args[1], stay = system.args[2] === "wait";
+var page = require("webpage").create();
+var printed = 0;
+
+var TEXT = "h\u00e9 \u20ac \ud83d\ude00";
+
+// What the page has to log, and what we do about it then.
+var tour = [
+  ["opened", function () { send(TEXT); }],
+  ["< " + TEXT, function () { click("spam"); }],
+  ["spam done", function () { click("close"); }],
+  ["closed", function () { phantom.exit(0); }]
+];
+var wait = [["opened", function () {}], ["closed", function () { phantom.exit(0); }]];
+var steps = stay ? wait : tour;
+
+function fail(why) {
+  console.log("FAILED " + why);
+  phantom.exit(1);
+}
+
+function click(id) {
+  page.evaluate(function (id) { document.getElementById(id).click(); }, id);
+}
+
+function send(text) {
+  page.evaluate(function (text) { document.getElementById("text").value = text; }, text);
+  click("send");
+}
+
+// A window on the page's log that its limit of lines cannot move.
+function watch() {
+  page.evaluate(function () {
+    var box = document.getElementById("log");
+    window.lines = [];
+    box.addEventListener("DOMNodeInserted", function (event) {
+      if (event.target.parentNode === box) { window.lines.push(event.target.textContent); }
+    }, false);
+  });
+}
+
+function look() {
+  var lines = page.evaluate(function (from) { return window.lines.slice(from); }, printed);
+  var i, state = page.evaluate(function () { return document.getElementById("state").innerHTML; });
+  for (i = 0; i < lines.length; i += 1) {
+    printed += 1;
+    console.log(lines[i]);
+    if (steps.length && lines[i].indexOf(steps[0][0]) === 0) {
+      console.log("STATE " + state);
+      steps.shift()[1]();
+    }
+  }
+}
+
+page.onError = function (message) { fail(message); };
+page.open(url, function (status) {
+  if (status !== "success") { fail("cannot open " + url); return; }
+  watch();
+  click("open");
+  setInterval(look, 20);
+});
+setTimeout(function () { fail("nothing more happened"); }, 60000);

@@ -1,0 +1,214 @@
+//! Hostile peers: each costs at most its limits, and the others notice nothing.
+
+mod support;
+
+use support::client::Client;
+use support::server::Server;
+use support::{frame, on_both_engines};
+
+const MIB: u64 = 1 << 20;
+
+/// What an allocator, socket buffers of ours and a read buffer may take on top of a limit.
+const SLACK: u64 = 32 * MIB;
+
+/// A server with a client that was there before the hostile peers and goes on through everything.
+struct Scene {
+    server: Server,
+    innocent: Client,
+    before: u64,
+}
+
+impl Scene {
+    fn new(engine: &str, options: &[&str]) -> Self {
+        let server = Server::start(&[&["--engine", engine], options].concat());
+        let innocent = server.open76();
+        let before = server.resident_bytes();
+        let mut scene = Self { server, innocent, before };
+        scene.goes_on();
+        scene
+    }
+
+    #[track_caller]
+    fn goes_on(&mut self) {
+        self.innocent.echo("h\u{e9} \u{20ac} \u{1f600}");
+    }
+
+    /// Memory has grown by no more than `limit` and slack.
+    #[track_caller]
+    fn holds_at_most(&self, limit: u64) {
+        let grown = self.server.resident_bytes().saturating_sub(self.before);
+        assert!(grown < limit + SLACK, "{} MiB more than before", grown / MIB);
+    }
+
+    /// All goes on after it, for new clients, too; the line of the log that sums up.
+    #[track_caller]
+    fn ends_well(mut self) -> String {
+        self.goes_on();
+        self.server.open75().echo("new");
+        self.server.open76().echo("new");
+        self.innocent.close76();
+        let stopped = self.server.stop();
+        assert!(stopped.contains("traps=0"), "{stopped}");
+        stopped
+    }
+}
+
+on_both_engines!(
+    a_head_without_end,
+    ten_thousand_fields,
+    a_length_of_four_gigabytes,
+    a_length_without_end,
+    a_head_in_a_byte_now_and_then,
+    a_message_in_a_byte_now_and_then,
+    half_a_message_and_silence,
+    a_message_without_end,
+    a_peer_that_does_not_read,
+    messages_that_do_not_end_from_many_peers,
+);
+
+fn a_head_without_end(engine: &str) {
+    let mut scene = Scene::new(engine, &["--close-timeout", "500ms"]);
+    let mut peer = scene.server.connect();
+    peer.send(b"GET / HTTP/1.1\r\nX: ");
+    peer.send(&[b'a'; 16_384]);
+    assert!(peer.read_until(b"\r\n").starts_with(b"HTTP/1.1 431 "));
+    scene.goes_on();
+    // It is not listened to any more, for as long as the timeout lets it write.
+    assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
+    scene.holds_at_most(0);
+    scene.ends_well();
+}
+
+fn ten_thousand_fields(engine: &str) {
+    let mut scene = Scene::new(engine, &["--max-head-bytes", "1048576"]);
+    let fields = "a: b\r\n".repeat(10_000);
+    let mut peer = scene.server.connect();
+    let answer = peer.refused(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes(), "431");
+    assert!(answer.contains("fields"), "{answer}");
+    scene.goes_on();
+    scene.holds_at_most(MIB);
+    scene.server.wait_for_log(&["rejected", &peer.address().to_string(), "431"]);
+    scene.ends_well();
+}
+
+fn a_length_of_four_gigabytes(engine: &str) {
+    for (options, reason) in [(&[][..], "0xff"), (&["--skip-reserved-frames"], "MessageLimit")] {
+        let mut scene = Scene::new(engine, options);
+        for mut peer in [scene.server.open75(), scene.server.open76()] {
+            peer.send(b"\xff\x8f\xff\xff\xff\x7f");
+            peer.expect_end();
+            scene.goes_on();
+            scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
+        }
+        scene.holds_at_most(0);
+        scene.ends_well();
+    }
+}
+
+fn a_length_without_end(engine: &str) {
+    for (options, reason) in [(&[][..], "0x80"), (&["--skip-reserved-frames"], "does not end")] {
+        let mut scene = Scene::new(engine, &[&["--close-timeout", "500ms"], options].concat());
+        for mut peer in [scene.server.open75(), scene.server.open76()] {
+            assert!(peer.flood(&[0x80; 65_536], usize::MAX));
+            scene.goes_on();
+            scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
+        }
+        scene.holds_at_most(0);
+        scene.ends_well();
+    }
+}
+
+fn a_head_in_a_byte_now_and_then(engine: &str) {
+    let mut scene = Scene::new(engine, &["--handshake-timeout", "1s"]);
+    let mut peer = scene.server.connect();
+    peer.send(b"GET / HTTP/1.1\r\nX: ");
+    // Each byte comes well within the timeout, and prolongs nothing.
+    peer.wait_for_answer(|peer| peer.send(b"a"));
+    assert!(peer.read_to_end().starts_with(b"HTTP/1.1 408 "));
+    scene.goes_on();
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "HandshakeTimeout"]);
+    scene.ends_well();
+}
+
+fn a_message_in_a_byte_now_and_then(engine: &str) {
+    let mut scene = Scene::new(engine, &["--max-message-bytes", "20"]);
+    let mut peer = scene.server.open76();
+    peer.send(b"\0");
+    for _ in 0..20 {
+        peer.send(b"a");
+        scene.goes_on();
+    }
+    peer.send(b"\xff");
+    peer.expect(&frame(&"a".repeat(20)));
+    peer.send(b"\0");
+    for _ in 0..21 {
+        peer.send(b"a");
+        scene.goes_on();
+    }
+    peer.expect_end();
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "MessageLimit"]);
+    scene.ends_well();
+}
+
+fn half_a_message_and_silence(engine: &str) {
+    let mut scene = Scene::new(engine, &["--idle-timeout", "2s", "--debug"]);
+    let mut peer = scene.server.open75();
+    peer.send(b"\0half of it");
+    // The innocent is not idle meanwhile.
+    peer.wait_for_answer(|_| scene.goes_on());
+    peer.expect_end();
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "IdleTimeout"]);
+    scene.ends_well();
+}
+
+fn a_message_without_end(engine: &str) {
+    let mut scene = Scene::new(engine, &["--close-timeout", "500ms"]);
+    for mut peer in [scene.server.open75(), scene.server.open76()] {
+        peer.send(b"\0");
+        assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
+        scene.goes_on();
+        scene.server.wait_for_log(&["closed", &peer.address().to_string(), "MessageLimit"]);
+    }
+    scene.holds_at_most(2 * MIB);
+    scene.ends_well();
+}
+
+fn a_peer_that_does_not_read(engine: &str) {
+    let options = ["--max-queue-bytes", "65536", "--write-timeout", "1s"];
+    let mut scene = Scene::new(engine, &options);
+    let mut peer = scene.server.open76();
+    let message = frame(&"a".repeat(1000));
+    assert!(peer.flood(&message, usize::MAX));
+    scene.goes_on();
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "slow-reader"]);
+    scene.holds_at_most(65_536);
+    let stopped = scene.ends_well();
+    assert!(stopped.contains("slow_readers=1"), "{stopped}");
+}
+
+fn messages_that_do_not_end_from_many_peers(engine: &str) {
+    const HOGS: usize = 64;
+    const HELD: usize = 900_000;
+    const LIMIT: usize = 8 << 20;
+    let limit = LIMIT.to_string();
+    let mut scene = Scene::new(engine, &["--max-buffered-bytes", &limit]);
+    let mut small = scene.server.open75();
+    small.send(b"\0half ");
+    let part = [b"\0", &[b'a'; HELD][..]].concat();
+    let hogs: Vec<_> = (0..HOGS)
+        .map(|_| {
+            let mut hog = scene.server.open76();
+            // It may be closed while it writes.
+            hog.flood(&part, part.len());
+            scene.goes_on();
+            hog
+        })
+        .collect();
+    let survivors = LIMIT / HELD;
+    scene.server.wait_for_logs(&["closed", "BufferLimit"], HOGS - survivors);
+    scene.holds_at_most(LIMIT as u64);
+    small.send(b"and half\xff");
+    small.expect(&frame("half and half"));
+    drop(hogs);
+    scene.ends_well();
+}
