@@ -35,7 +35,7 @@ pub(crate) fn serve(kind: Kind) -> Result<(), Box<dyn Error>> {
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
         let server = Server::new(factory, engine_options, options, Box::new(TestPage))?;
-        server.run(vec![listener], pending(), Duration::ZERO).await;
+        server.run(vec![listener], pending(), pending()).await;
         Ok(())
     })
 }

@@ -1,18 +1,22 @@
 //! The command line.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fs;
+use std::future::poll_fn;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -141,8 +145,8 @@ struct LimitArgs {
     max_queue_bytes: usize,
 
     /// Connections at once. More wait until one ends.
-    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = at_least_one)]
-    max_connections: usize,
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..))]
+    max_connections: u32,
 
     /// Memory of the component.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
@@ -168,7 +172,7 @@ struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     call_timeout: Duration,
 
-    /// After SIGINT or SIGTERM: for connections to close.
+    /// After SIGINT or SIGTERM: for connections to close. A second signal ends it at once.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
 }
@@ -235,7 +239,7 @@ impl Serve {
 
     fn shell_options(&self) -> ShellOptions {
         ShellOptions {
-            max_connections: self.limits.max_connections,
+            max_connections: usize::try_from(self.limits.max_connections).unwrap_or(usize::MAX),
             max_queue_bytes: self.limits.max_queue_bytes,
             write_timeout: self.limits.write_timeout,
             linger_timeout: self.limits.close_timeout,
@@ -267,16 +271,18 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
         // Signals are caught from before the first client can know of us.
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let listeners = serve.listen.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
-        let stop = async {
+        let signals = RefCell::new((interrupt, terminate));
+        let stop = signalled(&signals);
+        // A second signal means now.
+        let give_up = async {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                () = sleep(serve.limits.drain_timeout) => {}
+                () = signalled(&signals) => {}
             }
         };
-        let totals = server.run(listeners, stop, serve.limits.drain_timeout).await;
+        let totals = server.run(listeners, stop, give_up).await;
         info!(
             connections = totals.connections,
             connected = totals.connected,
@@ -287,6 +293,18 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         );
         Ok(())
     })
+}
+
+/// The next SIGINT or SIGTERM.
+async fn signalled(signals: &RefCell<(Signal, Signal)>) {
+    poll_fn(|cx| {
+        let (interrupt, terminate) = &mut *signals.borrow_mut();
+        if interrupt.poll_recv(cx).is_ready() || terminate.poll_recv(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Binds, and says so on standard output, for whoever waits to connect.
@@ -300,9 +318,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 /// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
-fn raise_file_limit(connections: usize) {
+fn raise_file_limit(connections: u32) {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
-    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(64);
+    let needed = u64::from(connections) + 64;
     if limit < needed {
         warn!(
             "only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n"
@@ -319,14 +337,6 @@ fn start_log(debug: bool) {
         .with_ansi(stderr().is_terminal())
         .with_target(false)
         .init();
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

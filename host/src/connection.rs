@@ -20,6 +20,9 @@ use crate::wit::{Disposition, Loss};
 /// The read buffer that all connections of a thread share: an idle connection holds none.
 pub(crate) type SharedBuffer = Rc<RefCell<Box<[u8]>>>;
 
+/// Full reads of one peer before the others are looked after.
+const READS_PER_POLL: usize = 4;
+
 /// Done when the socket is to be closed. Small, for there are many.
 pub(crate) struct Connection {
     id: u64,
@@ -67,7 +70,7 @@ impl Connection {
 
     /// Ready when the connection is to be closed.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        for _ in 0..READS_PER_POLL {
             let then = self.outbox.then();
             if then == Disposition::Abort {
                 return Poll::Ready(());
@@ -92,6 +95,9 @@ impl Connection {
                 Err(_) => return self.give_up(Loss::Reset),
             }
         }
+        // It is the others' turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// One read, and what the engine makes of it.

@@ -38,7 +38,8 @@
 //!     let listener = bind("127.0.0.1:0".parse()?)?;
 //!     println!("listening on ws://{}/", listener.local_addr()?);
 //!     let stop = async { /* wait for what ends it */ };
-//!     Ok::<_, Box<dyn std::error::Error>>(server.run(vec![listener], stop, std::time::Duration::ZERO).await)
+//!     let give_up = tokio::time::sleep(std::time::Duration::from_secs(10));
+//!     Ok::<_, Box<dyn std::error::Error>>(server.run(vec![listener], stop, give_up).await)
 //! })?;
 //! assert_eq!(totals.connections, 0);
 //! # Ok::<_, Box<dyn std::error::Error>>(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::application::Application;
@@ -22,6 +22,9 @@ use crate::shell::{Shell, Totals};
 
 /// What one read takes at the most.
 const READ_BYTES: usize = 128 * 1024;
+
+/// More than there are descriptors, and few enough for a semaphore.
+const MAX_CONNECTIONS: usize = 1 << 28;
 
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: u32 = 1024;
@@ -42,19 +45,21 @@ impl Server {
     pub fn new(
         factory: EngineFactory,
         engine_options: EngineOptions,
-        options: ShellOptions,
+        mut options: ShellOptions,
         application: Box<dyn Application>,
     ) -> Result<Self, EngineError> {
+        options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
         let permits = Arc::new(Semaphore::new(options.max_connections));
         Ok(Self { shell: Shell::new(factory, engine_options, options, application)?, permits })
     }
 
-    /// Serves until `stop` is done, then closes every connection and waits for them, `drain` at the most.
+    /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
+    /// done.
     pub async fn run(
         self,
         listeners: Vec<TcpListener>,
         stop: impl Future<Output = ()>,
-        drain: Duration,
+        give_up: impl Future<Output = ()>,
     ) -> Totals {
         let buffer: SharedBuffer = Rc::new(RefCell::new(vec![0; READ_BYTES].into()));
         let mut accepting = JoinSet::new();
@@ -69,8 +74,9 @@ impl Server {
         accepting.shutdown().await;
         info!(connections = self.open(), "stopping");
         self.shell.shutdown();
-        if timeout(drain, self.drained()).await.is_err() {
-            warn!(connections = self.open(), "still open behind the drain timeout; dropped");
+        tokio::select! {
+            () = self.drained() => {}
+            () = give_up => warn!(connections = self.open(), "given up waiting; dropped"),
         }
         self.shell.totals()
     }
@@ -81,7 +87,7 @@ impl Server {
 
     /// All permits are back.
     async fn drained(&self) {
-        let all = u32::try_from(self.shell.options().max_connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.shell.options().max_connections).unwrap_or(MAX_CONNECTIONS as u32);
         drop(self.permits.acquire_many(all).await);
     }
 }

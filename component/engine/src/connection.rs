@@ -200,7 +200,11 @@ impl Connection {
         }
         let late = CloseCause::HandshakeTimeout;
         match &self.phase {
-            Phase::Head(reader) if reader.held() == 0 => self.end(shared, late, Disposition::Finish),
+            // A kept connection that asks nothing more has done nothing wrong.
+            Phase::Head(reader) if reader.held() == 0 => {
+                let cause = if self.head.is_some() { CloseCause::IdleTimeout } else { late };
+                self.end(shared, cause, Disposition::Finish);
+            }
             Phase::Head(_) | Phase::Policy(_) | Phase::Body { .. } => {
                 self.refuse(shared, Refusal::Timeout, late)
             }
