@@ -29,6 +29,7 @@ fn a_connection_too_many_is_served_once_there_is_room(engine: &str) {
     second.expect(&answer75("ws://example.com/demo", ""));
     second.echo("in");
     // Not merely in the end: not before the first was gone.
+    server.wait_for_log(&["connected", &second.address().to_string()]);
     let log = server.log();
     let (closed, opened) = (log.find(" closed "), log.rfind(" connected "));
     assert!(closed.is_some() && closed < opened, "{log}");
