@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legacy_websocket_host::wit::{Command, Event, Input, Opened, Outgoing, Received, Recipients, Step};
+use legacy_websocket_host::wit::{Command, Event, Input, Opened, Outgoing, Read, Received, Recipients, Step};
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
 use proptest::prelude::*;
 
-const HEAD76: &[u8] = b"GET /demo?\xff HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nCookie: a=b\r\n\
+const HEAD76: &[u8] =
+    b"GET /demo?\xff HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nCookie: a=b\r\n\
     Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\nSec-WebSocket-Protocol: a b\r\n\
     Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U";
-const HEAD75: &[u8] = b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
+const HEAD75: &[u8] =
+    b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
     Origin: http://example.com\r\n\r\n";
 
 #[derive(Clone, Debug)]
@@ -53,10 +55,12 @@ fn call() -> impl Strategy<Value = Call> {
 /// What a call does to an engine.
 fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
     let step = match call {
-        Call::Open(connection) => {
-            engine.turn(*now, &[Input::Opened(Opened { connection: *connection, peer: "peer", secure: false })])
+        Call::Open(connection) => engine
+            .turn(*now, &[Input::Opened(Opened { connection: *connection, peer: "peer", secure: false })]),
+        Call::Receive(connection, bytes) => {
+            let end = u32::try_from(bytes.len()).expect("short");
+            engine.receive(*now, &[Read { connection: *connection, end }], bytes)
         }
-        Call::Receive(connection, bytes) => engine.receive(*now, *connection, bytes),
         Call::Batch(reads) => {
             let input = |(connection, bytes): &'_ (u64, Vec<u8>)| (*connection, bytes.clone());
             let reads: Vec<_> = reads.iter().map(input).collect();

@@ -66,15 +66,15 @@ struct Serve {
     limits: LimitArgs,
 
     /// Where the protocol runs: sandboxed in a component, or compiled into the host.
-    #[arg(long, value_enum, default_value_t = EngineKind::Component)]
+    #[arg(long, value_enum, default_value_t = EngineKind::Component, help_heading = "Engine")]
     engine: EngineKind,
 
     /// Another build of the component than the one inside this program.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
     component: Option<PathBuf>,
 
     /// Log every connection, state and close, too. RUST_LOG overrides.
-    #[arg(long)]
+    #[arg(long, help_heading = "Log")]
     debug: bool,
 }
 

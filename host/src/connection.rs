@@ -1,15 +1,14 @@
-//! The task of one connection: reads become turns of the engine, its outbox becomes writes.
+//! The task of one connection: it reads for the shell, and writes what the kernel did not take at once.
 
-use std::cell::RefCell;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
@@ -17,19 +16,15 @@ use crate::outbox::Outbox;
 use crate::shell::Shell;
 use crate::wit::{Disposition, Loss};
 
-/// The read buffer that all connections of a thread share: an idle connection holds none.
-pub(crate) type SharedBuffer = Rc<RefCell<Box<[u8]>>>;
-
 /// Full reads of one peer before the others are looked after.
 const READS_PER_POLL: usize = 4;
 
 /// Done when the socket is to be closed. Small, for there are many.
 pub(crate) struct Connection {
     id: u64,
-    stream: TcpStream,
+    socket: OwnedReadHalf,
     outbox: Rc<Outbox>,
     shell: Rc<Shell>,
-    buffer: SharedBuffer,
     reading: Reading,
     /// Runs while output waits without progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
@@ -46,26 +41,14 @@ enum Reading {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        shell: Rc<Shell>,
-        buffer: SharedBuffer,
-        stream: TcpStream,
-        permit: OwnedSemaphorePermit,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(shell: Rc<Shell>, stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<Self> {
         let peer = stream.peer_addr()?;
         stream.set_nodelay(true)?;
-        let (id, outbox) = shell.opened(peer);
-        Ok(Self {
-            id,
-            stream,
-            outbox,
-            shell,
-            buffer,
-            reading: Reading::ToEngine,
-            timer: None,
-            fin_sent: false,
-            _permit: permit,
-        })
+        let (socket, write) = stream.into_split();
+        let outbox = Rc::new(Outbox::new(write, shell.options().max_queue_bytes));
+        let id = shell.opened(peer, Rc::clone(&outbox));
+        let reading = Reading::ToEngine;
+        Ok(Self { id, socket, outbox, shell, reading, timer: None, fin_sent: false, _permit: permit })
     }
 
     /// Ready when the connection is to be closed.
@@ -75,7 +58,8 @@ impl Connection {
             if then == Disposition::Abort {
                 return Poll::Ready(());
             }
-            match self.poll_flush(cx) {
+            let timer = &mut self.timer;
+            match self.outbox.poll_flush(cx, || *timer = None) {
                 Poll::Ready(Ok(())) if then == Disposition::Finish => return self.poll_linger(cx),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
@@ -90,9 +74,8 @@ impl Connection {
             if self.reading == Reading::Ended {
                 return Poll::Pending;
             }
-            match ready!(self.poll_read(cx)) {
-                Ok(()) => {}
-                Err(_) => return self.give_up(Loss::Reset),
+            if ready!(self.poll_read(cx)).is_err() {
+                return self.give_up(Loss::Reset);
             }
         }
         // It is the others' turn.
@@ -100,42 +83,14 @@ impl Connection {
         Poll::Pending
     }
 
-    /// One read, and what the engine makes of it.
+    /// One read. The shell takes it to the engine when it has collected those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut shared = self.buffer.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut shared);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        match (buffer.filled(), self.reading) {
-            ([], reading) => {
-                self.reading = Reading::Ended;
-                if reading == Reading::ToEngine {
-                    self.shell.ended(self.id);
-                }
+        let keep = (self.reading == Reading::ToEngine).then_some(self.id);
+        if ready!(self.shell.poll_read(cx, &mut self.socket, keep))? == 0 {
+            let reading = std::mem::replace(&mut self.reading, Reading::Ended);
+            if reading == Reading::ToEngine {
+                self.shell.ended(self.id);
             }
-            (bytes, Reading::ToEngine) => self.shell.received(self.id, bytes),
-            _ => {}
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what waits.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let stream = Pin::new(&mut self.stream);
-            let write = |slices: &[IoSlice<'_>]| match slices {
-                // A plain write is cheaper for the kernel than a vectored one.
-                [only] => stream.poll_write(cx, only),
-                several => stream.poll_write_vectored(cx, several),
-            };
-            let result = self.outbox.write(|slices| match write(slices) {
-                Poll::Ready(Ok(written)) => (written, Poll::Ready(Ok(written))),
-                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                Poll::Pending => (0, Poll::Pending),
-            });
-            if ready!(result)? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.timer = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -144,7 +99,7 @@ impl Connection {
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.fin_sent {
             self.fin_sent = true;
-            if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+            if let Poll::Ready(Err(_)) = self.outbox.poll_shutdown(cx) {
                 return Poll::Ready(());
             }
         }
@@ -175,12 +130,9 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.outbox.unpark();
-        let result = self.run(cx);
-        if result.is_pending() {
-            self.outbox.park(cx.waker());
-        }
-        result
+        // Before anything else, for the shell may act on the outbox while we run.
+        self.outbox.park(cx.waker());
+        self.run(cx)
     }
 }
 

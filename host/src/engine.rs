@@ -12,7 +12,7 @@ use thiserror::Error;
 pub use self::component::ComponentFactory;
 use self::native::NativeEngine;
 use crate::options::EngineOptions;
-use crate::wit::{Command, Input, Step};
+use crate::wit::{Command, Input, Read, Step};
 
 /// The protocol engine, wherever it runs. Each call is one crossing.
 pub trait Engine: std::fmt::Debug {
@@ -22,11 +22,11 @@ pub trait Engine: std::fmt::Debug {
     /// [`EngineLost`]: the instance is gone, and every connection of it.
     fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost>;
 
-    /// The same as [`turn`](Self::turn) with one read.
+    /// The same as [`turn`](Self::turn) with several reads, whose bytes stand one behind the other.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
-    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost>;
+    fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost>;
 
     /// Carries out an application's commands.
     ///

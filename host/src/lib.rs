@@ -49,6 +49,7 @@
 extern crate alloc;
 
 mod application;
+mod batch;
 pub mod cli;
 mod connection;
 mod engine;

@@ -1,28 +1,28 @@
-//! What waits to be written to one peer.
+//! What waits to be written to one peer, and the writing.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::task::Waker;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::wit::Disposition;
 
 /// Slices handed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// Filled by the shell, emptied by the connection's task.
+/// Filled by the shell, which writes at once what the kernel takes; the rest is the connection's task's.
 #[derive(Debug)]
 pub(crate) struct Outbox(RefCell<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The first of the queue stands outside it: most of the time there is one or none.
-    first: Bytes,
-    rest: VecDeque<Bytes>,
-    bytes: usize,
-    limit: usize,
+    socket: OwnedWriteHalf,
+    queue: Queue,
     then: Disposition,
     parked: Option<Waker>,
 }
@@ -32,44 +32,74 @@ struct Inner {
 pub(crate) struct Overflow;
 
 impl Outbox {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self(RefCell::new(Inner {
-            first: Bytes::new(),
-            rest: VecDeque::new(),
-            bytes: 0,
-            limit,
-            then: Disposition::Keep,
-            parked: None,
-        }))
+    pub(crate) fn new(socket: OwnedWriteHalf, limit: usize) -> Self {
+        Self(RefCell::new(Inner { socket, queue: Queue::new(limit), then: Disposition::Keep, parked: None }))
     }
 
     /// Adds bytes, and what comes after them.
     pub(crate) fn push(&self, bytes: Bytes, then: Disposition) -> Result<(), Overflow> {
         let mut inner = self.0.borrow_mut();
-        if inner.bytes > 0 && inner.bytes.saturating_add(bytes.len()) > inner.limit {
-            return Err(Overflow);
-        }
-        inner.bytes += bytes.len();
-        if inner.first.is_empty() {
-            inner.first = bytes;
-        } else if !bytes.is_empty() {
-            inner.rest.push_back(bytes);
-        }
+        inner.queue.push(bytes)?;
         if then != Disposition::Keep {
             inner.then = then;
         }
-        inner.wake();
         Ok(())
     }
 
     /// Drops what waits and has the connection closed at once.
     pub(crate) fn abort(&self) {
         let mut inner = self.0.borrow_mut();
-        inner.first = Bytes::new();
-        inner.rest = VecDeque::new();
-        inner.bytes = 0;
+        inner.queue.clear();
         inner.then = Disposition::Abort;
-        inner.wake();
+    }
+
+    /// Writes what the kernel takes now, and leaves what is left to do to the task.
+    pub(crate) fn flush(&self) {
+        let mut inner = self.0.borrow_mut();
+        let Inner { socket, queue, .. } = &mut *inner;
+        while !queue.is_empty() {
+            let written = queue.write(|slices| match slices {
+                // A plain write is cheaper for the kernel than a vectored one.
+                [only] => socket.try_write(only),
+                several => socket.try_write_vectored(several),
+            });
+            // What failed will fail again in the task, which knows what to do then.
+            if !written.is_ok_and(|written| written > 0) {
+                break;
+            }
+        }
+        if (inner.then != Disposition::Keep || !inner.queue.is_empty())
+            && let Some(waker) = inner.parked.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Ready when nothing waits. `progress` is told of every write.
+    pub(crate) fn poll_flush(
+        &self,
+        cx: &mut Context<'_>,
+        mut progress: impl FnMut(),
+    ) -> Poll<io::Result<()>> {
+        let mut inner = self.0.borrow_mut();
+        let Inner { socket, queue, .. } = &mut *inner;
+        while !queue.is_empty() {
+            let written =
+                queue.write(|slices| match Pin::new(&mut *socket).poll_write_vectored(cx, slices) {
+                    Poll::Ready(result) => result.map(Poll::Ready),
+                    Poll::Pending => Ok(Poll::Pending),
+                });
+            if ready!(written?) == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            progress();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Our FIN.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.borrow_mut().socket).poll_shutdown(cx)
     }
 
     /// What to do once nothing waits any more.
@@ -77,47 +107,70 @@ impl Outbox {
         self.0.borrow().then
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().bytes == 0
-    }
-
     /// Half full: no more is to be read from this peer for now.
     pub(crate) fn is_congested(&self) -> bool {
         let inner = self.0.borrow();
-        inner.bytes > inner.limit / 2
+        inner.queue.bytes > inner.queue.limit / 2
     }
 
-    /// Lets `write` write of what waits, and takes off what it says it has written.
-    pub(crate) fn write<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> (usize, T)) -> T {
-        let mut inner = self.0.borrow_mut();
-        let (written, result) = if inner.rest.is_empty() {
-            write(&[IoSlice::new(&inner.first)])
-        } else {
-            let mut slices = Vec::with_capacity(MAX_SLICES.min(inner.rest.len() + 1));
-            slices.push(IoSlice::new(&inner.first));
-            slices.extend(inner.rest.iter().take(MAX_SLICES - 1).map(|bytes| IoSlice::new(bytes)));
-            write(&slices)
-        };
-        inner.advance(written);
-        result
-    }
-
-    /// Has the task woken when something is pushed.
+    /// Has the task woken when there is something to do for it.
     pub(crate) fn park(&self, waker: &Waker) {
-        self.0.borrow_mut().parked = Some(waker.clone());
-    }
-
-    /// The task runs: nobody has to wake it.
-    pub(crate) fn unpark(&self) {
-        self.0.borrow_mut().parked = None;
+        let parked = &mut self.0.borrow_mut().parked;
+        match parked {
+            Some(parked) => parked.clone_from(waker),
+            None => *parked = Some(waker.clone()),
+        }
     }
 }
 
-impl Inner {
-    fn wake(&mut self) {
-        if let Some(waker) = self.parked.take() {
-            waker.wake();
+/// Bytes in the order in which they are to be written.
+#[derive(Debug)]
+struct Queue {
+    /// The first stands outside the rest: most of the time there is one or none.
+    first: Bytes,
+    rest: VecDeque<Bytes>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Queue {
+    fn new(limit: usize) -> Self {
+        Self { first: Bytes::new(), rest: VecDeque::new(), bytes: 0, limit }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    fn push(&mut self, bytes: Bytes) -> Result<(), Overflow> {
+        if self.bytes > 0 && self.bytes.saturating_add(bytes.len()) > self.limit {
+            return Err(Overflow);
         }
+        self.bytes += bytes.len();
+        if self.first.is_empty() {
+            self.first = bytes;
+        } else if !bytes.is_empty() {
+            self.rest.push_back(bytes);
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    /// Hands what waits to `write`, and takes off what that has written.
+    fn write<W: Written>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<W>) -> io::Result<W> {
+        let written = if self.rest.is_empty() {
+            write(&[IoSlice::new(&self.first)])?
+        } else {
+            let mut slices = Vec::with_capacity(MAX_SLICES.min(self.rest.len() + 1));
+            slices.push(IoSlice::new(&self.first));
+            slices.extend(self.rest.iter().take(MAX_SLICES - 1).map(|bytes| IoSlice::new(bytes)));
+            write(&slices)?
+        };
+        self.advance(written.bytes());
+        Ok(written)
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -127,12 +180,32 @@ impl Inner {
             self.first.advance(taken);
             written -= taken;
             if self.first.is_empty() {
+                // The memory of both is given back: a connection is idle most of its life.
                 match self.rest.pop_front() {
                     Some(next) => self.first = next,
-                    // Give the queue's memory back: a connection is idle most of its life.
-                    None => self.rest = VecDeque::new(),
+                    None => (self.first, self.rest) = (Bytes::new(), VecDeque::new()),
                 }
             }
+        }
+    }
+}
+
+/// How much a write has written, if it could write at all.
+trait Written {
+    fn bytes(&self) -> usize;
+}
+
+impl Written for usize {
+    fn bytes(&self) -> usize {
+        *self
+    }
+}
+
+impl Written for Poll<usize> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ready(written) => *written,
+            Self::Pending => 0,
         }
     }
 }
@@ -143,25 +216,25 @@ mod tests {
 
     #[test]
     fn one_long_transmission_passes_but_nothing_on_top_of_it() {
-        let outbox = Outbox::new(4);
-        assert_eq!(outbox.push(Bytes::from_static(b"longer"), Disposition::Keep), Ok(()));
-        assert!(outbox.is_congested());
-        assert_eq!(outbox.push(Bytes::from_static(b"x"), Disposition::Keep), Err(Overflow));
+        let mut queue = Queue::new(4);
+        assert_eq!(queue.push(Bytes::from_static(b"longer")), Ok(()));
+        assert_eq!(queue.push(Bytes::from_static(b"x")), Err(Overflow));
     }
 
     #[test]
     fn bytes_come_out_in_order_however_they_are_taken() {
-        let outbox = Outbox::new(100);
+        let mut queue = Queue::new(100);
         for part in ["ab", "", "cde", "f"] {
-            outbox.push(Bytes::from_static(part.as_bytes()), Disposition::Keep).unwrap();
+            queue.push(Bytes::from_static(part.as_bytes())).unwrap();
         }
         let mut taken = Vec::new();
-        while !outbox.is_empty() {
-            outbox.write(|slices| {
+        while !queue.is_empty() {
+            let take = |slices: &[IoSlice<'_>]| {
                 let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
                 taken.extend_from_slice(&all[..all.len().min(2)]);
-                (all.len().min(2), ())
-            });
+                Ok(all.len().min(2))
+            };
+            queue.write(take).unwrap();
         }
         assert_eq!(taken, b"abcdef");
     }

@@ -1,6 +1,5 @@
 //! The server: listeners, a permit for each connection, a graceful end.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +14,10 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::application::Application;
-use crate::connection::{Connection, SharedBuffer};
+use crate::connection::Connection;
 use crate::engine::{EngineError, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::shell::{Shell, Totals};
-
-/// What one read takes at the most.
-const READ_BYTES: usize = 128 * 1024;
 
 /// More than there are descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
@@ -61,15 +57,16 @@ impl Server {
         stop: impl Future<Output = ()>,
         give_up: impl Future<Output = ()>,
     ) -> Totals {
-        let buffer: SharedBuffer = Rc::new(RefCell::new(vec![0; READ_BYTES].into()));
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let (shell, permits) = (Rc::clone(&self.shell), Arc::clone(&self.permits));
-            accepting.spawn_local(accept_all(listener, shell, permits, Rc::clone(&buffer)));
+            accepting.spawn_local(accept_all(listener, shell, permits));
         }
-        let mut timer = JoinSet::new();
+        let mut running = JoinSet::new();
         let shell = Rc::clone(&self.shell);
-        timer.spawn_local(async move { shell.run_timer().await });
+        running.spawn_local(async move { shell.run_timer().await });
+        let shell = Rc::clone(&self.shell);
+        running.spawn_local(async move { shell.run_turns().await });
         stop.await;
         accepting.shutdown().await;
         info!(connections = self.open(), "stopping");
@@ -105,16 +102,16 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept_all(listener: TcpListener, shell: Rc<Shell>, permits: Arc<Semaphore>, buffer: SharedBuffer) {
+async fn accept_all(listener: TcpListener, shell: Rc<Shell>, permits: Arc<Semaphore>) {
     // A closed semaphore is how we would be told to stop.
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         let stream = accept(&listener).await;
-        serve(&shell, &buffer, stream, permit);
+        serve(&shell, stream, permit);
     }
 }
 
-fn serve(shell: &Rc<Shell>, buffer: &SharedBuffer, stream: TcpStream, permit: OwnedSemaphorePermit) {
-    match Connection::new(Rc::clone(shell), Rc::clone(buffer), stream, permit) {
+fn serve(shell: &Rc<Shell>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    match Connection::new(Rc::clone(shell), stream, permit) {
         Ok(connection) => {
             spawn_local(connection);
         }

@@ -3,15 +3,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
 use crate::application::Application;
+use crate::batch::Batch;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::outbox::Outbox;
@@ -45,6 +50,7 @@ pub(crate) struct Shell {
     options: ShellOptions,
     started: Instant,
     inner: RefCell<Inner>,
+    batch: RefCell<Batch>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
 }
@@ -58,6 +64,8 @@ struct Inner {
     connections: HashMap<u64, Link>,
     next_id: u64,
     totals: Totals,
+    /// Outboxes that got something in this turn.
+    touched: Vec<Rc<Outbox>>,
     /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
     slow: Vec<u64>,
 }
@@ -96,8 +104,10 @@ impl Shell {
                 connections: HashMap::new(),
                 next_id: 1,
                 totals: Totals::default(),
+                touched: Vec::new(),
                 slow: Vec::new(),
             }),
+            batch: RefCell::new(Batch::new()),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
         }))
@@ -112,24 +122,42 @@ impl Shell {
     }
 
     /// A connection was accepted.
-    pub(crate) fn opened(&self, peer: SocketAddr) -> (u64, Rc<Outbox>) {
-        let outbox = Rc::new(Outbox::new(self.options.max_queue_bytes));
+    pub(crate) fn opened(&self, peer: SocketAddr, outbox: Rc<Outbox>) -> u64 {
         let id = {
             let mut inner = self.inner.borrow_mut();
             let id = inner.next_id;
             inner.next_id += 1;
             inner.totals.connections += 1;
-            inner.connections.insert(id, Link { peer, forwarded: None, outbox: Rc::clone(&outbox) });
+            inner.connections.insert(id, Link { peer, forwarded: None, outbox });
             id
         };
         let address = peer.to_string();
         self.turn(&[Input::Opened(Opened { connection: id, peer: &address, secure: false })]);
-        (id, outbox)
+        id
     }
 
-    /// What one read gave.
-    pub(crate) fn received(&self, connection: u64, bytes: &[u8]) {
-        self.call(|engine, now| engine.receive(now, connection, bytes));
+    /// Reads from a connection, and keeps what came for the engine, if there is an id to keep it for. The
+    /// reads of all connections that are ready now become one turn.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        socket: &mut OwnedReadHalf,
+        keep: Option<u64>,
+    ) -> Poll<io::Result<usize>> {
+        if self.batch.borrow().is_full() {
+            self.take_reads();
+        }
+        self.batch.borrow_mut().poll_read(cx, socket, keep)
+    }
+
+    /// Takes reads to the engine, for ever: whenever the connections that were ready have read.
+    pub(crate) async fn run_turns(&self) {
+        poll_fn(|cx| {
+            self.take_reads();
+            self.batch.borrow_mut().park(cx.waker());
+            Poll::Pending
+        })
+        .await
     }
 
     /// The peer ended its side.
@@ -166,7 +194,17 @@ impl Shell {
         }
     }
 
+    fn take_reads(&self) {
+        let mut batch = self.batch.borrow_mut();
+        if let Some((reads, bytes)) = batch.collected() {
+            self.call(|engine, now| engine.receive(now, reads, bytes));
+            batch.clear();
+        }
+    }
+
     fn turn(&self, inputs: &[Input<'_>]) {
+        // What was read before comes before.
+        self.take_reads();
         self.call(|engine, now| engine.turn(now, inputs));
     }
 
@@ -194,13 +232,14 @@ impl Inner {
     /// Carries a step to where it belongs, and what comes of it, until nothing does. Returns the engine's next
     /// deadline.
     fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
-        match step.and_then(|step| self.run(step, now)) {
-            Ok(next) => next,
-            Err(lost) => {
-                self.replace_engine(&lost);
-                None
-            }
+        let next = step.and_then(|step| self.run(step, now)).unwrap_or_else(|lost| {
+            self.replace_engine(&lost);
+            None
+        });
+        for outbox in self.touched.drain(..) {
+            outbox.flush();
         }
+        next
     }
 
     fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, EngineLost> {
@@ -245,6 +284,7 @@ impl Inner {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
+        self.touched.push(Rc::clone(&link.outbox));
         if then == Disposition::Abort {
             link.outbox.abort();
         } else if link.outbox.push(bytes, then).is_err() {
@@ -325,6 +365,7 @@ impl Inner {
         for (connection, link) in connections {
             debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
             link.outbox.abort();
+            self.touched.push(link.outbox);
             events.push(Event::Closed(Closed { connection, cause: CloseCause::EngineLost }));
         }
         match self.factory.make(&self.engine_options) {

@@ -26,7 +26,7 @@ pub(crate) mod bindings {
 
 pub use bindings::exports::hixie::legacy_websocket::legacy_websocket::{
     Counts, Destination, Disposition, Input, InvalidUtf8, Limits, Loss, Lost, Opened,
-    OptionsParam as Options, Received, Status, Step, Transmission, Version,
+    OptionsParam as Options, Read, Received, Status, Step, Transmission, Version,
 };
 pub use bindings::hixie::legacy_websocket::types::{
     Acceptance, CloseCause, Closed, Command, CommandKind, Connected, Draft, Event, Failed, Failure,

@@ -192,7 +192,7 @@ pub enum Misuse {
 #[non_exhaustive]
 pub enum InvalidOptions {
     /// Not `ws://` or `wss://` with a host, or with a query or fragment (draft 76 section 3.1).
-    #[error("public_url must be ws://HOST[:PORT][/PATH] or wss://..., without query and fragment")]
+    #[error("the public URL must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
     PublicUrl,
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]

@@ -78,10 +78,15 @@ impl Adapter {
         step.finish(&mut self.server)
     }
 
-    pub(crate) fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> wit::Step {
+    pub(crate) fn receive(&mut self, now: u64, reads: &[wit::Read], bytes: &[u8]) -> wit::Step {
         let mut step = StepBuilder::default();
         self.server.advance(now);
-        self.take_bytes(connection, bytes, &mut step);
+        let mut start = 0;
+        for read in reads {
+            let end = usize::try_from(read.end).unwrap_or(usize::MAX);
+            self.take_bytes(read.connection, bytes.get(start..end).unwrap_or_default(), &mut step);
+            start = end;
+        }
         step.finish(&mut self.server)
     }
 

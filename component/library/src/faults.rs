@@ -13,7 +13,6 @@ pub(crate) fn commit(bytes: &[u8]) {
 }
 
 fn trap() {
-    #[cfg(target_arch = "wasm32")]
     core::arch::wasm32::unreachable()
 }
 

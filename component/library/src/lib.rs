@@ -1,4 +1,6 @@
 //! The engine as a component: world `library`. An adapter and nothing else.
+//! For other targets it is empty.
+#![cfg(target_arch = "wasm32")]
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![deny(
     clippy::expect_used,
@@ -15,7 +17,6 @@ mod adapter;
 mod bindings;
 #[cfg(feature = "faults")]
 mod faults;
-#[cfg(target_arch = "wasm32")]
 mod runtime;
 mod wit;
 
@@ -75,10 +76,10 @@ impl GuestServer for Exported {
         self.step(|adapter| adapter.turn(now, &inputs))
     }
 
-    fn receive(&self, now: u64, connection: u64, bytes: Vec<u8>) -> wit::Step {
+    fn receive(&self, now: u64, reads: Vec<wit::Read>, bytes: Vec<u8>) -> wit::Step {
         #[cfg(feature = "faults")]
         faults::commit(&bytes);
-        self.step(|adapter| adapter.receive(now, connection, &bytes))
+        self.step(|adapter| adapter.receive(now, &reads, &bytes))
     }
 
     fn command(&self, commands: Vec<wit::Command>) -> wit::Step {

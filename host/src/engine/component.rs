@@ -10,7 +10,7 @@ use wasmtime::{Cache, Config, Engine as Wasmtime, Store, StoreLimits, StoreLimit
 
 use super::{Budget, Engine, EngineError, EngineLost};
 use crate::wit::bindings::{Library, LibraryPre};
-use crate::wit::{Command, Input, Options, Step};
+use crate::wit::{Command, Input, Options, Read, Step};
 
 /// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
 const TICK: Duration = Duration::from_millis(50);
@@ -114,10 +114,10 @@ impl Engine for ComponentEngine {
         interface.server().call_turn(&mut self.store, self.server, now, inputs).map_err(lost)
     }
 
-    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost> {
+    fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost> {
         self.store.set_epoch_deadline(self.ticks);
         let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_receive(&mut self.store, self.server, now, connection, bytes).map_err(lost)
+        interface.server().call_receive(&mut self.store, self.server, now, reads, bytes).map_err(lost)
     }
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {

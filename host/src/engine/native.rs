@@ -1,7 +1,7 @@
 //! The engine compiled into the host: no sandbox, no crossing.
 
 use super::{Engine, EngineError, EngineLost};
-use crate::wit::{self, Command, Input, Options, Step};
+use crate::wit::{self, Command, Input, Options, Read, Step};
 
 #[path = "../../../component/library/src/adapter.rs"]
 mod adapter;
@@ -21,8 +21,8 @@ impl Engine for NativeEngine {
         Ok(self.0.turn(now, inputs))
     }
 
-    fn receive(&mut self, now: u64, connection: u64, bytes: &[u8]) -> Result<Step, EngineLost> {
-        Ok(self.0.receive(now, connection, bytes))
+    fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost> {
+        Ok(self.0.receive(now, reads, bytes))
     }
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {

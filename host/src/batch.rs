@@ -1,0 +1,72 @@
+//! Reads of many connections, collected for one turn.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::wit::Read;
+
+/// What one read takes at the most.
+const READ_BYTES: usize = 128 * 1024;
+
+/// What one turn takes at the most.
+const TURN_BYTES: usize = 2 * READ_BYTES;
+
+/// All connections of a thread read into it: an idle connection holds no buffer.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    buffer: Box<[u8]>,
+    reads: Vec<Read>,
+    filled: usize,
+    /// Whoever is to be woken when the batch is not empty any more.
+    parked: Option<Waker>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self { buffer: vec![0; TURN_BYTES].into(), reads: Vec::new(), filled: 0, parked: None }
+    }
+
+    /// No room for another read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.len() - self.filled < READ_BYTES
+    }
+
+    /// Reads; keeps what was read for this connection, or nothing.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut (impl AsyncRead + Unpin),
+        keep: Option<u64>,
+    ) -> Poll<io::Result<usize>> {
+        let end = self.buffer.len().min(self.filled + READ_BYTES);
+        let mut buffer = ReadBuf::new(&mut self.buffer[self.filled..end]);
+        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        if let Some(connection) = keep.filter(|_| read > 0) {
+            self.filled += read;
+            // Far below 4 GB.
+            self.reads.push(Read { connection, end: self.filled as u32 });
+            if let Some(waker) = self.parked.take() {
+                waker.wake();
+            }
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    pub(crate) fn park(&mut self, waker: &Waker) {
+        self.parked = Some(waker.clone());
+    }
+
+    /// The reads so far, and their bytes.
+    pub(crate) fn collected(&self) -> Option<(&[Read], &[u8])> {
+        (!self.reads.is_empty()).then(|| (self.reads.as_slice(), &self.buffer[..self.filled]))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.reads.clear();
+        self.filled = 0;
+    }
+}
