@@ -52,7 +52,7 @@ async fn echo(listener: TcpListener) -> Result<(), Box<dyn Error>> {
 }
 
 async fn echo_one(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 128 * 1024];
     loop {
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
