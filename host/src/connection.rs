@@ -58,10 +58,13 @@ impl Connection {
             if then == Disposition::Abort {
                 return Poll::Ready(());
             }
-            let timer = &mut self.timer;
-            match self.outbox.poll_flush(cx, || *timer = None) {
+            let flushed = self.outbox.poll_flush(cx);
+            if self.outbox.take_progress() {
+                self.timer = None;
+            }
+            match flushed {
                 Poll::Ready(Ok(())) if then == Disposition::Finish => return self.poll_linger(cx),
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.timer = None,
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
                 Poll::Pending if self.poll_timer(cx, self.shell.options().write_timeout).is_ready() => {
                     return self.give_up(Loss::SlowReader);
@@ -99,6 +102,7 @@ impl Connection {
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.fin_sent {
             self.fin_sent = true;
+            self.timer = None;
             if let Poll::Ready(Err(_)) = self.outbox.poll_shutdown(cx) {
                 return Poll::Ready(());
             }

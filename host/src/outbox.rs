@@ -75,12 +75,8 @@ impl Outbox {
         }
     }
 
-    /// Ready when nothing waits. `progress` is told of every write.
-    pub(crate) fn poll_flush(
-        &self,
-        cx: &mut Context<'_>,
-        mut progress: impl FnMut(),
-    ) -> Poll<io::Result<()>> {
+    /// Ready when nothing waits.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
         let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
@@ -92,9 +88,13 @@ impl Outbox {
             if ready!(written?) == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            progress();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether anything was written since the last time that this was asked, by the shell or by the task.
+    pub(crate) fn take_progress(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().queue.progress)
     }
 
     /// Our FIN.
@@ -131,11 +131,12 @@ struct Queue {
     rest: VecDeque<Bytes>,
     bytes: usize,
     limit: usize,
+    progress: bool,
 }
 
 impl Queue {
     fn new(limit: usize) -> Self {
-        Self { first: Bytes::new(), rest: VecDeque::new(), bytes: 0, limit }
+        Self { first: Bytes::new(), rest: VecDeque::new(), bytes: 0, limit, progress: false }
     }
 
     fn is_empty(&self) -> bool {
@@ -175,6 +176,7 @@ impl Queue {
 
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
+        self.progress |= written > 0;
         while written > 0 {
             let taken = written.min(self.first.len());
             self.first.advance(taken);
