@@ -26,9 +26,9 @@ use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, St
 use crate::frame::{Decoder, Frame, Rules, encode, hold};
 use crate::handshake::{Handshake, examine};
 use crate::head::{Head, HeadReader};
+use crate::http;
 use crate::location::last_of_list;
 use crate::shared::{Shared, Timer};
-use crate::{http, text};
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -290,44 +290,41 @@ impl Connection {
             return None;
         };
         let options = &shared.policy.options;
+        let echo = options.echo;
         let rules = Rules {
             draft: self.draft.unwrap_or(Draft::Draft75),
             skip_reserved: options.skip_reserved_frames,
+            invalid_utf8: options.invalid_utf8,
             max_message_bytes: options.limits.max_message_bytes,
         };
-        let frame = decoder.decode(input, rules, room).and_then(|frame| match frame {
-            Some(Frame::Text(bytes)) => {
-                text::decode(bytes, options.invalid_utf8).map(|text| Some(Some(text)))
-            }
-            Some(Frame::Closing) => Ok(Some(None)),
-            None => Ok(None),
-        });
-        match frame {
-            Ok(None) => None,
-            Ok(Some(Some(text))) if options.echo => {
-                if !*closing {
-                    shared.transmit(self.id, |out| {
-                        // What is left of the input will most likely be echoed as well.
-                        out.reserve(text.len().saturating_add(input.len()).saturating_add(2));
-                        encode(&text, out);
-                    });
+        let mut frame = decoder.decode(input, rules, room);
+        if let (Ok(Some(Frame::Text(text))), true, false) = (&mut frame, echo, *closing) {
+            let mut text = mem::take(text);
+            frame = shared.transmit(self.id, |out| {
+                // What is left of the input will most likely be echoed as well.
+                out.reserve(text.len().saturating_add(input.len()).saturating_add(2));
+                loop {
+                    encode(&text, out);
+                    match decoder.decode(input, rules, room) {
+                        Ok(Some(Frame::Text(next))) => text = next,
+                        other => return other,
+                    }
                 }
-                None
-            }
-            Ok(Some(Some(text))) => {
+            });
+        }
+        match frame {
+            Ok(Some(Frame::Text(text))) if !echo => {
                 self.last_message = Some(shared.turn);
-                Some(Event::Message { connection: self.id, text })
+                return Some(Event::Message { connection: self.id, text });
             }
-            Ok(Some(None)) => {
+            Ok(None | Some(Frame::Text(_))) => {}
+            Ok(Some(Frame::Closing)) => {
                 let cause = if *closing { CloseCause::ByUs } else { CloseCause::ByPeer };
                 self.end_behind_answers(shared, cause);
-                None
             }
-            Err(error) => {
-                self.end_behind_answers(shared, CloseCause::Frame(error));
-                None
-            }
+            Err(error) => self.end_behind_answers(shared, CloseCause::Frame(error)),
         }
+        None
     }
 
     fn take_head(&mut self, shared: &mut Shared, head: Head) {

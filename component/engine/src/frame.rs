@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use crate::error::FrameError;
 use crate::event::Draft;
+use crate::options::InvalidUtf8;
+use crate::text;
 
 /// The closing handshake of draft 76.
 pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
@@ -25,13 +27,14 @@ pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
 pub(crate) struct Rules {
     pub(crate) draft: Draft,
     pub(crate) skip_reserved: bool,
+    pub(crate) invalid_utf8: InvalidUtf8,
     pub(crate) max_message_bytes: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'i> {
     /// Borrowed if it lay whole in the input.
-    Text(Cow<'i, [u8]>),
+    Text(Cow<'i, str>),
     Closing,
 }
 
@@ -75,7 +78,10 @@ impl Decoder {
                     *input = rest;
                     match first {
                         0x00 => match take_text(input, rules)? {
-                            Some(text) => return Ok(Some(Frame::Text(Cow::Borrowed(text)))),
+                            Some(text) => {
+                                let text = text::decode(Cow::Borrowed(text), rules.invalid_utf8)?;
+                                return Ok(Some(Frame::Text(text)));
+                            }
                             None => *self = Self::Text(hold(Vec::new(), input, room)?),
                         },
                         0xff if rules.skip_reserved || rules.draft == Draft::Draft76 => *self = Self::Final,
@@ -95,7 +101,8 @@ impl Decoder {
                     if end.is_some() {
                         *input = rest.get(1..).unwrap_or_default();
                         *self = Self::Type;
-                        return Ok(Some(Frame::Text(Cow::Owned(text))));
+                        let text = text::decode(Cow::Owned(text), rules.invalid_utf8)?;
+                        return Ok(Some(Frame::Text(text)));
                     }
                     *input = rest;
                     *held = text;

@@ -325,10 +325,10 @@ impl Server {
     /// Closes whoever holds the most until `more` bytes fit, so that peers who fill the memory with messages
     /// that never end cost themselves and not the others.
     fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
-        let more = match self.connections.get(&id) {
-            Some(connection) if self.shared.room() < input.len() => connection.may_hold(input),
-            _ => return,
-        };
+        if self.shared.room() >= input.len() {
+            return;
+        }
+        let more = self.connections.get(&id).map_or(0, |connection| connection.may_hold(input));
         while self.shared.room() < more {
             let Some(most) = self.connections.values_mut().max_by_key(|connection| connection.held()) else {
                 return;

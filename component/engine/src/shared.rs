@@ -62,18 +62,18 @@ impl Shared {
     }
 
     /// Lets `write` append to what this connection is sent last, so that it goes out in one write.
-    pub(crate) fn transmit(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
-        match self.transmissions.back_mut() {
-            Some(last) if last.to == Destination::One(to) && last.then == Disposition::Keep => {
-                write(&mut last.bytes);
-            }
-            _ => {
-                let mut bytes = Vec::new();
-                write(&mut bytes);
-                let to = Destination::One(to);
-                self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
-            }
+    pub(crate) fn transmit<T>(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if let Some(last) = self.transmissions.back_mut()
+            && last.to == Destination::One(to)
+            && last.then == Disposition::Keep
+        {
+            return write(&mut last.bytes);
         }
+        let mut bytes = Vec::new();
+        let result = write(&mut bytes);
+        let to = Destination::One(to);
+        self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
+        result
     }
 
     /// The same bytes for several.
