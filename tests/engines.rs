@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legacy_websocket_host::wit::{Command, Event, Input, Opened, Outgoing, Read, Received, Recipients, Step};
+use legacy_websocket_host::wit::{
+    Command, Disposition, Event, Input, Opened, Outgoing, Read, Received, Recipients, Step,
+};
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
 use proptest::prelude::*;
 
@@ -118,6 +120,24 @@ fn the_same_calls_give_the_same_steps() {
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_message_can_be_answered_though_the_stream_ended_behind_it() {
+    let (component, native) = factories();
+    for factory in [component, native] {
+        let mut engine = factory.make(&EngineOptions::default()).expect("an engine");
+        apply(&mut *engine, &Call::Open(1), &mut 0);
+        apply(&mut *engine, &Call::Receive(1, HEAD75.to_vec()), &mut 0);
+        let inputs = [Input::Received(Received { connection: 1, bytes: b"\0a\xff" }), Input::Ended(1)];
+        let step = engine.turn(0, &inputs).expect("the instance lives");
+        assert!(matches!(step.events.as_slice(), [Event::Messages(_)]), "{:?}", step.events);
+        assert_eq!(step.next_timeout, Some(0));
+        let step = apply(&mut *engine, &Call::Say(Some(1), vec!["b".into()]), &mut 0);
+        let [transmission] = step.transmissions.as_slice() else { panic!("{:?}", step.transmissions) };
+        assert_eq!((&transmission.bytes[..], transmission.then), (&b"\0b\xff"[..], Disposition::Finish));
+        assert!(matches!(step.events.last(), Some(Event::Closed(_))), "{:?}", step.events);
+    }
 }
 
 #[test]

@@ -60,13 +60,15 @@ impl Batch {
         self.parked = Some(waker.clone());
     }
 
-    /// The reads so far, and their bytes.
-    pub(crate) fn collected(&self) -> Option<(&[Read], &[u8])> {
-        (!self.reads.is_empty()).then(|| (self.reads.as_slice(), &self.buffer[..self.filled]))
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.reads.clear();
-        self.filled = 0;
+    /// Takes the reads so far to `turn`. The batch is empty before, so that nothing is ever taken twice.
+    pub(crate) fn take(&mut self, turn: impl FnOnce(&[Read], &[u8])) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let mut reads = std::mem::take(&mut self.reads);
+        let filled = std::mem::take(&mut self.filled);
+        turn(&reads, &self.buffer[..filled]);
+        reads.clear();
+        self.reads = reads;
     }
 }

@@ -153,7 +153,7 @@ struct LimitArgs {
     max_memory_bytes: usize,
 
     /// From accept to the end of the opening handshake; also a plain request, and between two.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     handshake_timeout: Duration,
 
     /// A connected client with nothing received or sent. 0s: never.
@@ -161,15 +161,15 @@ struct LimitArgs {
     idle_timeout: Duration,
 
     /// For the peer's answer to our closing handshake, and for its end of TCP behind ours.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = some_time)]
     close_timeout: Duration,
 
     /// Waiting output that makes no progress. More: closed as a slow reader.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
     write_timeout: Duration,
 
     /// One call into the component. More: its instance and its connections are lost, a fresh one serves on.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = some_time)]
     call_timeout: Duration,
 
     /// After SIGINT or SIGTERM: for connections to close. A second signal ends it at once.
@@ -272,7 +272,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let listeners = serve.listen.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        let listeners = listen(&serve.listen)?;
         let signals = RefCell::new((interrupt, terminate));
         let stop = signalled(&signals);
         // A second signal means now.
@@ -307,14 +307,18 @@ async fn signalled(signals: &RefCell<(Signal, Signal)>) {
     .await;
 }
 
-/// Binds, and says so on standard output, for whoever waits to connect.
-fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    let listener = bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let chosen = listener.local_addr().map_err(|error| error.to_string())?;
+/// Binds all, and says so on standard output, for whoever waits to connect.
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Box<dyn Error>> {
+    let bind =
+        |address: &SocketAddr| bind(*address).map_err(|error| format!("cannot listen on {address}: {error}"));
+    let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let mut out = stdout();
-    // Whoever closed our standard output did not want to know.
-    let _ = writeln!(out, "listening on ws://{chosen}/").and_then(|()| out.flush());
-    Ok(listener)
+    for listener in &listeners {
+        // Whoever closed our standard output did not want to know.
+        let _ = writeln!(out, "listening on ws://{}/", listener.local_addr()?);
+    }
+    let _ = out.flush();
+    Ok(listeners)
 }
 
 /// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
@@ -339,6 +343,29 @@ fn start_log(debug: bool) {
         .init();
 }
 
+/// A time that is not 0.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.as_millis() > 0 => Ok(time),
+        Ok(_) => Err("must be at least 1ms".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_libraries() {
+        let Cli { command: Command::Serve(serve) } = Cli::parse_from(["legacy-websocket", "serve"]);
+        let options = serve.engine_options().unwrap();
+        let expected = EngineOptions { origins: vec!["*".into()], echo: true, ..EngineOptions::default() };
+        assert_eq!(format!("{options:?}"), format!("{expected:?}"));
+        assert_eq!(format!("{:?}", serve.shell_options()), format!("{:?}", ShellOptions::default()));
+    }
 }

@@ -110,14 +110,17 @@ impl Connection {
         if self.reading == Reading::ToEngine {
             self.reading = Reading::Discarding;
         }
-        while self.reading != Reading::Ended {
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return self.poll_timer(cx, self.shell.options().linger_timeout),
+        // First, for a peer that never stops sending must not put it off.
+        if self.poll_timer(cx, self.shell.options().linger_timeout).is_ready() {
+            return Poll::Ready(());
+        }
+        for _ in 0..READS_PER_POLL {
+            if self.reading == Reading::Ended || ready!(self.poll_read(cx)).is_err() {
+                return Poll::Ready(());
             }
         }
-        Poll::Ready(())
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, after: Duration) -> Poll<()> {

@@ -43,7 +43,7 @@ impl Default for EngineOptions {
                 max_head_bytes: narrow(limits.max_head_bytes),
                 max_fields: narrow(limits.max_fields),
                 max_message_bytes: narrow(limits.max_message_bytes),
-                max_buffered_bytes: u64::from(narrow(limits.max_buffered_bytes)),
+                max_buffered_bytes: limits.max_buffered_bytes as u64,
                 handshake_timeout: limits.handshake_timeout,
                 idle_timeout: limits.idle_timeout,
                 close_timeout: limits.close_timeout,

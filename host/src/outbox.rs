@@ -24,6 +24,8 @@ struct Inner {
     socket: OwnedWriteHalf,
     queue: Queue,
     then: Disposition,
+    /// Something was pushed since the last flush.
+    touched: bool,
     parked: Option<Waker>,
 }
 
@@ -33,17 +35,36 @@ pub(crate) struct Overflow;
 
 impl Outbox {
     pub(crate) fn new(socket: OwnedWriteHalf, limit: usize) -> Self {
-        Self(RefCell::new(Inner { socket, queue: Queue::new(limit), then: Disposition::Keep, parked: None }))
+        Self(RefCell::new(Inner {
+            socket,
+            queue: Queue::new(limit),
+            then: Disposition::Keep,
+            touched: false,
+            parked: None,
+        }))
     }
 
     /// Adds bytes, and what comes after them.
     pub(crate) fn push(&self, bytes: Bytes, then: Disposition) -> Result<(), Overflow> {
         let mut inner = self.0.borrow_mut();
-        inner.queue.push(bytes)?;
+        if inner.then == Disposition::Abort {
+            // Nothing may be written behind what was dropped.
+            return Ok(());
+        }
+        // What ends the connection is the last that is queued, so it may go over the limit.
+        if then == Disposition::Keep && inner.queue.is_over(bytes.len()) {
+            return Err(Overflow);
+        }
+        inner.queue.push(bytes);
         if then != Disposition::Keep {
             inner.then = then;
         }
         Ok(())
+    }
+
+    /// Whether this is the first touch since the last flush.
+    pub(crate) fn touch(&self) -> bool {
+        !std::mem::replace(&mut self.0.borrow_mut().touched, true)
     }
 
     /// Drops what waits and has the connection closed at once.
@@ -56,6 +77,7 @@ impl Outbox {
     /// Writes what the kernel takes now, and leaves what is left to do to the task.
     pub(crate) fn flush(&self) {
         let mut inner = self.0.borrow_mut();
+        inner.touched = false;
         let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
             let written = queue.write(|slices| match slices {
@@ -143,17 +165,20 @@ impl Queue {
         self.bytes == 0
     }
 
-    fn push(&mut self, bytes: Bytes) -> Result<(), Overflow> {
-        if self.bytes > 0 && self.bytes.saturating_add(bytes.len()) > self.limit {
-            return Err(Overflow);
-        }
+    /// Whether so many bytes more are too many. Each entry counts, too, for small frames cost more than they
+    /// hold. Where nothing waits anything may be pushed, and where nothing is pushed nothing is too much.
+    fn is_over(&self, more: usize) -> bool {
+        let entries = (1 + self.rest.len()) * size_of::<Bytes>();
+        more > 0 && self.bytes > 0 && self.bytes.saturating_add(entries).saturating_add(more) > self.limit
+    }
+
+    fn push(&mut self, bytes: Bytes) {
         self.bytes += bytes.len();
         if self.first.is_empty() {
             self.first = bytes;
         } else if !bytes.is_empty() {
             self.rest.push_back(bytes);
         }
-        Ok(())
     }
 
     fn clear(&mut self) {
@@ -219,15 +244,17 @@ mod tests {
     #[test]
     fn one_long_transmission_passes_but_nothing_on_top_of_it() {
         let mut queue = Queue::new(4);
-        assert_eq!(queue.push(Bytes::from_static(b"longer")), Ok(()));
-        assert_eq!(queue.push(Bytes::from_static(b"x")), Err(Overflow));
+        assert!(!queue.is_over(6));
+        queue.push(Bytes::from_static(b"longer"));
+        assert!(queue.is_over(1));
+        assert!(!queue.is_over(0));
     }
 
     #[test]
     fn bytes_come_out_in_order_however_they_are_taken() {
         let mut queue = Queue::new(100);
         for part in ["ab", "", "cde", "f"] {
-            queue.push(Bytes::from_static(part.as_bytes())).unwrap();
+            queue.push(Bytes::from_static(part.as_bytes()));
         }
         let mut taken = Vec::new();
         while !queue.is_empty() {

@@ -1,10 +1,12 @@
 //! The server: listeners, a permit for each connection, a graceful end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -58,22 +60,30 @@ impl Server {
         give_up: impl Future<Output = ()>,
     ) -> Totals {
         let mut accepting = JoinSet::new();
-        for listener in listeners {
-            let (shell, permits) = (Rc::clone(&self.shell), Arc::clone(&self.permits));
-            accepting.spawn_local(accept_all(listener, shell, permits));
-        }
+        accepting.spawn_local(accept_all(listeners, Rc::clone(&self.shell), Arc::clone(&self.permits)));
         let mut running = JoinSet::new();
         let shell = Rc::clone(&self.shell);
         running.spawn_local(async move { shell.run_timer().await });
         let shell = Rc::clone(&self.shell);
         running.spawn_local(async move { shell.run_turns().await });
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            // They run for ever; what ends them is a panic of the application's.
+            Some(Err(error)) = running.join_next() => {
+                if let Ok(panic) = error.try_into_panic() {
+                    resume_unwind(panic);
+                }
+            }
+        }
         accepting.shutdown().await;
         info!(connections = self.open(), "stopping");
         self.shell.shutdown();
         tokio::select! {
             () = self.drained() => {}
-            () = give_up => warn!(connections = self.open(), "given up waiting; dropped"),
+            () = give_up => {
+                warn!(connections = self.open(), "given up waiting; dropped");
+                self.shell.abort();
+            }
         }
         self.shell.totals()
     }
@@ -102,10 +112,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept_all(listener: TcpListener, shell: Rc<Shell>, permits: Arc<Semaphore>) {
+/// One permit is waited for, whichever listener the next connection comes from.
+async fn accept_all(mut listeners: Vec<TcpListener>, shell: Rc<Shell>, permits: Arc<Semaphore>) {
     // A closed semaphore is how we would be told to stop.
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-        let stream = accept(&listener).await;
+        let stream = accept(&mut listeners).await;
         serve(&shell, stream, permit);
     }
 }
@@ -120,11 +131,11 @@ fn serve(shell: &Rc<Shell>, stream: TcpStream, permit: OwnedSemaphorePermit) {
 }
 
 /// Accepts, whatever it takes: with no descriptors left it waits for some.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
     let mut pause = Duration::from_millis(1);
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
+        match poll_fn(|cx| poll_accept(listeners, cx)).await {
+            Ok(stream) => return stream,
             Err(error) => {
                 warn!("accept: {error}; again in {pause:?}");
                 sleep(pause).await;
@@ -132,4 +143,15 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             }
         }
     }
+}
+
+/// The first listener that has somebody; it is asked last the next time.
+fn poll_accept(listeners: &mut [TcpListener], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+    for at in 0..listeners.len() {
+        if let Poll::Ready(accepted) = listeners[at].poll_accept(cx) {
+            listeners[at..].rotate_left(1);
+            return Poll::Ready(accepted.map(|(stream, _)| stream));
+        }
+    }
+    Poll::Pending
 }

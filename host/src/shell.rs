@@ -24,8 +24,8 @@ use crate::wit::{
     CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step, Transmission,
 };
 
-/// Rounds of events and commands in one turn; an application that answers every failure with another
-/// failing command is stopped there.
+/// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
+/// every failure with another failing command.
 const MAX_ROUNDS: usize = 64;
 
 /// What a shell has seen, for the operator.
@@ -68,6 +68,8 @@ struct Inner {
     touched: Vec<Rc<Outbox>>,
     /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
     slow: Vec<u64>,
+    /// Events that a turn had no time for.
+    carried: Vec<Event>,
 }
 
 /// What the shell keeps of a connection.
@@ -76,6 +78,8 @@ struct Link {
     peer: SocketAddr,
     /// What a trusted proxy calls the peer.
     forwarded: Option<Box<str>>,
+    /// The engine is done with it and the application was told; what waits is still written.
+    closed: bool,
     outbox: Rc<Outbox>,
 }
 
@@ -106,6 +110,7 @@ impl Shell {
                 totals: Totals::default(),
                 touched: Vec::new(),
                 slow: Vec::new(),
+                carried: Vec::new(),
             }),
             batch: RefCell::new(Batch::new()),
             next_timeout: Cell::new(None),
@@ -128,7 +133,7 @@ impl Shell {
             let id = inner.next_id;
             inner.next_id += 1;
             inner.totals.connections += 1;
-            inner.connections.insert(id, Link { peer, forwarded: None, outbox });
+            inner.connections.insert(id, Link { peer, forwarded: None, closed: false, outbox });
             id
         };
         let address = peer.to_string();
@@ -167,12 +172,21 @@ impl Shell {
 
     /// Reading or writing failed, or the peer did not read.
     pub(crate) fn lost(&self, connection: u64, why: Loss) {
+        self.inner.borrow_mut().observe_lost(connection, why);
         self.turn(&[Input::Lost(Lost { connection, why })]);
     }
 
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
         self.inner.borrow_mut().connections.remove(&connection);
+    }
+
+    /// Closes every connection at once.
+    pub(crate) fn abort(&self) {
+        for link in self.inner.borrow().connections.values() {
+            link.outbox.abort();
+            link.outbox.flush();
+        }
     }
 
     /// Begins to close every connection.
@@ -195,11 +209,9 @@ impl Shell {
     }
 
     fn take_reads(&self) {
-        let mut batch = self.batch.borrow_mut();
-        if let Some((reads, bytes)) = batch.collected() {
+        self.batch.borrow_mut().take(|reads, bytes| {
             self.call(|engine, now| engine.receive(now, reads, bytes));
-            batch.clear();
-        }
+        });
     }
 
     fn turn(&self, inputs: &[Input<'_>]) {
@@ -243,6 +255,10 @@ impl Inner {
     }
 
     fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, EngineLost> {
+        if !self.carried.is_empty() {
+            let later = std::mem::replace(&mut step.events, std::mem::take(&mut self.carried));
+            step.events.extend(later);
+        }
         for _ in 0..MAX_ROUNDS {
             self.deliver(std::mem::take(&mut step.transmissions));
             self.observe(&step.events);
@@ -262,12 +278,18 @@ impl Inner {
             drop(commands);
             step = following;
         }
-        error!("the application answers its own commands' failures without end; stopped");
-        Ok(step.next_timeout)
+        // It is the others' turn; this goes on in the next one, which is due.
+        self.deliver(step.transmissions);
+        self.carried = step.events;
+        Ok(Some(now))
     }
 
     fn deliver(&mut self, transmissions: Vec<Transmission>) {
-        for Transmission { to, bytes, then } in transmissions {
+        for Transmission { to, mut bytes, then } in transmissions {
+            // What waits is counted by its length.
+            if bytes.capacity() / 2 > bytes.len() {
+                bytes.shrink_to_fit();
+            }
             let bytes = Bytes::from(bytes);
             match to {
                 Destination::One(connection) => self.deliver_one(connection, bytes, then),
@@ -284,12 +306,21 @@ impl Inner {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
-        self.touched.push(Rc::clone(&link.outbox));
+        if link.outbox.touch() {
+            self.touched.push(Rc::clone(&link.outbox));
+        }
         if then == Disposition::Abort {
             link.outbox.abort();
-        } else if link.outbox.push(bytes, then).is_err() {
-            link.outbox.abort();
-            self.slow.push(connection);
+        } else if link.outbox.push(bytes.clone(), then).is_err() {
+            // The kernel may take what waits only for the end of the turn.
+            link.outbox.flush();
+            if link.outbox.push(bytes, then).is_err() {
+                link.outbox.abort();
+                self.slow.push(connection);
+            }
+            if link.outbox.touch() {
+                self.touched.push(Rc::clone(&link.outbox));
+            }
         }
     }
 
@@ -322,12 +353,12 @@ impl Inner {
 
     fn observe_closed(&mut self, closed: &Closed) {
         let connection = closed.connection;
+        if let Some(link) = self.connections.get_mut(&connection) {
+            link.closed = true;
+        }
         let peer = self.peer(connection);
         match &closed.cause {
-            CloseCause::SlowReader => {
-                self.totals.slow_readers += 1;
-                warn!(connection, %peer, reason = "slow-reader", total = self.totals.slow_readers, "closed");
-            }
+            CloseCause::SlowReader => self.count_slow_reader(connection),
             CloseCause::BadFrame(reason) | CloseCause::Other(reason) => {
                 warn!(connection, %peer, %reason, "closed");
             }
@@ -337,6 +368,20 @@ impl Inner {
             | CloseCause::HandshakeTimeout => warn!(connection, %peer, reason = ?closed.cause, "closed"),
             cause => debug!(connection, %peer, reason = ?cause, "closed"),
         }
+    }
+
+    /// A peer that stops reading when the engine is done with it counts as well, though no event tells.
+    fn observe_lost(&mut self, connection: u64, why: Loss) {
+        let closed = self.connections.get(&connection).is_some_and(|link| link.closed);
+        if closed && why == Loss::SlowReader {
+            self.count_slow_reader(connection);
+        }
+    }
+
+    fn count_slow_reader(&mut self, connection: u64) {
+        self.totals.slow_readers += 1;
+        let peer = self.peer(connection);
+        warn!(connection, %peer, reason = "slow-reader", total = self.totals.slow_readers, "closed");
     }
 
     fn peer(&self, connection: u64) -> String {
@@ -355,26 +400,25 @@ impl Inner {
     /// The instance is gone and its connections with it; a fresh one serves on.
     fn replace_engine(&mut self, lost: &EngineLost) {
         self.totals.traps += 1;
-        let connections = std::mem::take(&mut self.connections);
-        error!(
-            connections = connections.len(),
-            total = self.totals.traps,
-            "{lost}; its connections are closed"
-        );
-        let mut events = Vec::with_capacity(connections.len());
-        for (connection, link) in connections {
+        let mut events = Vec::new();
+        for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
             debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
+            link.closed = true;
             link.outbox.abort();
-            self.touched.push(link.outbox);
-            events.push(Event::Closed(Closed { connection, cause: CloseCause::EngineLost }));
+            self.touched.push(Rc::clone(&link.outbox));
+            events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
         }
-        match self.factory.make(&self.engine_options) {
-            Ok(engine) => self.engine = engine,
-            Err(error) => error!("no fresh engine: {error}"),
-        }
+        error!(connections = events.len(), total = self.totals.traps, "{lost}; its connections are closed");
         self.slow.clear();
+        self.carried.clear();
+        match self.factory.make(&self.engine_options) {
+            Ok(engine) => {
+                self.engine = engine;
+                info!("a fresh instance serves on");
+            }
+            Err(error) => error!("no fresh instance: {error}"),
+        }
         // Commands about connections that are gone would all fail.
         drop(self.application.handle(&events));
-        info!("a fresh instance serves on");
     }
 }

@@ -11,6 +11,7 @@ on_both_engines!(
     head_has_the_fields_without_the_body,
     a_connection_serves_request_after_request,
     requests_may_come_ahead_of_their_answers,
+    any_number_of_requests_may_come_ahead,
     a_page_that_is_not_there,
     a_request_that_cannot_be_served_is_refused,
     a_head_over_its_limits_is_refused,
@@ -78,6 +79,19 @@ fn requests_may_come_ahead_of_their_answers(engine: &str) {
     assert!(response(&mut client).0.starts_with("HTTP/1.1 405 "));
     assert!(response(&mut client).0.starts_with("HTTP/1.1 404 "));
     client.expect_end();
+}
+
+fn any_number_of_requests_may_come_ahead(engine: &str) {
+    // One connection at a time: each must be gone before the next is served.
+    let server = Server::start(&["--engine", engine, "--max-connections", "1"]);
+    for number in [63, 64, 65, 129, 1000] {
+        let mut client = server.connect();
+        let mut all = request("HEAD", "/", "").repeat(number - 1);
+        all.extend(request("HEAD", "/", "Connection: close\r\n"));
+        client.send(&all);
+        let answers = String::from_utf8(client.read_to_end()).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), number);
+    }
 }
 
 fn a_page_that_is_not_there(engine: &str) {

@@ -12,6 +12,7 @@ on_both_engines!(
     half_a_head_times_out,
     a_key3_that_never_comes_times_out,
     each_address_is_announced_and_served,
+    a_single_place_is_for_whichever_address,
 );
 
 fn start(engine: &str, options: &[&str]) -> Server {
@@ -74,4 +75,14 @@ fn each_address_is_announced_and_served(engine: &str) {
         Client::open76(address).echo("in");
     }
     assert_ne!(server.addresses()[0], server.addresses()[1]);
+}
+
+fn a_single_place_is_for_whichever_address(engine: &str) {
+    let options = ["--engine", engine, "--max-connections", "1"];
+    let server = Server::start_on(&["127.0.0.1:0", "127.0.0.2:0"], &options);
+    for &address in server.addresses().iter().rev() {
+        let mut client = Client::open76(address);
+        client.echo("alone");
+        client.close76();
+    }
 }

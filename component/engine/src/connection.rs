@@ -24,7 +24,7 @@ use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::frame::{Decoder, Frame, Rules, encode, hold};
-use crate::handshake::{Handshake, examine};
+use crate::handshake::{Handshake, asked_subprotocol, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
 use crate::location::last_of_list;
@@ -40,7 +40,8 @@ pub struct Connection {
     peer: Arc<Peer>,
     head: Option<Arc<Head>>,
     draft: Option<Draft>,
-    subprotocol: Option<String>,
+    /// Our answer named the subprotocol that was asked for.
+    names_subprotocol: bool,
     state: State,
     phase: Phase,
     timer: Timer,
@@ -103,8 +104,10 @@ impl Connection {
 
     /// The subprotocol that our answer named.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+    pub fn subprotocol(&self) -> Option<String> {
+        let (head, draft) = (self.head.as_ref()?, self.draft?);
+        let asked = asked_subprotocol(head, draft).filter(|_| self.names_subprotocol)?;
+        Some(String::from_utf8_lossy(asked).into_owned())
     }
 
     /// The head of the request that opened it, for as long as it lives; for plain HTTP that of the last
@@ -148,7 +151,7 @@ impl Connection {
             peer: Arc::new(peer),
             head: None,
             draft: None,
-            subprotocol: None,
+            names_subprotocol: false,
             state: State::Unknown,
             phase: Phase::Head(HeadReader::default()),
             timer: Timer::default(),
@@ -188,7 +191,9 @@ impl Connection {
         match self.phase {
             // A client may end its side behind its request and still want the response.
             Phase::Responding { .. } => self.half_closed = true,
-            Phase::Ending { cause } => self.finish(shared, cause),
+            Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::EndOfStream),
+            // Due already.
+            Phase::Ending { .. } => {}
             _ => self.end(shared, CloseCause::EndOfStream, Disposition::Finish),
         }
     }

@@ -166,13 +166,22 @@ fn read(head: &Head) -> Result<Handshake, Refusal> {
         (None, None) => None,
         _ => return Err(Refusal::OneKey),
     };
-    let plain = head.single("WebSocket-Protocol")?;
-    let subprotocol = match parts {
-        // A library of the time asks by the name of draft 75 and wants the answer by that of draft 76.
-        Some(_) => head.single("Sec-WebSocket-Protocol")?.or(plain),
-        None => plain,
-    };
+    for name in ["Sec-WebSocket-Protocol", "WebSocket-Protocol"] {
+        head.single(name)?;
+    }
+    let draft = if parts.is_some() { Draft::Draft76 } else { Draft::Draft75 };
+    let subprotocol = asked_subprotocol(head, draft);
     Ok(Handshake { parts, subprotocol: subprotocol.map(<[u8]>::to_vec) })
+}
+
+/// The one opaque string that the client asked for.
+pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
+    let plain = head.value("WebSocket-Protocol");
+    match draft {
+        // A library of the time asks by the name of draft 75 and wants the answer by that of draft 76.
+        Draft::Draft76 => head.value("Sec-WebSocket-Protocol").or(plain),
+        Draft::Draft75 => plain,
+    }
 }
 
 fn check_policy(head: &Head, handshake: &Handshake, policy: &Policy) -> Result<(), Refusal> {

@@ -32,7 +32,7 @@ impl Connection {
         let subprotocol = handshake.subprotocol.as_deref().filter(|_| name_subprotocol);
         write_answer(&mut answer, &head, &self.peer, &shared.policy, draft, subprotocol, fields);
         shared.transmit(self.id, |out| out.append(&mut answer));
-        self.subprotocol = handshake.subprotocol_text().filter(|_| name_subprotocol);
+        self.names_subprotocol = subprotocol.is_some();
         match handshake.parts {
             Some(parts) => {
                 self.set_state(shared, State::Waiting);
@@ -53,7 +53,7 @@ impl Connection {
                 connection: self.id,
                 draft,
                 peer: Arc::clone(&self.peer),
-                subprotocol: self.subprotocol.clone(),
+                subprotocol: self.subprotocol(),
                 head: Arc::clone(head),
             });
         }
