@@ -66,6 +66,7 @@ on_both_engines!(
     a_message_without_end,
     a_peer_that_does_not_read,
     messages_that_do_not_end_from_many_peers,
+    handshakes_as_long_as_they_may_be,
 );
 
 fn a_head_without_end(engine: &str) {
@@ -212,5 +213,28 @@ fn messages_that_do_not_end_from_many_peers(engine: &str) {
     small.send(b"and half\xff");
     small.expect(&frame("half and half"));
     drop(hogs);
+    scene.ends_well();
+}
+
+fn handshakes_as_long_as_they_may_be(engine: &str) {
+    const PEERS: usize = 700;
+    // Head by head, and a third on top; a peer that could make us hold more would end the instance.
+    let memory = (PEERS * 16_384 * 4 / 3 + 8 * MIB as usize).to_string();
+    let mut scene = Scene::new(engine, &["--max-memory-bytes", &memory]);
+    let mut head = b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: a\r\n\
+        WebSocket-Protocol: "
+        .to_vec();
+    head.resize(16_384 - 4, 0xff);
+    head.extend(b"\r\n\r\n");
+    let peers: Vec<_> = (0..PEERS)
+        .map(|_| {
+            let mut peer = scene.server.connect();
+            peer.send(&head);
+            peer.read_until(b"\r\n\r\n");
+            peer
+        })
+        .collect();
+    scene.goes_on();
+    drop(peers);
     scene.ends_well();
 }

@@ -78,7 +78,7 @@ pub enum Refusal {
     #[error("Connection is not Upgrade")]
     Connection,
     /// A field that may be there once came twice.
-    #[error("a handshake field came twice")]
+    #[error("a field that may come once came twice")]
     DuplicateField,
     /// No Host, or an empty one.
     #[error("Host is absent")]

@@ -1,4 +1,5 @@
-//! The component on plain wasmtime with blocking sockets: an echo, for one client after the other.
+//! The component on plain wasmtime with blocking sockets: an echo, for one client after the other, each of whom may
+//! keep the next one waiting.
 //!
 //! `cargo run --release -p embed -- 127.0.0.1:8000`
 #![allow(missing_docs, reason = "bindgen's code")]
