@@ -159,7 +159,7 @@ impl Adapter {
     }
 
     fn take_bytes(&mut self, connection: u64, bytes: &[u8], step: &mut StepBuilder) {
-        step.expect(bytes.len());
+        step.reserve(bytes.len());
         for event in self.server.receive(ConnectionId(connection), bytes) {
             step.event(event);
         }
@@ -211,7 +211,7 @@ struct StepBuilder {
 }
 
 impl StepBuilder {
-    fn expect(&mut self, bytes: usize) {
+    fn reserve(&mut self, bytes: usize) {
         self.expected = bytes;
     }
 
