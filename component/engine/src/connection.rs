@@ -24,7 +24,7 @@ use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::frame::{Decoder, Frame, Rules, encode, hold};
-use crate::handshake::{Handshake, asked_subprotocol, examine};
+use crate::handshake::{Handshake, asked_text, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
 use crate::location::last_of_list;
@@ -106,8 +106,7 @@ impl Connection {
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         let (head, draft) = (self.head.as_ref()?, self.draft?);
-        let asked = asked_subprotocol(head, draft).filter(|_| self.names_subprotocol)?;
-        Some(String::from_utf8_lossy(asked).into_owned())
+        asked_text(head, draft).filter(|_| self.names_subprotocol)
     }
 
     /// The head of the request that opened it, for as long as it lives; for plain HTTP that of the last
@@ -351,7 +350,7 @@ impl Connection {
                         connection: self.id,
                         draft: handshake.draft(),
                         peer: Arc::clone(&self.peer),
-                        subprotocol: handshake.subprotocol_text(),
+                        subprotocol: asked_text(&head, handshake.draft()),
                         head,
                     });
                     self.phase = Phase::Deciding { handshake, ahead: Vec::new() };

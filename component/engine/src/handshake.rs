@@ -17,17 +17,11 @@ use crate::options::{Policy, Version};
 pub(crate) struct Handshake {
     /// The numbers of draft 76's keys; None is draft 75.
     pub(crate) parts: Option<(u32, u32)>,
-    /// The one opaque string (draft 76 section 1.9). An empty one is not the same as none.
-    pub(crate) subprotocol: Option<Vec<u8>>,
 }
 
 impl Handshake {
     pub(crate) fn draft(&self) -> Draft {
         if self.parts.is_some() { Draft::Draft76 } else { Draft::Draft75 }
-    }
-
-    pub(crate) fn subprotocol_text(&self) -> Option<String> {
-        self.subprotocol.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -169,12 +163,10 @@ fn read(head: &Head) -> Result<Handshake, Refusal> {
     for name in ["Sec-WebSocket-Protocol", "WebSocket-Protocol"] {
         head.single(name)?;
     }
-    let draft = if parts.is_some() { Draft::Draft76 } else { Draft::Draft75 };
-    let subprotocol = asked_subprotocol(head, draft);
-    Ok(Handshake { parts, subprotocol: subprotocol.map(<[u8]>::to_vec) })
+    Ok(Handshake { parts })
 }
 
-/// The one opaque string that the client asked for.
+/// The one opaque string that the client asked for (draft 76 section 1.9). An empty one is not the same as none.
 pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
     let plain = head.value("WebSocket-Protocol");
     match draft {
@@ -182,6 +174,11 @@ pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
         Draft::Draft76 => head.value("Sec-WebSocket-Protocol").or(plain),
         Draft::Draft75 => plain,
     }
+}
+
+/// The same as text, with U+FFFD for what is not UTF-8.
+pub(crate) fn asked_text(head: &Head, draft: Draft) -> Option<String> {
+    asked_subprotocol(head, draft).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn check_policy(head: &Head, handshake: &Handshake, policy: &Policy) -> Result<(), Refusal> {
@@ -197,7 +194,7 @@ fn check_policy(head: &Head, handshake: &Handshake, policy: &Policy) -> Result<(
     if !allows(&options.origins, is_origin) {
         return Err(if origin.is_some() { Refusal::OriginForeign } else { Refusal::OriginAbsent });
     }
-    if let Some(asked) = handshake.subprotocol.as_deref()
+    if let Some(asked) = asked_subprotocol(head, handshake.draft())
         && !allows(&options.subprotocols, |accepted| accepted.as_bytes() == asked)
     {
         return Err(Refusal::Subprotocol);

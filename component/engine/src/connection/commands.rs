@@ -8,6 +8,7 @@ use core::mem;
 use super::{Connection, Phase};
 use crate::error::{Misuse, Refusal};
 use crate::event::{CloseCause, Disposition, Draft, Event, State};
+use crate::handshake::asked_text;
 use crate::head::HeadReader;
 use crate::http;
 use crate::shared::Shared;
@@ -22,7 +23,8 @@ impl Connection {
         let Phase::Deciding { handshake, .. } = &self.phase else {
             return Err(Misuse::WrongState);
         };
-        if subprotocol.is_some() && subprotocol != handshake.subprotocol_text().as_deref() {
+        let asked = self.head.as_ref().and_then(|head| asked_text(head, handshake.draft()));
+        if subprotocol.is_some() && subprotocol != asked.as_deref() {
             return Err(Misuse::Invalid);
         }
         http::check_fields(fields)?;

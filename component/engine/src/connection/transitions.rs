@@ -11,7 +11,7 @@ use crate::challenge::KEY3_BYTES;
 use crate::error::Refusal;
 use crate::event::{CloseCause, Disposition, Draft, Event, State};
 use crate::frame::{CLOSING, Decoder};
-use crate::handshake::{Handshake, write_answer};
+use crate::handshake::{Handshake, asked_subprotocol, write_answer};
 use crate::http;
 use crate::shared::Shared;
 
@@ -29,7 +29,7 @@ impl Connection {
         };
         let draft = handshake.draft();
         let mut answer = Vec::new();
-        let subprotocol = handshake.subprotocol.as_deref().filter(|_| name_subprotocol);
+        let subprotocol = asked_subprotocol(&head, draft).filter(|_| name_subprotocol);
         write_answer(&mut answer, &head, &self.peer, &shared.policy, draft, subprotocol, fields);
         shared.transmit(self.id, |out| out.append(&mut answer));
         self.names_subprotocol = subprotocol.is_some();
