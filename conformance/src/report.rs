@@ -1,0 +1,148 @@
+//! What a run of the suite against one server found, and how it is shown.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON form.
+pub const FORMAT: u32 = 1;
+
+/// One run against one server: what `--json` writes and `conformance report` reads.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "a record of the JSON form, which has a version of its own")]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What was checked.
+    pub server: Server,
+    /// When, in UTC: `2010-05-06T12:00:00Z`.
+    pub started: String,
+    /// The cases by their ids, rising.
+    pub cases: Vec<Case>,
+}
+
+/// The server that was checked.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "as Report")]
+pub struct Server {
+    /// How the matrix calls it: `--name`, or the URL.
+    pub name: String,
+    /// Where it was.
+    pub url: String,
+    /// `75`, `76` or `auto`: both.
+    pub draft: String,
+    /// It was said to echo messages.
+    pub echo: bool,
+    /// The settings it was said to have.
+    pub settings: Vec<String>,
+}
+
+/// One case.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "as Report")]
+pub struct Case {
+    /// `area/name`; the area may have slashes.
+    pub id: String,
+    /// What happens, in one line.
+    pub title: String,
+    /// `75`, `76` or `neither`.
+    pub draft: String,
+    /// Where the draft says so.
+    pub section: String,
+    /// `MUST`, `SHOULD`, `MAY` or `field`.
+    pub severity: String,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// One sentence for a verdict that is not `pass`; empty for `pass`.
+    pub reason: String,
+    /// The reason that the list of known failures gives.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub known: Option<String>,
+    /// What a client was to see: each a line of its own.
+    pub expected: Vec<Seen>,
+    /// What it saw.
+    pub seen: Vec<Seen>,
+    /// What went over the wire. Empty where the case is not applicable.
+    pub transcript: Vec<Entry>,
+}
+
+/// What came of a case.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "as Report")]
+pub enum Verdict {
+    /// As the draft says.
+    Pass,
+    /// Not as the draft demands or recommends: [`Case::severity`] tells which.
+    Fails,
+    /// Another answer than ours where the draft allows it or is silent.
+    Differs,
+    /// It was not run: [`Case::reason`] tells why.
+    NotApplicable,
+}
+
+/// One thing that a client sees.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "as Report")]
+pub struct Seen {
+    /// Which connection, from 1.
+    pub connection: u32,
+    /// In which turn, from 1: a turn is what the client sends up to a wait.
+    pub turn: u32,
+    /// What: `accepted`, `message "hello"`, `end` …
+    pub what: String,
+}
+
+/// One thing that went over the wire, or that happened on it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "as Report")]
+pub struct Entry {
+    /// Milliseconds since the case began.
+    pub at: f64,
+    /// Which connection, from 1.
+    pub connection: u32,
+    /// Who did it.
+    pub from: Side,
+    /// What it is.
+    pub kind: Kind,
+    /// The bytes in hexadecimal; empty where there are none. A long run is cut: see `length`.
+    pub bytes: String,
+    /// How many bytes there were.
+    pub length: usize,
+}
+
+/// A side of a connection.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "as Report")]
+pub enum Side {
+    /// The checker, on the left.
+    Client,
+    /// The server, on the right.
+    Server,
+}
+
+/// What an [`Entry`] is: its colour in the diagram.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "as Report")]
+pub enum Kind {
+    /// The head of a request or of an answer, or a part of one.
+    Head,
+    /// Bytes of key3, or of the 16 bytes that answer it.
+    Challenge,
+    /// A text frame, or a part of one.
+    Text,
+    /// FF 00.
+    Closing,
+    /// A frame of a reserved type, or a part of one.
+    Reserved,
+    /// Other bytes: a body, noise.
+    Other,
+    /// The side ended its part of TCP.
+    Fin,
+    /// The side reset TCP.
+    Reset,
+    /// The client waits (no bytes): the end of a turn.
+    Wait,
+    /// The checker gave up waiting for what was expected (no bytes).
+    Timeout,
+}

@@ -1,0 +1,203 @@
+//! The trace format: one text file says what the two sides of a connection (or of several) did, in order.
+//!
+//! The conformance corpus is made of traces, and the host records connections as traces.
+//! `conformance/README.md` specifies the format for other implementations; this crate reads and writes it.
+//!
+//! ```
+//! use legacy_websocket_trace::{Literal, Step, Trace, Variables};
+//!
+//! let trace: Trace = r#"legacy-websocket-trace 1
+//! title: a client says hello and leaves
+//! draft: 75
+//! section: 75 s5.3
+//! severity: MUST
+//!
+//! C "GET ${path} HTTP/1.1\r\n"
+//! + "Upgrade: WebSocket\r\nConnection: Upgrade\r\n"
+//! + "Host: ${host}\r\nOrigin: ${origin}\r\n\r\n"
+//! wait
+//! C "\x00hello\xff"
+//! wait
+//! C fin
+//! "#
+//! .parse()?;
+//! assert_eq!(trace.steps.len(), 5);
+//! let Step::Client { bytes, .. } = &trace.steps[0] else { unreachable!() };
+//! assert!(bytes.bytes(&Variables::default()).starts_with(b"GET /demo HTTP/1.1\r\nUpgrade"));
+//! # Ok::<_, legacy_websocket_trace::ParseError>(())
+//! ```
+
+mod literal;
+mod parse;
+mod print;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use crate::literal::{Literal, Piece, Variable, Variables};
+pub use crate::parse::{ParseError, Problem};
+
+/// The first line of every trace.
+pub const HEADER: &str = "legacy-websocket-trace 1";
+
+/// What the files are called behind the last dot.
+pub const EXTENSION: &str = "trace";
+
+/// A trace. Printing it gives the text that parsing it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by whoever records")]
+pub struct Trace {
+    /// What happens, in one line.
+    pub title: String,
+    /// Which protocol the client speaks.
+    pub draft: Draft,
+    /// Where the draft says so: `76 s5.2 step 5`, or `field` for what was met in the field.
+    pub section: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The requirements of the drafts that it tests.
+    pub requirements: Vec<String>,
+    /// Options that the server needs for it.
+    pub settings: Vec<Setting>,
+    /// Other settings whose outcome is as good: each adds to (or replaces) one of `settings`.
+    pub variants: Vec<Setting>,
+    /// The client that was recorded, with its version.
+    pub client: Option<String>,
+    /// Where the bytes come from.
+    pub source: Option<String>,
+    /// For the reader.
+    pub notes: Vec<String>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Which protocol the client of a trace speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
+pub enum Draft {
+    /// draft-hixie-thewebsocketprotocol-75.
+    Draft75,
+    /// draft-hixie-thewebsocketprotocol-76.
+    Draft76,
+    /// Neither: plain HTTP, a later protocol, noise.
+    #[default]
+    Neither,
+}
+
+/// How much a case matters: the drafts' own words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "the drafts' words, and one for what they do not say")]
+pub enum Severity {
+    /// The draft demands it, of the server or of what its clients compare.
+    Must,
+    /// The draft recommends it.
+    Should,
+    /// The draft allows it.
+    May,
+    /// The draft is silent; clients and networks of the time made it matter.
+    #[default]
+    Field,
+}
+
+/// An option of a server: a name, and a value unless it is a switch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a pair with names")]
+pub struct Setting {
+    /// As on the host's command line, without dashes before it.
+    pub name: String,
+    /// Empty for a switch.
+    pub value: String,
+}
+
+/// Connections of a trace are numbered from 1.
+pub type Connection = u32;
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "another step is another version of the format")]
+pub enum Step {
+    /// The client writes. Its first step on a connection opens it.
+    Client {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        bytes: Literal,
+    },
+    /// The client ends its side of TCP, or resets the connection.
+    ClientEnd {
+        /// Which connection.
+        connection: Connection,
+        /// By RST, not FIN.
+        reset: bool,
+    },
+    /// What a server wrote when the trace was recorded. A runner takes it for [`Step::Wait`].
+    Server {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        bytes: Literal,
+    },
+    /// How a server ended the connection when the trace was recorded. A runner takes it for [`Step::Wait`].
+    ServerEnd {
+        /// Which connection.
+        connection: Connection,
+        /// By RST, not FIN.
+        reset: bool,
+    },
+    /// The client waits for what the server has to say.
+    Wait,
+    /// So much time passes.
+    After(Duration),
+    /// The server's application acts.
+    Application(Action),
+}
+
+/// What an application can be made to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "another action is another version of the format")]
+pub enum Action {
+    /// Sends a message to one connection.
+    Send(Connection, Literal),
+    /// Sends a message to every connected client.
+    Broadcast(Literal),
+    /// Closes a connection.
+    Close(Connection),
+    /// Accepts an opening handshake, naming a subprotocol if there is one.
+    Accept(Connection, Option<Literal>),
+    /// Refuses an opening handshake with a status and a reason.
+    Reject(Connection, u16, Literal),
+    /// Stops the server.
+    Shutdown,
+}
+
+impl Draft {
+    /// As it stands in a file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draft75 => "75",
+            Self::Draft76 => "76",
+            Self::Neither => "neither",
+        }
+    }
+}
+
+impl Severity {
+    /// As it stands in a file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Must => "MUST",
+            Self::Should => "SHOULD",
+            Self::May => "MAY",
+            Self::Field => "field",
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.value.is_empty() { Ok(()) } else { write!(f, " {}", self.value) }
+    }
+}

@@ -1,0 +1,379 @@
+//! Text as a trace.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{Action, Connection, Draft, HEADER, Literal, Piece, Setting, Severity, Step, Trace, Variable};
+
+/// Why a text is no trace.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("line {line}: {problem}")]
+#[expect(clippy::exhaustive_structs, reason = "a place and a problem")]
+pub struct ParseError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a line.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Another first line.
+    #[error("the first line must be {HEADER:?}")]
+    Header,
+    /// A field that the format does not have.
+    #[error("no field is called {0:?}")]
+    UnknownField(String),
+    /// A field that may come once came twice, or stands behind a step.
+    #[error("{0} does not belong here")]
+    MisplacedField(String),
+    /// A value that the field cannot have.
+    #[error("{0} cannot be {1:?}")]
+    FieldValue(String, String),
+    /// A field that has to be there.
+    #[error("there is no {0}")]
+    MissingField(&'static str),
+    /// Neither a field nor a step.
+    #[error("not a step: {0:?}")]
+    UnknownStep(String),
+    /// A string that does not end, or something behind it.
+    #[error("not a string: {0}")]
+    NotAString(String),
+    /// An escape that the format does not have.
+    #[error("no escape: {0:?}")]
+    Escape(String),
+    /// A `+` that continues nothing.
+    #[error("there is nothing to continue")]
+    NothingToContinue,
+    /// A repetition over [`MAX_REPEATED_BYTES`].
+    #[error("repeated too often")]
+    TooLong,
+    /// No step at all.
+    #[error("there is no step")]
+    NoSteps,
+}
+
+/// What one repetition may come to, in bytes. A trace may come from anywhere.
+const MAX_REPEATED_BYTES: usize = 64 << 20;
+
+impl FromStr for Trace {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+        if lines.next().is_none_or(|(_, line)| line != HEADER) {
+            return Err(ParseError { line: 1, problem: Problem::Header });
+        }
+        let mut parser = Parser::default();
+        let mut last = 1;
+        for (at, line) in lines {
+            last = at;
+            parser.line(line).map_err(|problem| ParseError { line: at, problem })?;
+        }
+        parser.finish().map_err(|problem| ParseError { line: last, problem })
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    trace: Trace,
+    seen: Vec<&'static str>,
+}
+
+/// Fields that may come more than once.
+const REPEATABLE: [&str; 3] = ["setting", "variant", "note"];
+const FIELDS: [&str; 10] = [
+    "title",
+    "draft",
+    "section",
+    "severity",
+    "requirements",
+    "client",
+    "source",
+    "setting",
+    "variant",
+    "note",
+];
+const REQUIRED: [&str; 4] = ["title", "draft", "section", "severity"];
+
+impl Parser {
+    fn line(&mut self, line: &str) -> Result<(), Problem> {
+        if line.trim().is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        if let Some((name, value)) = line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")))
+            && !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_lowercase())
+        {
+            return self.field(name, value.trim());
+        }
+        if let Some(more) = line.strip_prefix("+ ") {
+            let more = literal(more)?;
+            return self.continuation(more);
+        }
+        self.trace.steps.push(step(line)?);
+        Ok(())
+    }
+
+    fn field(&mut self, name: &str, value: &str) -> Result<(), Problem> {
+        let Some(name) = FIELDS.into_iter().find(|field| *field == name) else {
+            return Err(Problem::UnknownField(name.into()));
+        };
+        if !self.trace.steps.is_empty() || (self.seen.contains(&name) && !REPEATABLE.contains(&name)) {
+            return Err(Problem::MisplacedField(name.into()));
+        }
+        self.seen.push(name);
+        let wrong = || Problem::FieldValue(name.into(), value.into());
+        if value.is_empty() {
+            return Err(wrong());
+        }
+        let trace = &mut self.trace;
+        match name {
+            "title" => trace.title = value.into(),
+            "draft" => {
+                let all = [Draft::Draft75, Draft::Draft76, Draft::Neither];
+                trace.draft = all.into_iter().find(|draft| draft.name() == value).ok_or_else(wrong)?;
+            }
+            "section" => trace.section = value.into(),
+            "severity" => {
+                let all = [Severity::Must, Severity::Should, Severity::May, Severity::Field];
+                trace.severity =
+                    all.into_iter().find(|severity| severity.name() == value).ok_or_else(wrong)?;
+            }
+            "requirements" => {
+                trace.requirements = value.split(',').map(|id| id.trim().into()).collect();
+            }
+            "client" => trace.client = Some(value.into()),
+            "source" => trace.source = Some(value.into()),
+            "setting" => trace.settings.push(setting(value)),
+            "variant" => trace.variants.push(setting(value)),
+            _ => trace.notes.push(value.into()),
+        }
+        Ok(())
+    }
+
+    fn continuation(&mut self, more: Literal) -> Result<(), Problem> {
+        let bytes = match self.trace.steps.last_mut() {
+            Some(Step::Client { bytes, .. } | Step::Server { bytes, .. }) => bytes,
+            Some(Step::Application(
+                Action::Send(_, text)
+                | Action::Broadcast(text)
+                | Action::Accept(_, Some(text))
+                | Action::Reject(_, _, text),
+            )) => text,
+            _ => return Err(Problem::NothingToContinue),
+        };
+        for piece in more.0 {
+            push(bytes, piece);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Trace, Problem> {
+        if let Some(missing) = REQUIRED.into_iter().find(|name| !self.seen.contains(name)) {
+            return Err(Problem::MissingField(missing));
+        }
+        if self.trace.steps.is_empty() { Err(Problem::NoSteps) } else { Ok(self.trace) }
+    }
+}
+
+fn setting(value: &str) -> Setting {
+    let (name, value) = value.split_once(' ').unwrap_or((value, ""));
+    Setting { name: name.into(), value: value.into() }
+}
+
+fn step(line: &str) -> Result<Step, Problem> {
+    let unknown = || Problem::UnknownStep(line.into());
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match word {
+        "wait" if rest.is_empty() => return Ok(Step::Wait),
+        "after" => return Ok(Step::After(duration(rest).ok_or_else(unknown)?)),
+        _ => {}
+    }
+    let (letter, number) = word.split_at_checked(1).ok_or_else(unknown)?;
+    let connection = match number {
+        "" => 1,
+        number => number.parse().ok().filter(|number| *number > 1).ok_or_else(unknown)?,
+    };
+    let end = match rest {
+        "fin" => Some(false),
+        "reset" => Some(true),
+        _ => None,
+    };
+    match (letter, end) {
+        ("C", Some(reset)) => Ok(Step::ClientEnd { connection, reset }),
+        ("S", Some(reset)) => Ok(Step::ServerEnd { connection, reset }),
+        ("C", None) => Ok(Step::Client { connection, bytes: literal(rest)? }),
+        ("S", None) => Ok(Step::Server { connection, bytes: literal(rest)? }),
+        ("A", _) => Ok(Step::Application(action(connection, rest).ok_or_else(unknown)??)),
+        _ => Err(unknown()),
+    }
+}
+
+fn action(connection: Connection, text: &str) -> Option<Result<Action, Problem>> {
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Some(match (verb, rest) {
+        ("close", "") => Ok(Action::Close(connection)),
+        ("accept", "") => Ok(Action::Accept(connection, None)),
+        ("shutdown", "") => Ok(Action::Shutdown),
+        ("send", rest) => literal(rest).map(|text| Action::Send(connection, text)),
+        ("broadcast", rest) => literal(rest).map(Action::Broadcast),
+        ("accept", rest) => literal(rest).map(|name| Action::Accept(connection, Some(name))),
+        ("reject", rest) => {
+            let (status, reason) = rest.split_once(' ')?;
+            let status = status.parse().ok()?;
+            literal(reason).map(|reason| Action::Reject(connection, status, reason))
+        }
+        _ => return None,
+    })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    if let Some(millis) = text.strip_suffix("ms") {
+        return millis.parse().ok().map(Duration::from_millis);
+    }
+    text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
+}
+
+/// One string, perhaps repeated.
+fn literal(text: &str) -> Result<Literal, Problem> {
+    let not = || Problem::NotAString(text.into());
+    let mut rest = text.trim_end().strip_prefix('"').ok_or_else(not)?;
+    let mut found = Literal::default();
+    loop {
+        let stop = rest.find(['"', '\\', '$']).ok_or_else(not)?;
+        let (plain, from) = rest.split_at(stop);
+        if !plain.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(not());
+        }
+        push(&mut found, Piece::Bytes(plain.into(), 1));
+        if let Some(behind) = from.strip_prefix('"') {
+            return repeat(found, behind).ok_or_else(not)?;
+        }
+        let piece;
+        (piece, rest) = if from.starts_with('$') { variable(from)? } else { escape(from)? };
+        push(&mut found, piece);
+    }
+}
+
+fn variable(text: &str) -> Result<(Piece, &str), Problem> {
+    let found = text.strip_prefix("${").and_then(|text| text.split_once('}'));
+    let (name, rest) = found.ok_or_else(|| Problem::Escape("$".into()))?;
+    let variable = Variable::parse(name).ok_or_else(|| Problem::Escape(format!("${{{name}}}")))?;
+    Ok((Piece::Variable(variable), rest))
+}
+
+fn escape(text: &str) -> Result<(Piece, &str), Problem> {
+    let wrong = || Problem::Escape(text.chars().take(4).collect());
+    let byte = match text.as_bytes().get(1).ok_or_else(wrong)? {
+        b'r' => b'\r',
+        b'n' => b'\n',
+        b't' => b'\t',
+        byte @ (b'\\' | b'"' | b'$') => *byte,
+        b'x' => {
+            let digits = text.get(2..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(wrong)?;
+            return Ok((Piece::Bytes(vec![byte], 1), text.get(4..).unwrap_or_default()));
+        }
+        _ => return Err(wrong()),
+    };
+    Ok((Piece::Bytes(vec![byte], 1), text.get(2..).unwrap_or_default()))
+}
+
+/// What stands behind the closing quote: nothing, or `*` and a number.
+fn repeat(literal: Literal, behind: &str) -> Option<Result<Literal, Problem>> {
+    if behind.is_empty() {
+        return Some(Ok(literal));
+    }
+    let times: usize = behind.strip_prefix('*')?.parse().ok()?;
+    let bytes = match literal.0.as_slice() {
+        [] => return Some(Ok(literal)),
+        [Piece::Bytes(bytes, 1)] => bytes.clone(),
+        _ => return None,
+    };
+    if bytes.len().checked_mul(times).is_none_or(|length| length > MAX_REPEATED_BYTES) {
+        return Some(Err(Problem::TooLong));
+    }
+    Some(Ok(Literal(if times == 0 { Vec::new() } else { vec![Piece::Bytes(bytes, times)] })))
+}
+
+/// Adds to the last piece where that is plain bytes, too.
+fn push(literal: &mut Literal, piece: Piece) {
+    match (literal.0.last_mut(), piece) {
+        (_, Piece::Bytes(bytes, _)) if bytes.is_empty() => {}
+        (Some(Piece::Bytes(held, 1)), Piece::Bytes(bytes, 1)) => held.extend_from_slice(&bytes),
+        (_, piece) => literal.0.push(piece),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Variables;
+
+    const FIELDS: &str = "title: t\ndraft: 76\nsection: 76 s5.3\nseverity: MUST\n";
+
+    fn parse(steps: &str) -> Result<Trace, ParseError> {
+        format!("{HEADER}\n{FIELDS}\n{steps}").parse()
+    }
+
+    #[test]
+    fn every_step_and_field_survives_printing() {
+        let more = "requirements: a, b\nsetting: origin http://a\nsetting: authorise\nvariant: skip-reserved-frames\n\
+                    client: c 1\nsource: s\nnote: n\nnote: m\n";
+        let steps = "C \"a\\r\\n\"\n+ \"b\\x00${host}\\$\\\\\\\"\"\n+ \"x\"*100\n+ \"yz\"*3\nS \"ok\"\nwait\n\
+                     C2 fin\nC3 reset\nS2 fin\nS reset\nafter 10s\nafter 1500ms\nA send \"t\"\nA broadcast \"t\"\n\
+                     A2 close\nA accept\nA accept \"p\"\nA reject 403 \"no\"\nA shutdown\n";
+        let text = format!("{HEADER}\n{FIELDS}{more}\n{steps}");
+        let trace: Trace = text.parse().unwrap();
+        assert_eq!(trace.steps.len(), 16);
+        assert_eq!(trace.to_string(), text);
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_line() {
+        let after_fields = 7;
+        for (steps, problem) in [
+            ("C \"a", Problem::NotAString("\"a".into())),
+            ("C a", Problem::NotAString("a".into())),
+            ("C \"\u{e9}\"", Problem::NotAString("\"\u{e9}\"".into())),
+            ("C \"a\"b", Problem::NotAString("\"a\"b".into())),
+            ("C \"\\q\"", Problem::Escape("\\q\"".into())),
+            ("C \"\\xg0\"", Problem::Escape("\\xg0".into())),
+            ("C \"${port}\"", Problem::Escape("${port}".into())),
+            ("C \"x\"*99999999999", Problem::TooLong),
+            ("C1 \"a\"", Problem::UnknownStep("C1 \"a\"".into())),
+            ("X \"a\"", Problem::UnknownStep("X \"a\"".into())),
+            ("after soon", Problem::UnknownStep("after soon".into())),
+            ("A dance", Problem::UnknownStep("A dance".into())),
+            ("+ \"a\"", Problem::NothingToContinue),
+            ("colour: red", Problem::UnknownField("colour".into())),
+            ("title: again", Problem::MisplacedField("title".into())),
+            ("note:", Problem::FieldValue("note".into(), String::new())),
+        ] {
+            assert_eq!(parse(steps), Err(ParseError { line: after_fields, problem }), "{steps}");
+        }
+        assert_eq!(parse("").unwrap_err().problem, Problem::NoSteps);
+        assert_eq!("".parse::<Trace>().unwrap_err().problem, Problem::Header);
+        let without = format!("{HEADER}\ntitle: t\nC fin\n");
+        assert_eq!(without.parse::<Trace>().unwrap_err().problem, Problem::MissingField("draft"));
+    }
+
+    #[test]
+    fn any_bytes_survive_printing() {
+        let config = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
+        proptest::proptest!(config, |(bytes: Vec<u8>, run in 60_usize..70)| {
+            let bytes = [bytes, vec![b'"'; run], b"${host}\n\n".to_vec()].concat();
+            let step = Step::Client { connection: 2, bytes: bytes.as_slice().into() };
+            let trace = parse(&step.to_string()).unwrap();
+            let [Step::Client { connection: 2, bytes: read }] = trace.steps.as_slice() else {
+                panic!("{trace:?}");
+            };
+            assert_eq!(read.bytes(&Variables::default()), bytes);
+        });
+    }
+}
