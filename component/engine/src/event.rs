@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::{FrameError, Misuse};
 use crate::head::Head;
+use crate::options::Millis;
 
 /// Names one connection. The caller chooses it, and must not use it again for another connection of the
 /// same [`Server`](crate::Server).
@@ -104,7 +105,7 @@ impl From<Loss> for CloseCause {
 
 /// What the application is told. The events of one connection come in the order `StateChanged` (whenever),
 /// `Handshake` (if asked for), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any
-/// number of `Request`, `Closed`. `Closed` comes once, last.
+/// number of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to none.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'i> {
@@ -180,6 +181,11 @@ pub enum Event<'i> {
         head: Arc<Head>,
         /// By Content-Length.
         body: Vec<u8>,
+    },
+    /// The time that [`Server::tick_after`](crate::Server::tick_after) asked for has come.
+    Tick {
+        /// What the clock says.
+        now: Millis,
     },
 }
 

@@ -23,7 +23,7 @@ use crate::shared::{Counts, Shared};
 ///   [`receive`](Self::receive), [`receive_eof`](Self::receive_eof), [`lost`](Self::lost).
 /// - **Commands** are what the application wants: [`send`](Self::send), [`broadcast`](Self::broadcast),
 ///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject),
-///   [`respond`](Self::respond), [`shutdown`](Self::shutdown).
+///   [`respond`](Self::respond), [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
 /// - **Output** is polled: [`poll_event`](Self::poll_event), [`poll_transmit`](Self::poll_transmit),
 ///   [`poll_timeout`](Self::poll_timeout), in that order, after every input and command, until each
 ///   gives `None`. [`receive`](Self::receive) gives its events itself, because messages borrow from its
@@ -82,6 +82,7 @@ impl Server {
                 connection.handle_timeout(&mut self.shared);
             }
         }
+        self.shared.expire_tick();
         self.remove_ended();
     }
 
@@ -230,6 +231,12 @@ impl Server {
         body: &[u8],
     ) -> Result<(), Misuse> {
         self.command(id, |connection, shared| connection.respond(shared, status, fields, body))
+    }
+
+    /// Asks for one [`Event::Tick`] after so many milliseconds (0 counts as 1). Of several that are asked for
+    /// before it comes the earliest counts.
+    pub fn tick_after(&mut self, after: Millis) {
+        self.shared.set_tick(after);
     }
 
     /// Begins to close every connection: closing handshakes in draft 76, 503 to requests under way, TCP's

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) events: VecDeque<Event<'static>>,
     transmissions: VecDeque<Transmission>,
     deadlines: BTreeSet<(Millis, ConnectionId)>,
+    /// When the application is to be woken.
+    tick: Option<Millis>,
     pub(crate) counts: Counts,
     /// Connections that ended in this call, to be taken off the table.
     pub(crate) ended: Vec<ConnectionId>,
@@ -43,6 +45,7 @@ impl Shared {
             events: VecDeque::new(),
             transmissions: VecDeque::new(),
             deadlines: BTreeSet::new(),
+            tick: None,
             counts: Counts::default(),
             ended: Vec::new(),
         }
@@ -102,7 +105,19 @@ impl Shared {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.tick).min()
+    }
+
+    pub(crate) fn set_tick(&mut self, after: Millis) {
+        let at = self.now.saturating_add(after.max(1));
+        self.tick = Some(self.tick.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub(crate) fn expire_tick(&mut self) {
+        if self.tick.take_if(|at| *at <= self.now).is_some() {
+            self.events.push_back(Event::Tick { now: self.now });
+        }
     }
 
     /// Takes a deadline that has passed off the set.
@@ -151,5 +166,42 @@ impl Timer {
             }
             due => due.is_some(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    fn shared() -> Shared {
+        Shared::new(Policy::new(Options::default()).unwrap())
+    }
+
+    #[test]
+    fn of_several_ticks_the_earliest_counts_and_answers_all() {
+        let mut shared = shared();
+        for after in [500, 200, 300] {
+            shared.set_tick(after);
+        }
+        assert_eq!(shared.next_deadline(), Some(200));
+        shared.now = 199;
+        shared.expire_tick();
+        assert!(shared.events.is_empty());
+        shared.now = 1000;
+        shared.expire_tick();
+        shared.expire_tick();
+        assert!(matches!(shared.events.pop_front(), Some(Event::Tick { now: 1000 })));
+        assert!(shared.events.is_empty());
+        assert_eq!(shared.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_tick_after_nothing_is_not_at_once() {
+        let mut shared = shared();
+        shared.set_tick(0);
+        shared.expire_tick();
+        assert!(shared.events.is_empty());
+        assert_eq!(shared.next_deadline(), Some(1));
     }
 }

@@ -118,6 +118,10 @@ impl Adapter {
                     let result = self.server.respond(id, response.status, &fields, &response.body);
                     (response.connection, wit::CommandKind::Respond, result)
                 }
+                wit::Command::Tick(after) => {
+                    self.server.tick_after(*after);
+                    continue;
+                }
             };
             if let Err(why) = result {
                 step.failed(connection, kind, why);
@@ -383,6 +387,7 @@ fn lower_event(event: Event<'_>) -> Option<wit::Event> {
             head: lower_head(&head),
             body,
         }),
+        Event::Tick { now } => wit::Event::Tick(now),
         // Messages are batched before.
         _ => return None,
     })
