@@ -1,6 +1,15 @@
 //! What a run of the suite against one server found, and how it is shown.
 
+mod json;
+#[cfg(test)]
+mod samples;
+
+use std::time::Duration;
+
+use legacy_websocket_trace::{Draft, Severity};
 use serde::{Deserialize, Serialize};
+
+pub use self::json::ReadError;
 
 /// The version of the JSON form.
 pub const FORMAT: u32 = 1;
@@ -43,12 +52,14 @@ pub struct Case {
     pub id: String,
     /// What happens, in one line.
     pub title: String,
-    /// `75`, `76` or `neither`.
-    pub draft: String,
+    /// Which protocol the client speaks.
+    #[serde(with = "json::DraftName")]
+    pub draft: Draft,
     /// Where the draft says so.
     pub section: String,
-    /// `MUST`, `SHOULD`, `MAY` or `field`.
-    pub severity: String,
+    /// How much it matters.
+    #[serde(with = "json::SeverityName")]
+    pub severity: Severity,
     /// What came of it.
     pub verdict: Verdict,
     /// One sentence for a verdict that is not `pass`; empty for `pass`.
@@ -64,19 +75,21 @@ pub struct Case {
     pub transcript: Vec<Entry>,
 }
 
-/// What came of a case.
+/// What came of a case. What is worse is greater.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::exhaustive_enums, reason = "as Report")]
 pub enum Verdict {
-    /// As the draft says.
-    Pass,
-    /// Not as the draft demands or recommends: [`Case::severity`] tells which.
-    Fails,
-    /// Another answer than ours where the draft allows it or is silent.
-    Differs,
     /// It was not run: [`Case::reason`] tells why.
     NotApplicable,
+    /// As the draft says.
+    Pass,
+    /// Another answer than ours where the draft allows it or is silent.
+    Differs,
+    /// Not as the draft recommends.
+    FailsShould,
+    /// Not as the draft demands.
+    FailsMust,
 }
 
 /// One thing that a client sees.
@@ -103,8 +116,9 @@ pub struct Entry {
     pub from: Side,
     /// What it is.
     pub kind: Kind,
-    /// The bytes in hexadecimal; empty where there are none. A long run is cut: see `length`.
-    pub bytes: String,
+    /// The bytes, in JSON in hexadecimal; empty where there are none. A long run is cut: see `length`.
+    #[serde(with = "hex")]
+    pub bytes: Vec<u8>,
     /// How many bytes there were.
     pub length: usize,
 }
@@ -145,4 +159,52 @@ pub enum Kind {
     Wait,
     /// The checker gave up waiting for what was expected (no bytes).
     Timeout,
+}
+
+impl Case {
+    /// Whether it fails a MUST or a SHOULD and is not known to.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.known.is_none() && matches!(self.verdict, Verdict::FailsMust | Verdict::FailsShould)
+    }
+
+    /// The part of the id before the last slash.
+    #[must_use]
+    pub fn area(&self) -> &str {
+        self.id.rsplit_once('/').map_or("", |(area, _)| area)
+    }
+}
+
+impl Verdict {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Self; 5] =
+        [Self::Pass, Self::FailsMust, Self::FailsShould, Self::Differs, Self::NotApplicable];
+
+    /// That of a case of this severity in which something else was seen than was expected.
+    #[must_use]
+    pub fn of_difference(severity: Severity) -> Self {
+        match severity {
+            Severity::Must => Self::FailsMust,
+            Severity::Should => Self::FailsShould,
+            Severity::May | Severity::Field => Self::Differs,
+        }
+    }
+}
+
+impl Entry {
+    /// How many bytes are kept of one entry.
+    pub const MAX_BYTES: usize = 2048;
+
+    /// An entry with the first [`Self::MAX_BYTES`] of `bytes`.
+    #[must_use]
+    pub fn new(at: Duration, connection: u32, from: Side, kind: Kind, bytes: &[u8]) -> Self {
+        Self {
+            at: (at.as_secs_f64() * 1e6).round() / 1e3,
+            connection,
+            from,
+            kind,
+            bytes: bytes.iter().copied().take(Self::MAX_BYTES).collect(),
+            length: bytes.len(),
+        }
+    }
 }

@@ -1,0 +1,119 @@
+//! The JSON form of a report.
+
+use std::io::{self, Read, Write};
+
+use legacy_websocket_trace::{Draft, Severity};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{FORMAT, Report};
+
+impl Report {
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(mut from: impl Read) -> Result<Self, ReadError> {
+        let mut json = Vec::new();
+        from.read_to_end(&mut json)?;
+        // The version first: what another version changed would be a puzzling error.
+        match serde_json::from_slice(&json)? {
+            Version { format: FORMAT } => Ok(serde_json::from_slice(&json)?),
+            Version { format } => Err(ReadError::Version(format)),
+        }
+    }
+
+    /// Writes the JSON form.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(&self, mut to: impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut to, self)?;
+        to.write_all(b"\n")
+    }
+}
+
+/// Why something could not be read as a report.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It could not be read at all.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is not JSON, or not that of a report.
+    #[error("not a conformance report: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("a conformance report of format {0}, and this program reads format {FORMAT}")]
+    Version(u32),
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Draft")]
+pub(super) enum DraftName {
+    #[serde(rename = "75")]
+    Draft75,
+    #[serde(rename = "76")]
+    Draft76,
+    #[serde(rename = "neither")]
+    Neither,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Severity")]
+pub(super) enum SeverityName {
+    #[serde(rename = "MUST")]
+    Must,
+    #[serde(rename = "SHOULD")]
+    Should,
+    #[serde(rename = "MAY")]
+    May,
+    #[serde(rename = "field")]
+    Field,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let report = samples::report();
+        let mut json = Vec::new();
+        report.write(&mut json).unwrap();
+        assert_eq!(Report::read(json.as_slice()).unwrap(), report);
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_traces() {
+        let json = serde_json::to_value(samples::report()).unwrap();
+        for (case, json) in samples::report().cases.iter().zip(json["cases"].as_array().unwrap()) {
+            assert_eq!(
+                (&json["severity"], &json["draft"]),
+                (&case.severity.name().into(), &case.draft.name().into())
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_whatever_else_it_says() {
+        let error = Report::read(br#"{"format": 2, "cases": {}}"#.as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), "a conformance report of format 2, and this program reads format 1");
+    }
+
+    #[test]
+    fn what_is_not_a_report_is_refused_with_the_place() {
+        let cut = r#"{"format": 1, "server"#;
+        let bad = serde_json::to_string(&samples::report()).unwrap().replacen(r#""MUST""#, r#""MIGHT""#, 1);
+        for (json, says) in [("", "EOF"), ("[]", "line 1"), (cut, "line 1 column 21"), (&bad, "`MIGHT`")] {
+            let error = Report::read(json.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("not a conformance report: ") && error.contains(says), "{error}");
+        }
+    }
+}
