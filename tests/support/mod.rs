@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod optional;
+pub(crate) mod peer;
 pub(crate) mod recorder;
 pub(crate) mod server;
 

@@ -19,7 +19,11 @@ pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
 }
 
 /// A trial that is passed over where the program cannot be had, and fails for it where `CI` is set.
-pub(crate) fn trial(name: &str, program: &Result<PathBuf, String>, run: fn(&Path)) -> Trial {
+pub(crate) fn trial(
+    name: &str,
+    program: &Result<PathBuf, String>,
+    run: impl FnOnce(&Path) + Send + 'static,
+) -> Trial {
     match program.clone() {
         Ok(program) => Trial::test(name, move || {
             run(&program);
