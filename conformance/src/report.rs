@@ -1,15 +1,24 @@
 //! What a run of the suite against one server found, and how it is shown.
 
+mod details;
+mod html;
 mod json;
+mod junit;
+mod matrix;
 #[cfg(test)]
 mod samples;
+mod terminal;
 
+use std::fmt;
 use std::time::Duration;
 
 use legacy_websocket_trace::{Draft, Severity};
 use serde::{Deserialize, Serialize};
 
+pub use self::html::html;
 pub use self::json::ReadError;
+pub use self::junit::junit;
+pub use self::terminal::summary;
 
 /// The version of the JSON form.
 pub const FORMAT: u32 = 1;
@@ -188,6 +197,15 @@ impl Verdict {
             Severity::Should => Self::FailsShould,
             Severity::May | Severity::Field => Self::Differs,
         }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.connection != 1 {
+            write!(f, "connection {}, ", self.connection)?;
+        }
+        write!(f, "turn {}: {}", self.turn, self.what)
     }
 }
 

@@ -66,3 +66,7 @@ impl Case {
         Self { known: Some(why.into()), ..self }
     }
 }
+
+pub(super) fn of(id: &str, verdict: Verdict) -> Case {
+    case(id, Draft::Draft76, Severity::Must, verdict)
+}

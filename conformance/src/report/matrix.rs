@@ -1,0 +1,152 @@
+//! Several reports side by side.
+
+use std::collections::BTreeMap;
+
+use super::{Case, Report, Verdict};
+
+/// Cases by servers.
+#[derive(Debug)]
+pub(super) struct Matrix<'a> {
+    pub(super) columns: Vec<Column<'a>>,
+    /// By the ids of the cases, rising.
+    pub(super) rows: Vec<Row<'a>>,
+}
+
+/// All runs against the server of one name, for a case may need settings that another cannot bear.
+#[derive(Debug)]
+pub(super) struct Column<'a> {
+    pub(super) name: &'a str,
+    pub(super) runs: Vec<&'a Report>,
+}
+
+/// One case.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    /// As the first report that has it describes it.
+    pub(super) case: &'a Case,
+    /// What came of it in each column; none where it was not run.
+    pub(super) cells: Vec<Option<&'a Case>>,
+}
+
+impl<'a> Matrix<'a> {
+    pub(super) fn new(reports: &'a [Report]) -> Self {
+        let mut columns: Vec<Column<'a>> = Vec::new();
+        for report in reports {
+            match columns.iter_mut().find(|column| column.name == report.server.name) {
+                Some(column) => column.runs.push(report),
+                None => columns.push(Column { name: &report.server.name, runs: vec![report] }),
+            }
+        }
+        let mut rows: BTreeMap<&str, Row<'a>> = BTreeMap::new();
+        for (at, column) in columns.iter().enumerate() {
+            for case in column.runs.iter().flat_map(|run| &run.cases) {
+                let empty = || Row { case, cells: vec![None; columns.len()] };
+                let cell = &mut rows.entry(&case.id).or_insert_with(empty).cells[at];
+                // Of two runs the worse counts. One that was not run at all is the least.
+                if cell.is_none_or(|other| other.verdict < case.verdict) {
+                    *cell = Some(case);
+                }
+            }
+        }
+        Self { rows: rows.into_values().collect(), columns }
+    }
+}
+
+/// How often each outcome occurs in some cells of a column.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    verdicts: [usize; Verdict::ALL.len()],
+    /// Of those that fail.
+    pub(super) known: usize,
+    pub(super) not_run: usize,
+}
+
+impl<'a> FromIterator<Option<&'a Case>> for Counts {
+    fn from_iter<T: IntoIterator<Item = Option<&'a Case>>>(cells: T) -> Self {
+        let mut counts = Self::default();
+        for cell in cells {
+            match cell {
+                Some(case) => {
+                    counts.verdicts[case.verdict as usize] += 1;
+                    counts.known += usize::from(case.known.is_some());
+                }
+                None => counts.not_run += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Counts {
+    pub(super) fn of(&self, verdict: Verdict) -> usize {
+        self.verdicts[verdict as usize]
+    }
+
+    /// How many were applicable.
+    pub(super) fn run(&self) -> usize {
+        self.verdicts.iter().sum::<usize>() - self.of(Verdict::NotApplicable)
+    }
+
+    /// The worst verdict; none where nothing was run.
+    pub(super) fn worst(&self) -> Option<Verdict> {
+        Verdict::ALL.into_iter().filter(|verdict| self.of(*verdict) > 0).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn named(name: &str, cases: &[(&str, Verdict)]) -> Report {
+        let server = samples::server(name);
+        let cases = cases.iter().map(|(id, verdict)| samples::of(id, *verdict)).collect();
+        Report { server, cases, ..samples::report() }
+    }
+
+    fn verdicts<'a>(matrix: &Matrix<'a>) -> Vec<(&'a str, Vec<Option<Verdict>>)> {
+        let verdicts = |row: &Row<'_>| row.cells.iter().map(|cell| cell.map(|case| case.verdict)).collect();
+        matrix.rows.iter().map(|row| (row.case.id.as_str(), verdicts(row))).collect()
+    }
+
+    #[test]
+    fn a_case_of_one_report_only_was_not_run_in_the_other() {
+        let reports = [
+            named("one", &[("b", Verdict::Pass), ("c", Verdict::Differs)]),
+            named("two", &[("a", Verdict::FailsMust), ("b", Verdict::NotApplicable)]),
+        ];
+        let expected = [
+            ("a", vec![None, Some(Verdict::FailsMust)]),
+            ("b", vec![Some(Verdict::Pass), Some(Verdict::NotApplicable)]),
+            ("c", vec![Some(Verdict::Differs), None]),
+        ];
+        assert_eq!(verdicts(&Matrix::new(&reports)), expected);
+    }
+
+    #[test]
+    fn runs_of_one_server_share_a_column_and_the_run_that_tells_most_counts() {
+        use Verdict::*;
+        let reports = [
+            named("one", &[("a", NotApplicable), ("b", Pass), ("c", FailsMust), ("d", NotApplicable)]),
+            named(
+                "one",
+                &[("a", Pass), ("b", NotApplicable), ("c", Pass), ("d", NotApplicable), ("e", Pass)],
+            ),
+        ];
+        let matrix = Matrix::new(&reports);
+        assert_eq!(matrix.columns.len(), 1);
+        assert_eq!(matrix.columns[0].runs.len(), 2);
+        let expected = [("a", Pass), ("b", Pass), ("c", FailsMust), ("d", NotApplicable), ("e", Pass)];
+        assert_eq!(verdicts(&matrix), expected.map(|(id, verdict)| (id, vec![Some(verdict)])));
+    }
+
+    #[test]
+    fn counts_tell_what_was_run_and_the_worst() {
+        let report = samples::report();
+        let counts: Counts = report.cases.iter().map(Some).chain([None]).collect();
+        assert_eq!((counts.run(), counts.known, counts.not_run), (5, 1, 1));
+        assert_eq!(counts.of(Verdict::FailsShould), 2);
+        assert_eq!(counts.worst(), Some(Verdict::FailsMust));
+        assert_eq!(Counts::default().worst(), None);
+    }
+}
