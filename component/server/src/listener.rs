@@ -1,0 +1,107 @@
+//! Listening sockets and addresses.
+
+use alloc::format;
+use alloc::string::String;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::bindings::wasi::io::poll::Pollable;
+use crate::bindings::wasi::io::streams::{InputStream, OutputStream};
+use crate::bindings::wasi::sockets::instance_network::instance_network;
+use crate::bindings::wasi::sockets::network::{
+    ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
+};
+use crate::bindings::wasi::sockets::tcp::TcpSocket;
+use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
+
+/// Connections that the kernel completes ahead of us.
+const BACKLOG: u64 = 1024;
+
+/// A listening socket.
+pub(crate) struct Listener {
+    // Before the socket, whose child it is: fields are dropped in this order.
+    pub(crate) acceptable: Pollable,
+    socket: TcpSocket,
+    pub(crate) address: SocketAddr,
+}
+
+/// An accepted connection.
+pub(crate) struct Accepted {
+    pub(crate) socket: TcpSocket,
+    pub(crate) input: InputStream,
+    pub(crate) output: OutputStream,
+}
+
+impl Listener {
+    /// Binds an address and listens on it.
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self, String> {
+        let failed = |error: ErrorCode| format!("cannot listen on {address}: {}", error.name());
+        let family = match address {
+            SocketAddr::V4(_) => IpAddressFamily::Ipv4,
+            SocketAddr::V6(_) => IpAddressFamily::Ipv6,
+        };
+        let socket = create_tcp_socket(family).map_err(failed)?;
+        socket.start_bind(&instance_network(), lower(address)).map_err(failed)?;
+        wait_for(&socket, TcpSocket::finish_bind).map_err(failed)?;
+        // Accepted sockets inherit what is set here. Hosts may not be able to, and serve all the same.
+        let _ = socket.set_listen_backlog_size(BACKLOG);
+        // The drafts have no ping with which a dead peer could be found.
+        let _ = socket.set_keep_alive_enabled(true);
+        socket.start_listen().map_err(failed)?;
+        wait_for(&socket, TcpSocket::finish_listen).map_err(failed)?;
+        let address = lift(socket.local_address().map_err(failed)?);
+        Ok(Self { acceptable: socket.subscribe(), socket, address })
+    }
+
+    /// The next connection, if there is one.
+    pub(crate) fn accept(&self) -> Result<Option<Accepted>, ErrorCode> {
+        match self.socket.accept() {
+            Ok((socket, input, output)) => Ok(Some(Accepted { socket, input, output })),
+            Err(ErrorCode::WouldBlock) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The peer's address; none if it is gone already.
+pub(crate) fn peer(socket: &TcpSocket) -> Option<SocketAddr> {
+    socket.remote_address().ok().map(lift)
+}
+
+fn wait_for(socket: &TcpSocket, finish: fn(&TcpSocket) -> Result<(), ErrorCode>) -> Result<(), ErrorCode> {
+    loop {
+        match finish(socket) {
+            Err(ErrorCode::WouldBlock) => socket.subscribe().block(),
+            done => return done,
+        }
+    }
+}
+
+fn lower(address: SocketAddr) -> IpSocketAddress {
+    match address {
+        SocketAddr::V4(address) => {
+            let [a, b, c, d] = address.ip().octets();
+            IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) })
+        }
+        SocketAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h] = address.ip().segments();
+            IpSocketAddress::Ipv6(Ipv6SocketAddress {
+                port: address.port(),
+                flow_info: address.flowinfo(),
+                address: (a, b, c, d, e, f, g, h),
+                scope_id: address.scope_id(),
+            })
+        }
+    }
+}
+
+fn lift(address: IpSocketAddress) -> SocketAddr {
+    match address {
+        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => {
+            SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port).into()
+        }
+        IpSocketAddress::Ipv6(Ipv6SocketAddress { port, flow_info, address, scope_id }) => {
+            let (a, b, c, d, e, f, g, h) = address;
+            SocketAddrV6::new(Ipv6Addr::new(a, b, c, d, e, f, g, h), port, flow_info, scope_id).into()
+        }
+    }
+}

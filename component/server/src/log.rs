@@ -1,0 +1,91 @@
+//! Lines on standard output and standard error.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Arguments;
+
+use crate::bindings::wasi::cli::stderr::get_stderr;
+use crate::bindings::wasi::cli::stdout::get_stdout;
+use crate::bindings::wasi::clocks::wall_clock;
+use crate::bindings::wasi::io::streams::OutputStream;
+
+/// What one call of `blocking-write-and-flush` takes.
+const BLOCKING_BYTES: usize = 4096;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// The operator's log, in the form of the host's.
+pub(crate) struct Log {
+    stderr: OutputStream,
+    /// Write lines of [`Level::Debug`], too.
+    pub(crate) debug: bool,
+    /// Lines that standard error had no room for.
+    lost: u64,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self { stderr: get_stderr(), debug: false, lost: 0 }
+    }
+
+    /// Writes a line, or leaves it out where standard error is not being read: clients do not wait for it.
+    pub(crate) fn write(&mut self, level: Level, line: Arguments<'_>) {
+        let level = match level {
+            Level::Error => "ERROR",
+            Level::Warn => " WARN",
+            Level::Info => " INFO",
+            Level::Debug if self.debug => "DEBUG",
+            Level::Debug => return,
+        };
+        let time = timestamp();
+        let mut text = format!("{time} {level} {line}\n");
+        if self.lost > 0 {
+            text = format!("{time}  WARN {} lines of the log were lost\n{text}", self.lost);
+        }
+        let room = self.stderr.check_write().unwrap_or(0);
+        if room < text.len() as u64 || self.stderr.write(text.as_bytes()).is_err() {
+            self.lost = self.lost.saturating_add(1);
+        } else {
+            self.lost = 0;
+            // What it could not take was counted before.
+            let _ = self.stderr.flush();
+        }
+    }
+}
+
+/// Writes to standard output. Whoever closed it did not want to know.
+pub(crate) fn print(text: &str) {
+    let stdout = get_stdout();
+    for part in text.as_bytes().chunks(BLOCKING_BYTES) {
+        let _ = stdout.blocking_write_and_flush(part);
+    }
+}
+
+/// The time as in RFC 3339, in UTC.
+fn timestamp() -> String {
+    let now = wall_clock::now();
+    let (days, second) = (now.seconds / 86_400, now.seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let millis = now.nanoseconds / 1_000_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Year, month and day from days since 1970, by Howard Hinnant's `civil_from_days`: years begin in March, so that
+/// the leap day is the last.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days.saturating_add(719_468);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}

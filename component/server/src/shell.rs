@@ -1,0 +1,438 @@
+//! The loop: it carries bytes to the engine, events to the application, commands back, and transmissions to the
+//! sockets. It waits in one place.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::adapter::Adapter;
+use crate::arguments::{Arguments, ShellOptions};
+use crate::bindings::hixie::legacy_websocket::handler::handle;
+use crate::bindings::wasi::cli::stdin::get_stdin;
+use crate::bindings::wasi::clocks::monotonic_clock;
+use crate::bindings::wasi::io::poll::{Pollable, poll};
+use crate::bindings::wasi::io::streams::{InputStream, StreamError};
+use crate::link::{Closing, Link, Outcome, ReadOutcome};
+use crate::listener::{Listener, peer};
+use crate::log::{Level, Log, print};
+use crate::observe::Totals;
+use crate::wit::{
+    Acceptance, Command, Destination, Disposition, Event, Input, Loss, Lost, Opened, Received, Step,
+    Transmission,
+};
+
+/// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
+/// every failure with another failing command.
+const MAX_ROUNDS: usize = 64;
+
+/// Bytes read in one turn, but for the read that goes beyond.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Connections accepted in one turn.
+const MAX_ACCEPTS: usize = 256;
+
+/// How long nobody is accepted after accepting failed: descriptors may be short.
+const ACCEPT_PAUSE: u64 = 100;
+
+/// The server.
+pub(crate) struct Shell {
+    pub(crate) log: Log,
+    pub(crate) links: BTreeMap<u64, Link>,
+    pub(crate) totals: Totals,
+    options: ShellOptions,
+    adapter: Adapter,
+    listeners: Vec<Listener>,
+    /// Until when nobody is accepted.
+    accept_from: u64,
+    stdin: Option<Stdin>,
+    drain_timeout: u64,
+    /// Set once stopping has begun: when to give up waiting.
+    stop_at: Option<u64>,
+    /// Closed, but for what the host still holds.
+    closing: Vec<Closing>,
+    next_id: u64,
+    next_timeout: Option<u64>,
+    /// Connections that got something to write in this turn.
+    touched: Vec<u64>,
+    /// Peers found to be slow, or gone, of which the engine is to be told.
+    lost: Vec<Lost>,
+    /// Events that a turn had no time for.
+    carried: Vec<Event>,
+}
+
+/// Why serving could not begin.
+pub(crate) struct Failed {
+    pub(crate) log: Log,
+    pub(crate) reason: String,
+}
+
+struct Stdin {
+    // Before the stream, whose child it is.
+    readable: Pollable,
+    stream: InputStream,
+}
+
+/// What became ready.
+#[derive(Clone, Copy)]
+enum Ready {
+    Time,
+    Stdin,
+    Listener(usize),
+    Readable(u64),
+    Writable(u64),
+    Closing,
+}
+
+impl Shell {
+    /// Binds, tells where, and lets the application begin.
+    pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Failed> {
+        let adapter = match Adapter::create(&arguments.engine) {
+            Ok(adapter) => adapter,
+            Err(reason) => return Err(Failed { log, reason }),
+        };
+        let bound = arguments.listen.iter().map(|address| Listener::bind(*address));
+        let listeners = match bound.collect::<Result<Vec<_>, _>>() {
+            Ok(listeners) => listeners,
+            Err(reason) => return Err(Failed { log, reason }),
+        };
+        for listener in &listeners {
+            print(&format!("listening on ws://{}/\n", listener.address));
+        }
+        let stdin = arguments.stop_on_stdin_end.then(|| {
+            let stream = get_stdin();
+            Stdin { readable: stream.subscribe(), stream }
+        });
+        let mut shell = Self {
+            log,
+            links: BTreeMap::new(),
+            totals: Totals::default(),
+            options: arguments.shell,
+            adapter,
+            listeners,
+            accept_from: 0,
+            stdin,
+            drain_timeout: arguments.drain_timeout,
+            stop_at: None,
+            closing: Vec::new(),
+            next_id: 1,
+            next_timeout: None,
+            touched: Vec::new(),
+            lost: Vec::new(),
+            carried: Vec::new(),
+        };
+        let now = now();
+        let commands = handle(&[]);
+        // Its clock begins here.
+        shell.adapter.turn(now, &[]);
+        let step = shell.adapter.command(&commands);
+        shell.run_step(step, now);
+        Ok(shell)
+    }
+
+    /// Serves until it is told to stop and every connection is gone.
+    pub(crate) fn run(mut self) {
+        loop {
+            if let Some(stop_at) = self.stop_at {
+                let over = stop_at <= now();
+                if over && !self.links.is_empty() {
+                    let dropped = self.links.len();
+                    self.log.write(Level::Warn, format_args!("given up waiting; dropped connections={dropped}"));
+                }
+                if over || self.links.is_empty() {
+                    break;
+                }
+            }
+            let ready = self.wait();
+            self.turn(&ready);
+        }
+        let Totals { connections, connected, rejected, slow_readers } = self.totals;
+        self.log.write(
+            Level::Info,
+            format_args!(
+                "stopped connections={connections} connected={connected} rejected={rejected} \
+                 slow_readers={slow_readers}"
+            ),
+        );
+    }
+
+    /// Waits until something is ready.
+    fn wait(&self) -> Vec<Ready> {
+        let now = now();
+        let mut next = self.next_timeout.into_iter().chain(self.stop_at).min();
+        let mut sources = Vec::with_capacity(self.links.len().saturating_add(8));
+        let mut pollables = Vec::with_capacity(sources.capacity());
+        let mut add = |source: Ready, pollable| {
+            sources.push(source);
+            pollables.push(pollable);
+        };
+        for (id, link) in &self.links {
+            next = next.into_iter().chain(link.wake).min();
+            if let Some(readable) = link.readable() {
+                add(Ready::Readable(*id), readable);
+            }
+            if let Some(writable) = link.writable() {
+                add(Ready::Writable(*id), writable);
+            }
+        }
+        for closing in &self.closing {
+            add(Ready::Closing, &closing.writable);
+        }
+        if self.links.len().saturating_add(self.closing.len()) < self.options.max_connections {
+            if self.accept_from > now {
+                next = next.into_iter().chain([self.accept_from]).min();
+            } else {
+                for (at, listener) in self.listeners.iter().enumerate() {
+                    add(Ready::Listener(at), &listener.acceptable);
+                }
+            }
+        }
+        if let Some(stdin) = &self.stdin {
+            add(Ready::Stdin, &stdin.readable);
+        }
+        let timer = next.map(|at| {
+            monotonic_clock::subscribe_duration(at.saturating_sub(now).saturating_mul(1_000_000))
+        });
+        if let Some(timer) = &timer {
+            add(Ready::Time, timer);
+        }
+        if pollables.is_empty() {
+            // Nobody is left to wait for: `poll` would trap.
+            return Vec::new();
+        }
+        poll(&pollables).into_iter().filter_map(|at| sources.get(usize::try_from(at).ok()?).copied()).collect()
+    }
+
+    /// Does what the ready ones call for, in as many turns of the engine as its limit of bytes takes.
+    fn turn(&mut self, ready: &[Ready]) {
+        let mut inputs = Vec::new();
+        let mut bytes = 0;
+        for source in ready {
+            match *source {
+                Ready::Time => {}
+                Ready::Stdin => self.read_stdin(&mut inputs),
+                Ready::Listener(at) => self.accept(at, &mut inputs),
+                Ready::Readable(id) => bytes += self.read(id, &mut inputs),
+                Ready::Writable(id) => self.touched.push(id),
+                Ready::Closing => self.closing.retain(|closing| !closing.is_done()),
+            }
+            if bytes >= TURN_BYTES {
+                bytes = 0;
+                self.run_engine(&core::mem::take(&mut inputs));
+            }
+        }
+        let now = now();
+        let due = self.links.iter().filter(|(_, link)| link.wake.is_some_and(|at| at <= now));
+        self.touched.extend(due.map(|(id, _)| *id));
+        self.run_engine(&inputs);
+    }
+
+    fn read_stdin(&mut self, inputs: &mut Vec<Input>) {
+        let ended = match &self.stdin {
+            Some(stdin) => matches!(stdin.stream.read(4096), Err(StreamError::Closed)),
+            None => return,
+        };
+        if ended {
+            self.stdin = None;
+            self.listeners.clear();
+            self.stop_at = Some(now().saturating_add(self.drain_timeout));
+            let open = self.links.len();
+            self.log.write(Level::Info, format_args!("stopping connections={open}"));
+            inputs.push(Input::Shutdown);
+        }
+    }
+
+    fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
+        for _ in 0..MAX_ACCEPTS {
+            let open = self.links.len().saturating_add(self.closing.len());
+            let Some(listener) = self.listeners.get(at).filter(|_| open < self.options.max_connections) else {
+                return;
+            };
+            match listener.accept() {
+                Ok(Some(accepted)) => {
+                    let Some(address) = peer(&accepted.socket) else {
+                        self.log.write(Level::Debug, format_args!("a connection was gone before it was served"));
+                        continue;
+                    };
+                    let id = self.next_id;
+                    self.next_id += 1;
+                    self.totals.connections += 1;
+                    let peer = address.to_string();
+                    self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
+                    inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    self.accept_from = now().saturating_add(ACCEPT_PAUSE);
+                    let name = error.name();
+                    self.log.write(Level::Warn, format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms"));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Returns how many bytes there were.
+    fn read(&mut self, id: u64, inputs: &mut Vec<Input>) -> usize {
+        let Some(link) = self.links.get_mut(&id) else {
+            return 0;
+        };
+        match link.read() {
+            ReadOutcome::Bytes(bytes) => {
+                let count = bytes.len();
+                inputs.push(Input::Received(Received { connection: id, bytes }));
+                return count;
+            }
+            ReadOutcome::Nothing => {}
+            ReadOutcome::Ended => inputs.push(Input::Ended(id)),
+            ReadOutcome::Lost => {
+                link.abort();
+                inputs.push(Input::Lost(Lost { connection: id, why: Loss::Reset }));
+            }
+        }
+        self.touched.push(id);
+        0
+    }
+
+    fn run_engine(&mut self, inputs: &[Input]) {
+        let now = now();
+        let due = self.next_timeout.is_some_and(|at| at <= now);
+        if due || !inputs.is_empty() {
+            let step = self.adapter.turn(now, inputs);
+            self.run_step(step, now);
+        }
+        self.drive_touched(now);
+        // What writing found out.
+        while !self.lost.is_empty() {
+            let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
+            let step = self.adapter.turn(now, &lost);
+            self.run_step(step, now);
+            self.drive_touched(now);
+        }
+    }
+
+    /// Carries a step to where it belongs, and what comes of it, until nothing does.
+    fn run_step(&mut self, mut step: Step, now: u64) {
+        if !self.carried.is_empty() {
+            let later = core::mem::replace(&mut step.events, core::mem::take(&mut self.carried));
+            step.events.extend(later);
+        }
+        for _ in 0..MAX_ROUNDS {
+            self.deliver(core::mem::take(&mut step.transmissions), now);
+            for event in &step.events {
+                self.observe(event);
+            }
+            let commands = ask(&step.events);
+            step = if !commands.is_empty() {
+                self.adapter.command(&commands)
+            } else if !self.lost.is_empty() || step.next_timeout.is_some_and(|at| at <= now) {
+                let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
+                self.adapter.turn(now, &lost)
+            } else {
+                self.next_timeout = step.next_timeout;
+                return;
+            };
+        }
+        // It is the others' turn; this goes on in the next one, which is due.
+        self.deliver(step.transmissions, now);
+        self.carried = step.events;
+        self.next_timeout = Some(now);
+    }
+
+    fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
+        for Transmission { to, mut bytes, then } in transmissions {
+            // What waits is counted by its length.
+            if bytes.capacity() / 2 > bytes.len() {
+                bytes.shrink_to_fit();
+            }
+            let bytes = Rc::new(bytes);
+            match to {
+                Destination::One(id) => self.deliver_one(id, &bytes, then, now),
+                Destination::Many(ids) => {
+                    for id in ids {
+                        self.deliver_one(id, &bytes, then, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, id: u64, bytes: &Rc<Vec<u8>>, then: Disposition, now: u64) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        self.touched.push(id);
+        if then == Disposition::Abort {
+            link.abort();
+        } else if link.push(bytes, then).is_err() {
+            // The host may take what waits only for the end of the turn.
+            link.drive(now, &self.options);
+            if link.push(bytes, then).is_err() {
+                link.abort();
+                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
+            }
+        }
+    }
+
+    /// Writes what the turn has brought, and closes what is to be closed.
+    fn drive_touched(&mut self, now: u64) {
+        let mut touched = core::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in &touched {
+            let Some(link) = self.links.get_mut(id) else {
+                continue;
+            };
+            match link.drive(now, &self.options) {
+                Outcome::Keep => continue,
+                Outcome::Done => {}
+                Outcome::Lost(why) => {
+                    self.observe_lost(*id, why);
+                    self.lost.push(Lost { connection: *id, why });
+                }
+            }
+            if let Some(link) = self.links.remove(id) {
+                self.closing.extend(link.close());
+            }
+        }
+        touched.clear();
+        if self.touched.is_empty() {
+            self.touched = touched;
+        }
+    }
+}
+
+/// Milliseconds since the host's clock began.
+fn now() -> u64 {
+    monotonic_clock::now() / 1_000_000
+}
+
+/// Hands events to the application. A handshake that it does not decide is accepted, as `handler` says.
+fn ask(events: &[Event]) -> Vec<Command> {
+    if events.is_empty() {
+        return Vec::new();
+    }
+    let commands = handle(events);
+    let decided = |connection: u64| {
+        commands.iter().any(|command| match command {
+            Command::Accept(accept) => accept.connection == connection,
+            Command::Reject(reject) => reject.connection == connection,
+            _ => false,
+        })
+    };
+    let mut all = Vec::with_capacity(commands.len());
+    for event in events {
+        if let Event::Handshake(handshake) = event
+            && !decided(handshake.connection)
+        {
+            all.push(Command::Accept(Acceptance {
+                connection: handshake.connection,
+                subprotocol: handshake.subprotocol.clone(),
+                fields: Vec::new(),
+            }));
+        }
+    }
+    all.extend(commands);
+    all
+}
