@@ -8,13 +8,19 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 2] = [
+const COMPONENTS: [(&str, &str, &str, &str); 3] = [
     ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
     (
         "FAULTY_LIBRARY",
         "legacy-websocket-library",
         "faults",
         "The engine with faults that a message calls for: for tests of what a host does when it traps.",
+    ),
+    (
+        "SERVER",
+        "legacy-websocket-server",
+        "",
+        "A server on wasi:sockets for an application: world `server`. To be composed with one.",
     ),
 ];
 

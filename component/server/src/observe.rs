@@ -1,6 +1,8 @@
 //! What the operator is told of the events, and what is counted.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::fmt::{Debug, Display, Formatter, Result};
 
 use crate::log::Level;
 use crate::shell::Shell;
@@ -15,6 +17,16 @@ pub(crate) struct Totals {
     pub(crate) slow_readers: u64,
 }
 
+/// The name of a case without that of its type, which the bindings' `Debug` puts before it.
+struct Name<T>(T);
+
+impl<T: Debug> Display for Name<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let name = format!("{:?}", self.0);
+        f.write_str(name.rsplit("::").next().unwrap_or_default())
+    }
+}
+
 impl Shell {
     /// Counts, and logs what should be known.
     pub(crate) fn observe(&mut self, event: &Event) {
@@ -22,10 +34,11 @@ impl Shell {
             Event::Connected(connected) => {
                 self.totals.connected += 1;
                 self.rename(connected.connection, &connected.peer);
-                let (connection, peer, draft) = (connected.connection, &connected.peer, connected.draft);
+                let (connection, peer, draft) =
+                    (connected.connection, &connected.peer, Name(connected.draft));
                 self.log.write(
                     Level::Debug,
-                    format_args!("connected connection={connection} peer={peer} draft={draft:?}"),
+                    format_args!("connected connection={connection} peer={peer} draft={draft}"),
                 );
             }
             Event::Rejected(rejection) => {
@@ -35,26 +48,28 @@ impl Shell {
                 let reason = &rejection.reason;
                 self.log.write(
                     Level::Warn,
-                    format_args!("rejected connection={connection} peer={peer} status={status} reason={reason}"),
+                    format_args!(
+                        "rejected connection={connection} peer={peer} status={status} reason={reason}"
+                    ),
                 );
             }
             Event::Closed(closed) => self.observe_closed(closed),
             Event::Failed(failed) => {
-                let (connection, command, why) = (failed.connection, failed.command, failed.why);
+                let (connection, command, why) = (failed.connection, Name(failed.command), Name(failed.why));
                 let peer = self.peer(connection);
                 self.log.write(
                     Level::Debug,
                     format_args!(
-                        "command failed connection={connection} peer={peer} command={command:?} why={why:?}"
+                        "command failed connection={connection} peer={peer} command={command} why={why}"
                     ),
                 );
             }
             Event::StateChanged(change) if change.new != State::Closed => {
-                let (connection, old, new) = (change.connection, change.old, change.new);
+                let (connection, old, new) = (change.connection, Name(change.old), Name(change.new));
                 let peer = self.peer(connection);
                 self.log.write(
                     Level::Debug,
-                    format_args!("state connection={connection} peer={peer} old={old:?} new={new:?}"),
+                    format_args!("state connection={connection} peer={peer} old={old} new={new}"),
                 );
             }
             _ => {}
@@ -85,16 +100,11 @@ impl Shell {
             _ => Level::Debug,
         };
         let peer = self.peer(connection);
-        match &closed.cause {
-            CloseCause::BadFrame(reason) | CloseCause::Other(reason) => {
-                self.log
-                    .write(level, format_args!("closed connection={connection} peer={peer} reason={reason}"));
-            }
-            cause => {
-                self.log
-                    .write(level, format_args!("closed connection={connection} peer={peer} reason={cause:?}"));
-            }
-        }
+        let reason = match &closed.cause {
+            CloseCause::BadFrame(reason) | CloseCause::Other(reason) => reason.clone(),
+            cause => Name(cause).to_string(),
+        };
+        self.log.write(level, format_args!("closed connection={connection} peer={peer} reason={reason}"));
     }
 
     fn count_slow_reader(&mut self, connection: u64) {

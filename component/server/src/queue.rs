@@ -49,7 +49,11 @@ impl Queue {
     }
 
     /// Hands up to `room` bytes to `write`, and takes them off if it took them.
-    pub(crate) fn write<E>(&mut self, room: u64, write: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn write<E>(
+        &mut self,
+        room: u64,
+        write: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(MAX_WRITE);
         let first = self.entries.front().and_then(|entry| entry.get(self.written..)).unwrap_or_default();
         let count = if first.len() >= room || self.entries.len() == 1 {

@@ -138,7 +138,8 @@ impl Shell {
                 let over = stop_at <= now();
                 if over && !self.links.is_empty() {
                     let dropped = self.links.len();
-                    self.log.write(Level::Warn, format_args!("given up waiting; dropped connections={dropped}"));
+                    self.log
+                        .write(Level::Warn, format_args!("given up waiting; dropped connections={dropped}"));
                 }
                 if over || self.links.is_empty() {
                     break;
@@ -191,9 +192,8 @@ impl Shell {
         if let Some(stdin) = &self.stdin {
             add(Ready::Stdin, &stdin.readable);
         }
-        let timer = next.map(|at| {
-            monotonic_clock::subscribe_duration(at.saturating_sub(now).saturating_mul(1_000_000))
-        });
+        let timer = next
+            .map(|at| monotonic_clock::subscribe_duration(at.saturating_sub(now).saturating_mul(1_000_000)));
         if let Some(timer) = &timer {
             add(Ready::Time, timer);
         }
@@ -201,7 +201,10 @@ impl Shell {
             // Nobody is left to wait for: `poll` would trap.
             return Vec::new();
         }
-        poll(&pollables).into_iter().filter_map(|at| sources.get(usize::try_from(at).ok()?).copied()).collect()
+        poll(&pollables)
+            .into_iter()
+            .filter_map(|at| sources.get(usize::try_from(at).ok()?).copied())
+            .collect()
     }
 
     /// Does what the ready ones call for, in as many turns of the engine as its limit of bytes takes.
@@ -246,13 +249,15 @@ impl Shell {
     fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
         for _ in 0..MAX_ACCEPTS {
             let open = self.links.len().saturating_add(self.closing.len());
-            let Some(listener) = self.listeners.get(at).filter(|_| open < self.options.max_connections) else {
+            let Some(listener) = self.listeners.get(at).filter(|_| open < self.options.max_connections)
+            else {
                 return;
             };
             match listener.accept() {
                 Ok(Some(accepted)) => {
                     let Some(address) = peer(&accepted.socket) else {
-                        self.log.write(Level::Debug, format_args!("a connection was gone before it was served"));
+                        self.log
+                            .write(Level::Debug, format_args!("a connection was gone before it was served"));
                         continue;
                     };
                     let id = self.next_id;

@@ -1,0 +1,46 @@
+//! Reads components and worlds.
+
+use std::path::Path;
+
+use wit_component::DecodedWasm;
+use wit_parser::{Resolve, WorldId, WorldItem};
+
+/// The world that a component has.
+pub(crate) fn decode(component: &[u8]) -> (Resolve, WorldId) {
+    match wit_component::decode(component).expect("a component") {
+        DecodedWasm::Component(resolve, world) => (resolve, world),
+        DecodedWasm::WitPackage(..) => panic!("a WIT package is no component"),
+    }
+}
+
+/// A world of the WIT package.
+pub(crate) fn declared(name: &str) -> (Resolve, WorldId) {
+    let mut resolve = Resolve::default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(folder).expect("wit/ is a package");
+    let world = resolve.select_world(&[package], Some(name)).expect("the world is there");
+    (resolve, world)
+}
+
+/// Every function and resource of the items, as `interface: name`.
+pub(crate) fn contents<'a>(resolve: &'a Resolve, items: impl Iterator<Item = &'a WorldItem>) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in items {
+        match item {
+            WorldItem::Interface { id, .. } => {
+                let interface = &resolve.interfaces[*id];
+                let name = resolve.id_of(*id).unwrap_or_default();
+                let resources = interface
+                    .types
+                    .iter()
+                    .filter(|(_, id)| matches!(resolve.types[**id].kind, wit_parser::TypeDefKind::Resource));
+                found.extend(resources.map(|(resource, _)| format!("{name}: resource {resource}")));
+                found.extend(interface.functions.keys().map(|function| format!("{name}: {function}")));
+            }
+            WorldItem::Function(function) => found.push(function.name.clone()),
+            WorldItem::Type { .. } => {}
+        }
+    }
+    found.sort();
+    found
+}
