@@ -1,5 +1,7 @@
 //! The command line.
 
+mod record;
+
 use std::cell::RefCell;
 use std::error::Error;
 use std::fs;
@@ -20,6 +22,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use self::record::RecordArgs;
 use crate::application::TestPage;
 use crate::engine::{Budget, ComponentFactory, EngineError, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
@@ -72,6 +75,9 @@ struct Serve {
     /// Another build of the component than the one inside this program.
     #[arg(long, value_name = "FILE", help_heading = "Engine")]
     component: Option<PathBuf>,
+
+    #[command(flatten)]
+    record: RecordArgs,
 
     /// Log every connection, state and close, too. RUST_LOG overrides.
     #[arg(long, help_heading = "Log")]
@@ -267,6 +273,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     raise_file_limit(serve.limits.max_connections);
     let factory = serve.factory()?;
     let engine_options = serve.engine_options()?;
+    let (factory, recorder) = serve.record.start(factory, &engine_options)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
@@ -291,8 +298,12 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             traps = totals.traps,
             "stopped"
         );
-        Ok(())
-    })
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    Ok(())
 }
 
 /// The next SIGINT or SIGTERM.

@@ -12,6 +12,7 @@ use thiserror::Error;
 pub use self::component::ComponentFactory;
 use self::native::NativeEngine;
 use crate::options::EngineOptions;
+use crate::record::Recorder;
 use crate::wit::{Command, Input, Read, Step};
 
 /// The protocol engine, wherever it runs. Each call is one crossing.
@@ -84,6 +85,8 @@ pub enum EngineFactory {
     Component(Arc<ComponentFactory>),
     /// The same crate compiled into the host.
     Native,
+    /// Another one's, recorded.
+    Recorded(Box<Self>, Recorder),
 }
 
 impl EngineFactory {
@@ -92,9 +95,16 @@ impl EngineFactory {
     /// # Errors
     /// [`EngineError::Options`], or [`EngineError::Lost`].
     pub fn make(&self, options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
-        options.with_wit(|options| match self {
-            Self::Component(factory) => Ok(Box::new(factory.make(options)?) as Box<dyn Engine>),
-            Self::Native => Ok(Box::new(NativeEngine::create(options)?) as Box<dyn Engine>),
-        })
+        match self {
+            Self::Component(factory) => options.with_wit(|options| Ok(Box::new(factory.make(options)?) as _)),
+            Self::Native => options.with_wit(|options| Ok(Box::new(NativeEngine::create(options)?) as _)),
+            Self::Recorded(factory, recorder) => Ok(recorder.record(factory.make(options)?)),
+        }
+    }
+
+    /// Has what its engines do recorded.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Recorder) -> Self {
+        Self::Recorded(Box::new(self), recorder)
     }
 }

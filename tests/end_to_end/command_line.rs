@@ -30,6 +30,9 @@ fn help_shows_every_option_with_its_default() {
         "--close-timeout",
         "--engine",
         "--component",
+        "--record",
+        "--record-max-bytes",
+        "--record-max-connection-bytes",
         "--debug",
     ] {
         assert!(help.contains(&format!(" {option} ")), "{option}\n{help}");

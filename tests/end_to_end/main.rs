@@ -10,6 +10,7 @@ mod handshakes;
 mod http;
 mod limits;
 mod policy;
+mod recording;
 mod stopping;
 
 use std::fs;

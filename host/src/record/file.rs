@@ -1,0 +1,81 @@
+//! The files: nobody but their owner reads them, none is ever written over.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use legacy_websocket_trace::{EXTENSION, Trace};
+
+/// The first note of a recording says whether it is whole. It stands there from the beginning, so that it is true
+/// whatever happens, and is written over in its place.
+const OPEN: &str = "incomplete: the recording ended before the connection did";
+const WHOLE: &str = "complete";
+const MISSING: &str = "incomplete: a comment says where something is missing";
+
+/// Others may not read what may hold cookies and passwords.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// Makes the folder, and finds out whether it can be written to.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    let probe = folder.join(format!(".{}.probe", std::process::id()));
+    create(&probe)?;
+    fs::remove_file(probe)
+}
+
+/// A trace that grows. It is not held open: connections are many, descriptors are not.
+#[derive(Debug)]
+pub(super) struct TraceFile {
+    path: PathBuf,
+    status_at: u64,
+}
+
+impl TraceFile {
+    /// Writes the head of a trace into a file with a name of its own.
+    pub(super) fn create(folder: &Path, number: u64, since: SystemTime, mut head: Trace) -> io::Result<Self> {
+        head.notes.insert(0, OPEN.into());
+        let text = head.to_string();
+        let date = humantime::format_rfc3339_seconds(since).to_string().replace(['-', ':'], "");
+        let stem = format!("{date}-{}-{number:06}", std::process::id());
+        let mut path = folder.join(format!("{stem}.{EXTENSION}"));
+        let mut file = create(&path);
+        for again in 2..10 {
+            if !file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+            // A process of the same number, within a second: another container's, or the clock went back.
+            path = folder.join(format!("{stem}-{again}.{EXTENSION}"));
+            file = create(&path);
+        }
+        file?.write_all(text.as_bytes())?;
+        let status_at = text.find(OPEN).unwrap_or_default() as u64;
+        Ok(Self { path, status_at })
+    }
+
+    pub(super) fn append(&self, text: &str) -> io::Result<()> {
+        OpenOptions::new().append(true).open(&self.path)?.write_all(text.as_bytes())
+    }
+
+    /// Nothing follows.
+    pub(super) fn finish(&self, whole: bool) -> io::Result<()> {
+        let status = format!("{:<width$}", if whole { WHOLE } else { MISSING }, width = OPEN.len());
+        OpenOptions::new().write(true).open(&self.path)?.write_all_at(status.as_bytes(), self.status_at)
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_fits_into_the_place_of_the_first() {
+        assert!(WHOLE.len() <= OPEN.len() && MISSING.len() <= OPEN.len());
+    }
+}

@@ -1,0 +1,159 @@
+//! Recordings of connections.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use legacy_websocket_trace::{Draft, Step, Trace, Variables};
+
+use crate::support::client::Client;
+use crate::support::server::{Server, run};
+use crate::support::{ANSWER, KEY3, answer76, frame, head75, head76, on_both_engines};
+
+on_both_engines!(
+    a_connection_is_recorded_and_can_be_replayed,
+    a_long_connection_is_cut_in_its_file_only,
+    when_all_bytes_are_used_up_serving_goes_on,
+    a_killed_server_leaves_traces,
+);
+
+fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
+    let (folder, server) = start(engine, "replay", &["--skip-reserved-frames", "--idle-timeout", "90s"]);
+    let mut client = server.connect();
+    client.send(&[&head76("User-Agent: Old/1.0 (very)\r\nCookie: a=b\r\n"), KEY3].concat());
+    client.expect(&answer76("ws://example.com/demo", ""));
+    client.expect(ANSWER);
+    client.echo("h\u{e9}llo");
+    client.close76();
+    let mut client = server.connect();
+    client.send(&head75(""));
+    client.read_until(b"\r\n\r\n");
+    client.echo("\"quoted\" $ \\");
+    client.finish();
+    client.expect_end();
+    server.connect().refused(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404");
+    server.stop();
+
+    let traces = traces(&folder);
+    let drafts: Vec<_> = traces.iter().map(|trace| trace.draft).collect();
+    assert_eq!(drafts, [Draft::Draft76, Draft::Draft75, Draft::Neither]);
+    let first = &traces[0];
+    assert_eq!(first.title, "GET /demo HTTP/1.1");
+    assert_eq!(first.client.as_deref(), Some("Old/1.0 (very)"));
+    assert_eq!(first.notes[0], "complete");
+    assert!(first.notes[1].starts_with("peer 127.0.0.1:"), "{first}");
+    assert!(first.source.as_ref().unwrap().starts_with("recorded by legacy-websocket "), "{first}");
+    let settings: Vec<_> = first.settings.iter().map(ToString::to_string).collect();
+    assert_eq!(settings, ["skip-reserved-frames", "idle-timeout 90s"]);
+    assert!(sent(first).starts_with(&head76("User-Agent: Old/1.0 (very)\r\nCookie: a=b\r\n")));
+
+    let server = Server::start(&["--engine", engine]);
+    for trace in &traces {
+        replay(trace, server.connect());
+    }
+}
+
+fn a_long_connection_is_cut_in_its_file_only(engine: &str) {
+    let (folder, server) = start(engine, "cut", &["--record-max-connection-bytes", "3000"]);
+    let mut client = server.open76();
+    for _ in 0..100 {
+        client.echo(&"x".repeat(100));
+    }
+    client.close76();
+    server.stop();
+    let traces = traces(&folder);
+    assert_eq!(traces[0].notes[0], "incomplete: a comment says where something is missing");
+    assert!(sent(&traces[0]).len() < 3000);
+    let texts = texts(&folder);
+    assert!(
+        texts[0].ends_with("\n# the rest is missing: --record-max-connection-bytes is reached\n"),
+        "{texts:?}"
+    );
+}
+
+fn when_all_bytes_are_used_up_serving_goes_on(engine: &str) {
+    let (folder, server) = start(engine, "full", &["--record-max-bytes", "6000"]);
+    let mut first = server.open76();
+    first.echo("recorded");
+    first.close76();
+    let mut second = server.open76();
+    second.echo("not recorded");
+    server.wait_for_log(&["nothing more is recorded: --record-max-bytes is reached"]);
+    second.echo("nor this");
+    second.close76();
+    server.stop();
+    assert_eq!(traces(&folder).len(), 1);
+}
+
+fn a_killed_server_leaves_traces(engine: &str) {
+    let (folder, server) = start(engine, "killed", &[]);
+    let mut client = server.open76();
+    client.echo("hello");
+    // Written by another thread, some time.
+    while !texts(&folder).concat().contains("S \"\\x00hello\\xff\"\n") {
+        std::thread::yield_now();
+    }
+    drop(server);
+    let traces = traces(&folder);
+    assert_eq!(traces[0].notes[0], "incomplete: the recording ended before the connection did");
+    assert!(sent(&traces[0]).ends_with(&frame("hello")));
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_refused_at_the_start() {
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--record", "/dev/null/traces"]);
+    assert!(!output.status.success());
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("--record /dev/null/traces: "), "{log}");
+}
+
+fn start(engine: &str, name: &str, options: &[&str]) -> (PathBuf, Server) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("recording-{name}-{engine}"));
+    // From the last run.
+    let _ = fs::remove_dir_all(&folder);
+    let record = ["--engine", engine, "--record", folder.to_str().unwrap()];
+    let server = Server::start(&[&record, options].concat());
+    (folder, server)
+}
+
+/// In the order in which the connections were opened.
+fn files(folder: &PathBuf) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn texts(folder: &PathBuf) -> Vec<String> {
+    files(folder).iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+fn traces(folder: &PathBuf) -> Vec<Trace> {
+    assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    for file in files(folder) {
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(file.extension().unwrap(), legacy_websocket_trace::EXTENSION);
+    }
+    texts(folder).iter().map(|text| text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"))).collect()
+}
+
+/// What the client sent.
+fn sent(trace: &Trace) -> Vec<u8> {
+    let client = trace.steps.iter().filter_map(|step| match step {
+        Step::Client { bytes, .. } => Some(bytes.bytes(&Variables::default())),
+        _ => None,
+    });
+    client.collect::<Vec<_>>().concat()
+}
+
+/// Does what the client did, and expects what the server answered.
+fn replay(trace: &Trace, mut client: Client) {
+    for step in &trace.steps {
+        match step {
+            Step::Client { bytes, .. } => client.send(&bytes.bytes(&Variables::default())),
+            Step::Server { bytes, .. } => client.expect(&bytes.bytes(&Variables::default())),
+            Step::ClientEnd { .. } => client.finish(),
+            Step::ServerEnd { .. } => client.expect_end(),
+            step => panic!("not expected in a recording: {step}"),
+        }
+    }
+}
