@@ -32,7 +32,7 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
             body style={ "--servers:" (matrix.columns.len()) } {
                 (heading(&matrix))
                 (servers(&matrix))
-                (filters())
+                (filters(matrix.columns.len()))
                 (cases(&matrix))
                 script type="application/json" id="details" { (PreEscaped(details)) }
                 script { (PreEscaped(include_str!("html/script.js"))) }
@@ -104,7 +104,7 @@ fn runs(column: &Column<'_>, counts: &Counts) -> Markup {
 }
 
 /// Inert without scripts, and so hidden.
-fn filters() -> Markup {
+fn filters(servers: usize) -> Markup {
     let severities = [Severity::Must, Severity::Should, Severity::May, Severity::Field];
     markup! {
         form.filters role="search" {
@@ -115,7 +115,7 @@ fn filters() -> Markup {
                 button type="button" name="fold" { "Expand all" }
             }
             fieldset {
-                legend { "Some server" }
+                legend { @if servers > 1 { "Some server" } @else { "Verdict" } }
                 @for outcome in Outcome::ALL {
                     label {
                         input type="checkbox" name="outcome" value=(outcome.class());
@@ -123,7 +123,9 @@ fn filters() -> Markup {
                         " " (outcome.long())
                     }
                 }
-                label { input type="checkbox" name="disagree"; " disagrees with another" }
+                @if servers > 1 {
+                    label { input type="checkbox" name="disagree"; " disagrees with another" }
+                }
             }
             fieldset {
                 legend { "Severity" }

@@ -50,8 +50,8 @@
     const chosen = (name) => [...form.querySelectorAll(`[name=${name}]:checked`)].map((input) => input.value);
     const [outcomes, severities, drafts] = ["outcome", "severity", "draft"].map(chosen);
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const disagree = form.elements.disagree.checked;
-    const any = outcomes.length + severities.length + drafts.length + words.length > 0 || disagree;
+    const disagree = form.elements.disagree?.checked;
+    const any = outcomes.length + severities.length + drafts.length + words.length > 0 || disagree === true;
     const allows = (list, value) => list.length === 0 || list.includes(value);
     let shown = 0;
     for (const row of rows) {
