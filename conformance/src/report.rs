@@ -164,7 +164,7 @@ pub enum Kind {
     Fin,
     /// The side reset TCP.
     Reset,
-    /// The client waits (no bytes): the end of a turn.
+    /// The client waits (no bytes): the end of a turn, once for all connections.
     Wait,
     /// The checker gave up waiting for what was expected (no bytes).
     Timeout,
