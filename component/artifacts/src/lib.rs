@@ -1,3 +1,7 @@
-//! The built components, embedded.
+//! The built components, embedded, and what is composed of them.
+
+mod compose;
+
+pub use compose::{ComposeError, compose};
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));
