@@ -1,11 +1,11 @@
 //! Reads of many connections, collected for one turn.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
+use crate::outbox::Outbox;
 use crate::wit::Read;
 
 /// What one read takes at the most.
@@ -38,12 +38,12 @@ impl Batch {
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        socket: &mut (impl AsyncRead + Unpin),
+        from: &Outbox,
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
         let end = self.buffer.len().min(self.filled + READ_BYTES);
         let mut buffer = ReadBuf::new(&mut self.buffer[self.filled..end]);
-        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
+        ready!(from.poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         if let Some(connection) = keep.filter(|_| read > 0) {
             self.filled += read;

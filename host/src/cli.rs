@@ -1,6 +1,7 @@
 //! The command line.
 
 mod record;
+mod tls;
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
@@ -23,10 +24,12 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::record::RecordArgs;
+use self::tls::{TlsArgs, keep_current};
 use crate::application::TestPage;
 use crate::engine::{Budget, ComponentFactory, EngineError, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
-use crate::server::{Server, bind};
+use crate::server::{Listener, Server, bind};
+use crate::tls::Tls;
 use crate::wit::{InvalidUtf8, Limits, Version};
 
 /// Runs the program with the process's arguments.
@@ -59,8 +62,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct Serve {
     /// Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    /// By default 127.0.0.1:8000, unless there is a --tls-listen.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(default_value_if("tls_listen", ArgPredicate::IsPresent, None), default_value = "127.0.0.1:8000")]
     listen: Vec<SocketAddr>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     protocol: Protocol,
@@ -249,6 +257,7 @@ impl Serve {
             max_queue_bytes: self.limits.max_queue_bytes,
             write_timeout: self.limits.write_timeout,
             linger_timeout: self.limits.close_timeout,
+            handshake_timeout: self.limits.handshake_timeout,
         }
     }
 
@@ -272,6 +281,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     }
     raise_file_limit(serve.limits.max_connections);
     let factory = serve.factory()?;
+    let tls = serve.tls.load()?;
     let engine_options = serve.engine_options()?;
     let (factory, recorder) = serve.record.start(factory, &engine_options)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
@@ -279,7 +289,8 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let listeners = listen(&serve.listen)?;
+        let listeners = listen(&serve.listen, &serve.tls.tls_listen, tls.as_ref())?;
+        tls.map(keep_current).transpose()?;
         let signals = RefCell::new((interrupt, terminate));
         let stop = signalled(&signals);
         // A second signal means now.
@@ -319,14 +330,23 @@ async fn signalled(signals: &RefCell<(Signal, Signal)>) {
 }
 
 /// Binds all, and says so on standard output, for whoever waits to connect.
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Box<dyn Error>> {
+fn listen(
+    plain: &[SocketAddr],
+    secure: &[SocketAddr],
+    tls: Option<&Tls>,
+) -> Result<Vec<Listener>, Box<dyn Error>> {
     let bind =
         |address: &SocketAddr| bind(*address).map_err(|error| format!("cannot listen on {address}: {error}"));
-    let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let mut listeners = plain.iter().map(|at| bind(at).map(Listener::from)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(tls) = tls {
+        for address in secure {
+            listeners.push(Listener::with_tls(bind(address)?, tls.clone()));
+        }
+    }
     let mut out = stdout();
     for listener in &listeners {
         // Whoever closed our standard output did not want to know.
-        let _ = writeln!(out, "listening on ws://{}/", listener.local_addr()?);
+        let _ = writeln!(out, "listening on {}", listener.url()?);
     }
     let _ = out.flush();
     Ok(listeners)

@@ -7,11 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
+use crate::arrival::{Arrival, Place};
 use crate::outbox::Outbox;
 use crate::shell::Shell;
 use crate::wit::{Disposition, Loss};
@@ -22,14 +20,13 @@ const READS_PER_POLL: usize = 4;
 /// Done when the socket is to be closed. Small, for there are many.
 pub(crate) struct Connection {
     id: u64,
-    socket: OwnedReadHalf,
     outbox: Rc<Outbox>,
     shell: Rc<Shell>,
     reading: Reading,
     /// Runs while output waits without progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
-    fin_sent: bool,
-    _permit: OwnedSemaphorePermit,
+    closing: Closing,
+    _place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,15 +37,21 @@ enum Reading {
     Ended,
 }
 
+/// How far our FIN is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    NotYet,
+    /// What TLS has to say before it may have to wait for the kernel.
+    SendingFin,
+    FinSent,
+}
+
 impl Connection {
-    pub(crate) fn new(shell: Rc<Shell>, stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<Self> {
-        let peer = stream.peer_addr()?;
-        stream.set_nodelay(true)?;
-        let (socket, write) = stream.into_split();
-        let outbox = Rc::new(Outbox::new(write, shell.options().max_queue_bytes));
+    pub(crate) fn new(shell: Rc<Shell>, Arrival { socket, peer, place }: Arrival) -> Self {
+        let outbox = Rc::new(Outbox::new(socket, shell.options().max_queue_bytes));
         let id = shell.opened(peer, Rc::clone(&outbox));
-        let reading = Reading::ToEngine;
-        Ok(Self { id, socket, outbox, shell, reading, timer: None, fin_sent: false, _permit: permit })
+        let (reading, closing) = (Reading::ToEngine, Closing::NotYet);
+        Self { id, outbox, shell, reading, timer: None, closing, _place: place }
     }
 
     /// Ready when the connection is to be closed.
@@ -89,7 +92,7 @@ impl Connection {
     /// One read. The shell takes it to the engine when it has collected those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let keep = (self.reading == Reading::ToEngine).then_some(self.id);
-        if ready!(self.shell.poll_read(cx, &mut self.socket, keep))? == 0 {
+        if ready!(self.shell.poll_read(cx, &self.outbox, keep))? == 0 {
             let reading = std::mem::replace(&mut self.reading, Reading::Ended);
             if reading == Reading::ToEngine {
                 self.shell.ended(self.id);
@@ -100,11 +103,15 @@ impl Connection {
 
     /// All is written: our FIN, then what still comes until the peer's FIN or the timeout.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.fin_sent {
-            self.fin_sent = true;
+        if self.closing == Closing::NotYet {
+            self.closing = Closing::SendingFin;
             self.timer = None;
-            if let Poll::Ready(Err(_)) = self.outbox.poll_shutdown(cx) {
-                return Poll::Ready(());
+        }
+        if self.closing == Closing::SendingFin {
+            match self.outbox.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.closing = Closing::FinSent,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
             }
         }
         if self.reading == Reading::ToEngine {

@@ -49,6 +49,7 @@
 extern crate alloc;
 
 mod application;
+mod arrival;
 mod batch;
 pub mod cli;
 mod connection;
@@ -58,11 +59,14 @@ mod outbox;
 mod record;
 mod server;
 mod shell;
+mod socket;
+mod tls;
 pub mod wit;
 
 pub use application::{Application, TestPage};
 pub use engine::{Budget, ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use options::{EngineOptions, ShellOptions};
 pub use record::{RecordOptions, Recorder};
-pub use server::{Server, bind};
+pub use server::{Listener, Server, bind};
 pub use shell::Totals;
+pub use tls::{Tls, TlsError};

@@ -92,6 +92,8 @@ pub struct ShellOptions {
     pub write_timeout: Duration,
     /// Behind the last byte and our FIN: how long we wait for the peer's.
     pub linger_timeout: Duration,
+    /// For the TLS handshake, before the engine's own timeout for the opening handshake begins.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for ShellOptions {
@@ -101,6 +103,7 @@ impl Default for ShellOptions {
             max_queue_bytes: 4 << 20,
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -1,15 +1,14 @@
-//! What waits to be written to one peer, and the writing.
+//! A peer's socket, what waits to be written to it, and the writing.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::AsyncWrite;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::ReadBuf;
 
+use crate::socket::Socket;
 use crate::wit::Disposition;
 
 /// Slices handed to one vectored write.
@@ -21,7 +20,7 @@ pub(crate) struct Outbox(RefCell<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    socket: OwnedWriteHalf,
+    socket: Socket,
     queue: Queue,
     then: Disposition,
     /// Something was pushed since the last flush.
@@ -34,7 +33,7 @@ struct Inner {
 pub(crate) struct Overflow;
 
 impl Outbox {
-    pub(crate) fn new(socket: OwnedWriteHalf, limit: usize) -> Self {
+    pub(crate) fn new(socket: Socket, limit: usize) -> Self {
         Self(RefCell::new(Inner {
             socket,
             queue: Queue::new(limit),
@@ -80,17 +79,14 @@ impl Outbox {
         inner.touched = false;
         let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
-            let written = queue.write(|slices| match slices {
-                // A plain write is cheaper for the kernel than a vectored one.
-                [only] => socket.try_write(only),
-                several => socket.try_write_vectored(several),
-            });
+            let written = queue.write(|slices| socket.try_write(slices));
             // What failed will fail again in the task, which knows what to do then.
             if !written.is_ok_and(|written| written > 0) {
                 break;
             }
         }
-        if (inner.then != Disposition::Keep || !inner.queue.is_empty())
+        let done = queue.is_empty() && !socket.holds_output();
+        if (inner.then != Disposition::Keep || !done)
             && let Some(waker) = inner.parked.take()
         {
             waker.wake();
@@ -102,16 +98,20 @@ impl Outbox {
         let mut inner = self.0.borrow_mut();
         let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
-            let written =
-                queue.write(|slices| match Pin::new(&mut *socket).poll_write_vectored(cx, slices) {
-                    Poll::Ready(result) => result.map(Poll::Ready),
-                    Poll::Pending => Ok(Poll::Pending),
-                });
+            let written = queue.write(|slices| match socket.poll_write(cx, slices) {
+                Poll::Ready(result) => result.map(Poll::Ready),
+                Poll::Pending => Ok(Poll::Pending),
+            });
             if ready!(written?) == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        Poll::Ready(Ok(()))
+        socket.poll_flush(cx)
+    }
+
+    /// Reads from the peer.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().socket.poll_read(cx, buffer)
     }
 
     /// Whether anything was written since the last time that this was asked, by the shell or by the task.
@@ -121,7 +121,7 @@ impl Outbox {
 
     /// Our FIN.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.borrow_mut().socket).poll_shutdown(cx)
+        self.0.borrow_mut().socket.poll_shutdown(cx)
     }
 
     /// What to do once nothing waits any more.

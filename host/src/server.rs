@@ -10,16 +10,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::application::Application;
+use crate::arrival::{Arrival, Place};
 use crate::connection::Connection;
 use crate::engine::{EngineError, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::shell::{Shell, Totals};
+use crate::tls::Tls;
 
 /// More than there are descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
@@ -55,10 +57,11 @@ impl Server {
     /// done.
     pub async fn run(
         self,
-        listeners: Vec<TcpListener>,
+        listeners: impl IntoIterator<Item = impl Into<Listener>>,
         stop: impl Future<Output = ()>,
         give_up: impl Future<Output = ()>,
     ) -> Totals {
+        let listeners = listeners.into_iter().map(Into::into).collect();
         let mut accepting = JoinSet::new();
         accepting.spawn_local(accept_all(listeners, Rc::clone(&self.shell), Arc::clone(&self.permits)));
         let mut running = JoinSet::new();
@@ -99,6 +102,36 @@ impl Server {
     }
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// For clients that speak TLS (wss).
+    #[must_use]
+    pub fn with_tls(tcp: TcpListener, tls: Tls) -> Self {
+        Self { tcp, tls: Some(tls) }
+    }
+
+    /// What clients connect to, where no proxy stands before it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        Ok(format!("{scheme}://{}/", self.tcp.local_addr()?))
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
 /// Binds an address for a server.
 ///
 /// # Errors
@@ -113,29 +146,51 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// One permit is waited for, whichever listener the next connection comes from.
-async fn accept_all(mut listeners: Vec<TcpListener>, shell: Rc<Shell>, permits: Arc<Semaphore>) {
+async fn accept_all(mut listeners: Vec<Listener>, shell: Rc<Shell>, permits: Arc<Semaphore>) {
+    // Dropped with us: who has not come through the TLS handshake by then is not served any more.
+    let mut arriving = JoinSet::new();
     // A closed semaphore is how we would be told to stop.
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-        let stream = accept(&mut listeners).await;
-        serve(&shell, stream, permit);
+        let (accepted, tls) = accept(&mut listeners).await;
+        while arriving.try_join_next().is_some() {}
+        if let Err(error) = accepted.stream.set_nodelay(true) {
+            debug!(peer = %accepted.address, "a connection was gone before it was served: {error}");
+            continue;
+        }
+        let place = Place(permit);
+        match tls {
+            None => serve(&shell, Arrival::plain(accepted.stream, accepted.address, place)),
+            Some(tls) => {
+                arriving.spawn_local(serve_tls(Rc::clone(&shell), accepted, place, tls));
+            }
+        }
     }
 }
 
-fn serve(shell: &Rc<Shell>, stream: TcpStream, permit: OwnedSemaphorePermit) {
-    match Connection::new(Rc::clone(shell), stream, permit) {
-        Ok(connection) => {
-            spawn_local(connection);
-        }
-        Err(error) => debug!("a connection was gone before it was served: {error}"),
+fn serve(shell: &Rc<Shell>, arrival: Arrival) {
+    spawn_local(Connection::new(Rc::clone(shell), arrival));
+}
+
+async fn serve_tls(shell: Rc<Shell>, Accepted { stream, address }: Accepted, place: Place, tls: Tls) {
+    let within = shell.options().handshake_timeout;
+    match Arrival::by_tls(stream, address, place, tls.acceptor(), within).await {
+        Ok(arrival) => serve(&shell, arrival),
+        Err(error) => warn!(peer = %address, "TLS handshake failed: {error}"),
     }
+}
+
+/// A connection as the kernel gives it.
+struct Accepted {
+    stream: TcpStream,
+    address: SocketAddr,
 }
 
 /// Accepts, whatever it takes: with no descriptors left it waits for some.
-async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
+async fn accept(listeners: &mut [Listener]) -> (Accepted, Option<Tls>) {
     let mut pause = Duration::from_millis(1);
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(stream) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 warn!("accept: {error}; again in {pause:?}");
                 sleep(pause).await;
@@ -146,11 +201,15 @@ async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
 }
 
 /// The first listener that has somebody; it is asked last the next time.
-fn poll_accept(listeners: &mut [TcpListener], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+fn poll_accept(
+    listeners: &mut [Listener],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(Accepted, Option<Tls>)>> {
     for at in 0..listeners.len() {
-        if let Poll::Ready(accepted) = listeners[at].poll_accept(cx) {
+        if let Poll::Ready(accepted) = listeners[at].tcp.poll_accept(cx) {
+            let tls = listeners[at].tls.clone();
             listeners[at..].rotate_left(1);
-            return Poll::Ready(accepted.map(|(stream, _)| stream));
+            return Poll::Ready(accepted.map(|(stream, address)| (Accepted { stream, address }, tls)));
         }
     }
     Poll::Pending

@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
 use crate::application::Application;
+use crate::arrival::Peer;
 use crate::batch::Batch;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
 use crate::options::{EngineOptions, ShellOptions};
@@ -127,17 +127,17 @@ impl Shell {
     }
 
     /// A connection was accepted.
-    pub(crate) fn opened(&self, peer: SocketAddr, outbox: Rc<Outbox>) -> u64 {
+    pub(crate) fn opened(&self, peer: Peer, outbox: Rc<Outbox>) -> u64 {
         let id = {
             let mut inner = self.inner.borrow_mut();
             let id = inner.next_id;
             inner.next_id += 1;
             inner.totals.connections += 1;
-            inner.connections.insert(id, Link { peer, forwarded: None, closed: false, outbox });
+            inner.connections.insert(id, Link { peer: peer.address, forwarded: None, closed: false, outbox });
             id
         };
-        let address = peer.to_string();
-        self.turn(&[Input::Opened(Opened { connection: id, peer: &address, secure: false })]);
+        let address = peer.address.to_string();
+        self.turn(&[Input::Opened(Opened { connection: id, peer: &address, secure: peer.secure })]);
         id
     }
 
@@ -146,13 +146,13 @@ impl Shell {
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        socket: &mut OwnedReadHalf,
+        from: &Outbox,
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
         if self.batch.borrow().is_full() {
             self.take_reads();
         }
-        self.batch.borrow_mut().poll_read(cx, socket, keep)
+        self.batch.borrow_mut().poll_read(cx, from, keep)
     }
 
     /// Takes reads to the engine, for ever: whenever the connections that were ready have read.

@@ -12,6 +12,7 @@ mod limits;
 mod policy;
 mod recording;
 mod stopping;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;

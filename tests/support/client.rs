@@ -1,8 +1,10 @@
 //! A client that speaks raw bytes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use super::{ANSWER, CLOSING, DEADLINE, KEY3, answer75, answer76, contains, frame, head75, head76};
 
@@ -10,6 +12,7 @@ use super::{ANSWER, CLOSING, DEADLINE, KEY3, answer75, answer76, contains, frame
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     ahead: Vec<u8>,
 }
 
@@ -19,24 +22,44 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { stream, ahead: Vec::new() }
+        Self { stream, tls: None, ahead: Vec::new() }
+    }
+
+    /// Connects and goes through the TLS handshake; why it failed, if it did.
+    pub(crate) fn connect_tls(address: SocketAddr, mut tls: ClientConnection) -> io::Result<Self> {
+        let mut client = Self::connect(address);
+        while tls.is_handshaking() {
+            tls.complete_io(&mut client.stream)?;
+        }
+        client.tls = Some(Box::new(tls));
+        Ok(client)
     }
 
     /// Connects and goes through draft 75's opening handshake.
     pub(crate) fn open75(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);
-        client.send(&head75(""));
-        client.expect(&answer75("ws://example.com/demo", ""));
+        client.shake_hands75("ws://example.com/demo");
         client
     }
 
     /// Connects and goes through draft 76's opening handshake.
     pub(crate) fn open76(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);
-        client.send(&[&head76(""), KEY3].concat());
-        client.expect(&answer76("ws://example.com/demo", ""));
-        client.expect(ANSWER);
+        client.shake_hands76("ws://example.com/demo");
         client
+    }
+
+    #[track_caller]
+    pub(crate) fn shake_hands75(&mut self, location: &str) {
+        self.send(&head75(""));
+        self.expect(&answer75(location, ""));
+    }
+
+    #[track_caller]
+    pub(crate) fn shake_hands76(&mut self, location: &str) {
+        self.send(&[&head76(""), KEY3].concat());
+        self.expect(&answer76(location, ""));
+        self.expect(ANSWER);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -45,14 +68,14 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server takes it");
+        self.io().write_all(bytes).expect("the server takes it");
     }
 
     /// Writes the same bytes until the connection is gone; false if `limit` bytes were taken.
     pub(crate) fn flood(&mut self, bytes: &[u8], limit: usize) -> bool {
         let mut written = 0;
         while written < limit {
-            match self.stream.write(bytes) {
+            match self.io().write(bytes) {
                 Ok(count) => written += count,
                 Err(error) => {
                     assert!(is_end(error.kind()), "the server neither takes more nor closes: {error}");
@@ -75,7 +98,8 @@ impl Client {
         self.stream.set_read_timeout(Some(moment)).unwrap();
         for _ in 0..DEADLINE.as_millis() / moment.as_millis() {
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
+            let read = self.io().read(&mut buffer);
+            match read {
                 Ok(count) => {
                     self.ahead.extend_from_slice(&buffer[..count]);
                     self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -119,7 +143,10 @@ impl Client {
     /// Reads until the connection is gone, in whatever way.
     #[track_caller]
     pub(crate) fn read_until_gone(&mut self) -> Vec<u8> {
-        if let Err(error) = self.stream.read_to_end(&mut self.ahead) {
+        let mut read = Vec::new();
+        let result = self.io().read_to_end(&mut read);
+        self.ahead.append(&mut read);
+        if let Err(error) = result {
             assert!(is_end(error.kind()), "still open: {error}");
         }
         std::mem::take(&mut self.ahead)
@@ -162,14 +189,25 @@ impl Client {
         answer
     }
 
+    fn io(&mut self) -> Box<dyn ReadWrite + '_> {
+        match &mut self.tls {
+            None => Box::new(&mut self.stream),
+            Some(tls) => Box::new(Stream::new(tls.as_mut(), &mut self.stream)),
+        }
+    }
+
     #[track_caller]
     fn read_more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
-        let count = self.stream.read(&mut buffer).expect("an answer in time");
+        let count = self.io().read(&mut buffer).expect("an answer in time");
         self.ahead.extend_from_slice(&buffer[..count]);
         count > 0
     }
 }
+
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
 
 fn is_end(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)

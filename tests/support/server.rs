@@ -52,7 +52,8 @@ impl Server {
         let (stderr, theirs) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let reader = thread::spawn(move || theirs.fill(BufReader::new(stderr)));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let addresses = listen.iter().map(|_| announced(&mut stdout, &log)).collect();
+        let secure = options.iter().filter(|option| **option == "--tls-listen");
+        let addresses = listen.iter().chain(secure).map(|_| announced(&mut stdout, &log)).collect();
         Self { child, stdout, addresses, log, reader: Some(reader) }
     }
 
@@ -143,7 +144,8 @@ impl Drop for Server {
 fn announced(stdout: &mut impl BufRead, log: &Log) -> SocketAddr {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
-    let address = line.strip_prefix("listening on ws://").and_then(|rest| rest.strip_suffix("/\n"));
+    let url = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix("/\n"));
+    let address = url.and_then(|url| url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://")));
     let Some(address) = address else { panic!("announced {line:?}, log:\n{}", log.text()) };
     address.parse().unwrap()
 }

@@ -1,0 +1,50 @@
+//! TLS on the command line.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_local;
+
+use crate::tls::{Tls, TlsError};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS 1.2 and 1.3 (for older clients see docs/proxies.md)")]
+pub(super) struct TlsArgs {
+    /// Address to listen on for wss (repeatable).
+    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["tls_cert", "tls_key"])]
+    pub(super) tls_listen: Vec<SocketAddr>,
+
+    /// Certificates in PEM, the server's own first. Read again when a file changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_listen", "tls_key"])]
+    tls_cert: Option<PathBuf>,
+
+    /// Private key in PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_listen", "tls_cert"])]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    pub(super) fn load(&self) -> Result<Option<Tls>, TlsError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => Tls::load(certificates, key).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Reloads the certificate for as long as the runtime lives.
+pub(super) fn keep_current(tls: Tls) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    spawn_local(async move {
+        loop {
+            tokio::select! {
+                () = tls.follow_files() => {}
+                _ = hangup.recv() => tls.reload_and_tell(),
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! TLS: a certificate and its key, from files that may be replaced while the server runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+use tracing::{error, info};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a TLS listener shows its clients: TLS 1.2 and 1.3. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Tls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    certificates: PathBuf,
+    key: PathBuf,
+    acceptor: RwLock<Current>,
+}
+
+/// What was last read.
+#[derive(Clone)]
+struct Current {
+    acceptor: TlsAcceptor,
+    stamps: [Stamp; 2],
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current").field("stamps", &self.stamps).finish_non_exhaustive()
+    }
+}
+
+/// By what a file is known to be another one; None where there is none.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// A certificate or a key cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read, or is not PEM.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: pem::Error,
+    },
+    /// No certificate is in the file.
+    #[error("{0}: no certificate in it")]
+    Empty(PathBuf),
+    /// The two do not fit together, or are of a kind that cannot be used.
+    #[error("{certificates} and {key}: {error}")]
+    Unusable {
+        /// The certificates' file.
+        certificates: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why not.
+        error: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Reads a chain of certificates, the server's own first, and its private key, both in PEM.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn load(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
+        let acceptor = RwLock::new(read(certificates, key)?);
+        Ok(Self(Arc::new(Inner { certificates: certificates.into(), key: key.into(), acceptor })))
+    }
+
+    /// Reads both files again, for the connections that come from now on. On an error everything stays as
+    /// it was.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let current = read(&self.0.certificates, &self.0.key)?;
+        *self.0.acceptor.write().unwrap_or_else(PoisonError::into_inner) = current;
+        Ok(())
+    }
+
+    /// Reloads whenever a file has changed, for ever. Two files are not replaced in one moment: what does not
+    /// fit together is tried again with the next change.
+    pub(crate) async fn follow_files(&self) {
+        let mut seen = self.current().stamps;
+        loop {
+            sleep(LOOK).await;
+            let now = [stamp(&self.0.certificates), stamp(&self.0.key)];
+            if now != seen && now != self.current().stamps {
+                self.reload_and_tell();
+            }
+            seen = now;
+        }
+    }
+
+    pub(crate) fn reload_and_tell(&self) {
+        let (certificates, key) = (self.0.certificates.display(), self.0.key.display());
+        match self.reload() {
+            Ok(()) => info!(%certificates, %key, "TLS certificate reloaded"),
+            Err(error) => error!("TLS certificate not reloaded, the one before serves on: {error}"),
+        }
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.current().acceptor
+    }
+
+    fn current(&self) -> Current {
+        self.0.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn read(certificates: &Path, key: &Path) -> Result<Current, TlsError> {
+    // Before the files, so that a change meanwhile is seen afterwards.
+    let stamps = [stamp(certificates), stamp(key)];
+    let unreadable = |path: &Path| {
+        let path = path.to_path_buf();
+        |error| TlsError::Read { path, error }
+    };
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unreadable(certificates))?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty(certificates.into()));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|error| TlsError::Unusable { certificates: certificates.into(), key: key.into(), error })?;
+    Ok(Current { acceptor: TlsAcceptor::from(Arc::new(config)), stamps })
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}

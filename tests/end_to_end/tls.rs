@@ -1,0 +1,177 @@
+//! wss, with certificates of the tests' own.
+
+use std::fs;
+
+use crate::file;
+use crate::support::client::Client;
+use crate::support::server::{Server, run};
+use crate::support::tls::Certificate;
+use crate::support::{CLOSING, frame, on_both_engines};
+
+const LOCATION: &str = "wss://example.com/demo";
+
+on_both_engines!(
+    both_drafts_over_tls,
+    long_messages_go_both_ways,
+    a_stop_says_goodbye,
+    a_plain_client_on_the_port_for_tls_is_refused,
+    a_slow_reader_over_tls_is_closed,
+    a_tls_handshake_that_does_not_end_is_closed,
+);
+
+fn start(engine: &str, options: &[&str]) -> (Server, Certificate) {
+    let name = std::thread::current().name().unwrap_or_default().replace("::", "-");
+    let certificate = Certificate::new(&format!("{name}-{engine}"));
+    let listen = [&["--engine", engine, "--debug"], &certificate.options()[..], options].concat();
+    (Server::start(&listen), certificate)
+}
+
+#[track_caller]
+fn connect(server: &Server, certificate: &Certificate) -> Client {
+    Client::connect_tls(server.addresses()[1], certificate.client()).expect("TLS handshake")
+}
+
+fn both_drafts_over_tls(engine: &str) {
+    let (server, certificate) = start(engine, &[]);
+    let (mut client75, mut client76) = (connect(&server, &certificate), connect(&server, &certificate));
+    client75.shake_hands75(LOCATION);
+    client76.shake_hands76(LOCATION);
+    client75.echo("h\u{e9} \u{20ac} \u{1f600}");
+    client76.echo("h\u{e9} \u{20ac} \u{1f600}");
+    // The other port goes on without.
+    server.open76().echo("plain");
+    client76.close76();
+    server.wait_for_log(&["closed", &client76.address().to_string(), "ByPeer"]);
+    // No alert, just TCP's end.
+    let address = client75.address().to_string();
+    drop(client75);
+    server.wait_for_log(&["closed", &address, "EndOfStream"]);
+}
+
+fn long_messages_go_both_ways(engine: &str) {
+    let (server, certificate) = start(engine, &[]);
+    let mut client = connect(&server, &certificate);
+    client.shake_hands76(LOCATION);
+    // Many records; more than the kernel and TLS hold at once.
+    let text = "0123456789abcdef".repeat(60_000);
+    for _ in 0..4 {
+        client.echo(&text);
+    }
+    let many = frame("short").repeat(5_000);
+    client.send(&many);
+    client.expect(&many);
+}
+
+fn a_stop_says_goodbye(engine: &str) {
+    let (server, certificate) = start(engine, &[]);
+    let mut client = connect(&server, &certificate);
+    client.shake_hands76(LOCATION);
+    server.signal("TERM");
+    client.expect(CLOSING);
+    client.send(CLOSING);
+    // In order: with TLS's own end, or this is an error.
+    client.expect_end();
+    drop(client);
+    assert!(server.wait().0.success());
+}
+
+fn a_plain_client_on_the_port_for_tls_is_refused(engine: &str) {
+    let (server, certificate) = start(engine, &[]);
+    let mut innocent = connect(&server, &certificate);
+    innocent.shake_hands75(LOCATION);
+    let mut client = Client::connect(server.addresses()[1]);
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    // A TLS alert.
+    assert_eq!(client.read_until_gone().first(), Some(&21));
+    server.wait_for_log(&["TLS handshake failed", &client.address().to_string()]);
+    innocent.echo("on");
+}
+
+fn a_slow_reader_over_tls_is_closed(engine: &str) {
+    let options = ["--max-queue-bytes", "65536", "--write-timeout", "1s", "--close-timeout", "300ms"];
+    let (server, certificate) = start(engine, &options);
+    let mut innocent = connect(&server, &certificate);
+    innocent.shake_hands75(LOCATION);
+    let mut client = connect(&server, &certificate);
+    client.shake_hands76(LOCATION);
+    assert!(client.flood(&frame(&"a".repeat(1000)), usize::MAX));
+    innocent.echo("on");
+    server.wait_for_log(&["closed", &client.address().to_string(), "slow-reader"]);
+}
+
+fn a_tls_handshake_that_does_not_end_is_closed(engine: &str) {
+    let (server, certificate) = start(engine, &["--handshake-timeout", "300ms"]);
+    let mut client = Client::connect(server.addresses()[1]);
+    client.send(b"\x16\x03\x01");
+    client.expect_end();
+    server.wait_for_log(&["TLS handshake failed", &client.address().to_string()]);
+    connect(&server, &certificate).shake_hands75(LOCATION);
+}
+
+#[test]
+fn a_new_certificate_is_used_once_its_files_are_there() {
+    let (server, old) = start("native", &[]);
+    let mut client = connect(&server, &old);
+    client.shake_hands75(LOCATION);
+    let new = old.renew();
+    server.wait_for_log(&["TLS certificate reloaded"]);
+    connect(&server, &new).shake_hands75(LOCATION);
+    assert!(Client::connect_tls(server.addresses()[1], old.client()).is_err());
+    client.echo("who was there stays");
+}
+
+#[test]
+fn a_new_certificate_is_used_on_sighup() {
+    let (server, old) = start("native", &[]);
+    let modified = fs::metadata(&old.certificate).unwrap().modified().unwrap();
+    fs::write(&old.certificate, "no certificate").unwrap();
+    server.signal("HUP");
+    server.wait_for_log(&["not reloaded", old.certificate.to_str().unwrap()]);
+    connect(&server, &old).shake_hands75(LOCATION);
+    let new = old.renew();
+    fs::File::open(&new.certificate).unwrap().set_modified(modified).unwrap();
+    server.signal("HUP");
+    server.wait_for_log(&["TLS certificate reloaded"]);
+    connect(&server, &new).shake_hands75(LOCATION);
+}
+
+#[test]
+fn tls_alone_leaves_no_plain_port() {
+    let certificate = Certificate::new("tls-alone");
+    let server = Server::start_on(&[], &[&["--engine", "native"], &certificate.options()[..]].concat());
+    assert_eq!(server.addresses().len(), 1);
+    let mut client = Client::connect_tls(server.address(), certificate.client()).unwrap();
+    client.shake_hands75(LOCATION);
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let (one, other) = (Certificate::new("one"), Certificate::new("other"));
+    let [one, key, other] =
+        [&one.certificate, &one.key, &other.certificate].map(|path| path.to_str().unwrap());
+    let empty = file("empty.pem", b"");
+    for (certificate, key, parts) in [
+        ("/does/not/exist", key, ["/does/not/exist", "No such file"]),
+        (&empty, key, ["empty.pem", "no certificate"]),
+        (one, &empty, ["empty.pem", "no items found"]),
+        (other, key, ["other.crt", "one.key"]),
+    ] {
+        let output = run(&[
+            "serve",
+            "--engine",
+            "native",
+            "--tls-listen",
+            "127.0.0.1:0",
+            "--tls-cert",
+            certificate,
+            "--tls-key",
+            key,
+        ]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(parts.iter().all(|part| log.contains(part)), "{parts:?}\n{log}");
+    }
+    let output = run(&["serve", "--tls-listen", "127.0.0.1:0", "--tls-cert", one]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--tls-key"));
+}
