@@ -91,6 +91,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_report_is_one() {
+        let page = include_str!("../../../docs/conformance-reports.md");
+        let json = page.split_once("```json").unwrap().1.split_once("```").unwrap().0;
+        let report = Report::read(json.as_bytes()).unwrap();
+        assert_eq!(report.cases[0].transcript.len(), 3);
+    }
+
+    #[test]
     fn the_names_are_those_of_the_traces() {
         let json = serde_json::to_value(samples::report()).unwrap();
         for (case, json) in samples::report().cases.iter().zip(json["cases"].as_array().unwrap()) {

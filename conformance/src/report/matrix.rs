@@ -8,7 +8,7 @@ use super::{Case, Report, Verdict};
 #[derive(Debug)]
 pub(super) struct Matrix<'a> {
     pub(super) columns: Vec<Column<'a>>,
-    /// By the ids of the cases, rising.
+    /// By the areas of the cases, and there by their ids, rising.
     pub(super) rows: Vec<Row<'a>>,
 }
 
@@ -48,7 +48,9 @@ impl<'a> Matrix<'a> {
                 }
             }
         }
-        Self { rows: rows.into_values().collect(), columns }
+        let mut rows: Vec<_> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.case.area());
+        Self { columns, rows }
     }
 }
 
@@ -138,6 +140,17 @@ mod tests {
         assert_eq!(matrix.columns[0].runs.len(), 2);
         let expected = [("a", Pass), ("b", Pass), ("c", FailsMust), ("d", NotApplicable), ("e", Pass)];
         assert_eq!(verdicts(&matrix), expected.map(|(id, verdict)| (id, vec![Some(verdict)])));
+    }
+
+    #[test]
+    fn an_area_inside_another_does_not_part_it() {
+        let cases = ["a/b", "a/b/c", "a/c"].map(|id| (id, Verdict::Pass));
+        let reports = [named("one", &cases)];
+        let matrix = Matrix::new(&reports);
+        assert_eq!(
+            matrix.rows.iter().map(|row| row.case.id.as_str()).collect::<Vec<_>>(),
+            ["a/b", "a/c", "a/b/c"]
+        );
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub fn summary(report: &Report, max_differs: usize, mut to: impl Write) -> io::R
     }
     match counts.known {
         0 => writeln!(to),
-        known => writeln!(to, " ({known} of them known to fail)"),
+        1 => writeln!(to, " (1 known failure)"),
+        known => writeln!(to, " ({known} known failures)"),
     }
 }
 
