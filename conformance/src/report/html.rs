@@ -31,9 +31,11 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
             }
             body style={ "--servers:" (matrix.columns.len()) } {
                 (heading(&matrix))
-                (servers(&matrix))
-                (filters(matrix.columns.len()))
-                (cases(&matrix))
+                main {
+                    (servers(&matrix))
+                    (filters(matrix.columns.len()))
+                    (cases(&matrix))
+                }
                 script type="application/json" id="details" { (PreEscaped(details)) }
                 script { (PreEscaped(include_str!("html/script.js"))) }
             }

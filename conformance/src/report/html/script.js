@@ -151,7 +151,7 @@
       while (same < shorter && left[same] === right[same]) same++;
       while (tail < shorter - same && left.at(-1 - tail) === right.at(-1 - tail)) tail++;
       const pair = (one, other, differs) => {
-        body.append(make("tr", turn && "turn", make("th", "", turn),
+        body.append(make("tr", turn && "turn", make(turn ? "th" : "td", "", turn),
           make("td", differs && ran && one !== undefined ? "less" : "", texts[one] ?? ""),
           make("td", differs && ran && other !== undefined ? "more" : "", texts[other] ?? "")));
         turn = "";
