@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use legacy_websocket_trace::Severity;
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
-use super::matrix::{Column, Counts, Matrix, Row};
+use super::matrix::{Counts, Matrix, Row};
 use super::{Report, Verdict, details};
 
 /// Writes the page. Reports on servers of one name share a column: of two runs of a case the worse counts.
@@ -36,6 +36,7 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
                     (filters(matrix.columns.len()))
                     (cases(&matrix))
                 }
+                (runs(&matrix))
                 script type="application/json" id="details" { (PreEscaped(details)) }
                 script { (PreEscaped(include_str!("html/script.js"))) }
             }
@@ -62,6 +63,7 @@ fn servers(matrix: &Matrix<'_>) -> Markup {
     let counts = |at: usize| matrix.rows.iter().map(|row| row.cells[at]).collect::<Counts>();
     let counts: Vec<Counts> = (0..matrix.columns.len()).map(counts).collect();
     let some = |outcome: &Outcome| counts.iter().any(|counts| outcome.count(counts) > 0);
+    let known = counts.iter().any(|counts| counts.known > 0);
     // What nobody does is left out, save for what everybody asks for.
     let outcomes: Vec<Outcome> =
         Outcome::ALL.into_iter().filter(|outcome| some(outcome) || *outcome != Outcome::NotRun).collect();
@@ -72,18 +74,20 @@ fn servers(matrix: &Matrix<'_>) -> Markup {
                     th scope="col" { "Server" }
                     th scope="col" { span.hide { "Shares" } }
                     @for outcome in &outcomes { th.count scope="col" { (outcome.long()) } }
+                    @if known { th.count scope="col" { "known †" } }
                 }
             }
             tbody {
                 @for (column, counts) in matrix.columns.iter().zip(&counts) {
                     tr {
-                        th scope="row" { b { (column.name) } (runs(column, counts)) }
+                        th scope="row" { (column.name) }
                         td.bars { div.bar style=(bar(counts)) {} }
                         @for outcome in &outcomes {
                             td class={ (outcome.class()) " count" } data-label=(outcome.long()) {
-                                @match outcome.count(counts) { 0 => { "0" } count => { b { (count) } } }
+                                (number(outcome.count(counts)))
                             }
                         }
+                        @if known { td.count data-label="known †" { (number(counts.known)) } }
                     }
                 }
             }
@@ -91,17 +95,26 @@ fn servers(matrix: &Matrix<'_>) -> Markup {
     }
 }
 
-fn runs(column: &Column<'_>, counts: &Counts) -> Markup {
+fn number(number: usize) -> Markup {
+    markup! { @match number { 0 => { "0" } _ => { b { (number) } } } }
+}
+
+/// How each server was checked.
+fn runs(matrix: &Matrix<'_>) -> Markup {
     markup! {
-        @for run in &column.runs {
-            div {
-                (run.server.url) " · draft " (run.server.draft)
-                @if run.server.echo { " · echo" }
-                @for setting in &run.server.settings { " · " (setting) }
-                " · " time { (run.started) }
+        footer {
+            h2 { "Runs" }
+            ul {
+                @for run in matrix.columns.iter().flat_map(|column| &column.runs) {
+                    li {
+                        b { (run.server.name) } " " (run.server.url) " · draft " (run.server.draft)
+                        @if run.server.echo { " · echo" }
+                        @for setting in &run.server.settings { " · " (setting) }
+                        " · " time { (run.started) }
+                    }
+                }
             }
         }
-        @if counts.known > 0 { div { "† " (counts.known) " known to fail" } }
     }
 }
 
@@ -147,7 +160,7 @@ fn filters(servers: usize) -> Markup {
 
 fn cases(matrix: &Matrix<'_>) -> Markup {
     markup! {
-        table.cases {
+        table.cases.dense[matrix.columns.len() > 8] {
             caption.hide { "Cases by servers" }
             colgroup {
                 col;

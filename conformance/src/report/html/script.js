@@ -84,7 +84,7 @@
   const open = (row, at) => {
     close();
     fold(row.parentElement, false);
-    const detail = make("tr", "detail", make("td", "", ...content(row, at)));
+    const detail = make("tr", "detail", make("td", "", make("div", "", ...content(row, at))));
     detail.cells[0].colSpan = columns + servers.length;
     row.after(detail);
     row.classList.add("open");
