@@ -187,7 +187,12 @@ fn area(rows: &[Row<'_>]) -> Markup {
         tbody {
             tr.area {
                 th scope="rowgroup" colspan="2" {
-                    button type="button" aria-expanded="true" { (first.case.area()) }
+                    button type="button" aria-expanded="true" {
+                        @for (at, part) in first.case.area().split('/').enumerate() {
+                            @if at > 0 { "/" wbr; }
+                            (part)
+                        }
+                    }
                     " " span { (rows.len()) }
                 }
                 @for at in 0..first.cells.len() {
