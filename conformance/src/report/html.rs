@@ -37,7 +37,7 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
                     (cases(&matrix))
                 }
                 (runs(&matrix))
-                script type="application/json" id="details" { (PreEscaped(details)) }
+                script type="application/json" { (PreEscaped(details)) }
                 script { (PreEscaped(include_str!("html/script.js"))) }
             }
         }
@@ -62,18 +62,16 @@ fn heading(matrix: &Matrix<'_>) -> Markup {
 fn servers(matrix: &Matrix<'_>) -> Markup {
     let counts = |at: usize| matrix.rows.iter().map(|row| row.cells[at]).collect::<Counts>();
     let counts: Vec<Counts> = (0..matrix.columns.len()).map(counts).collect();
-    let some = |outcome: &Outcome| counts.iter().any(|counts| outcome.count(counts) > 0);
     let known = counts.iter().any(|counts| counts.known > 0);
-    // What nobody does is left out, save for what everybody asks for.
-    let outcomes: Vec<Outcome> =
-        Outcome::ALL.into_iter().filter(|outcome| some(outcome) || *outcome != Outcome::NotRun).collect();
+    let all_run = counts.iter().all(|counts| counts.not_run == 0);
+    let outcomes = &Outcome::ALL[..Outcome::ALL.len() - usize::from(all_run)];
     markup! {
         table.servers {
             thead {
                 tr {
                     th scope="col" { "Server" }
                     th scope="col" { span.hide { "Shares" } }
-                    @for outcome in &outcomes { th.count scope="col" { (outcome.long()) } }
+                    @for outcome in outcomes { th.count scope="col" { (outcome.long()) } }
                     @if known { th.count scope="col" { "known †" } }
                 }
             }
@@ -82,7 +80,7 @@ fn servers(matrix: &Matrix<'_>) -> Markup {
                     tr {
                         th scope="row" { (column.name) }
                         td.bars { div.bar style=(bar(counts)) {} }
-                        @for outcome in &outcomes {
+                        @for outcome in outcomes {
                             td class={ (outcome.class()) " count" } data-label=(outcome.long()) {
                                 (number(outcome.count(counts)))
                             }
@@ -242,7 +240,7 @@ fn bar(counts: &Counts) -> String {
 }
 
 /// What is in a cell.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum Outcome {
     Run(Verdict),
     NotRun,

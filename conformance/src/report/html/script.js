@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { servers, texts, lists, cells } = JSON.parse(document.getElementById("details").textContent);
+  const { servers, texts, lists, cells } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
   const table = document.querySelector(".cases");
   const form = document.querySelector(".filters");
   const rows = [...table.querySelectorAll(".case")];
