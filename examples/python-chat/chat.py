@@ -1,0 +1,57 @@
+"""A chat. World `application` of wit/ says what comes in and what goes out."""
+
+from wit_world import exports
+from wit_world.imports.types import (
+    Command_Respond, Command_Send, Event_Closed, Event_Connected, Event_Messages, Event_Request, Field, Messages,
+    Outgoing, Recipients_All, Recipients_AllBut, Recipients_One, Response,
+)
+
+names: dict[int, str] = {}  # by connection
+
+
+def send(to, text):
+    return Command_Send(Outgoing(to, text, [len(text.encode())]))
+
+
+class Handler(exports.Handler):
+    def handle(self, events):
+        return [command for event in events for command in react(event)]
+
+
+def react(event):
+    match event:
+        case Event_Connected(connected):
+            connection = connected.connection
+            name = names[connection] = f"guest {connection}"
+            yield send(Recipients_One(connection), f"* You are {name}. /nick NAME changes that.")
+            yield send(Recipients_AllBut(connection), f"* {name} has joined.")
+        case Event_Messages(batch):
+            for text in texts(batch):
+                yield say(batch.connection, text)
+        case Event_Closed(closed):
+            # Refused ones and plain HTTP end, too.
+            if name := names.pop(closed.connection, None):
+                yield send(Recipients_All(), f"* {name} has left.")
+        case Event_Request(request):
+            fields = [Field("Content-Type", b"text/plain; charset=utf-8")]
+            body = b"A chat in Python. Come by WebSocket.\n"
+            yield Command_Respond(Response(request.connection, 200, fields, body))
+
+
+def say(connection, text):
+    name = names[connection]
+    if not text.startswith("/nick "):
+        return send(Recipients_All(), f"{name}: {text}")
+    new = text.removeprefix("/nick ").strip()
+    if not new:
+        return send(Recipients_One(connection), "* A name has to have a letter.")
+    names[connection] = new
+    return send(Recipients_All(), f"* {name} is now {new}.")
+
+
+def texts(batch: Messages):
+    """The messages of a batch: they stand one behind the other, and each ends at so many bytes."""
+    data, start = batch.text.encode(), 0
+    for end in batch.ends:
+        yield data[start:end].decode()
+        start = end
