@@ -8,7 +8,7 @@ use crate::arguments::ShellOptions;
 use crate::bindings::wasi::io::poll::Pollable;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
-use crate::listener::Accepted;
+use crate::listener::{Accepted, MORE_SEND_BUFFER};
 use crate::queue::Queue;
 use crate::wit::{Disposition, Loss};
 
@@ -35,7 +35,8 @@ pub(crate) struct Link {
     then: Disposition,
     reading: Reading,
     read_size: u64,
-    /// What `check-write` says when nothing waits inside the host.
+    max_read: u64,
+    /// The most that `check-write` has said: nothing waits inside the host then.
     idle_room: u64,
     fin_sent: bool,
     /// When waiting output has to have made progress, and behind our FIN when the peer's has to have come.
@@ -79,7 +80,7 @@ impl Link {
         Self {
             readable: input.subscribe(),
             writable: None,
-            idle_room: output.check_write().unwrap_or(0),
+            idle_room: 1,
             input,
             output,
             socket,
@@ -89,6 +90,8 @@ impl Link {
             then: Disposition::Keep,
             reading: Reading::ToEngine,
             read_size: MIN_READ,
+            // An echo of what is read below half of the queue's limit stays below the limit.
+            max_read: (options.max_queue_bytes as u64 / 4).clamp(MIN_READ, MAX_READ),
             fin_sent: false,
             deadline: None,
             wake: None,
@@ -114,7 +117,7 @@ impl Link {
             Ok(bytes) if bytes.is_empty() => ReadOutcome::Nothing,
             Ok(bytes) => {
                 let full = bytes.len() as u64 >= self.read_size;
-                self.read_size = if full { (self.read_size * 2).min(MAX_READ) } else { MIN_READ };
+                self.read_size = if full { (self.read_size * 2).min(self.max_read) } else { MIN_READ };
                 match self.reading {
                     Reading::ToEngine => ReadOutcome::Bytes(bytes),
                     Reading::Discarding | Reading::Ended => ReadOutcome::Nothing,
@@ -174,11 +177,13 @@ impl Link {
         Outcome::Keep
     }
 
-    /// Closes it, which takes until the host has written what it was handed: dropping the stream would wait for
-    /// that.
+    /// Closes it. Where a host does not let go of what it was handed before it is written, dropping the stream
+    /// would wait for that; so the kernel is made to take it, and what is left is waited for with all the rest.
     pub(crate) fn close(self) -> Option<Closing> {
-        // Some hosts give up at that what they were handed, others do not.
-        let _ = self.socket.shutdown(ShutdownType::Both);
+        if self.output.check_write().is_ok_and(|room| room < self.idle_room) {
+            let _ = self.socket.set_send_buffer_size(MORE_SEND_BUFFER);
+            let _ = self.socket.shutdown(ShutdownType::Both);
+        }
         if !matches!(self.output.check_write(), Ok(0)) {
             return None;
         }
@@ -197,6 +202,7 @@ impl Link {
             if room == 0 {
                 break;
             }
+            self.idle_room = self.idle_room.max(room);
             self.queue.write(room, |bytes| self.output.write(bytes))?;
             progress = true;
         }

@@ -16,6 +16,12 @@ use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: u64 = 1024;
 
+/// What the kernel holds of output, so that a `MORE_SEND_BUFFER` can take what is left of a peer that does not read.
+const SEND_BUFFER: u64 = 64 * 1024;
+
+/// More than the kernel allows, which is twice as much as it takes from us and no less than 200 KiB on Linux.
+pub(crate) const MORE_SEND_BUFFER: u64 = 4 * 1024 * 1024;
+
 /// A listening socket.
 pub(crate) struct Listener {
     // Before the socket, whose child it is: fields are dropped in this order.
@@ -46,6 +52,7 @@ impl Listener {
         let _ = socket.set_listen_backlog_size(BACKLOG);
         // The drafts have no ping with which a dead peer could be found.
         let _ = socket.set_keep_alive_enabled(true);
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
         socket.start_listen().map_err(failed)?;
         wait_for(&socket, TcpSocket::finish_listen).map_err(failed)?;
         let address = lift(socket.local_address().map_err(failed)?);

@@ -30,6 +30,10 @@ const MAX_ROUNDS: usize = 64;
 /// Bytes read in one turn, but for the read that goes beyond.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// How many are looked after in one turn. Hosts on tokio allow a task 128 operations between two waits; beyond that
+/// nothing is ready any more, and where all 128 went to `poll` nothing would ever get done.
+const TURN_SOURCES: usize = 40;
+
 /// Connections accepted in one turn.
 const MAX_ACCEPTS: usize = 256;
 
@@ -146,7 +150,16 @@ impl Shell {
                 }
             }
             let ready = self.wait();
-            self.turn(&ready);
+            let many = ready.len() > TURN_SOURCES;
+            for part in ready.chunks(TURN_SOURCES) {
+                if many {
+                    self.begin_anew(part);
+                }
+                self.turn(part);
+            }
+            if ready.is_empty() {
+                self.turn(&[]);
+            }
         }
         let Totals { connections, connected, rejected, slow_readers } = self.totals;
         self.log.write(
@@ -156,6 +169,8 @@ impl Shell {
                  slow_readers={slow_readers}"
             ),
         );
+        // Dropping a stream waits for what the host holds of it, which is over when the program is.
+        core::mem::forget((self.closing, self.links));
     }
 
     /// Waits until something is ready.
@@ -205,6 +220,18 @@ impl Shell {
             .into_iter()
             .filter_map(|at| sources.get(usize::try_from(at).ok()?).copied())
             .collect()
+    }
+
+    /// Waits for one that is ready: a host that has used up what a task may do between two waits lets it begin anew.
+    fn begin_anew(&self, ready: &[Ready]) {
+        let pollable = ready.iter().find_map(|source| match source {
+            Ready::Readable(id) => self.links.get(id).and_then(Link::readable),
+            Ready::Writable(id) => self.links.get(id).and_then(Link::writable),
+            _ => None,
+        });
+        if let Some(pollable) = pollable {
+            pollable.block();
+        }
     }
 
     /// Does what the ready ones call for, in as many turns of the engine as its limit of bytes takes.
@@ -390,20 +417,16 @@ impl Shell {
                 continue;
             };
             match link.drive(now, &self.options) {
-                Outcome::Keep => continue,
-                Outcome::Done => {}
+                Outcome::Keep => {}
+                Outcome::Done => self.closing.extend(self.links.remove(id).and_then(Link::close)),
                 Outcome::Lost(why) => {
+                    // It is closed when the engine has been told.
+                    link.abort();
+                    self.touched.push(*id);
                     self.observe_lost(*id, why);
                     self.lost.push(Lost { connection: *id, why });
                 }
             }
-            if let Some(link) = self.links.remove(id) {
-                self.closing.extend(link.close());
-            }
-        }
-        touched.clear();
-        if self.touched.is_empty() {
-            self.touched = touched;
         }
     }
 }
