@@ -26,7 +26,8 @@ impl WasiView for State {
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let application = arguments.first().ok_or_else(|| Error::msg("usage: wasi-host APPLICATION [OPTION]..."))?;
+    let application =
+        arguments.first().ok_or_else(|| Error::msg("usage: wasi-host APPLICATION [OPTION]..."))?;
     let server = compose(&fs::read(application)?).map_err(Error::from)?;
 
     let engine = Engine::default();
@@ -36,9 +37,8 @@ fn main() -> Result<ExitCode> {
         .inherit_stdio()
         // The first stands for the program's name.
         .args(&arguments)
-        .socket_addr_check(|_, what| {
-            Box::pin(async move { matches!(what, SocketAddrUse::TcpBind | SocketAddrUse::TcpListen) })
-        })
+        .allow_tcp(true)
+        .socket_addr_check(|_, what| Box::pin(async move { !matches!(what, SocketAddrUse::TcpConnect) }))
         .build();
     let mut store = Store::new(&engine, State { wasi, resources: ResourceTable::new() });
     let component = Component::new(&engine, server)?;
