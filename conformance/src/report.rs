@@ -1,6 +1,5 @@
 //! What a run of the suite against one server found, and how it is shown.
 
-mod command;
 mod details;
 mod html;
 mod json;
@@ -16,7 +15,6 @@ use std::time::Duration;
 use legacy_websocket_trace::{Draft, Severity};
 use serde::{Deserialize, Serialize};
 
-pub use self::command::{Command, OutputError, Outputs};
 pub use self::html::html;
 pub use self::json::ReadError;
 pub use self::junit::junit;

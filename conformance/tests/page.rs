@@ -41,6 +41,7 @@ fn a_link_opens_a_cell(chromium: &Path) {
         r#"<li class="message client text"><time>1.5 ms</time>"#,
         "<small>3,000 bytes, the first 3 shown</small>",
         r"<i>\x00</i>h<i>\xff</i>",
+        "<small>2 bytes in 2 pieces</small>",
         "client waits: end of turn 1",
         "FIN: ends its side",
     ] {
@@ -152,6 +153,8 @@ fn report(name: &str) -> Report {
                 entry(0.0, "client", "head", "474554202f20485454502f312e310d0a0d0a", 18),
                 entry(1.0, "client", "wait", "", 0),
                 entry(1.5, "client", "text", "0068ff", 3000),
+                entry(1.75, "server", "text", "00", 1),
+                entry(1.75, "server", "text", "ff", 1),
                 entry(2.0, "server", "fin", "", 0),
             ],
         })
