@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use conformance::report::{Report, html};
+use conformance::report::{Report, Seen, html};
 use optional::{install, trial};
 
 /// What the server, who is not to be trusted, has to say.
@@ -19,6 +19,11 @@ fn main() -> ExitCode {
     let chromium = install("install-chromium");
     let trials = vec![
         trial("a_link_opens_a_cell", &chromium, a_link_opens_a_cell),
+        trial(
+            "a_long_stretch_without_a_difference_is_shown_when_asked_for",
+            &chromium,
+            a_long_stretch_without_a_difference_is_shown_when_asked_for,
+        ),
         trial("keys_walk_open_and_close", &chromium, keys_walk_open_and_close),
         trial("filters_leave_what_they_name", &chromium, filters_leave_what_they_name),
         trial(
@@ -50,6 +55,23 @@ fn a_link_opens_a_cell(chromium: &Path) {
     assert!(page.show(chromium, "frames/cut", "").contains("<h2>frames/cut</h2>"));
     assert!(!page.show(chromium, "frames/none@one", "").contains(r#"<tr class="detail">"#));
     assert!(!page.show(chromium, "%", "").contains(r#"<tr class="detail">"#));
+}
+
+fn a_long_stretch_without_a_difference_is_shown_when_asked_for(chromium: &Path) {
+    let mut report = report("one");
+    let case = &mut report.cases[0];
+    for list in [&mut case.expected, &mut case.seen] {
+        let first = list[0].clone();
+        list.splice(0..0, (0..30).map(|at| Seen { what: format!("number {at}"), ..first.clone() }));
+    }
+    let page = Page::new("stretch", &[report]);
+    let say =
+        "document.body.append('shown ' + [...document.querySelectorAll('.seen tr:not([hidden])')].length);";
+    let shown = page.show(chromium, "frames/cut", say);
+    // The head, three at either end, the button, what differs.
+    assert!(shown.contains("25 more") && shown.contains("shown 9<"), "{shown}");
+    let click = format!("document.querySelector('.seen button').click(); {say}");
+    assert!(page.show(chromium, "frames/cut", &click).contains("shown 33<"));
 }
 
 fn keys_walk_open_and_close(chromium: &Path) {

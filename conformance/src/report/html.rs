@@ -215,7 +215,10 @@ fn case(row: &Row<'_>) -> Markup {
     markup! {
         tr.case id=(case.id) data-severity=(case.severity.name()) data-draft=(case.draft.name()) {
             th scope="row" { b { (name) } " " span { (case.title) } }
-            td.section { span class=(case.severity.name()) { (case.severity.name()) } " " (case.section) }
+            td.section {
+                span class=(case.severity.name()) { (case.severity.name()) }
+                @if case.section != case.severity.name() { " " (case.section) }
+            }
             @for cell in cells {
                 @let outcome = cell.map_or(Outcome::NotRun, |case| Outcome::Run(case.verdict));
                 @match cell.and_then(|case| case.known.as_ref()) {

@@ -122,7 +122,7 @@
     const parts = [
       make("h2", "", row.id),
       make("p", "", name.querySelector("span").textContent),
-      make("p", "quiet", `${section.textContent} · draft ${row.dataset.draft}`),
+      make("p", "quiet", `${section.textContent.trim()} · draft ${row.dataset.draft}`),
       tabs,
     ];
     if (!cell) return [...parts, make("p", "", "This case was not run against this server.")];
@@ -161,8 +161,30 @@
       for (let i = 0; i < Math.max(middle[0].length, middle[1].length); i++) pair(middle[0][i], middle[1][i], true);
       if (tail) left.slice(-tail).forEach((what) => pair(what, what, false));
     }
+    shorten(body);
     return make("table", many ? "seen many" : "seen", make("colgroup", "", ...head.map(() => make("col"))),
       make("thead", "", make("tr", "", ...head)), body);
+  };
+
+  // Of long stretches in which nothing differs the middle is shown when asked for.
+  const shorten = (body) => {
+    let same = [];
+    for (const row of [...body.rows, null]) {
+      if (row && !row.querySelector(".less, .more")) {
+        same.push(row);
+        continue;
+      }
+      const middle = same.slice(3, -3);
+      if (middle.length > 6) {
+        const more = button("", `${middle.length} more`, () => {
+          more.closest("tr").remove();
+          for (const hidden of middle) hidden.hidden = false;
+        });
+        middle[0].before(make("tr", "turn", make("td"), make("td", "", more), make("td")));
+        for (const hidden of middle) hidden.hidden = true;
+      }
+      same = [];
+    }
   };
 
   // The transcript as a sequence diagram.
