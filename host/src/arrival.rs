@@ -1,15 +1,30 @@
-//! What comes between accept and a connection: TLS, and a time limit for it.
+//! What comes between accept and a connection: a place within the limits, the PROXY protocol, TLS.
 
-use std::io;
+use std::cell::Cell;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
 
+use crate::connection::Connection;
+use crate::peers::{Admission, Excess, Peers};
+use crate::proxy;
+use crate::shell::Shell;
 use crate::socket::Socket;
+use crate::tls::Tls;
+
+/// Peers that are refused in words at once. More are closed without.
+const MAX_REFUSALS: usize = 256;
+
+/// Refusals are logged no more often; a flood of peers must not become one of the log.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Who is there, as the engine is told.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +36,8 @@ pub(crate) struct Peer {
 
 /// What a connection takes from the limits, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] pub(crate) OwnedSemaphorePermit);
+#[expect(dead_code, reason = "held for their drops")]
+pub(crate) struct Place(OwnedSemaphorePermit, Option<Admission>);
 
 /// Somebody whose bytes are the engine's from now on.
 #[derive(Debug)]
@@ -31,21 +47,203 @@ pub(crate) struct Arrival {
     pub(crate) place: Place,
 }
 
-impl Arrival {
-    pub(crate) fn plain(stream: TcpStream, address: SocketAddr, place: Place) -> Self {
-        Self { socket: Socket::Plain(stream), peer: Peer { address, secure: false }, place }
+/// As accepted.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) stream: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Leads visitors in. Dropping it drops those who are not in yet.
+#[derive(Debug)]
+pub(crate) struct Door {
+    rules: Rc<Rules>,
+    permits: Arc<Semaphore>,
+    waiting: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    shell: Rc<Shell>,
+    peers: Rc<Peers>,
+    refusals: Semaphore,
+    logged: Cell<Option<Instant>>,
+    unlogged: Cell<u64>,
+}
+
+/// Why somebody is not served.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Full,
+    Excess(Excess),
+}
+
+impl Door {
+    pub(crate) fn new(shell: Rc<Shell>, permits: Arc<Semaphore>) -> Self {
+        let options = shell.options();
+        let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
+        let refusals = Semaphore::new(MAX_REFUSALS);
+        let (logged, unlogged) = (Cell::new(None), Cell::new(0));
+        let rules = Rc::new(Rules { shell, peers, refusals, logged, unlogged });
+        Self { rules, permits, waiting: JoinSet::new() }
     }
 
-    /// Goes through the TLS handshake.
-    pub(crate) async fn by_tls(
-        stream: TcpStream,
-        address: SocketAddr,
-        place: Place,
-        acceptor: TlsAcceptor,
-        within: Duration,
-    ) -> io::Result<Self> {
-        let stream = timeout(within, acceptor.accept(stream)).await??;
-        let peer = Peer { address, secure: true };
-        Ok(Self { socket: Socket::Tls(Box::new(stream)), peer, place })
+    pub(crate) fn receive(&mut self, visitor: Visitor) {
+        while self.waiting.try_join_next().is_some() {}
+        if let Err(error) = visitor.stream.set_nodelay(true) {
+            debug!(peer = %visitor.address, "a connection was gone before it was served: {error}");
+            return;
+        }
+        let rules = Rc::clone(&self.rules);
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.waiting.spawn_local(async move { rules.refuse(visitor, Refusal::Full).await });
+            return;
+        };
+        if rules.shell.options().proxy_protocol {
+            self.waiting.spawn_local(async move { rules.forwarded(visitor, permit).await });
+            return;
+        }
+        match rules.admit(visitor.address, permit) {
+            // The usual case costs no task of its own.
+            Ok(place) if visitor.tls.is_none() => rules.let_in(Arrival {
+                socket: Socket::Plain(visitor.stream),
+                peer: Peer { address: visitor.address, secure: false },
+                place,
+            }),
+            Ok(place) => {
+                self.waiting.spawn_local(async move { rules.encrypt(visitor, false, place).await });
+            }
+            Err(excess) => {
+                self.waiting.spawn_local(async move { rules.refuse(visitor, Refusal::Excess(excess)).await });
+            }
+        }
+    }
+}
+
+impl Rules {
+    fn admit(&self, address: SocketAddr, permit: OwnedSemaphorePermit) -> Result<Place, Excess> {
+        Ok(Place(permit, self.peers.admit(address.ip(), Instant::now())?))
+    }
+
+    /// Reads who is behind the proxy.
+    async fn forwarded(&self, mut visitor: Visitor, permit: OwnedSemaphorePermit) {
+        let within = self.shell.options().handshake_timeout;
+        let forwarded = match in_time(within, proxy::read(&mut visitor.stream)).await {
+            Ok(forwarded) => forwarded,
+            Err(error) => {
+                self.shell.count_refused("proxy-header");
+                return warn!(peer = %visitor.address, "no PROXY header, closed: {error}");
+            }
+        };
+        visitor.address = forwarded.address.unwrap_or(visitor.address);
+        match self.admit(visitor.address, permit) {
+            Ok(place) => self.encrypt(visitor, forwarded.secure, place).await,
+            Err(excess) => self.refuse(visitor, Refusal::Excess(excess)).await,
+        }
+    }
+
+    /// Goes through the TLS handshake, where there is one.
+    async fn encrypt(&self, visitor: Visitor, secure: bool, place: Place) {
+        let Visitor { stream, address, tls } = visitor;
+        let Some(tls) = tls else {
+            let peer = Peer { address, secure };
+            return self.let_in(Arrival { socket: Socket::Plain(stream), peer, place });
+        };
+        let within = self.shell.options().handshake_timeout;
+        match in_time(within, tls.acceptor().accept(stream)).await {
+            Ok(stream) => {
+                let peer = Peer { address, secure: true };
+                self.let_in(Arrival { socket: Socket::Tls(Box::new(stream)), peer, place });
+            }
+            Err(error) => {
+                self.shell.count_refused("tls-handshake");
+                warn!(peer = %address, "TLS handshake failed: {error}");
+            }
+        }
+    }
+
+    fn let_in(&self, arrival: Arrival) {
+        spawn_local(Connection::new(Rc::clone(&self.shell), arrival));
+    }
+
+    /// Says no, and waits for the peer's end so that the kernel does not destroy what was said. With TLS
+    /// nothing is said: the handshake would cost more than a connection.
+    async fn refuse(&self, mut visitor: Visitor, why: Refusal) {
+        self.shell.count_refused(why.name());
+        self.log(visitor.address, why);
+        if visitor.tls.is_some() {
+            return;
+        }
+        let Ok(_permit) = self.refusals.try_acquire() else {
+            return;
+        };
+        let saying_no = async {
+            visitor.stream.write_all(&why.response()).await?;
+            visitor.stream.shutdown().await?;
+            while visitor.stream.read(&mut [0; 1024]).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        // Whoever does not listen is closed all the same.
+        let _ = timeout(self.shell.options().linger_timeout, saying_no).await;
+    }
+
+    fn log(&self, peer: SocketAddr, why: Refusal) {
+        let now = Instant::now();
+        if self.logged.get().is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
+            self.unlogged.set(self.unlogged.get() + 1);
+            return;
+        }
+        self.logged.set(Some(now));
+        let (status, reason, unlogged) = (why.status(), why.reason(), self.unlogged.take());
+        warn!(%peer, status, reason, unlogged, "refused");
+    }
+}
+
+/// Why it failed, if it did.
+async fn in_time<T, E: ToString>(
+    within: Duration,
+    what: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match timeout(within, what).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("not in time".into()),
+    }
+}
+
+impl Refusal {
+    fn status(self) -> u16 {
+        match self {
+            Self::Full => 503,
+            Self::Excess(_) => 429,
+        }
+    }
+
+    /// For metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Excess(Excess::Connections) => "connections-per-peer",
+            Self::Excess(Excess::Rate) => "handshakes-per-peer",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "the server has as many connections as it may have",
+            Self::Excess(Excess::Connections) => "too many connections of one address",
+            Self::Excess(Excess::Rate) => "too many new connections of one address",
+        }
+    }
+
+    fn response(self) -> Vec<u8> {
+        let phrase = if self.status() == 503 { "Service Unavailable" } else { "Too Many Requests" };
+        let (status, body) = (self.status(), format!("{}\n", self.reason()));
+        format!(
+            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+             Retry-After: 1\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
     }
 }

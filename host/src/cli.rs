@@ -1,21 +1,24 @@
 //! The command line.
 
+mod admin;
+mod config;
 mod record;
+mod systemd;
 mod tls;
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::fs;
+use std::ffi::OsStr;
 use std::future::poll_fn;
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use std::{env, fs};
 
-use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,20 +26,30 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use self::admin::AdminArgs;
 use self::record::RecordArgs;
-use self::tls::{TlsArgs, keep_current};
+use self::tls::{TlsArgs, reload_on_hangup};
 use crate::application::TestPage;
-use crate::engine::{Budget, ComponentFactory, EngineError, EngineFactory};
+use crate::engine::{Budget, ComponentFactory, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::{Listener, Server, bind};
 use crate::tls::Tls;
 use crate::wit::{InvalidUtf8, Limits, Version};
 
+/// Where to listen if nothing else is said.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let Cli { command: Command::Serve(serve) } = Cli::parse();
-    start_log(serve.debug);
-    match run(&serve) {
+    let cli: Cli = config::parse(env::args_os().collect()).unwrap_or_else(|error| error.exit());
+    let result = match &cli.command {
+        Command::Serve(serve) => {
+            start_log(serve.debug);
+            run(serve)
+        }
+        Command::CheckConfig { file } => check_config(file),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -57,14 +70,25 @@ struct Cli {
 enum Command {
     /// Serve an echo over WebSocket, and a page to try it with over HTTP, on the same port.
     Serve(Box<Serve>),
+
+    /// Check a configuration file, and the files that it names.
+    CheckConfig {
+        /// TOML, as for serve --config.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed.
-    /// By default 127.0.0.1:8000, unless there is a --tls-listen.
+    /// Read options from a TOML file; its keys are the long names of these here. What is on the command line
+    /// counts before what is in the file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed. The
+    /// default is for where there is no --tls-listen and systemd hands no socket over.
+    /// [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    #[arg(default_value_if("tls_listen", ArgPredicate::IsPresent, None), default_value = "127.0.0.1:8000")]
     listen: Vec<SocketAddr>,
 
     #[command(flatten)]
@@ -75,6 +99,9 @@ struct Serve {
 
     #[command(flatten)]
     limits: LimitArgs,
+
+    #[command(flatten)]
+    admin: AdminArgs,
 
     /// Where the protocol runs: sandboxed in a component, or compiled into the host.
     #[arg(long, value_enum, default_value_t = EngineKind::Component, help_heading = "Engine")]
@@ -121,6 +148,11 @@ struct Protocol {
     #[arg(long)]
     trust_forwarded: bool,
 
+    /// Expect a PROXY header (version 1 or 2) before anything else on every connection, and believe it. Only
+    /// where nobody but the proxy can connect.
+    #[arg(long)]
+    proxy_protocol: bool,
+
     /// Skip frames of reserved types, as the drafts' own algorithm does, instead of closing the connection.
     #[arg(long)]
     skip_reserved_frames: bool,
@@ -158,15 +190,23 @@ struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     max_queue_bytes: usize,
 
-    /// Connections at once. More wait until one ends.
+    /// Connections at once. More are refused with 503.
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..))]
     max_connections: u32,
+
+    /// Connections at once of one address, or of one /64 in IPv6. More: 429. 0: no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_connections_per_peer: u32,
+
+    /// New connections a second of one address, or of one /64 in IPv6. More: 429. 0: no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_handshakes_per_peer: u32,
 
     /// Memory of the component.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     max_memory_bytes: usize,
 
-    /// From accept to the end of the opening handshake; also a plain request, and between two.
+    /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain request, and between two.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     handshake_timeout: Duration,
 
@@ -254,6 +294,10 @@ impl Serve {
     fn shell_options(&self) -> ShellOptions {
         ShellOptions {
             max_connections: usize::try_from(self.limits.max_connections).unwrap_or(usize::MAX),
+            max_connections_per_peer: self.limits.max_connections_per_peer,
+            max_handshakes_per_peer: self.limits.max_handshakes_per_peer,
+            measure_turns: self.admin.is_on(),
+            proxy_protocol: self.protocol.proxy_protocol,
             max_queue_bytes: self.limits.max_queue_bytes,
             write_timeout: self.limits.write_timeout,
             linger_timeout: self.limits.close_timeout,
@@ -261,8 +305,11 @@ impl Serve {
         }
     }
 
-    fn factory(&self) -> Result<EngineFactory, EngineError> {
+    fn factory(&self) -> Result<EngineFactory, Box<dyn Error>> {
         if self.engine == EngineKind::Native {
+            if self.component.is_some() {
+                return Err("--component has no meaning with --engine native".into());
+            }
             return Ok(EngineFactory::Native);
         }
         let budget =
@@ -275,10 +322,21 @@ impl Serve {
     }
 }
 
-fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
-    if serve.engine == EngineKind::Native && serve.component.is_some() {
-        return Err("--component has no meaning with --engine native".into());
+/// All that `serve` does with it before it listens.
+fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
+    let line =
+        [OsStr::new("legacy-websocket"), OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
+    let cli: Cli = config::parse(line.map(Into::into).into()).unwrap_or_else(|error| error.exit());
+    if let Command::Serve(serve) = &cli.command {
+        start_log(serve.debug);
+        serve.tls.load()?;
+        serve.factory()?.make(&serve.engine_options()?)?;
     }
+    writeln!(stdout(), "{}: ok", file.display())?;
+    Ok(())
+}
+
+fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     raise_file_limit(serve.limits.max_connections);
     let factory = serve.factory()?;
     let tls = serve.tls.load()?;
@@ -289,10 +347,15 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let listeners = listen(&serve.listen, &serve.tls.tls_listen, tls.as_ref())?;
-        tls.map(keep_current).transpose()?;
+        let listeners = listen(serve, tls.as_ref())?;
+        reload_on_hangup(tls)?;
+        serve.admin.start(&server)?;
+        systemd::ready();
         let signals = RefCell::new((interrupt, terminate));
-        let stop = signalled(&signals);
+        let stop = async {
+            signalled(&signals).await;
+            systemd::stopping();
+        };
         // A second signal means now.
         let give_up = async {
             tokio::select! {
@@ -329,19 +392,30 @@ async fn signalled(signals: &RefCell<(Signal, Signal)>) {
     .await;
 }
 
-/// Binds all, and says so on standard output, for whoever waits to connect.
-fn listen(
-    plain: &[SocketAddr],
-    secure: &[SocketAddr],
-    tls: Option<&Tls>,
-) -> Result<Vec<Listener>, Box<dyn Error>> {
+/// Takes what the service manager hands over, binds the rest, and says so on standard output, for whoever waits
+/// to connect.
+fn listen(serve: &Serve, tls: Option<&Tls>) -> Result<Vec<Listener>, Box<dyn Error>> {
     let bind =
         |address: &SocketAddr| bind(*address).map_err(|error| format!("cannot listen on {address}: {error}"));
-    let mut listeners = plain.iter().map(|at| bind(at).map(Listener::from)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(tls) = tls {
-        for address in secure {
-            listeners.push(Listener::with_tls(bind(address)?, tls.clone()));
-        }
+    let (mut plain, mut secure) = (Vec::new(), Vec::new());
+    for socket in systemd::take_sockets()? {
+        if socket.secure { secure.push(socket.tcp) } else { plain.push(socket.tcp) }
+    }
+    let nowhere = serve.listen.is_empty() && serve.tls.tls_listen.is_empty();
+    let default = nowhere && plain.is_empty() && secure.is_empty();
+    for address in serve.listen.iter().chain(default.then_some(&DEFAULT_ADDRESS)) {
+        plain.push(bind(address)?);
+    }
+    for address in &serve.tls.tls_listen {
+        secure.push(bind(address)?);
+    }
+    if tls.is_some() && secure.is_empty() {
+        return Err("--tls-cert and --tls-key have no meaning without --tls-listen".into());
+    }
+    let mut listeners: Vec<_> = plain.into_iter().map(Listener::from).collect();
+    for tcp in secure {
+        let tls = tls.ok_or("a socket named wss needs --tls-cert and --tls-key")?;
+        listeners.push(Listener::with_tls(tcp, tls.clone()));
     }
     let mut out = stdout();
     for listener in &listeners {
@@ -355,7 +429,8 @@ fn listen(
 /// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
 fn raise_file_limit(connections: u32) {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
-    let needed = u64::from(connections) + 64;
+    // Those who are refused have one for a moment, too.
+    let needed = u64::from(connections) + 512;
     if limit < needed {
         warn!(
             "only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n"
@@ -393,7 +468,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_libraries() {
-        let Cli { command: Command::Serve(serve) } = Cli::parse_from(["legacy-websocket", "serve"]);
+        let cli: Cli = config::parse(vec!["legacy-websocket".into(), "serve".into()]).unwrap();
+        let Command::Serve(serve) = cli.command else { panic!("another command") };
         let options = serve.engine_options().unwrap();
         let expected = EngineOptions { origins: vec!["*".into()], echo: true, ..EngineOptions::default() };
         assert_eq!(format!("{options:?}"), format!("{expected:?}"));

@@ -48,7 +48,7 @@ enum Closing {
 
 impl Connection {
     pub(crate) fn new(shell: Rc<Shell>, Arrival { socket, peer, place }: Arrival) -> Self {
-        let outbox = Rc::new(Outbox::new(socket, shell.options().max_queue_bytes));
+        let outbox = Rc::new(shell.outbox(socket));
         let id = shell.opened(peer, Rc::clone(&outbox));
         let (reading, closing) = (Reading::ToEngine, Closing::NotYet);
         Self { id, outbox, shell, reading, timer: None, closing, _place: place }

@@ -13,7 +13,7 @@ pub use self::component::ComponentFactory;
 use self::native::NativeEngine;
 use crate::options::EngineOptions;
 use crate::record::Recorder;
-use crate::wit::{Command, Input, Read, Step};
+use crate::wit::{Command, Counts, Input, Read, RequestHead, Status, Step};
 
 /// The protocol engine, wherever it runs. Each call is one crossing.
 pub trait Engine: std::fmt::Debug {
@@ -34,6 +34,24 @@ pub trait Engine: std::fmt::Debug {
     /// # Errors
     /// As [`turn`](Self::turn).
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
+
+    /// What it has counted.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn counts(&mut self) -> Result<Counts, EngineLost>;
+
+    /// Every open connection.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn connections(&mut self) -> Result<Vec<Status>, EngineLost>;
+
+    /// The head of the request that opened a connection.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost>;
 }
 
 /// The engine's instance trapped, ran too long or grew too large.

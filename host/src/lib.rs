@@ -48,14 +48,18 @@
 // The adapter that the native engine shares with the component says `alloc`.
 extern crate alloc;
 
+mod admin;
 mod application;
 mod arrival;
 mod batch;
 pub mod cli;
 mod connection;
 mod engine;
+mod metrics;
 mod options;
 mod outbox;
+mod peers;
+mod proxy;
 mod record;
 mod server;
 mod shell;
@@ -63,10 +67,11 @@ mod socket;
 mod tls;
 pub mod wit;
 
+pub use admin::serve_admin;
 pub use application::{Application, TestPage};
 pub use engine::{Budget, ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use options::{EngineOptions, ShellOptions};
 pub use record::{RecordOptions, Recorder};
-pub use server::{Listener, Server, bind};
+pub use server::{Listener, Observer, Server, bind};
 pub use shell::Totals;
 pub use tls::{Tls, TlsError};

@@ -82,8 +82,17 @@ fn borrow_all(list: &[String]) -> Vec<&str> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ShellOptions {
-    /// Connections at once; more wait in the kernel's queue until one ends.
+    /// Connections at once. More are refused with 503.
     pub max_connections: usize,
+    /// Connections at once of one address, or of one /64 in IPv6. More are refused with 429. 0: no limit.
+    pub max_connections_per_peer: u32,
+    /// New connections a second of one address, or of one /64 in IPv6. More are refused with 429. 0: no
+    /// limit.
+    pub max_handshakes_per_peer: u32,
+    /// Measure how long turns take.
+    pub measure_turns: bool,
+    /// Every connection begins with a header of the PROXY protocol, which says who the peer is.
+    pub proxy_protocol: bool,
     /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. One
     /// transmission may be longer than this, if nothing else waits. From half of it on we do not read from
     /// that peer, so that one who floods an echo slows itself down first.
@@ -92,7 +101,7 @@ pub struct ShellOptions {
     pub write_timeout: Duration,
     /// Behind the last byte and our FIN: how long we wait for the peer's.
     pub linger_timeout: Duration,
-    /// For the TLS handshake, before the engine's own timeout for the opening handshake begins.
+    /// For a PROXY header, and then for the TLS handshake, before the engine's own timeout for the opening handshake begins.
     pub handshake_timeout: Duration,
 }
 
@@ -100,6 +109,10 @@ impl Default for ShellOptions {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            max_connections_per_peer: 0,
+            max_handshakes_per_peer: 0,
+            measure_turns: false,
+            proxy_protocol: false,
             max_queue_bytes: 4 << 20,
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),

@@ -1,8 +1,9 @@
 //! A peer's socket, what waits to be written to it, and the writing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
@@ -22,6 +23,8 @@ pub(crate) struct Outbox(RefCell<Inner>);
 struct Inner {
     socket: Socket,
     queue: Queue,
+    /// All that was written, to all peers.
+    sent: Rc<Cell<u64>>,
     then: Disposition,
     /// Something was pushed since the last flush.
     touched: bool,
@@ -33,10 +36,11 @@ struct Inner {
 pub(crate) struct Overflow;
 
 impl Outbox {
-    pub(crate) fn new(socket: Socket, limit: usize) -> Self {
+    pub(crate) fn new(socket: Socket, limit: usize, sent: Rc<Cell<u64>>) -> Self {
         Self(RefCell::new(Inner {
             socket,
             queue: Queue::new(limit),
+            sent,
             then: Disposition::Keep,
             touched: false,
             parked: None,
@@ -77,7 +81,8 @@ impl Outbox {
     pub(crate) fn flush(&self) {
         let mut inner = self.0.borrow_mut();
         inner.touched = false;
-        let Inner { socket, queue, .. } = &mut *inner;
+        let Inner { socket, queue, sent, .. } = &mut *inner;
+        let before = queue.bytes;
         while !queue.is_empty() {
             let written = queue.write(|slices| socket.try_write(slices));
             // What failed will fail again in the task, which knows what to do then.
@@ -85,6 +90,7 @@ impl Outbox {
                 break;
             }
         }
+        sent.set(sent.get() + (before - queue.bytes) as u64);
         let done = queue.is_empty() && !socket.holds_output();
         if (inner.then != Disposition::Keep || !done)
             && let Some(waker) = inner.parked.take()
@@ -96,13 +102,15 @@ impl Outbox {
     /// Ready when nothing waits.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
-        let Inner { socket, queue, .. } = &mut *inner;
+        let Inner { socket, queue, sent, .. } = &mut *inner;
         while !queue.is_empty() {
             let written = queue.write(|slices| match socket.poll_write(cx, slices) {
                 Poll::Ready(result) => result.map(Poll::Ready),
                 Poll::Pending => Ok(Poll::Pending),
             });
-            if ready!(written?) == 0 {
+            let written = ready!(written?);
+            sent.set(sent.get() + written as u64);
+            if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
@@ -127,6 +135,11 @@ impl Outbox {
     /// What to do once nothing waits any more.
     pub(crate) fn then(&self) -> Disposition {
         self.0.borrow().then
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.0.borrow().queue.bytes
     }
 
     /// Half full: no more is to be read from this peer for now.

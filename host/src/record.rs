@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use legacy_websocket_trace::Setting;
 
 use crate::engine::{Engine, EngineLost};
-use crate::wit::{Command, Destination, Disposition, Input, Loss, Read, Step};
+use crate::wit::{Command, Counts, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step};
 
 /// What the channel holds at the most: entries, and their bytes.
 const MAX_QUEUED: usize = 4096;
@@ -213,6 +213,18 @@ impl Engine for Recorded {
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         let step = self.engine.command(commands);
         self.tape.hear(step)
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineLost> {
+        self.engine.counts()
+    }
+
+    fn connections(&mut self) -> Result<Vec<Status>, EngineLost> {
+        self.engine.connections()
+    }
+
+    fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
+        self.engine.head(connection)
     }
 }
 

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::application::Application;
-use crate::arrival::{Arrival, Place};
-use crate::connection::Connection;
+use crate::arrival::{Door, Visitor};
 use crate::engine::{EngineError, EngineFactory};
+use crate::metrics::{Row, Snapshot};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::shell::{Shell, Totals};
 use crate::tls::Tls;
@@ -53,6 +53,12 @@ impl Server {
         Ok(Self { shell: Shell::new(factory, engine_options, options, application)?, permits })
     }
 
+    /// Sees what the server does, also while it runs.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer { shell: Rc::clone(&self.shell), permits: Arc::clone(&self.permits) }
+    }
+
     /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
     /// done.
     pub async fn run(
@@ -63,7 +69,8 @@ impl Server {
     ) -> Totals {
         let listeners = listeners.into_iter().map(Into::into).collect();
         let mut accepting = JoinSet::new();
-        accepting.spawn_local(accept_all(listeners, Rc::clone(&self.shell), Arc::clone(&self.permits)));
+        let door = Door::new(Rc::clone(&self.shell), Arc::clone(&self.permits));
+        accepting.spawn_local(accept_all(listeners, door));
         let mut running = JoinSet::new();
         let shell = Rc::clone(&self.shell);
         running.spawn_local(async move { shell.run_timer().await });
@@ -99,6 +106,33 @@ impl Server {
     async fn drained(&self) {
         let all = u32::try_from(self.shell.options().max_connections).unwrap_or(MAX_CONNECTIONS as u32);
         drop(self.permits.acquire_many(all).await);
+    }
+}
+
+/// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
+#[derive(Clone, Debug)]
+pub struct Observer {
+    shell: Rc<Shell>,
+    permits: Arc<Semaphore>,
+}
+
+impl Observer {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.shell.snapshot()
+    }
+
+    /// Up to `limit` connections, those with the longest queues first and then the newest; and how many more
+    /// there are.
+    pub(crate) fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
+        self.shell.rows(limit)
+    }
+
+    /// Why nobody new is served now.
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        if self.shell.is_stopping() {
+            return Some("stopping");
+        }
+        (self.permits.available_permits() == 0).then_some("full")
     }
 }
 
@@ -145,52 +179,18 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// One permit is waited for, whichever listener the next connection comes from.
-async fn accept_all(mut listeners: Vec<Listener>, shell: Rc<Shell>, permits: Arc<Semaphore>) {
-    // Dropped with us: who has not come through the TLS handshake by then is not served any more.
-    let mut arriving = JoinSet::new();
-    // A closed semaphore is how we would be told to stop.
-    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-        let (accepted, tls) = accept(&mut listeners).await;
-        while arriving.try_join_next().is_some() {}
-        if let Err(error) = accepted.stream.set_nodelay(true) {
-            debug!(peer = %accepted.address, "a connection was gone before it was served: {error}");
-            continue;
-        }
-        let place = Place(permit);
-        match tls {
-            None => serve(&shell, Arrival::plain(accepted.stream, accepted.address, place)),
-            Some(tls) => {
-                arriving.spawn_local(serve_tls(Rc::clone(&shell), accepted, place, tls));
-            }
-        }
+async fn accept_all(mut listeners: Vec<Listener>, mut door: Door) {
+    loop {
+        door.receive(accept(&mut listeners).await);
     }
-}
-
-fn serve(shell: &Rc<Shell>, arrival: Arrival) {
-    spawn_local(Connection::new(Rc::clone(shell), arrival));
-}
-
-async fn serve_tls(shell: Rc<Shell>, Accepted { stream, address }: Accepted, place: Place, tls: Tls) {
-    let within = shell.options().handshake_timeout;
-    match Arrival::by_tls(stream, address, place, tls.acceptor(), within).await {
-        Ok(arrival) => serve(&shell, arrival),
-        Err(error) => warn!(peer = %address, "TLS handshake failed: {error}"),
-    }
-}
-
-/// A connection as the kernel gives it.
-struct Accepted {
-    stream: TcpStream,
-    address: SocketAddr,
 }
 
 /// Accepts, whatever it takes: with no descriptors left it waits for some.
-async fn accept(listeners: &mut [Listener]) -> (Accepted, Option<Tls>) {
+async fn accept(listeners: &mut [Listener]) -> Visitor {
     let mut pause = Duration::from_millis(1);
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(accepted) => return accepted,
+            Ok(visitor) => return visitor,
             Err(error) => {
                 warn!("accept: {error}; again in {pause:?}");
                 sleep(pause).await;
@@ -201,15 +201,12 @@ async fn accept(listeners: &mut [Listener]) -> (Accepted, Option<Tls>) {
 }
 
 /// The first listener that has somebody; it is asked last the next time.
-fn poll_accept(
-    listeners: &mut [Listener],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<(Accepted, Option<Tls>)>> {
+fn poll_accept(listeners: &mut [Listener], cx: &mut Context<'_>) -> Poll<io::Result<Visitor>> {
     for at in 0..listeners.len() {
         if let Poll::Ready(accepted) = listeners[at].tcp.poll_accept(cx) {
             let tls = listeners[at].tls.clone();
             listeners[at..].rotate_left(1);
-            return Poll::Ready(accepted.map(|(stream, address)| (Accepted { stream, address }, tls)));
+            return Poll::Ready(accepted.map(|(stream, address)| Visitor { stream, address, tls }));
         }
     }
     Poll::Pending

@@ -2,6 +2,7 @@
 //! transmissions to the outboxes. It never waits.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -18,15 +19,28 @@ use crate::application::Application;
 use crate::arrival::Peer;
 use crate::batch::Batch;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
+use crate::metrics::{Metrics, Row, Snapshot};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::outbox::Outbox;
+use crate::socket::Socket;
 use crate::wit::{
-    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step, Transmission,
+    CloseCause, Closed, Counts, Destination, Disposition, Event, Input, Loss, Lost, Opened, RequestHead,
+    State, Status, Step, Transmission,
 };
 
 /// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
 /// every failure with another failing command.
 const MAX_ROUNDS: usize = 64;
+
+/// What an engine has counted that is gone.
+const NOTHING: Counts = Counts {
+    open: 0,
+    connected75: 0,
+    connected76: 0,
+    buffered_bytes: 0,
+    messages_received: 0,
+    messages_sent: 0,
+};
 
 /// What a shell has seen, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +65,9 @@ pub(crate) struct Shell {
     started: Instant,
     inner: RefCell<Inner>,
     batch: RefCell<Batch>,
+    /// Bytes written to all peers.
+    sent: Rc<Cell<u64>>,
+    stopping: Cell<bool>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
 }
@@ -64,6 +81,7 @@ struct Inner {
     connections: HashMap<u64, Link>,
     next_id: u64,
     totals: Totals,
+    metrics: Metrics,
     /// Outboxes that got something in this turn.
     touched: Vec<Rc<Outbox>>,
     /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
@@ -80,6 +98,8 @@ struct Link {
     forwarded: Option<Box<str>>,
     /// The engine is done with it and the application was told; what waits is still written.
     closed: bool,
+    /// When it was accepted, in milliseconds since the start.
+    since: u64,
     outbox: Rc<Outbox>,
 }
 
@@ -108,11 +128,14 @@ impl Shell {
                 connections: HashMap::new(),
                 next_id: 1,
                 totals: Totals::default(),
+                metrics: Metrics::default(),
                 touched: Vec::new(),
                 slow: Vec::new(),
                 carried: Vec::new(),
             }),
             batch: RefCell::new(Batch::new()),
+            sent: Rc::default(),
+            stopping: Cell::new(false),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
         }))
@@ -122,6 +145,61 @@ impl Shell {
         &self.options
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(crate) fn outbox(&self, socket: Socket) -> Outbox {
+        Outbox::new(socket, self.options.max_queue_bytes, Rc::clone(&self.sent))
+    }
+
+    pub(crate) fn count_refused(&self, reason: &'static str) {
+        *self.inner.borrow_mut().metrics.refused.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let counts = self.ask(|engine| engine.counts()).unwrap_or(NOTHING);
+        let mut inner = self.inner.borrow_mut();
+        inner.metrics.engine_messages = [counts.messages_received, counts.messages_sent];
+        let [received, sent] = inner.metrics.messages_before;
+        Snapshot {
+            metrics: inner.metrics.clone(),
+            counts,
+            messages: [received + counts.messages_received, sent + counts.messages_sent],
+            bytes_sent: self.sent.get(),
+            totals: inner.totals,
+            queue_bytes: inner.connections.values().map(|link| link.outbox.queued()).sum(),
+            max_connections: self.options.max_connections,
+            uptime: self.started.elapsed(),
+        }
+    }
+
+    /// Up to `limit` connections, and how many more there are.
+    pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
+        let statuses = self.ask(|engine| engine.connections()).unwrap_or_default();
+        let now = self.now();
+        let mut rows: Vec<_> = {
+            let connections = &self.inner.borrow().connections;
+            let row = |status: Status| {
+                let link = connections.get(&status.connection)?;
+                let age = Duration::from_millis(now.saturating_sub(link.since));
+                Some(Row { status, origin: None, age, queue_bytes: link.outbox.queued() })
+            };
+            statuses.into_iter().filter_map(row).collect()
+        };
+        rows.sort_by_key(|row| (Reverse(row.queue_bytes), Reverse(row.status.connection)));
+        let more = rows.len().saturating_sub(limit);
+        rows.truncate(limit);
+        for row in &mut rows {
+            let head = self.ask(|engine| engine.head(row.status.connection)).flatten();
+            let field = |head: RequestHead| {
+                head.fields.into_iter().find(|field| field.name.eq_ignore_ascii_case("Origin"))
+            };
+            row.origin = head.and_then(field).map(|field| String::from_utf8_lossy(&field.value).into_owned());
+        }
+        (rows, more)
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         self.inner.borrow().totals
     }
@@ -129,11 +207,14 @@ impl Shell {
     /// A connection was accepted.
     pub(crate) fn opened(&self, peer: Peer, outbox: Rc<Outbox>) -> u64 {
         let id = {
+            let since = self.now();
             let mut inner = self.inner.borrow_mut();
             let id = inner.next_id;
             inner.next_id += 1;
             inner.totals.connections += 1;
-            inner.connections.insert(id, Link { peer: peer.address, forwarded: None, closed: false, outbox });
+            inner
+                .connections
+                .insert(id, Link { peer: peer.address, forwarded: None, closed: false, since, outbox });
             id
         };
         let address = peer.address.to_string();
@@ -152,7 +233,11 @@ impl Shell {
         if self.batch.borrow().is_full() {
             self.take_reads();
         }
-        self.batch.borrow_mut().poll_read(cx, from, keep)
+        let read = self.batch.borrow_mut().poll_read(cx, from, keep);
+        if let (Poll::Ready(Ok(bytes)), Some(_)) = (&read, keep) {
+            self.inner.borrow_mut().metrics.bytes_received += *bytes as u64;
+        }
+        read
     }
 
     /// Takes reads to the engine, for ever: whenever the connections that were ready have read.
@@ -191,6 +276,7 @@ impl Shell {
 
     /// Begins to close every connection.
     pub(crate) fn shutdown(&self) {
+        self.stopping.set(true);
         self.turn(&[Input::Shutdown]);
     }
 
@@ -221,11 +307,21 @@ impl Shell {
     }
 
     fn call(&self, call: impl FnOnce(&mut dyn Engine, u64) -> Result<Step, EngineLost>) {
+        let began = self.options.measure_turns.then(Instant::now);
         let now = self.now();
         let mut inner = self.inner.borrow_mut();
         let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now);
+        if let Some(began) = began {
+            inner.metrics.turns.observe(began.elapsed());
+        }
         self.set_timeout(next);
+    }
+
+    /// Asks the engine something that changes nothing; None if it was lost over it.
+    fn ask<T>(&self, ask: impl FnOnce(&mut dyn Engine) -> Result<T, EngineLost>) -> Option<T> {
+        let answer = ask(self.inner.borrow_mut().engine.as_mut());
+        answer.map_err(|lost| self.call(|_, _| Err(lost))).ok()
     }
 
     fn now(&self) -> u64 {
@@ -330,11 +426,13 @@ impl Inner {
             match event {
                 Event::Connected(connected) => {
                     self.totals.connected += 1;
+                    self.metrics.count_connected(connected.draft);
                     self.rename(connected.connection, &connected.peer);
                     debug!(connection = connected.connection, peer = %connected.peer, draft = ?connected.draft, "connected");
                 }
                 Event::Rejected(rejection) => {
                     self.totals.rejected += 1;
+                    *self.metrics.rejected.entry(rejection.status).or_default() += 1;
                     self.rename(rejection.connection, &rejection.peer);
                     let peer = &rejection.peer;
                     warn!(connection = rejection.connection, %peer, status = rejection.status, reason = %rejection.reason, "rejected");
@@ -353,6 +451,7 @@ impl Inner {
 
     fn observe_closed(&mut self, closed: &Closed) {
         let connection = closed.connection;
+        self.metrics.count_closed(&closed.cause);
         if let Some(link) = self.connections.get_mut(&connection) {
             link.closed = true;
         }
@@ -406,6 +505,7 @@ impl Inner {
             link.closed = true;
             link.outbox.abort();
             self.touched.push(Rc::clone(&link.outbox));
+            self.metrics.count_closed(&CloseCause::EngineLost);
             events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
         }
         error!(connections = events.len(), total = self.totals.traps, "{lost}; its connections are closed");
@@ -414,6 +514,10 @@ impl Inner {
         match self.factory.make(&self.engine_options) {
             Ok(engine) => {
                 self.engine = engine;
+                self.metrics.restarts += 1;
+                let before = std::mem::take(&mut self.metrics.engine_messages);
+                self.metrics.messages_before[0] += before[0];
+                self.metrics.messages_before[1] += before[1];
                 info!("a fresh instance serves on");
             }
             Err(error) => error!("no fresh instance: {error}"),

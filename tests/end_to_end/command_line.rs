@@ -14,6 +14,10 @@ fn help_shows_every_option_with_its_default() {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for option in [
         "--listen",
+        "--metrics",
+        "--tls-listen",
+        "--proxy-protocol",
+        "--max-connections-per-peer",
         "--version",
         "--origin",
         "--subprotocol",
@@ -28,6 +32,7 @@ fn help_shows_every_option_with_its_default() {
         "--handshake-timeout",
         "--idle-timeout",
         "--close-timeout",
+        "--config",
         "--engine",
         "--component",
         "--record",
@@ -35,7 +40,7 @@ fn help_shows_every_option_with_its_default() {
         "--record-max-connection-bytes",
         "--debug",
     ] {
-        assert!(help.contains(&format!(" {option} ")), "{option}\n{help}");
+        assert!(help.contains(&format!(" {option}")), "{option}\n{help}");
     }
     for default in ["[default: 127.0.0.1:8000]", "[default: auto]", "[default: *]", "[default: component]"] {
         assert!(help.contains(default), "{default}\n{help}");

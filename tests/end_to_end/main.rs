@@ -4,14 +4,18 @@
 mod support;
 
 mod command_line;
+mod configuration;
 mod faults;
 mod frames;
 mod handshakes;
 mod http;
 mod limits;
+mod metrics;
+mod peers;
 mod policy;
 mod recording;
 mod stopping;
+mod systemd;
 mod tls;
 
 use std::fs;

@@ -175,3 +175,17 @@ fn files_that_cannot_be_used_are_named() {
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("--tls-key"));
 }
+
+/// Why old clients need a terminator in front.
+#[test]
+fn tls_1_0_is_refused_by_its_alert() {
+    let (server, _) = start("native", &[]);
+    let mut client = Client::connect(server.addresses()[1]);
+    // TLS_RSA_WITH_AES_128_CBC_SHA, and no extension.
+    client
+        .send(b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x010123456789abcdef0123456789abcdef\0\0\x02\0\x2f\x01\0");
+    let alert = client.read_until_gone();
+    // A fatal one.
+    assert_eq!((alert.first(), alert.get(5)), (Some(&21), Some(&2)), "{}", alert.escape_ascii());
+    server.wait_for_log(&["TLS handshake failed", &client.address().to_string()]);
+}

@@ -18,21 +18,37 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("connects");
+        Self::with(TcpStream::connect(address).expect("connects"))
+    }
+
+    fn with(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { stream, tls: None, ahead: Vec::new() }
     }
 
+    /// Connects from another address of this machine.
+    pub(crate) fn connect_from(local: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((local, 0)).into()).unwrap();
+        socket.connect(&address.into()).expect("connects");
+        Self::with(socket.into())
+    }
+
     /// Connects and goes through the TLS handshake; why it failed, if it did.
-    pub(crate) fn connect_tls(address: SocketAddr, mut tls: ClientConnection) -> io::Result<Self> {
+    pub(crate) fn connect_tls(address: SocketAddr, tls: ClientConnection) -> io::Result<Self> {
         let mut client = Self::connect(address);
-        while tls.is_handshaking() {
-            tls.complete_io(&mut client.stream)?;
-        }
-        client.tls = Some(Box::new(tls));
+        client.start_tls(tls)?;
         Ok(client)
+    }
+
+    pub(crate) fn start_tls(&mut self, mut tls: ClientConnection) -> io::Result<()> {
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        self.tls = Some(Box::new(tls));
+        Ok(())
     }
 
     /// Connects and goes through draft 75's opening handshake.
@@ -60,6 +76,10 @@ impl Client {
         self.send(&[&head76(""), KEY3].concat());
         self.expect(&answer76(location, ""));
         self.expect(ANSWER);
+    }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

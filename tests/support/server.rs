@@ -42,18 +42,29 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start_on(listen: &[&str], options: &[&str]) -> Self {
+        let listen_options: Vec<_> = listen.iter().flat_map(|address| ["--listen", address]).collect();
+        let secure = options.iter().filter(|option| **option == "--tls-listen").count();
+        Self::start_announcing(listen.len() + secure, &[&listen_options, options].concat())
+    }
+
+    /// Starts it with just these options, which make it listen on so many addresses.
+    #[track_caller]
+    pub(crate) fn start_announcing(count: usize, options: &[&str]) -> Self {
         let mut command = program();
-        command.arg("serve");
-        for address in listen {
-            command.args(["--listen", address]);
-        }
-        let mut child = command.args(options).spawn().expect("the program starts");
+        command.arg("serve").args(options);
+        Self::start_command(command, count)
+    }
+
+    /// Starts it in a way of the test's own.
+    #[track_caller]
+    pub(crate) fn start_command(mut command: Command, count: usize) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program starts");
         let log = Arc::new(Log::default());
         let (stderr, theirs) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let reader = thread::spawn(move || theirs.fill(BufReader::new(stderr)));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let secure = options.iter().filter(|option| **option == "--tls-listen");
-        let addresses = listen.iter().chain(secure).map(|_| announced(&mut stdout, &log)).collect();
+        let addresses = (0..count).map(|_| announced(&mut stdout, &log)).collect();
         Self { child, stdout, addresses, log, reader: Some(reader) }
     }
 

@@ -304,21 +304,25 @@ impl Connection {
         let mut frame = decoder.decode(input, rules, room);
         if let (Ok(Some(Frame::Text(text))), true, false) = (&mut frame, echo, *closing) {
             let mut text = mem::take(text);
+            let mut echoed: u64 = 0;
             frame = shared.transmit(self.id, |out| {
                 // What is left of the input will most likely be echoed as well.
                 out.reserve(text.len().saturating_add(input.len()).saturating_add(2));
                 loop {
                     encode(&text, out);
+                    echoed = echoed.saturating_add(1);
                     match decoder.decode(input, rules, room) {
                         Ok(Some(Frame::Text(next))) => text = next,
                         other => return other,
                     }
                 }
             });
+            shared.count_messages(echoed, echoed);
         }
         match frame {
             Ok(Some(Frame::Text(text))) if !echo => {
                 self.last_message = Some(shared.turn);
+                shared.count_messages(1, 0);
                 return Some(Event::Message { connection: self.id, text });
             }
             Ok(None | Some(Frame::Text(_))) => {}

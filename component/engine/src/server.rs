@@ -293,7 +293,8 @@ impl Server {
                 return Err(Misuse::WrongState);
             }
             connection.touch(shared);
-            shared.transmit(id, |out| texts.for_each(|text| encode(text, out)));
+            let sent = shared.transmit(id, |out| encode_all(texts, out));
+            shared.count_messages(0, sent);
             Ok(())
         })
     }
@@ -323,7 +324,8 @@ impl Server {
         let reached = to.len();
         if reached != 0 {
             let mut bytes = Vec::new();
-            texts.for_each(|text| encode(text, &mut bytes));
+            let sent = encode_all(texts, &mut bytes);
+            self.shared.count_messages(0, sent.saturating_mul(u64::try_from(reached).unwrap_or(u64::MAX)));
             self.shared.transmit_many(to, bytes);
         }
         reached
@@ -353,6 +355,16 @@ impl Server {
             self.connections.remove(&id);
         }
     }
+}
+
+/// How many there were.
+fn encode_all<'t>(texts: impl Iterator<Item = &'t str>, out: &mut Vec<u8>) -> u64 {
+    let mut count: u64 = 0;
+    for text in texts {
+        encode(text, out);
+        count = count.saturating_add(1);
+    }
+    count
 }
 
 /// The events of one [`Server::receive`], in order.

@@ -18,6 +18,10 @@ pub struct Counts {
     pub connected76: usize,
     /// Bytes held for incomplete heads, bodies and messages.
     pub buffered_bytes: usize,
+    /// Messages received whole since the server was made, echoed ones, too.
+    pub messages_received: u64,
+    /// Messages sent since the server was made, each as often as it has recipients.
+    pub messages_sent: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,11 @@ impl Shared {
     /// How many more bytes may be held.
     pub(crate) fn room(&self) -> usize {
         self.policy.options.limits.max_buffered_bytes.saturating_sub(self.counts.buffered_bytes)
+    }
+
+    pub(crate) fn count_messages(&mut self, received: u64, sent: u64) {
+        self.counts.messages_received = self.counts.messages_received.saturating_add(received);
+        self.counts.messages_sent = self.counts.messages_sent.saturating_add(sent);
     }
 
     pub(crate) fn count_connected(&mut self, draft: Draft, more: bool) {

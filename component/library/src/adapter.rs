@@ -159,6 +159,8 @@ impl Adapter {
             connected75: narrow(counts.connected75),
             connected76: narrow(counts.connected76),
             buffered_bytes: u64::try_from(counts.buffered_bytes).unwrap_or(u64::MAX),
+            messages_received: counts.messages_received,
+            messages_sent: counts.messages_sent,
         }
     }
 

@@ -104,6 +104,8 @@ impl GuestServer for Exported {
             connected75: 0,
             connected76: 0,
             buffered_bytes: 0,
+            messages_received: 0,
+            messages_sent: 0,
         })
     }
 }

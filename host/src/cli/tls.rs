@@ -1,5 +1,6 @@
 //! TLS on the command line.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
+use super::systemd;
 use crate::tls::{Tls, TlsError};
 
 #[derive(Debug, Args)]
@@ -18,11 +20,11 @@ pub(super) struct TlsArgs {
     pub(super) tls_listen: Vec<SocketAddr>,
 
     /// Certificates in PEM, the server's own first. Read again when a file changes, and on SIGHUP.
-    #[arg(long, value_name = "FILE", requires_all = ["tls_listen", "tls_key"])]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
     /// Private key in PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["tls_listen", "tls_cert"])]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }
 
@@ -35,16 +37,31 @@ impl TlsArgs {
     }
 }
 
-/// Reloads the certificate for as long as the runtime lives.
-pub(super) fn keep_current(tls: Tls) -> io::Result<()> {
+/// Reloads the certificate for as long as the runtime lives: on SIGHUP, and when its files change. Where there
+/// is nothing to reload, SIGHUP ends the process as it always does, unless a service manager may send it.
+pub(super) fn reload_on_hangup(tls: Option<Tls>) -> io::Result<()> {
+    if tls.is_none() && !systemd::is_there() {
+        return Ok(());
+    }
     let mut hangup = signal(SignalKind::hangup())?;
     spawn_local(async move {
         loop {
             tokio::select! {
-                () = tls.follow_files() => {}
-                _ = hangup.recv() => tls.reload_and_tell(),
+                () = follow_files(tls.as_ref()) => {}
+                _ = hangup.recv() => {
+                    systemd::reloading();
+                    tls.iter().for_each(Tls::reload_and_tell);
+                    systemd::ready();
+                }
             }
         }
     });
     Ok(())
+}
+
+async fn follow_files(tls: Option<&Tls>) {
+    match tls {
+        Some(tls) => tls.follow_files().await,
+        None => pending().await,
+    }
 }

@@ -10,7 +10,7 @@ use wasmtime::{Cache, Config, Engine as Wasmtime, Store, StoreLimits, StoreLimit
 
 use super::{Budget, Engine, EngineError, EngineLost};
 use crate::wit::bindings::{Library, LibraryPre};
-use crate::wit::{Command, Input, Options, Read, Step};
+use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
 
 /// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
 const TICK: Duration = Duration::from_millis(50);
@@ -124,6 +124,24 @@ impl Engine for ComponentEngine {
         self.store.set_epoch_deadline(self.ticks);
         let interface = self.library.hixie_legacy_websocket_legacy_websocket();
         interface.server().call_command(&mut self.store, self.server, commands).map_err(lost)
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineLost> {
+        self.store.set_epoch_deadline(self.ticks);
+        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
+        interface.server().call_counts(&mut self.store, self.server).map_err(lost)
+    }
+
+    fn connections(&mut self) -> Result<Vec<Status>, EngineLost> {
+        self.store.set_epoch_deadline(self.ticks);
+        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
+        interface.server().call_connections(&mut self.store, self.server).map_err(lost)
+    }
+
+    fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
+        self.store.set_epoch_deadline(self.ticks);
+        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
+        interface.server().call_head(&mut self.store, self.server, connection).map_err(lost)
     }
 }
 

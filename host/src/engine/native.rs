@@ -1,7 +1,7 @@
 //! The engine compiled into the host: no sandbox, no crossing.
 
 use super::{Engine, EngineError, EngineLost};
-use crate::wit::{self, Command, Input, Options, Read, Step};
+use crate::wit::{self, Command, Counts, Input, Options, Read, RequestHead, Status, Step};
 
 #[path = "../../../component/library/src/adapter.rs"]
 mod adapter;
@@ -27,5 +27,17 @@ impl Engine for NativeEngine {
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         Ok(self.0.command(commands))
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineLost> {
+        Ok(self.0.counts())
+    }
+
+    fn connections(&mut self) -> Result<Vec<Status>, EngineLost> {
+        Ok(self.0.connections())
+    }
+
+    fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
+        Ok(self.0.head(connection))
     }
 }

@@ -1,0 +1,148 @@
+//! The configuration file: TOML, whose keys are the long options of `serve`.
+//!
+//! What the file says becomes arguments, so that each option is declared, checked and explained once.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::builder::Arg;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use toml::{Table, Value};
+
+/// The subcommand that takes a file, and the option that names it.
+const SERVE: &str = "serve";
+const CONFIG: &str = "config";
+
+/// How alike an unknown key has to be to a known one to be taken for it.
+const ALIKE: f64 = 0.7;
+
+/// Parses the command line, and the file that it names: what is on the command line counts before what is in
+/// the file, and that before the default.
+pub(super) fn parse<C: CommandFactory + FromArgMatches>(line: Vec<OsString>) -> Result<C, clap::Error> {
+    let mut command = with_switches(C::command());
+    let line = with_file(&mut command, line)?;
+    let matches =
+        command.try_get_matches_from_mut(&line.arguments).map_err(|error| line.blame(error, &command))?;
+    C::from_arg_matches(&matches)
+}
+
+/// Switches take a value, too, so that the command line can turn off what a file turns on.
+fn with_switches(command: Command) -> Command {
+    let switch = |argument: Arg| match argument.get_action() {
+        ArgAction::SetTrue => argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_name("BOOL")
+            .hide_default_value(true)
+            .hide_possible_values(true),
+        _ => argument,
+    };
+    command.mut_subcommand(SERVE, |serve| serve.mut_args(switch))
+}
+
+/// A command line with what a file adds to it.
+struct Line {
+    arguments: Vec<OsString>,
+    file: PathBuf,
+    /// The keys that the file has added.
+    keys: Vec<String>,
+}
+
+fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::Error> {
+    // What is wrong or missing here may be put right by the file, and is found afterwards if not.
+    let matches = command.clone().ignore_errors(true).try_get_matches_from(&line)?;
+    let serve = matches.subcommand_matches(SERVE);
+    let file = serve.and_then(|serve| serve.try_get_one::<PathBuf>(CONFIG).ok().flatten());
+    let (Some(serve), Some(file)) = (serve, file) else {
+        return Ok(Line { arguments: line, file: PathBuf::new(), keys: Vec::new() });
+    };
+    let refuse = |command: &mut Command, why| {
+        command.error(ErrorKind::InvalidValue, format!("{}: {why}", file.display()))
+    };
+    let table = read(file).map_err(|why| refuse(command, why))?;
+    let known = command.find_subcommand(SERVE).map(Command::get_arguments).into_iter().flatten();
+    let known: Vec<_> = known.filter(|argument| argument.get_id() != CONFIG).cloned().collect();
+    let (mut arguments, mut keys) = (line, Vec::new());
+    for (key, value) in table {
+        let option = find(&known, &key).map_err(|why| refuse(command, why))?;
+        let values = texts(&key, &value).map_err(|why| refuse(command, why))?;
+        if !is_on(serve, option) {
+            // A value may begin with a dash only behind an equals sign.
+            let argument = |value: String| match option.get_long() {
+                Some(long) => format!("--{long}={value}").into(),
+                None => OsString::from(value),
+            };
+            arguments.extend(values.into_iter().map(argument));
+            keys.push(key);
+        }
+    }
+    Ok(Line { arguments, file: file.clone(), keys })
+}
+
+impl Line {
+    /// Says that it is the file which is wrong, where it is.
+    fn blame(&self, error: clap::Error, command: &Command) -> clap::Error {
+        let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+            return error;
+        };
+        let name = argument.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
+        if !self.keys.iter().any(|key| key == name) {
+            return error;
+        }
+        let text = error.render().to_string();
+        let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        command.clone().error(error.kind(), format!("{}: {reason}", self.file.display()))
+    }
+}
+
+fn read(file: &Path) -> Result<Table, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    text.parse::<Table>().map_err(|error| error.to_string())
+}
+
+/// The key of an option: its long name, or the name of what has none.
+fn key(option: &Arg) -> &str {
+    option.get_long().unwrap_or(option.get_id().as_str())
+}
+
+fn find<'a>(known: &'a [Arg], wanted: &str) -> Result<&'a Arg, String> {
+    if let Some(option) = known.iter().find(|option| key(option) == wanted) {
+        return Ok(option);
+    }
+    let likeness = |option: &Arg| strsim::jaro_winkler(key(option), wanted);
+    let nearest = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    Err(match nearest.filter(|option| likeness(option) > ALIKE) {
+        Some(option) => format!("unknown key '{wanted}'; the nearest known one is '{}'", key(option)),
+        None => format!("unknown key '{wanted}'"),
+    })
+}
+
+/// Whether the command line itself has it.
+fn is_on(serve: &ArgMatches, option: &Arg) -> bool {
+    serve.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
+}
+
+fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(values) => values.iter().map(|value| text(key, value)).collect(),
+        value => Ok(vec![text(key, value)?]),
+    }
+}
+
+fn text(key: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Boolean(switch) => Ok(switch.to_string()),
+        other => Err(format!(
+            "'{key}' is a {}; it can be a string, a whole number, true or false, or a list of these",
+            other.type_str()
+        )),
+    }
+}

@@ -1,0 +1,128 @@
+//! What a shell counts for whoever watches it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::shell::Totals;
+use crate::wit::{CloseCause, Counts, Draft, State, Status};
+
+/// Since the start, but for what the engine counts itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    /// Opening handshakes done, of draft 75 and of draft 76.
+    pub(crate) connected: [u64; 2],
+    /// Opening handshakes and requests refused by the engine, by status.
+    pub(crate) rejected: BTreeMap<u16, u64>,
+    /// Peers turned away before the engine heard of them, by the reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Connections closed, by the cause.
+    pub(crate) closed: BTreeMap<&'static str, u64>,
+    /// Bytes read for the engine.
+    pub(crate) bytes_received: u64,
+    /// How long turns take.
+    pub(crate) turns: Histogram,
+    /// Fresh instances of the engine after one was lost.
+    pub(crate) restarts: u64,
+    /// Messages that the engine had counted when it was last asked, received and sent; and those before it.
+    pub(crate) engine_messages: [u64; 2],
+    pub(crate) messages_before: [u64; 2],
+}
+
+/// A moment, as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) metrics: Metrics,
+    pub(crate) counts: Counts,
+    /// Messages received and sent since the start.
+    pub(crate) messages: [u64; 2],
+    pub(crate) bytes_sent: u64,
+    pub(crate) totals: Totals,
+    /// Output that waits for all peers together.
+    pub(crate) queue_bytes: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) uptime: Duration,
+}
+
+/// One connection, for who looks at a list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) status: Status,
+    pub(crate) origin: Option<String>,
+    pub(crate) age: Duration,
+    pub(crate) queue_bytes: usize,
+}
+
+impl Metrics {
+    pub(crate) fn count_connected(&mut self, draft: Draft) {
+        match draft {
+            Draft::Draft75 => self.connected[0] += 1,
+            Draft::Draft76 => self.connected[1] += 1,
+        }
+    }
+
+    pub(crate) fn count_closed(&mut self, cause: &CloseCause) {
+        *self.closed.entry(cause_name(cause)).or_default() += 1;
+    }
+}
+
+/// Upper bounds of turn times in seconds; the last one is without.
+pub(crate) const BOUNDS: [f64; 12] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Histogram {
+    pub(crate) buckets: [u64; BOUNDS.len() + 1],
+    pub(crate) seconds: f64,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&mut self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        self.buckets[BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len())] += 1;
+        self.seconds += seconds;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
+    match cause {
+        CloseCause::ByPeer => "by-peer",
+        CloseCause::ByUs => "by-us",
+        CloseCause::ByUsAbruptly => "by-us-abruptly",
+        CloseCause::EndOfStream => "end-of-stream",
+        CloseCause::Reset => "reset",
+        CloseCause::HandshakeTimeout => "handshake-timeout",
+        CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::CloseTimeout => "close-timeout",
+        CloseCause::Refused => "refused",
+        CloseCause::Responded => "responded",
+        CloseCause::BadFrame(_) => "bad-frame",
+        CloseCause::BadText => "bad-text",
+        CloseCause::MessageLimit => "message-limit",
+        CloseCause::BufferLimit => "buffer-limit",
+        CloseCause::SlowReader => "slow-reader",
+        CloseCause::EngineLost => "engine-lost",
+        CloseCause::Other(_) => "other",
+    }
+}
+
+pub(crate) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Unknown => "unknown",
+        State::Opening => "opening",
+        State::Waiting => "waiting",
+        State::Handshaking => "handshaking",
+        State::Connected => "connected",
+        State::Closed => "closed",
+    }
+}
+
+pub(crate) fn draft_name(draft: Draft) -> &'static str {
+    match draft {
+        Draft::Draft75 => "draft75",
+        Draft::Draft76 => "draft76",
+    }
+}

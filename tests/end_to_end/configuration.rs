@@ -1,0 +1,98 @@
+//! The configuration file.
+
+use crate::file;
+use crate::support::head75;
+use crate::support::server::{Server, run};
+
+/// What `check-config` says about a file: its standard output, or its error.
+fn check(name: &str, content: &str) -> Result<String, String> {
+    let path = file(name, content.as_bytes());
+    let output = run(&["check-config", &path]);
+    let text = |bytes| String::from_utf8(bytes).unwrap().replace(&path, name);
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[track_caller]
+fn refused(content: &str, parts: &[&str]) {
+    let said = check("refused.toml", content).unwrap_err();
+    for part in [&["refused.toml"], parts].concat() {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+}
+
+#[test]
+fn a_file_says_what_the_command_line_can() {
+    let policy = file("policy.xml", b"<cross-domain-policy/>");
+    let content = format!(
+        "listen = ['127.0.0.1:0', '127.0.0.2:0']\nversion = 'draft75'\norigin = 'http://example.com'\n\
+         max-fields = 50\nhandshake-timeout = '5s'\nengine = 'native'\ndebug = true\n\
+         trust-forwarded = false\nflash-policy = '{policy}'\n"
+    );
+    assert_eq!(check("whole.toml", &content), Ok("whole.toml: ok\n".into()));
+    let path = file("whole.toml", content.as_bytes());
+    let server = Server::start_announcing(2, &["--config", &path]);
+    let mut client = server.open75();
+    client.echo("in");
+    server.wait_for_log(&["connected", &client.address().to_string()]);
+    let mut elsewhere = server.connect();
+    let head =
+        String::from_utf8(head75("")).unwrap().replace("Origin: http://example.com", "Origin: http://a");
+    elsewhere.refused(head.as_bytes(), "403");
+}
+
+#[test]
+fn the_command_line_counts_before_the_file() {
+    let content =
+        "listen = '127.0.0.1:1'\nengine = 'native'\ndebug = true\norigin = ['http://a', 'http://b']";
+    let path = file("overridden.toml", content.as_bytes());
+    let server = Server::start(&["--config", &path, "--debug=false", "--origin", "*"]);
+    server.open76().echo("in");
+    let (_, log) = {
+        server.signal("TERM");
+        server.wait()
+    };
+    assert!(!log.contains("connected "), "{log}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    refused("max-feilds = 5", &["unknown key 'max-feilds'", "'max-fields'"]);
+    refused("max_fields = 5", &["unknown key 'max_fields'", "'max-fields'"]);
+    refused("zzz = 5", &["unknown key 'zzz'"]);
+    refused("config = 'other.toml'", &["unknown key 'config'"]);
+    refused("max-fields = 'many'", &["many", "--max-fields"]);
+    refused("max-fields = 1.5", &["'max-fields' is a float"]);
+    refused("[tls]\ncert = 'x'", &["unknown key 'tls'"]);
+    refused("version = 'draft77'", &["draft77", "--version"]);
+    refused("debug = 'loud'", &["loud", "--debug"]);
+    refused("max-fields = [1, 2]", &["--max-fields", "multiple"]);
+    refused("max-fields = ", &["line 1"]);
+    refused("max-fields = 5\nmax-fields = 6", &["duplicate"]);
+}
+
+#[test]
+fn what_it_names_is_looked_at() {
+    for (content, parts) in [
+        ("flash-policy = '/does/not/exist'", ["/does/not/exist", "No such file"]),
+        ("component = '/does/not/exist'", ["/does/not/exist", "No such file"]),
+        ("public-url = 'http://example.com'", ["public", "ws://"]),
+        (
+            "tls-listen = '127.0.0.1:0'\ntls-cert = '/does/not/exist'\ntls-key = 'x'",
+            ["/does/not/exist", "No such"],
+        ),
+        ("tls-listen = '127.0.0.1:0'", ["--tls-cert", "--tls-key"]),
+    ] {
+        let said = check("names.toml", content).unwrap_err();
+        assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}\n{said}");
+    }
+    let output = run(&["check-config", "/does/not/exist.toml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("/does/not/exist.toml: No such file"), "{said}");
+}
+
+#[test]
+fn the_packaged_file_is_right() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/legacy-websocket.toml");
+    let output = run(&["check-config", path]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,176 @@
+//! Metrics, health and the status page.
+
+use std::collections::BTreeMap;
+
+use crate::support::client::Client;
+use crate::support::on_both_engines;
+use crate::support::server::Server;
+use crate::support::{frame, head75};
+
+on_both_engines!(
+    what_happens_is_counted,
+    connections_are_listed_with_what_they_are,
+    health_and_readiness_are_told_apart,
+    what_is_no_page_is_refused,
+);
+
+fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
+    let server = Server::start(&[&["--engine", engine, "--metrics", "0"], options].concat());
+    let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
+    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
+    (server, Admin(address))
+}
+
+struct Admin(String);
+
+impl Admin {
+    /// Status line and fields, and the body.
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str) -> (String, String) {
+        let mut client = Client::connect(self.0.parse().unwrap());
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
+        let answer = String::from_utf8(client.read_to_end()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.into(), body.into())
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> String {
+        let (head, body) = self.ask("GET", path);
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        body
+    }
+
+    /// Every sample; the format is checked on the way.
+    #[track_caller]
+    fn metrics(&self) -> BTreeMap<String, f64> {
+        let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
+        for line in self.get("/metrics").lines() {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = family.split_once(' ').unwrap();
+                assert!(families.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            } else if !line.starts_with("# HELP ") {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let bare = name.split('{').next().unwrap();
+                let known = families.contains_key(bare)
+                    || ["_bucket", "_sum", "_count"].iter().any(|part| {
+                        bare.strip_suffix(part)
+                            .is_some_and(|name| families.get(name).is_some_and(|kind| kind == "histogram"))
+                    });
+                assert!(known, "{line}");
+                assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{name} twice");
+            }
+        }
+        samples
+    }
+}
+
+fn what_happens_is_counted(engine: &str) {
+    let (server, admin) =
+        start(engine, &["--origin", "http://example.com", "--max-connections-per-peer", "5"]);
+    let (mut client75, mut client76, mut leaves) = (server.open75(), server.open76(), server.open76());
+    for _ in 0..3 {
+        client75.echo("three");
+    }
+    client76.send(&frame("at once").repeat(7));
+    client76.expect(&frame("at once").repeat(7));
+    leaves.close76();
+    drop(leaves);
+    let stranger =
+        String::from_utf8(head75("")).unwrap().replace("http://example.com\r\n\r\n", "http://a\r\n\r\n");
+    server.connect().refused(stranger.as_bytes(), "403");
+    let silent = server.connect();
+    let metrics = until(&admin, |metrics| {
+        metrics["legacy_websocket_connections{draft=\"none\",state=\"opening\"}"] == 1.0
+    });
+    let value = |name: &str| metrics.get(&format!("legacy_websocket_{name}")).copied();
+    for (name, expected) in [
+        (r#"connections{draft="75",state="connected"}"#, 1.0),
+        (r#"connections{draft="76",state="connected"}"#, 1.0),
+        ("connections_accepted_total", 5.0),
+        ("connections_limit", 16384.0),
+        (r#"handshakes_total{outcome="connected",draft="75",status="101"}"#, 1.0),
+        (r#"handshakes_total{outcome="connected",draft="76",status="101"}"#, 2.0),
+        (r#"handshakes_total{outcome="rejected",draft="",status="403"}"#, 1.0),
+        (r#"closed_total{cause="by-peer"}"#, 1.0),
+        (r#"closed_total{cause="refused"}"#, 1.0),
+        (r#"messages_total{direction="received"}"#, 10.0),
+        (r#"messages_total{direction="sent"}"#, 10.0),
+        ("queue_bytes", 0.0),
+        ("buffered_bytes", 0.0),
+        ("traps_total", 0.0),
+        ("restarts_total", 0.0),
+    ] {
+        assert_eq!(value(name), Some(expected), "{name} in {metrics:#?}");
+    }
+    // What was sent back of messages, and the answers before it.
+    assert!(value(r#"bytes_total{direction="sent"}"#) > Some((3 * 7 + 7 * 9) as f64));
+    let turns = value("turn_seconds_count").unwrap();
+    assert!(turns > 10.0 && value(r#"turn_seconds_bucket{le="+Inf"}"#) == Some(turns));
+    assert!(value("turn_seconds_sum") > Some(0.0));
+    drop(silent);
+}
+
+/// Asks until it is so: what a peer has done needs a moment to arrive.
+#[track_caller]
+fn until(admin: &Admin, is_so: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
+    let end = std::time::Instant::now() + crate::support::DEADLINE;
+    loop {
+        let metrics = admin.metrics();
+        if is_so(&metrics) {
+            return metrics;
+        }
+        assert!(std::time::Instant::now() < end, "{metrics:#?}");
+    }
+}
+
+fn connections_are_listed_with_what_they_are(engine: &str) {
+    let (server, admin) = start(engine, &[]);
+    let (client75, client76) = (server.open75(), server.open76());
+    let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    // The newest first.
+    for (row, (client, draft)) in rows.iter().zip([(&client76, "draft76"), (&client75, "draft75")]) {
+        assert_eq!(row["peer"], client.address().to_string());
+        assert_eq!(row["draft"], draft);
+        assert_eq!(row["state"], "connected");
+        assert_eq!(row["origin"], "http://example.com");
+        assert_eq!(row["queue_bytes"], 0);
+        assert!(row["age"].as_f64().unwrap() < 1000.0);
+    }
+    assert_eq!((rows.len(), &json["open"], &json["unready"]), (2, &2.into(), &serde_json::Value::Null));
+}
+
+fn health_and_readiness_are_told_apart(engine: &str) {
+    let (server, admin) =
+        start(engine, &["--max-connections", "1", "--close-timeout", "1h", "--drain-timeout", "1h"]);
+    assert_eq!((admin.get("/healthz"), admin.get("/readyz")), ("ok\n".into(), "ready\n".into()));
+    let mut client = server.open76();
+    let (head, why) = admin.ask("GET", "/readyz");
+    assert!(head.starts_with("HTTP/1.1 503 ") && why == "full\n", "{head}\n{why}");
+    server.signal("TERM");
+    client.expect(crate::support::CLOSING);
+    // It says so for as long as it drains.
+    let (head, why) = admin.ask("GET", "/readyz");
+    assert!(head.starts_with("HTTP/1.1 503 ") && why == "stopping\n", "{head}\n{why}");
+    assert_eq!(admin.get("/healthz"), "ok\n");
+    drop(client);
+    assert!(server.wait().0.success());
+}
+
+fn what_is_no_page_is_refused(engine: &str) {
+    let (_server, admin) = start(engine, &[]);
+    let page = admin.get("/");
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    // Nothing from elsewhere.
+    for part in ["src=", "//cdn", "@import", "url("] {
+        assert!(!page.contains(part), "{part}");
+    }
+    let (head, _) = admin.ask("GET", "/");
+    assert!(head.to_lowercase().contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(admin.ask("GET", "/nothing").0.starts_with("HTTP/1.1 404 "));
+    assert!(admin.ask("POST", "/metrics").0.starts_with("HTTP/1.1 405 "));
+    let mut client = Client::connect(admin.0.parse().unwrap());
+    client.send(b"\0no request\xff\r\n\r\n");
+    assert!(client.read_until(b"\r\n").starts_with(b"HTTP/1.1 400 "));
+}

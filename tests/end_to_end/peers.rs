@@ -1,0 +1,119 @@
+//! Limits for each peer's address, and the PROXY protocol that tells which it is.
+
+use crate::support::client::Client;
+use crate::support::server::Server;
+use crate::support::tls::Certificate;
+use crate::support::{head75, on_both_engines};
+
+const LOCATION: &str = "ws://example.com/demo";
+
+on_both_engines!(
+    an_address_has_so_many_connections_and_others_have_theirs,
+    an_address_has_so_many_new_connections_a_second,
+    a_proxy_says_who_the_peer_is,
+    a_proxy_says_that_its_client_came_by_tls,
+    without_a_proxy_header_nobody_is_served,
+    limits_count_the_peer_and_not_the_proxy,
+);
+
+fn start(engine: &str, options: &[&str]) -> Server {
+    Server::start(&[&["--engine", engine, "--debug"], options].concat())
+}
+
+fn an_address_has_so_many_connections_and_others_have_theirs(engine: &str) {
+    let server = start(engine, &["--max-connections-per-peer", "2"]);
+    let (mut one, mut two) = (server.open75(), server.open76());
+    let mut third = server.connect();
+    third.refused(&head75(""), "429");
+    server.wait_for_log(&["refused", &third.address().to_string(), "429"]);
+    let mut other = Client::connect_from([127, 0, 0, 2], server.address());
+    other.shake_hands75(LOCATION);
+    for client in [&mut one, &mut two, &mut other] {
+        client.echo("in");
+    }
+}
+
+fn an_address_has_so_many_new_connections_a_second(engine: &str) {
+    let server = start(engine, &["--max-handshakes-per-peer", "1"]);
+    let mut first = server.open76();
+    // However slow this machine is: it earns one a second, and these are many more.
+    let refused = (0..50).any(|_| {
+        let mut client = server.connect();
+        client.send(&head75(""));
+        client.read_until(b"\r\n").starts_with(b"HTTP/1.1 429 ")
+    });
+    assert!(refused);
+    Client::connect_from([127, 0, 0, 2], server.address()).shake_hands75(LOCATION);
+    first.echo("stays");
+}
+
+/// A version 2 header for a TCP client of 192.0.2.7.
+fn block(more: &[u8]) -> Vec<u8> {
+    let content = [b"\xc0\x00\x02\x07\x7f\x00\x00\x01\x30\x39\x00\x50", more].concat();
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &length[..], &content].concat()
+}
+
+fn a_proxy_says_who_the_peer_is(engine: &str) {
+    let server = start(engine, &["--proxy-protocol"]);
+    for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n".to_vec(), block(b"")] {
+        let mut client = server.connect();
+        // In one write with what follows, as a proxy may do.
+        client.send(&header);
+        client.shake_hands76(LOCATION);
+        client.echo("in");
+        client.close76();
+    }
+    server.wait_for_logs(&["connected", "peer=192.0.2.7:12345"], 2);
+    let mut check = server.connect();
+    check.send(b"PROXY UNKNOWN\r\n");
+    check.shake_hands75(LOCATION);
+    server.wait_for_log(&["connected", &check.address().to_string()]);
+}
+
+fn a_proxy_says_that_its_client_came_by_tls(engine: &str) {
+    let server = start(engine, &["--proxy-protocol"]);
+    let mut client = server.connect();
+    client.send(&block(b"\x20\x00\x05\x01\x00\x00\x00\x00"));
+    client.shake_hands76("wss://example.com/demo");
+    // TLS to us may stand behind it, too.
+    let certificate = Certificate::new(&format!("proxied-{engine}"));
+    let server = start(engine, &[&["--proxy-protocol"], &certificate.options()[..]].concat());
+    let mut client = Client::connect(server.addresses()[1]);
+    client.send(&block(b""));
+    client.start_tls(certificate.client()).unwrap();
+    client.shake_hands76("wss://example.com/demo");
+    server.wait_for_log(&["connected", "peer=192.0.2.7:12345"]);
+}
+
+fn without_a_proxy_header_nobody_is_served(engine: &str) {
+    let server = start(engine, &["--proxy-protocol", "--handshake-timeout", "300ms"]);
+    let mut plain = server.connect();
+    plain.send(&head75(""));
+    assert_eq!(plain.read_until_gone(), b"");
+    server.wait_for_log(&["no PROXY header", &plain.address().to_string()]);
+    let mut silent = server.connect();
+    silent.send(b"PROXY TCP4");
+    assert_eq!(silent.read_until_gone(), b"");
+    server.wait_for_log(&["no PROXY header", "not in time", &silent.address().to_string()]);
+    // And where nobody asked for it, it is no request.
+    let server = start(engine, &[]);
+    server.connect().refused(b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n\r\n", "505");
+}
+
+fn limits_count_the_peer_and_not_the_proxy(engine: &str) {
+    let server = start(engine, &["--proxy-protocol", "--max-connections-per-peer", "1"]);
+    let mut clients = Vec::new();
+    for peer in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        let mut client = server.connect();
+        client.send(format!("PROXY TCP4 {peer} 127.0.0.1 1 80\r\n").as_bytes());
+        client.shake_hands75(LOCATION);
+        clients.push(client);
+    }
+    let mut again = server.connect();
+    again.send(b"PROXY TCP4 192.0.2.2 127.0.0.1 2 80\r\n");
+    again.refused(&head75(""), "429");
+    for client in &mut clients {
+        client.echo("in");
+    }
+}

@@ -1,0 +1,148 @@
+//! What a service manager does: it holds the socket, waits to be told, and restarts.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::client::Client;
+use crate::support::server::{Server, program};
+use crate::support::tls::Certificate;
+use crate::support::{ANSWER, DEADLINE, KEY3, head76};
+
+/// As systemd does it: the socket as descriptor 3, its name and whose it is in the environment.
+struct Manager {
+    socket: TcpListener,
+    notify: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Manager {
+    fn new(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // Of an earlier run.
+        let _ = std::fs::remove_file(&path);
+        let notify = UnixDatagram::bind(&path).unwrap();
+        notify.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket: TcpListener::bind("127.0.0.1:0").unwrap(), notify, path }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    fn start(&self, name: &str, options: &[&str]) -> Server {
+        let program = program();
+        let mut shell = Command::new("sh");
+        // The process id is that of the program, which takes the shell's place.
+        shell
+            .args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 0</dev/null"#])
+            .arg(program.get_program())
+            .arg("serve")
+            .args(options)
+            .envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", name)])
+            .env("NOTIFY_SOCKET", &self.path)
+            .env_remove("RUST_LOG")
+            .stdin(OwnedFd::from(self.socket.try_clone().unwrap()));
+        let server = Server::start_command(shell, 1);
+        assert_eq!(server.address(), self.address());
+        server
+    }
+
+    #[track_caller]
+    fn is_told(&self, what: &str) {
+        let mut message = [0; 1024];
+        let count = self.notify.recv(&mut message).expect("a message");
+        let message = String::from_utf8_lossy(&message[..count]);
+        assert!(message.lines().any(|line| line == what), "{message}");
+    }
+}
+
+#[test]
+fn a_socket_is_taken_over_and_the_manager_told() {
+    let manager = Manager::new("told.socket");
+    let server = manager.start("http", &["--engine", "native"]);
+    manager.is_told("READY=1");
+    server.open76().echo("in");
+    // Nothing to reload, and no reason to die.
+    server.signal("HUP");
+    manager.is_told("RELOADING=1");
+    manager.is_told("READY=1");
+    server.signal("TERM");
+    manager.is_told("STOPPING=1");
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn a_socket_named_wss_is_for_tls() {
+    let manager = Manager::new("wss.socket");
+    let certificate = Certificate::new("handed-over");
+    let server = manager.start("wss", &[&["--engine", "native"], &certificate.options()[2..]].concat());
+    let mut client = Client::connect_tls(server.address(), certificate.client()).unwrap();
+    client.shake_hands76("wss://example.com/demo");
+}
+
+#[test]
+fn a_restart_refuses_nobody() {
+    let manager = Manager::new("restart.socket");
+    let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut server = manager.start("", &["--engine", "native"]);
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (done, served, address) = (Arc::clone(&done), Arc::clone(&served), manager.address());
+            thread::spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    served.fetch_add(usize::from(visit(address)), Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        wait_for_more(&served);
+        server.stop();
+        // Whoever connects now waits for the next one.
+        server = manager.start("", &["--engine", "native"]);
+    }
+    wait_for_more(&served);
+    done.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().expect("nobody was refused");
+    }
+    server.stop();
+}
+
+/// Whether there was an opening handshake; else the server stopped meanwhile and ended the connection in order.
+fn visit(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).expect("not refused");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut answer = Vec::new();
+    match stream.write_all(&[&head76(""), KEY3].concat()).and_then(|()| {
+        let mut byte = [0];
+        while !answer.ends_with(ANSWER) && stream.read(&mut byte)? > 0 {
+            answer.extend(byte);
+        }
+        Ok(())
+    }) {
+        Ok(()) => answer.ends_with(ANSWER),
+        // What it wrote to a server that had ended its side already.
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+            false
+        }
+    }
+}
+
+#[track_caller]
+fn wait_for_more(served: &AtomicUsize) {
+    let before = served.load(Ordering::Relaxed);
+    let end = std::time::Instant::now() + DEADLINE;
+    while served.load(Ordering::Relaxed) < before + 20 {
+        assert!(std::time::Instant::now() < end, "nobody is served");
+        thread::yield_now();
+    }
+}
