@@ -87,7 +87,7 @@ fn by_tls10(folder: &Path) {
         .arg(phantomjs)
         .args(["--ssl-protocol=tlsv1", script, &format!("https://{}/", stunnel.address), "tour"])
         .env_remove("SSL_CERT_DIR")
-        .env("LD_LIBRARY_PATH", folder.join("lib"))
+        .env("LD_LIBRARY_PATH", folder.join("openssl-1.0"))
         .stdin(Stdio::null())
         .output()
         .expect("unshare runs");
