@@ -1,4 +1,4 @@
-//! Reports as JUnit XML.
+//! A report as JUnit XML.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,14 +8,14 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Case, Report, Seen, Verdict};
 
-/// Writes a test suite for each report. What fails a MUST or a SHOULD is a failure, unless it is known to fail: then it is
+/// Writes a test suite. What fails a MUST or a SHOULD is a failure, unless it is known to fail: then it is
 /// skipped, as is what is not applicable. What differs has passed, with the difference as its output.
 ///
 /// # Errors
 /// Those of `to`.
-pub fn junit(reports: &[Report], to: impl Write) -> io::Result<()> {
+pub fn junit(report: &Report, to: impl Write) -> io::Result<()> {
     let mut xml = quick_junit::Report::new("legacy-websocket conformance");
-    xml.add_test_suites(reports.iter().map(suite));
+    xml.add_test_suite(suite(report));
     xml.serialize(to).map_err(io::Error::other)
 }
 
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn each_verdict_has_its_form() {
         let mut xml = Vec::new();
-        junit(&[samples::report()], &mut xml).unwrap();
+        junit(&samples::report(), &mut xml).unwrap();
         insta::assert_snapshot!("junit", String::from_utf8(xml).unwrap());
     }
 
@@ -87,7 +87,7 @@ mod tests {
         report.cases[0].reason = "]]>\u{8}\u{fffe}".into();
         report.cases[0].transcript[4].at = -1.0;
         let mut xml = Vec::new();
-        junit(&[report], &mut xml).unwrap();
+        junit(&report, &mut xml).unwrap();
         let xml = String::from_utf8(xml).unwrap();
         assert!(xml.contains(r#"<testsuite name="&lt;&amp;&quot;&gt;""#), "{xml}");
         quick_junit::Report::deserialize_from_str(&xml).unwrap();
