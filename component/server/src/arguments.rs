@@ -216,7 +216,7 @@ const OPTIONS: &[Flag] = &[
         name: "max-connections",
         value: "N",
         default: "16384",
-        help: "Connections at once. More wait until one ends.",
+        help: "Connections at once. More are refused with 503.",
         set: |arguments, value| put(&mut arguments.shell.max_connections, some(number(value))),
     },
     Flag {

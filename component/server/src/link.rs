@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) peer: String,
     /// The engine is done with it and the application was told; what waits is still written.
     pub(crate) closed: bool,
+    /// There was no room for it: the engine has never heard of it.
+    pub(crate) refused: bool,
     queue: Queue,
     then: Disposition,
     reading: Reading,
@@ -86,6 +88,7 @@ impl Link {
             socket,
             peer,
             closed: false,
+            refused: false,
             queue: Queue::new(options.max_queue_bytes),
             then: Disposition::Keep,
             reading: Reading::ToEngine,
@@ -96,6 +99,20 @@ impl Link {
             deadline: None,
             wake: None,
         }
+    }
+
+    /// A connection that is told something else than the engine would, and is ended.
+    pub(crate) fn refuse(
+        accepted: Accepted,
+        peer: String,
+        response: Vec<u8>,
+        options: &ShellOptions,
+    ) -> Self {
+        let mut link = Self::new(accepted, peer, options);
+        (link.closed, link.refused) = (true, true);
+        (link.reading, link.then) = (Reading::Discarding, Disposition::Finish);
+        link.queue.push(Rc::new(response));
+        link
     }
 
     /// What to wait for before it is read from, if it is to be read from.

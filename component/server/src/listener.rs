@@ -32,9 +32,10 @@ pub(crate) struct Listener {
 
 /// An accepted connection.
 pub(crate) struct Accepted {
-    pub(crate) socket: TcpSocket,
+    // Children before their parents: fields are dropped in this order.
     pub(crate) input: InputStream,
     pub(crate) output: OutputStream,
+    pub(crate) socket: TcpSocket,
 }
 
 impl Listener {

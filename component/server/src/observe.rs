@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::fmt::{Debug, Display, Formatter, Result};
 
 use crate::log::Level;
-use crate::shell::Shell;
+use crate::shell::{Shell, now};
 use crate::wit::{CloseCause, Closed, Event, Loss, State};
 
 /// What was seen since the start.
@@ -15,7 +15,13 @@ pub(crate) struct Totals {
     pub(crate) connected: u64,
     pub(crate) rejected: u64,
     pub(crate) slow_readers: u64,
+    /// When a refusal was logged last, and how many were not since.
+    refusal_logged: Option<u64>,
+    refusals_unlogged: u64,
 }
+
+/// Refusals are logged so often, in milliseconds.
+const LOG_EVERY: u64 = 1000;
 
 /// The name of a case without that of its type, which the bindings' `Debug` puts before it.
 struct Name<T>(T);
@@ -82,6 +88,21 @@ impl Shell {
         if closed && why == Loss::SlowReader {
             self.count_slow_reader(connection);
         }
+    }
+
+    /// Somebody was not let in.
+    pub(crate) fn observe_refused(&mut self, peer: &str, reason: &str) {
+        let now = now();
+        if self.totals.refusal_logged.is_some_and(|at| now.saturating_sub(at) < LOG_EVERY) {
+            self.totals.refusals_unlogged += 1;
+            return;
+        }
+        self.totals.refusal_logged = Some(now);
+        let unlogged = core::mem::take(&mut self.totals.refusals_unlogged);
+        self.log.write(
+            Level::Warn,
+            format_args!("refused peer={peer} status=503 reason={reason} unlogged={unlogged}"),
+        );
     }
 
     fn observe_closed(&mut self, closed: &Closed) {

@@ -15,7 +15,7 @@ use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::link::{Closing, Link, Outcome, ReadOutcome};
-use crate::listener::{Listener, peer};
+use crate::listener::{Accepted, Listener, peer};
 use crate::log::{Level, Log, print};
 use crate::observe::Totals;
 use crate::wit::{
@@ -37,6 +37,12 @@ const TURN_SOURCES: usize = 40;
 /// Connections accepted in one turn.
 const MAX_ACCEPTS: usize = 256;
 
+/// Connections that are being refused at once; more are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// What who is refused is told.
+const FULL: &str = "the server has as many connections as it may have";
+
 /// How long nobody is accepted after accepting failed: descriptors may be short.
 const ACCEPT_PAUSE: u64 = 100;
 
@@ -45,6 +51,8 @@ pub(crate) struct Shell {
     pub(crate) log: Log,
     pub(crate) links: BTreeMap<u64, Link>,
     pub(crate) totals: Totals,
+    /// Links that are not being refused.
+    open: usize,
     options: ShellOptions,
     adapter: Adapter,
     listeners: Vec<Listener>,
@@ -112,6 +120,7 @@ impl Shell {
             log,
             links: BTreeMap::new(),
             totals: Totals::default(),
+            open: 0,
             options: arguments.shell,
             adapter,
             listeners,
@@ -161,7 +170,7 @@ impl Shell {
                 self.turn(&[]);
             }
         }
-        let Totals { connections, connected, rejected, slow_readers } = self.totals;
+        let Totals { connections, connected, rejected, slow_readers, .. } = self.totals;
         self.log.write(
             Level::Info,
             format_args!(
@@ -195,13 +204,11 @@ impl Shell {
         for closing in &self.closing {
             add(Ready::Closing, &closing.writable);
         }
-        if self.links.len().saturating_add(self.closing.len()) < self.options.max_connections {
-            if self.accept_from > now {
-                next = next.into_iter().chain([self.accept_from]).min();
-            } else {
-                for (at, listener) in self.listeners.iter().enumerate() {
-                    add(Ready::Listener(at), &listener.acceptable);
-                }
+        if self.accept_from > now {
+            next = next.into_iter().chain([self.accept_from]).min();
+        } else {
+            for (at, listener) in self.listeners.iter().enumerate() {
+                add(Ready::Listener(at), &listener.acceptable);
             }
         }
         if let Some(stdin) = &self.stdin {
@@ -275,25 +282,17 @@ impl Shell {
 
     fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
         for _ in 0..MAX_ACCEPTS {
-            let open = self.links.len().saturating_add(self.closing.len());
-            let Some(listener) = self.listeners.get(at).filter(|_| open < self.options.max_connections)
-            else {
+            let Some(listener) = self.listeners.get(at) else {
                 return;
             };
             match listener.accept() {
-                Ok(Some(accepted)) => {
-                    let Some(address) = peer(&accepted.socket) else {
+                Ok(Some(accepted)) => match peer(&accepted.socket) {
+                    Some(peer) => self.let_in(accepted, peer.to_string(), inputs),
+                    None => {
                         self.log
                             .write(Level::Debug, format_args!("a connection was gone before it was served"));
-                        continue;
-                    };
-                    let id = self.next_id;
-                    self.next_id += 1;
-                    self.totals.connections += 1;
-                    let peer = address.to_string();
-                    self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
-                    inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
-                }
+                    }
+                },
                 Ok(None) => return,
                 Err(error) => {
                     self.accept_from = now().saturating_add(ACCEPT_PAUSE);
@@ -303,6 +302,28 @@ impl Shell {
                 }
             }
         }
+    }
+
+    fn let_in(&mut self, accepted: Accepted, peer: String, inputs: &mut Vec<Input>) {
+        let refused = self.links.len().saturating_sub(self.open);
+        let full = self.open.saturating_add(self.closing.len()) >= self.options.max_connections;
+        if full {
+            self.observe_refused(&peer, FULL);
+            if refused >= MAX_REFUSALS {
+                return;
+            }
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        if full {
+            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options));
+            self.touched.push(id);
+            return;
+        }
+        self.totals.connections += 1;
+        self.open += 1;
+        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
+        inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
     }
 
     /// Returns how many bytes there were.
@@ -418,7 +439,7 @@ impl Shell {
             };
             match link.drive(now, &self.options) {
                 Outcome::Keep => {}
-                Outcome::Done => self.closing.extend(self.links.remove(id).and_then(Link::close)),
+                Outcome::Done => self.close(*id),
                 Outcome::Lost(why) => {
                     // It is closed when the engine has been told.
                     link.abort();
@@ -429,10 +450,27 @@ impl Shell {
             }
         }
     }
+
+    fn close(&mut self, id: u64) {
+        if let Some(link) = self.links.remove(&id) {
+            self.open = self.open.saturating_sub(usize::from(!link.refused));
+            self.closing.extend(link.close());
+        }
+    }
+}
+
+/// The whole answer to a connection too many.
+fn unavailable() -> Vec<u8> {
+    let length = FULL.len() + 1;
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Retry-After: 1\r\nConnection: close\r\n\r\n{FULL}\n"
+    )
+    .into_bytes()
 }
 
 /// Milliseconds since the host's clock began.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     monotonic_clock::now() / 1_000_000
 }
 
