@@ -8,7 +8,7 @@ use crate::support::server::Server;
 
 const LIMITS: [&str; 4] = ["--call-timeout", "200ms", "--max-memory-bytes", "67108864"];
 
-fn faulty() -> &'static str {
+pub(crate) fn faulty() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| file("faulty.wasm", legacy_websocket_artifacts::FAULTY_LIBRARY))
 }

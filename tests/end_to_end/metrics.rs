@@ -111,6 +111,35 @@ fn what_happens_is_counted(engine: &str) {
     drop(silent);
 }
 
+/// The counters never go back, though a fresh instance counts from 0.
+#[test]
+fn a_lost_instance_is_counted() {
+    let (server, admin) = start("component", &["--component", crate::faults::faulty()]);
+    let mut client = server.open76();
+    client.echo("before");
+    assert_eq!(admin.metrics()[r#"legacy_websocket_messages_total{direction="sent"}"#], 1.0);
+    client.send(&frame("fault:trap"));
+    client.read_until_gone();
+    server.wait_for_log(&["a fresh instance serves on"]);
+    let mut client = server.open75();
+    client.echo("after");
+    let metrics = admin.metrics();
+    for (name, expected) in [
+        ("traps_total", 1.0),
+        ("restarts_total", 1.0),
+        (r#"closed_total{cause="engine-lost"}"#, 1.0),
+        (r#"messages_total{direction="sent"}"#, 2.0),
+        (r#"connections{draft="75",state="connected"}"#, 1.0),
+        (r#"connections{draft="76",state="connected"}"#, 0.0),
+    ] {
+        assert_eq!(
+            metrics.get(&format!("legacy_websocket_{name}")),
+            Some(&expected),
+            "{name} in {metrics:#?}"
+        );
+    }
+}
+
 /// Asks until it is so: what a peer has done needs a moment to arrive.
 #[track_caller]
 fn until(admin: &Admin, is_so: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {

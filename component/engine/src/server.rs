@@ -392,3 +392,32 @@ impl Drop for Events<'_, '_> {
         self.for_each(drop);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: a\r\n\
+        Origin: http://a\r\n\r\n";
+
+    #[test]
+    fn messages_are_counted_one_by_one_and_for_each_recipient() {
+        for (echo, counted) in [(false, (3, 6)), (true, (3, 9))] {
+            let options = Options { echo, ..Options::default() };
+            let mut server = Server::new(options).unwrap();
+            for id in [1, 2, 3].map(ConnectionId) {
+                server.open(id, Peer { address: "peer".into(), secure: false }).unwrap();
+                drop(server.receive(id, REQUEST));
+            }
+            // Half a message is none yet.
+            drop(server.receive(ConnectionId(1), b"\0one\xff\0two\xff\0three\xff\0fo"));
+            server.broadcast("to all", None);
+            server.broadcast("to the others", Some(ConnectionId(1)));
+            server.send(ConnectionId(2), "to one").unwrap();
+            let unknown = server.send(ConnectionId(9), "to nobody");
+            assert_eq!(unknown, Err(Misuse::UnknownConnection));
+            let counts = server.counts();
+            assert_eq!((counts.messages_received, counts.messages_sent), counted);
+        }
+    }
+}
