@@ -1,0 +1,78 @@
+//! What is seen of a shell from beside it.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::Shell;
+use crate::engine::{Engine, EngineLost};
+use crate::metrics::{Row, Snapshot};
+use crate::wit::{Counts, RequestHead, Status};
+
+/// What an engine has counted that is gone.
+const NOTHING: Counts = Counts {
+    open: 0,
+    connected75: 0,
+    connected76: 0,
+    buffered_bytes: 0,
+    messages_received: 0,
+    messages_sent: 0,
+};
+
+impl Shell {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(crate) fn count_refused(&self, reason: &'static str) {
+        *self.inner.borrow_mut().metrics.refused.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let counts = self.ask(|engine| engine.counts()).unwrap_or(NOTHING);
+        let mut inner = self.inner.borrow_mut();
+        inner.metrics.engine_messages = [counts.messages_received, counts.messages_sent];
+        let [received, sent] = inner.metrics.messages_before;
+        Snapshot {
+            metrics: inner.metrics.clone(),
+            counts,
+            messages: [received + counts.messages_received, sent + counts.messages_sent],
+            bytes_sent: self.sent.get(),
+            totals: inner.totals,
+            queue_bytes: inner.connections.values().map(|link| link.outbox.queued()).sum(),
+            max_connections: self.options.max_connections,
+            uptime: self.started.elapsed(),
+        }
+    }
+
+    /// Up to `limit` connections, and how many more there are.
+    pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
+        let statuses = self.ask(|engine| engine.connections()).unwrap_or_default();
+        let now = self.now();
+        let mut rows: Vec<_> = {
+            let connections = &self.inner.borrow().connections;
+            let row = |status: Status| {
+                let link = connections.get(&status.connection)?;
+                let age = Duration::from_millis(now.saturating_sub(link.since));
+                Some(Row { status, origin: None, age, queue_bytes: link.outbox.queued() })
+            };
+            statuses.into_iter().filter_map(row).collect()
+        };
+        rows.sort_by_key(|row| (Reverse(row.queue_bytes), Reverse(row.status.connection)));
+        let more = rows.len().saturating_sub(limit);
+        rows.truncate(limit);
+        for row in &mut rows {
+            let head = self.ask(|engine| engine.head(row.status.connection)).flatten();
+            let field = |head: RequestHead| {
+                head.fields.into_iter().find(|field| field.name.eq_ignore_ascii_case("Origin"))
+            };
+            row.origin = head.and_then(field).map(|field| String::from_utf8_lossy(&field.value).into_owned());
+        }
+        (rows, more)
+    }
+
+    /// Asks the engine something that changes nothing; None if it was lost over it.
+    fn ask<T>(&self, ask: impl FnOnce(&mut dyn Engine) -> Result<T, EngineLost>) -> Option<T> {
+        let answer = ask(self.inner.borrow_mut().engine.as_mut());
+        answer.map_err(|lost| self.call(|_, _| Err(lost))).ok()
+    }
+}
