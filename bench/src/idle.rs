@@ -1,36 +1,54 @@
 //! Memory of idle connections.
 
 use std::error::Error;
+use std::net::SocketAddr;
 
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 
-use crate::load::connect;
-use crate::process::{Kind, Process};
+use crate::load::shake_hands;
+use crate::process::{Kind, Process, Role};
 
-/// Opens connections, leaves them alone, and sees what the server has grown by.
-pub(crate) fn measure(connections: usize) -> Result<(), Box<dyn Error>> {
-    rlimit::increase_nofile_limit(u64::MAX)?;
+/// A client's address has so many ports, and some to spare.
+const PORTS: usize = 20_000;
+
+/// Opens connections, leaves them alone, and sees what the server has grown by: bytes for each connection.
+pub(crate) fn measure(kinds: &[Kind], connections: usize) -> Result<Vec<(Kind, u64)>, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    for kind in [Kind::Component, Kind::Native] {
-        let server = Process::start(kind)?;
-        runtime.block_on(async {
+    let mut figures = Vec::new();
+    for (at, &kind) in kinds.iter().enumerate() {
+        // Each has clients with addresses of their own: ports stay taken for a minute.
+        let net = u8::try_from(1 + at)?;
+        let server = Process::start(kind, Role::Echo)?;
+        let each = runtime.block_on(async {
             // One, so that what is made once is made.
-            let first = connect(server.address, kind).await?;
+            let first = connect(server.address, kind, (net, 0)).await?;
             let before = server.resident()?;
             let mut streams = Vec::with_capacity(connections);
-            for _ in 0..connections {
-                streams.push(connect(server.address, kind).await?);
+            for number in 0..connections {
+                streams.push(connect(server.address, kind, (net, number)).await?);
             }
-            let grown = server.resident()?.saturating_sub(before);
+            let each = server.resident()?.saturating_sub(before) / connections as u64;
             println!(
-                "{:<10} {connections} idle connections: {} bytes of resident memory each ({} MB before)",
+                "{connections} idle connections: {:<17} {each:>7} bytes of resident memory each ({} MB before)",
                 kind.name(),
-                grown / connections as u64,
                 before >> 20
             );
             drop((first, streams));
-            Ok::<_, Box<dyn Error>>(())
+            Ok::<_, Box<dyn Error>>(each)
         })?;
+        figures.push((kind, each));
     }
-    Ok(())
+    Ok(figures)
+}
+
+async fn connect(
+    address: SocketAddr,
+    kind: Kind,
+    (net, number): (u8, usize),
+) -> Result<TcpStream, Box<dyn Error>> {
+    let socket = TcpSocket::new_v4()?;
+    // Loopback is all of 127.0.0.0/8.
+    socket.bind(SocketAddr::from(([127, 0, net, u8::try_from(1 + number / PORTS)?], 0)))?;
+    Ok(shake_hands(socket.connect(address).await?, kind).await?)
 }

@@ -1,104 +1,210 @@
-//! Measures the host against bare TCP echo, which is as fast as an echo over tokio can be: each figure is a
-//! ratio of the same run, since machines differ and so do their days.
+//! Measures the host beside other servers of these drafts and against bare TCP, which is as fast as anything over
+//! tokio can be: each figure is a ratio of the same run, since machines differ and so do their days.
 //!
-//! Each server is a process of its own with one thread; the load comes from one thread of this process.
+//! Each server is a process of its own; the load comes from one thread of this process.
 
+mod broadcast;
+mod echo;
+mod handshakes;
 mod idle;
 mod load;
+mod plot;
 mod process;
 mod server;
+mod soak;
+mod table;
 
 use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
-use crate::load::Load;
-use crate::process::{Kind, Process};
+use crate::process::{Kind, Process, Role};
+use crate::table::Measure;
 
 #[derive(Debug, Parser)]
-#[command(about = "Measures the host against bare TCP echo")]
+#[command(about = "Measures the host against bare TCP and beside other servers")]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo: messages a second, by message size and messages in flight. The default.
+    /// Echo: messages a second, by message size and messages in flight.
     Echo {
+        #[command(flatten)]
+        servers: Servers,
+        #[command(flatten)]
+        rounds: Rounds,
         /// Connections at once.
         #[arg(long, default_value_t = 50)]
         connections: usize,
-        /// Rounds, in each of which every server is measured once; the median counts.
-        #[arg(long, default_value_t = 7)]
-        rounds: usize,
-        /// Seconds of each measurement.
-        #[arg(long, default_value_t = 1.0)]
-        seconds: f64,
+    },
+    /// Opening handshakes a second.
+    Handshakes {
+        #[command(flatten)]
+        servers: Servers,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// One client's messages to all, as deliveries a second.
+    Broadcast {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// Connections at once.
+        #[arg(long, default_value_t = 1000)]
+        connections: usize,
+    },
+    /// What a message costs with few and with many connections, all of them at work.
+    Scale {
+        #[command(flatten)]
+        rounds: Rounds,
     },
     /// Resident memory of the server for each idle connection.
     Idle {
+        #[command(flatten)]
+        servers: Servers,
         /// Connections.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
     },
+    /// All of it beside other servers, as a table and as a plot.
+    All {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// Where the plot goes.
+        #[arg(long, value_name = "FILE", default_value = "docs/performance.svg")]
+        plot: PathBuf,
+    },
+    /// Half an hour of connections that come and go, break off and make the engine trap; checks that nothing is
+    /// lost, out of order, or left behind.
+    Soak {
+        /// Minutes.
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+    },
     /// Be a server (the load generator starts these itself).
     #[command(hide = true)]
-    Serve { kind: Kind },
+    Serve { kind: Kind, role: Role },
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    match Cli::parse().command {
-        Some(Command::Serve { kind }) => server::serve(kind),
-        Some(Command::Idle { connections }) => idle::measure(connections),
-        Some(Command::Echo { connections, rounds, seconds }) => echo(connections, rounds, seconds),
-        None => echo(50, 7, 1.0),
+#[derive(Debug, Args)]
+struct Servers {
+    /// What is measured beside bare TCP.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "component,native")]
+    servers: Vec<Kind>,
+}
+
+/// How long everything is measured.
+#[derive(Clone, Copy, Debug, Args)]
+struct Rounds {
+    /// Rounds, in each of which every server is measured once; the median counts.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+}
+
+impl Rounds {
+    /// Measures every server in every round: how many in what time.
+    fn run(
+        self,
+        servers: &[Process],
+        measure: &mut Measure,
+        load: impl Fn(&Process, Duration) -> Result<(f64, Duration), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        for _ in 0..self.rounds {
+            for (at, server) in servers.iter().enumerate() {
+                if measure.has_failed(at) {
+                    continue;
+                }
+                let cpu = server.cpu()?;
+                match load(server, Duration::from_secs_f64(self.seconds)) {
+                    Ok((count, elapsed)) => {
+                        measure.add(at, count, elapsed.as_secs_f64(), (server.cpu()? - cpu).as_secs_f64());
+                    }
+                    Err(why) if server.kind.is_peer() => measure.fail(at, why.to_string()),
+                    Err(why) => return Err(format!("{}: {why}", server.kind.name()).into()),
+                }
+            }
+        }
+        measure.print();
+        Ok(())
     }
 }
 
-fn echo(connections: usize, rounds: usize, seconds: f64) -> Result<(), Box<dyn Error>> {
-    const KINDS: [Kind; 3] = [Kind::Tcp, Kind::Component, Kind::Native];
-    let servers = KINDS.map(|kind| Process::start(kind).map(|process| (kind, process)));
-    let servers = servers.into_iter().collect::<Result<Vec<_>, _>>()?;
-    println!("{connections} connections, median of {rounds} rounds of {seconds} s; one thread a server");
-    println!(
-        "{:>7} {:>9}  {:<10} {:>12} {:>8}  {:>10} {:>8}",
-        "bytes", "in flight", "server", "messages/s", "of TCP", "CPU µs/msg", "of TCP"
-    );
-    for (bytes, in_flight) in [(32, 1), (32, 16), (1024, 16), (65_536, 1)] {
-        let mut rates = vec![Vec::new(); servers.len()];
-        let mut costs = vec![Vec::new(); servers.len()];
-        for _ in 0..rounds {
-            for (at, (kind, process)) in servers.iter().enumerate() {
-                let load = Load { address: process.address, kind: *kind, connections, bytes, in_flight };
-                let cpu = process.cpu()?;
-                let (messages, elapsed) = load.run(Duration::from_secs_f64(seconds))?;
-                rates[at].push(messages / elapsed.as_secs_f64());
-                costs[at].push((process.cpu()? - cpu).as_secs_f64() * 1e6 / messages);
+fn main() -> Result<(), Box<dyn Error>> {
+    // The servers inherit it.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    match Cli::parse().command {
+        Command::Serve { kind, role } => server::serve(kind, role),
+        Command::Echo { servers, rounds, connections } => {
+            let servers = servers.start()?;
+            Measure::print_head();
+            for load in echo::LOADS {
+                echo::measure(&servers, load, connections, rounds)?;
             }
+            Ok(())
         }
-        for (at, (kind, _)) in servers.iter().enumerate() {
-            println!(
-                "{bytes:>7} {in_flight:>9}  {:<10} {:>12.0} {:>8.2}  {:>10.2} {:>8.2}",
-                kind.name(),
-                median(rates[at].iter().copied()),
-                median(ratios(&rates[at], &rates[0])),
-                median(costs[at].iter().copied()),
-                median(ratios(&costs[at], &costs[0])),
-            );
+        Command::Handshakes { servers, rounds } => {
+            let servers = servers.start()?;
+            Measure::print_head();
+            handshakes::measure(&servers, rounds).map(drop)
         }
+        Command::Broadcast { rounds, connections } => {
+            Measure::print_head();
+            broadcast::measure(&Kind::OURS, connections, rounds).map(drop)
+        }
+        Command::Scale { rounds } => scale(rounds),
+        Command::Idle { servers, connections } => {
+            idle::measure(&Kind::available(&servers.servers)[1..], connections).map(drop)
+        }
+        Command::Soak { minutes } => soak::run(Duration::from_secs_f64(minutes * 60.0)),
+        Command::All { rounds, plot } => all(rounds, &plot),
+    }
+}
+
+impl Servers {
+    fn start(&self) -> Result<Vec<Process>, Box<dyn Error>> {
+        Process::start_all(&Kind::available(&self.servers), Role::Echo)
+    }
+}
+
+fn scale(rounds: Rounds) -> Result<(), Box<dyn Error>> {
+    let servers = Process::start_all(&Kind::OURS, Role::Echo)?;
+    Measure::print_head();
+    for connections in [100, 1000, 10_000] {
+        println!("{connections} connections");
+        echo::measure(&servers, (32, 1), connections, rounds)?;
     }
     Ok(())
 }
 
-/// Round by round, so that a slow moment of the machine hits both sides.
-fn ratios<'a>(these: &'a [f64], those: &'a [f64]) -> impl Iterator<Item = f64> {
-    these.iter().zip(those).map(|(this, that)| this / that)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn all(rounds: Rounds, plot: &PathBuf) -> Result<(), Box<dyn Error>> {
+    const CONNECTIONS: usize = 50;
+    const MANY: usize = 1000;
+    const IDLE: usize = 10_000;
+    let kinds = Kind::available(&[Kind::Component, Kind::Native, Kind::WebsocketDriver, Kind::Netty]);
+    println!(
+        "echo and handshakes: {CONNECTIONS} clients; median of {} rounds of {} s",
+        rounds.rounds, rounds.seconds
+    );
+    Measure::print_head();
+    let mut measures = Vec::new();
+    {
+        let servers = Process::start_all(&kinds, Role::Echo)?;
+        for load in echo::LOADS {
+            measures.push(echo::measure(&servers, load, CONNECTIONS, rounds)?);
+        }
+        measures.push(handshakes::measure(&servers, rounds)?);
+    }
+    measures.push(broadcast::measure(&Kind::OURS, MANY, rounds)?);
+    let idle = idle::measure(&kinds[1..], IDLE)?;
+    fs::write(plot, plot::draw(&measures, &idle, IDLE))?;
+    println!("drawn in {}", plot.display());
+    Ok(())
 }

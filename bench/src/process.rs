@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-use std::{env, fs};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use clap::ValueEnum;
 
@@ -18,14 +19,62 @@ pub(crate) enum Kind {
     Component,
     /// The host with the engine compiled in.
     Native,
+    /// npm's websocket-driver, of tests/peers.
+    WebsocketDriver,
+    /// Netty's WebSocketServerHandshaker00, of tests/peers.
+    Netty,
+}
+
+/// What a server does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Sends it back.
+    Echo,
+    /// Sends it to everybody.
+    Broadcast,
+    /// Sends it back, or to everybody where it begins with b; can be made to trap.
+    Soak,
 }
 
 impl Kind {
+    /// Ours, and what they are measured by.
+    pub(crate) const OURS: [Self; 3] = [Self::Tcp, Self::Component, Self::Native];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tcp => "bare TCP",
             Self::Component => "component",
             Self::Native => "native",
+            Self::WebsocketDriver => "websocket-driver",
+            Self::Netty => "Netty 00",
+        }
+    }
+
+    /// Those of `kinds` that can be had here, the yardstick first.
+    pub(crate) fn available(kinds: &[Self]) -> Vec<Self> {
+        let others = kinds.iter().copied().filter(|kind| *kind != Self::Tcp);
+        let available = |kind: &Self| match kind.peer().map(|peer| run_peer(&["--install", peer]).status()) {
+            None => true,
+            Some(Ok(status)) if status.success() => true,
+            Some(why) => {
+                eprintln!("{} is left out, it cannot be installed: {why:?}", kind.name());
+                false
+            }
+        };
+        [Self::Tcp].into_iter().chain(others).filter(available).collect()
+    }
+
+    /// Somebody else's.
+    pub(crate) fn is_peer(self) -> bool {
+        self.peer().is_some()
+    }
+
+    /// Its name in tests/peers.
+    fn peer(self) -> Option<&'static str> {
+        match self {
+            Self::Tcp | Self::Component | Self::Native => None,
+            Self::WebsocketDriver => Some("websocket-driver"),
+            Self::Netty => Some("netty"),
         }
     }
 }
@@ -33,20 +82,36 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    pub(crate) fn start(kind: Kind) -> Result<Self, Box<dyn Error>> {
-        let argument = kind.to_possible_value().ok_or("no name")?;
-        let mut child = Command::new(env::current_exe()?)
-            .args(["serve", argument.get_name()])
-            .stdout(Stdio::piped())
-            .spawn()?;
+    pub(crate) fn start(kind: Kind, role: Role) -> Result<Self, Box<dyn Error>> {
+        let mut command = match kind.peer() {
+            Some(_) if role != Role::Echo => return Err(format!("{} only echoes", kind.name()).into()),
+            // Some tell of every client that left.
+            Some(peer) => {
+                let mut command = run_peer(&[peer]);
+                command.stderr(Stdio::null());
+                command
+            }
+            None => {
+                let mut command = Command::new(env::current_exe()?);
+                command.args(["serve", value(&kind)?.get_name(), value(&role)?.get_name()]);
+                command
+            }
+        };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let address = line.trim().parse().map_err(|_| format!("the server said {line:?}"))?;
-        Ok(Self { child, address })
+        let address = line.trim().trim_start_matches("listening on ws://").trim_end_matches("/echo");
+        let address = address.parse().map_err(|_| format!("{} said {line:?}", kind.name()))?;
+        Ok(Self { child, kind, address })
+    }
+
+    pub(crate) fn start_all(kinds: &[Kind], role: Role) -> Result<Vec<Self>, Box<dyn Error>> {
+        kinds.iter().map(|kind| Self::start(*kind, role)).collect()
     }
 
     /// User and system time used so far.
@@ -65,6 +130,29 @@ impl Process {
         let kilobytes: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
         Ok(kilobytes * 1024)
     }
+
+    /// Open descriptors.
+    pub(crate) fn descriptors(&self) -> Result<usize, Box<dyn Error>> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) -> Result<(), Box<dyn Error>> {
+        let status = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err("kill failed".into()) }
+    }
+
+    /// How it ended, if it has within that time.
+    pub(crate) fn wait(&mut self, within: Duration) -> Result<Option<ExitStatus>, Box<dyn Error>> {
+        let end = Instant::now() + within;
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || Instant::now() > end {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 impl Drop for Process {
@@ -72,4 +160,17 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn value(of: &impl ValueEnum) -> Result<clap::builder::PossibleValue, Box<dyn Error>> {
+    of.to_possible_value().ok_or_else(|| "no name".into())
+}
+
+/// `tests/peers/run`, which becomes the peer.
+fn run_peer(arguments: &[&str]) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder: PathBuf = root.join("target/peers");
+    let mut command = Command::new(root.join("tests/peers/run"));
+    command.args(arguments).arg(folder);
+    command
 }

@@ -1,57 +1,133 @@
 //! The servers that are measured, each on one thread.
 
 use std::error::Error;
-use std::future::pending;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use legacy_websocket_host::wit::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
-    Budget, ComponentFactory, EngineFactory, EngineOptions, Server, ShellOptions, TestPage, bind,
+    Application, Budget, ComponentFactory, EngineFactory, EngineOptions, Server, ShellOptions, TestPage, bind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::{self, Sender};
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 
-use crate::process::Kind;
+use crate::process::{Kind, Role};
 
-/// Serves for ever; the address goes to standard output.
-pub(crate) fn serve(kind: Kind) -> Result<(), Box<dyn Error>> {
+/// Serves until SIGTERM; the address goes to standard output.
+pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         let listener = bind("127.0.0.1:0".parse()?)?;
         println!("{}", listener.local_addr()?);
         let factory = match kind {
-            Kind::Tcp => return echo(listener).await,
+            Kind::Tcp => return serve_tcp(listener, role).await,
             Kind::Native => EngineFactory::Native,
             Kind::Component => {
                 let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
-                EngineFactory::Component(Arc::new(ComponentFactory::embedded(budget)?))
+                let factory = match role {
+                    Role::Soak => ComponentFactory::from_file(&faulty()?, budget)?,
+                    Role::Echo | Role::Broadcast => ComponentFactory::embedded(budget)?,
+                };
+                EngineFactory::Component(Arc::new(factory))
             }
+            Kind::WebsocketDriver | Kind::Netty => return Err("a program of its own".into()),
         };
         let mut engine_options = EngineOptions::default();
-        engine_options.echo = true;
+        engine_options.echo = role == Role::Echo;
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
-        let server = Server::new(factory, engine_options, options, Box::new(TestPage))?;
-        server.run(vec![listener], pending(), pending()).await;
+        let application: Box<dyn Application> = match role {
+            Role::Echo => Box::new(TestPage),
+            Role::Broadcast => Box::new(Everybody),
+            Role::Soak => Box::new(EchoOrTell::default()),
+        };
+        let server = Server::new(factory, engine_options, options, application)?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        let stop = async {
+            terminated.recv().await;
+        };
+        server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
         Ok(())
     })
 }
 
-async fn echo(listener: TcpListener) -> Result<(), Box<dyn Error>> {
+/// Tells everybody what anybody says.
+#[derive(Debug)]
+struct Everybody;
+
+impl Application for Everybody {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        let answer = |event: &'a Event| match event {
+            Event::Messages(said) => {
+                Some(Command::Send(Outgoing { to: Recipients::All, text: &said.text, ends: &said.ends }))
+            }
+            _ => None,
+        };
+        events.iter().filter_map(answer).collect()
+    }
+}
+
+/// Sends each message back, or to everybody where it begins with b.
+#[derive(Debug, Default)]
+struct EchoOrTell {
+    /// The length of each message.
+    ends: Vec<u32>,
+}
+
+impl Application for EchoOrTell {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        self.ends.clear();
+        let mut said = Vec::new();
+        for event in events {
+            let Event::Messages(messages) = event else { continue };
+            let mut start = 0;
+            for &end in &messages.ends {
+                said.push((messages.connection, &messages.text[start as usize..end as usize]));
+                self.ends.push(end - start);
+                start = end;
+            }
+        }
+        let command = |((connection, text), end): ((u64, &'a str), &'a [u32])| {
+            let to = if text.starts_with('b') { Recipients::All } else { Recipients::One(connection) };
+            Command::Send(Outgoing { to, text, ends: end })
+        };
+        said.into_iter().zip(self.ends.chunks(1)).map(command).collect()
+    }
+}
+
+/// The build of the engine that traps when it is told to, as a file.
+fn faulty() -> io::Result<PathBuf> {
+    let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", std::process::id()));
+    std::fs::write(&path, legacy_websocket_artifacts::FAULTY_LIBRARY)?;
+    Ok(path)
+}
+
+async fn serve_tcp(listener: TcpListener, role: Role) -> Result<(), Box<dyn Error>> {
+    let (everybody, _) = broadcast::channel(1024);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let everybody = everybody.clone();
+        // It ends with the connection; how is no matter here.
         spawn_local(async move {
-            // Ends with the connection; how is no matter here.
-            let _ = echo_one(stream).await;
+            match role {
+                Role::Echo | Role::Soak => echo(stream).await,
+                Role::Broadcast => tell(stream, everybody).await,
+            }
         });
     }
 }
 
-async fn echo_one(mut stream: TcpStream) -> std::io::Result<()> {
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; 128 * 1024];
     loop {
         let read = stream.read(&mut buffer).await?;
@@ -59,5 +135,22 @@ async fn echo_one(mut stream: TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         stream.write_all(&buffer[..read]).await?;
+    }
+}
+
+/// As tokio's own examples of a chat do it.
+async fn tell(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()> {
+    let mut said = everybody.subscribe();
+    let (mut from, mut to) = stream.split();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        tokio::select! {
+            read = from.read(&mut buffer) => match read? {
+                0 => return Ok(()),
+                // Nobody is there to be told where nobody has subscribed, and we have.
+                read => drop(everybody.send(Bytes::copy_from_slice(&buffer[..read]))),
+            },
+            said = said.recv() => to.write_all(&said.map_err(io::Error::other)?).await?,
+        }
     }
 }

@@ -1,0 +1,49 @@
+//! One says something, and everybody is told.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Builder;
+
+use crate::Rounds;
+use crate::load::connect;
+use crate::process::{Kind, Process, Role};
+use crate::table::Measure;
+
+const FRAME: &[u8] = b"\0broadcast to everybody, 32 bytes\xff";
+
+/// Messages that the one says before he waits until all have been told.
+const IN_FLIGHT: usize = 16;
+
+pub(crate) fn measure(kinds: &[Kind], connections: usize, rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
+    let servers = Process::start_all(kinds, Role::Broadcast)?;
+    let name = format!("broadcast to {connections}");
+    let mut measure = Measure::new(name, "deliveries", kinds.iter().copied());
+    rounds.run(&servers, &mut measure, |server, length| run(server, connections, length))?;
+    Ok(measure)
+}
+
+fn run(server: &Process, connections: usize, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut streams = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            streams.push(connect(server.address, server.kind).await?);
+        }
+        let said = FRAME.repeat(IN_FLIGHT);
+        let mut told = vec![0; said.len()];
+        let (start, mut count) = (Instant::now(), 0);
+        while start.elapsed() < length {
+            streams[0].write_all(&said).await?;
+            for stream in &mut streams {
+                stream.read_exact(&mut told).await?;
+                if told != said {
+                    return Err("somebody was told something else".into());
+                }
+            }
+            count += connections * IN_FLIGHT;
+        }
+        Ok((count as f64, start.elapsed()))
+    })
+}

@@ -1,0 +1,26 @@
+//! Messages there and back.
+
+use std::error::Error;
+
+use crate::Rounds;
+use crate::load::Load;
+use crate::process::Process;
+use crate::table::Measure;
+
+/// Bytes of a message, and messages in flight on each connection.
+pub(crate) const LOADS: [(usize, usize); 4] = [(32, 1), (32, 16), (1024, 16), (65_536, 1)];
+
+pub(crate) fn measure(
+    servers: &[Process],
+    (bytes, in_flight): (usize, usize),
+    connections: usize,
+    rounds: Rounds,
+) -> Result<Measure, Box<dyn Error>> {
+    let size = if bytes < 1024 { format!("{bytes} B") } else { format!("{} kB", bytes / 1024) };
+    let name = format!("{size}, {in_flight} in flight");
+    let mut measure = Measure::new(name, "messages", servers.iter().map(|server| server.kind));
+    rounds.run(servers, &mut measure, |server, length| {
+        Load { address: server.address, kind: server.kind, connections, bytes, in_flight }.run(length)
+    })?;
+    Ok(measure)
+}

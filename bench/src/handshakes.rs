@@ -1,0 +1,61 @@
+//! Opening handshakes: connect, shake hands, leave. The yardstick echoes the request.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+
+use crate::Rounds;
+use crate::load::{REQUEST, connect};
+use crate::process::{Kind, Process};
+use crate::table::Measure;
+
+/// Clients that do this at once, each over and over again.
+const CLIENTS: usize = 50;
+
+pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
+    let mut measure =
+        Measure::new("opening handshakes".into(), "handshakes", servers.iter().map(|server| server.kind));
+    rounds.run(servers, &mut measure, |server, length| run(server.address, server.kind, length))?;
+    Ok(measure)
+}
+
+fn run(address: SocketAddr, kind: Kind, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let start = Instant::now();
+        let end = start + length;
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            clients.spawn(client(address, kind, end));
+        }
+        let mut count = 0;
+        while let Some(client) = clients.join_next().await {
+            count += client??;
+        }
+        Ok((f64::from(count), start.elapsed()))
+    })
+}
+
+async fn client(address: SocketAddr, kind: Kind, end: Instant) -> std::io::Result<u32> {
+    let mut count = 0;
+    while Instant::now() < end {
+        let mut stream = connect(address, kind).await?;
+        if kind == Kind::Tcp {
+            stream.write_all(REQUEST).await?;
+            stream.read_exact(&mut [0; REQUEST.len()]).await?;
+        }
+        reset(stream)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Leaves no port waiting behind: there are fewer than handshakes in a run.
+fn reset(stream: TcpStream) -> std::io::Result<()> {
+    stream.set_zero_linger()
+}

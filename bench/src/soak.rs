@@ -1,0 +1,161 @@
+//! A long time of connections that come and go, among them some that break off and some that make the engine trap.
+//!
+//! Every message carries a sequence number, so that the clients can tell whether anything came out of order or not
+//! at all. A connection may only end without a client's doing when the engine has just been made to trap, or
+//! when the server stops.
+
+mod client;
+
+use std::error::Error;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::sleep;
+
+use crate::process::{Kind, Process, Role};
+
+/// Clients at once.
+const CLIENTS: usize = 200;
+
+/// How often the engine is made to trap.
+const TRAP_EVERY: Duration = Duration::from_secs(20);
+
+/// What the server may grow by behind the first fifth of the time: what an allocator keeps, not what leaks.
+const MAX_GROWTH: u64 = 8 << 20;
+
+/// How long the server may take to stop, its drain timeout included.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// What all clients have seen.
+#[derive(Debug, Default)]
+struct State {
+    next_id: AtomicU64,
+    connections: AtomicU64,
+    echoed: AtomicU64,
+    told: AtomicU64,
+    killed: AtomicU64,
+    /// Twice for each.
+    traps: AtomicU64,
+    /// Clients come no more.
+    pausing: AtomicBool,
+    /// The server has been told to stop.
+    stopping: AtomicBool,
+    problems: Mutex<Vec<String>>,
+}
+
+impl State {
+    fn complain(&self, problem: String) {
+        eprintln!("{problem}");
+        self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+    }
+}
+
+pub(crate) fn run(length: Duration) -> Result<(), Box<dyn Error>> {
+    let mut server = Process::start(Kind::Component, Role::Soak)?;
+    let state: &'static State = Box::leak(Box::default());
+    let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async {
+        // What is made once is made.
+        client::make_it_trap(server.address, state).await;
+        sleep(Duration::from_secs(3)).await;
+        let descriptors = server.descriptors()?;
+        let clients = start_clients(&server, state);
+        let traps = spawn_local(trap_again_and_again(server.address, state));
+        watch(&server, state, length).await?;
+        traps.abort();
+        // With nobody there nothing may be left.
+        state.pausing.store(true, Ordering::Relaxed);
+        clients.join_all().await;
+        sleep(Duration::from_secs(3)).await;
+        let left = server.descriptors()?;
+        if left > descriptors {
+            state.complain(format!(
+                "{left} descriptors are open with nobody there, {descriptors} at the start"
+            ));
+        }
+        // SIGTERM with everybody there.
+        state.pausing.store(false, Ordering::Relaxed);
+        let clients = start_clients(&server, state);
+        sleep(Duration::from_secs(3)).await;
+        state.stopping.store(true, Ordering::Relaxed);
+        server.terminate()?;
+        clients.join_all().await;
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    match server.wait(STOP_WITHIN)? {
+        Some(status) if status.success() => {}
+        how => state.complain(format!("SIGTERM under load: {how:?}")),
+    }
+    report(state)
+}
+
+fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn_local(client::come_and_go(server.address, state));
+    }
+    clients
+}
+
+async fn trap_again_and_again(address: std::net::SocketAddr, state: &'static State) {
+    loop {
+        sleep(TRAP_EVERY).await;
+        client::make_it_trap(address, state).await;
+    }
+}
+
+/// Says every minute how it goes, and complains if memory grows.
+async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let (mut settled, mut said) = (0, 0);
+    while start.elapsed() < length {
+        sleep(Duration::from_secs(1).min(length)).await;
+        let resident = server.resident()?;
+        if start.elapsed() < length / 5 {
+            settled = settled.max(resident);
+        } else if resident > settled + MAX_GROWTH {
+            state.complain(format!("{resident} bytes resident, {settled} at the most in the first fifth"));
+            settled = resident;
+        }
+        if start.elapsed().as_secs() / 60 > said {
+            said += 1;
+            println!(
+                "{said} min: {} kB resident, {} descriptors; {}",
+                resident >> 10,
+                server.descriptors()?,
+                summary(state)
+            );
+        }
+    }
+    println!(
+        "{} kB resident at the end, {} at the most in the first fifth",
+        server.resident()? >> 10,
+        settled >> 10
+    );
+    Ok(())
+}
+
+fn summary(state: &State) -> String {
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    format!(
+        "{} connections, {} of them broken off in a frame; {} messages echoed, {} told; {} traps",
+        count(&state.connections),
+        count(&state.killed),
+        count(&state.echoed),
+        count(&state.told),
+        count(&state.traps) / 2
+    )
+}
+
+fn report(state: &State) -> Result<(), Box<dyn Error>> {
+    println!("{}", summary(state));
+    let problems = state.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if problems.is_empty() {
+        println!("all in order");
+        return Ok(());
+    }
+    Err(format!("{} problems, the first: {}", problems.len(), problems[0]).into())
+}

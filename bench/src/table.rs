@@ -1,0 +1,92 @@
+//! Figures side by side.
+
+use crate::process::Kind;
+
+/// The same thing measured of several servers, round by round.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    /// What was done.
+    pub(crate) name: String,
+    /// What is counted.
+    pub(crate) unit: &'static str,
+    /// The first is the yardstick.
+    pub(crate) servers: Vec<Series>,
+}
+
+/// One server's rounds.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) kind: Kind,
+    /// A second.
+    rates: Vec<f64>,
+    /// Microseconds of the server's CPU for one.
+    costs: Vec<f64>,
+    /// Why there are none: some servers cannot do everything.
+    failure: Option<String>,
+}
+
+impl Measure {
+    pub(crate) fn new(name: String, unit: &'static str, kinds: impl Iterator<Item = Kind>) -> Self {
+        let servers =
+            kinds.map(|kind| Series { kind, rates: Vec::new(), costs: Vec::new(), failure: None }).collect();
+        Self { name, unit, servers }
+    }
+
+    /// One round of one server: how many, in what time, for how much CPU, both in seconds.
+    pub(crate) fn add(&mut self, at: usize, count: f64, elapsed: f64, cpu: f64) {
+        self.servers[at].rates.push(count / elapsed);
+        self.servers[at].costs.push(cpu * 1e6 / count);
+    }
+
+    /// A server cannot do it.
+    pub(crate) fn fail(&mut self, at: usize, why: String) {
+        let series = &mut self.servers[at];
+        (series.rates, series.costs, series.failure) = (Vec::new(), Vec::new(), Some(why));
+    }
+
+    pub(crate) fn has_failed(&self, at: usize) -> bool {
+        self.servers[at].failure.is_some()
+    }
+
+    /// Median of the ratios to the yardstick; NaN where there are none.
+    pub(crate) fn of_tcp(&self, series: &Series) -> f64 {
+        median(ratios(&series.rates, &self.servers[0].rates))
+    }
+
+    pub(crate) fn print_head() {
+        println!(
+            "{:<22} {:<17} {:>12} {:<11} {:>7}  {:>9} {:>7}",
+            "", "server", "a second", "", "of TCP", "CPU µs", "of TCP"
+        );
+    }
+
+    pub(crate) fn print(&self) {
+        for series in &self.servers {
+            if let Some(why) = &series.failure {
+                println!("{:<22} {:<17} fails: {why}", self.name, series.kind.name());
+                continue;
+            }
+            println!(
+                "{:<22} {:<17} {:>12.0} {:<11} {:>7.2}  {:>9.2} {:>7.2}",
+                self.name,
+                series.kind.name(),
+                median(series.rates.iter().copied()),
+                self.unit,
+                self.of_tcp(series),
+                median(series.costs.iter().copied()),
+                median(ratios(&series.costs, &self.servers[0].costs)),
+            );
+        }
+    }
+}
+
+/// Round by round, so that a slow moment of the machine hits both sides.
+fn ratios<'a>(these: &'a [f64], those: &'a [f64]) -> impl Iterator<Item = f64> {
+    these.iter().zip(those).map(|(this, that)| this / that)
+}
+
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
