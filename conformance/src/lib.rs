@@ -1,3 +1,15 @@
-//! The conformance suite for draft-hixie-thewebsocketprotocol-75 and -76.
+//! The conformance suite for draft-hixie-thewebsocketprotocol-75 and -76 (hybi-00): a corpus of traces, what has to
+//! come of each, and runners that hold a build of our engine, or anybody's server, against it.
+//!
+//! `README.md` beside this crate specifies the corpus for other implementations.
 
+pub mod client;
+pub mod corpus;
+pub mod expectation;
+mod plan;
+pub mod replay;
 pub mod report;
+pub mod settings;
+pub mod subject;
+
+pub use plan::Chunking;

@@ -61,6 +61,8 @@ pub struct Trace {
     pub settings: Vec<Setting>,
     /// Other settings whose outcome is as good: each adds to (or replaces) one of `settings`.
     pub variants: Vec<Setting>,
+    /// The URL that the client opened, where it is not `ws://`, Host and the resource name.
+    pub url: Option<String>,
     /// The client that was recorded, with its version.
     pub client: Option<String>,
     /// Where the bytes come from.

@@ -86,12 +86,13 @@ struct Parser {
 
 /// Fields that may come more than once.
 const REPEATABLE: [&str; 3] = ["setting", "variant", "note"];
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "title",
     "draft",
     "section",
     "severity",
     "requirements",
+    "url",
     "client",
     "source",
     "setting",
@@ -147,6 +148,7 @@ impl Parser {
             "requirements" => {
                 trace.requirements = value.split(',').map(|id| id.trim().into()).collect();
             }
+            "url" => trace.url = Some(value.into()),
             "client" => trace.client = Some(value.into()),
             "source" => trace.source = Some(value.into()),
             "setting" => trace.settings.push(setting(value)),
@@ -324,7 +326,7 @@ mod tests {
     #[test]
     fn every_step_and_field_survives_printing() {
         let more = "requirements: a, b\nsetting: origin http://a\nsetting: authorise\nvariant: skip-reserved-frames\n\
-                    client: c 1\nsource: s\nnote: n\nnote: m\n";
+                    url: wss://a/b\nclient: c 1\nsource: s\nnote: n\nnote: m\n";
         let steps = "C \"a\\r\\n\"\n+ \"b\\x00${host}\\$\\\\\\\"\"\n+ \"x\"*100\n+ \"yz\"*3\nS \"ok\"\nwait\n\
                      C2 fin\nC3 reset\nS2 fin\nS reset\nafter 10s\nafter 1500ms\nA send \"t\"\nA broadcast \"t\"\n\
                      A2 close\nA accept\nA accept \"p\"\nA reject 403 \"no\"\nA shutdown\n";

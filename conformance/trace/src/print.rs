@@ -21,7 +21,7 @@ impl Display for Trace {
         for variant in &self.variants {
             field(f, "variant", variant)?;
         }
-        for (name, value) in [("client", &self.client), ("source", &self.source)] {
+        for (name, value) in [("url", &self.url), ("client", &self.client), ("source", &self.source)] {
             if let Some(value) = value {
                 field(f, name, value)?;
             }

@@ -1,0 +1,55 @@
+//! Snapshots: what came of a case, and of it what a client has to see.
+
+use std::path::PathBuf;
+
+use legacy_websocket_trace::{Connection, Setting};
+
+use crate::corpus::Case;
+use crate::replay::Outcome;
+
+/// Where the snapshots of this repository are.
+#[must_use]
+pub fn folder() -> PathBuf {
+    crate::corpus::folder().with_file_name("snapshots")
+}
+
+/// The text of a case's snapshot: one outcome for each of [`Case::all_settings`].
+#[must_use]
+pub fn render(case: &Case, outcomes: &[Outcome]) -> String {
+    let mut out = String::new();
+    for (settings, outcome) in case.all_settings().iter().zip(outcomes) {
+        out.push_str(&format!("== {}\n{}", name(settings), outcome.render()));
+    }
+    out
+}
+
+/// What clients may see, by a snapshot's text: one list for each of [`Case::all_settings`].
+#[must_use]
+pub fn read(snapshot: &str) -> Vec<Vec<(Connection, u32, String)>> {
+    let mut all = Vec::new();
+    let mut inside = false;
+    for line in snapshot.lines() {
+        if line.starts_with("== ") {
+            all.push(Vec::new());
+            inside = false;
+        } else if line == "the client sees" {
+            inside = true;
+        } else if inside
+            && let Some(line) = line.strip_prefix("  ")
+            && let Some((place, what)) = line.split_once(' ')
+            && let Some((connection, turn)) = place.split_once('.')
+            && let (Ok(connection), Ok(turn)) = (connection.parse(), turn.parse())
+            && let Some(seen) = all.last_mut()
+        {
+            seen.push((connection, turn, what.to_owned()));
+        }
+    }
+    all
+}
+
+fn name(settings: &[Setting]) -> String {
+    if settings.is_empty() {
+        return "without settings".into();
+    }
+    settings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

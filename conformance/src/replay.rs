@@ -1,0 +1,244 @@
+//! A trace replayed against a build of the engine in this process.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use legacy_websocket_trace::{Connection, Literal, Trace, Variables};
+
+use crate::client::{Received, see};
+use crate::plan::{Chunking, Op, plan};
+use crate::subject::{Command, Event, Input, Step, Subject, Then};
+
+/// What the application of the replay answers to plain HTTP.
+const NOT_FOUND: &str = "There is nothing here.\n";
+
+/// What came of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what a replay gives")]
+pub struct Outcome {
+    /// By turn and connection.
+    pub turns: Vec<BTreeMap<Connection, Turn>>,
+    /// What the clients see: connection, turn, what.
+    pub seen: Vec<(Connection, u32, String)>,
+}
+
+/// What came of one turn on one connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "what a replay gives")]
+pub struct Turn {
+    /// What the application was told, in order.
+    pub events: Vec<String>,
+    /// What was written, in one piece.
+    pub bytes: Vec<u8>,
+    /// How the writing ended.
+    pub then: Then,
+}
+
+/// Replays traces one after the other against the same subject, whose connections do not know of each other.
+#[derive(Debug)]
+pub struct Replayer<S> {
+    subject: S,
+    now: u64,
+    next_id: u64,
+}
+
+impl<S: Subject> Replayer<S> {
+    /// With a fresh subject.
+    pub fn new(subject: S) -> Self {
+        Self { subject, now: 0, next_id: 1 }
+    }
+
+    /// Replays a trace. The application echoes messages and answers plain HTTP with 404.
+    pub fn replay(&mut self, trace: &Trace, variables: &Variables, chunking: Chunking) -> Outcome {
+        let mut run = Run {
+            subject: &mut self.subject,
+            now: &mut self.now,
+            base: self.next_id,
+            turns: vec![BTreeMap::new()],
+            sent: BTreeMap::new(),
+        };
+        let mut ops = plan(trace, variables, chunking);
+        // The last turn is over when everything is.
+        ops.pop();
+        for op in ops {
+            run.op(op);
+        }
+        let (turns, sent) = (run.turns, run.sent);
+        let mut seen = Vec::new();
+        for (connection, sent) in &sent {
+            let received: Vec<_> = turns
+                .iter()
+                .map(|turn| turn.get(connection).map(Turn::received).unwrap_or_default())
+                .collect();
+            let news = see(trace.draft, trace.url.as_deref(), sent, &received);
+            seen.extend(news.into_iter().map(|(turn, what)| (*connection, turn, what)));
+        }
+        let last = sent.keys().max().copied().unwrap_or_default();
+        for id in self.next_id..=self.next_id + u64::from(last) {
+            self.subject.input(self.now, Input::Reset(id));
+        }
+        self.next_id += u64::from(last) + 1;
+        Outcome { turns, seen }
+    }
+}
+
+impl Turn {
+    fn received(&self) -> Received {
+        Received { bytes: self.bytes.clone(), end: self.then != Then::Keep }
+    }
+}
+
+struct Run<'a, S> {
+    subject: &'a mut S,
+    now: &'a mut u64,
+    /// The id of connection 0, which there is not.
+    base: u64,
+    turns: Vec<BTreeMap<Connection, Turn>>,
+    sent: BTreeMap<Connection, Vec<u8>>,
+}
+
+impl<S: Subject> Run<'_, S> {
+    fn op(&mut self, op: Op) {
+        match op {
+            Op::Open(connection) => {
+                self.sent.insert(connection, Vec::new());
+                self.input(Input::Open(self.id(connection)));
+            }
+            Op::Bytes(connection, bytes) => {
+                self.sent.entry(connection).or_default().extend_from_slice(&bytes);
+                self.input(Input::Bytes(self.id(connection), &bytes));
+            }
+            Op::End { connection, reset: true } => self.input(Input::Reset(self.id(connection))),
+            Op::End { connection, reset: false } => self.input(Input::Fin(self.id(connection))),
+            Op::After(time) => {
+                *self.now += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.input(Input::Time);
+            }
+            Op::Application(action, text) => {
+                let text = String::from_utf8_lossy(&text);
+                let base = self.base;
+                let id = |connection| base + u64::from(connection);
+                self.input(Input::Command(Command::from_action(&action, id, &text)));
+            }
+            Op::Wait => self.turns.push(BTreeMap::new()),
+        }
+    }
+
+    fn id(&self, connection: Connection) -> u64 {
+        self.base + u64::from(connection)
+    }
+
+    /// One input, and all that comes of it.
+    fn input(&mut self, input: Input<'_>) {
+        let mut step = self.subject.input(*self.now, input);
+        loop {
+            let (answers, due) = self.note(step);
+            if answers.is_empty() && !due {
+                return;
+            }
+            step = Step::default();
+            for (id, answer) in &answers {
+                let command = match answer {
+                    Answer::Echo(text) => Command::Send(*id, text),
+                    Answer::NotFound => Command::Respond(*id, 404, NOT_FOUND),
+                };
+                merge(&mut step, self.subject.input(*self.now, Input::Command(command)));
+            }
+            if due && answers.is_empty() {
+                merge(&mut step, self.subject.input(*self.now, Input::Time));
+            }
+        }
+    }
+
+    /// Writes down a step. Gives what the application has to say to it, and whether the engine's deadline is over.
+    fn note(&mut self, step: Step) -> (Vec<(u64, Answer)>, bool) {
+        let mut answers = Vec::new();
+        let base = self.base;
+        let Some(turn) = self.turns.last_mut() else {
+            return (answers, false);
+        };
+        // Ids below are those of earlier traces, whose end is of no interest.
+        let connection = |id: u64| id.checked_sub(base).and_then(|id| Connection::try_from(id).ok());
+        for (id, event) in step.events {
+            let Some(connection) = connection(id) else { continue };
+            let text = match event {
+                Event::Message(text) => {
+                    let line = format!("message {}", Literal::from(text.as_bytes()));
+                    answers.push((id, Answer::Echo(text)));
+                    line
+                }
+                Event::Request(what) => {
+                    answers.push((id, Answer::NotFound));
+                    format!("request: {what}")
+                }
+                Event::Other(text) => text,
+            };
+            turn.entry(connection).or_default().events.push(text);
+        }
+        for write in step.writes {
+            let Some(connection) = connection(write.id) else { continue };
+            let turn = turn.entry(connection).or_default();
+            turn.bytes.extend_from_slice(&write.bytes);
+            if write.then != Then::Keep {
+                turn.then = write.then;
+            }
+        }
+        (answers, step.next_timeout.is_some_and(|at| at <= *self.now))
+    }
+}
+
+enum Answer {
+    Echo(String),
+    NotFound,
+}
+
+fn merge(step: &mut Step, more: Step) {
+    step.events.extend(more.events);
+    step.writes.extend(more.writes);
+    step.next_timeout = more.next_timeout;
+}
+
+impl Outcome {
+    /// As a snapshot has it: the same for every build and every chunking.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let many = self.turns.iter().flat_map(BTreeMap::keys).any(|connection| *connection != 1);
+        for (number, turn) in (1..).zip(&self.turns) {
+            let _ = writeln!(out, "turn {number}");
+            for (connection, turn) in turn {
+                if many {
+                    let _ = writeln!(out, "  connection {connection}");
+                }
+                turn.render(&mut out);
+            }
+        }
+        out.push_str("the client sees\n");
+        out.push_str(&render_seen(&self.seen));
+        out
+    }
+}
+
+/// The lines of what clients see, as [`crate::expectation`] reads them.
+pub(crate) fn render_seen(seen: &[(Connection, u32, String)]) -> String {
+    let line =
+        |(connection, turn, what): &(Connection, u32, String)| format!("  {connection}.{turn} {what}\n");
+    seen.iter().map(line).collect()
+}
+
+impl Turn {
+    fn render(&self, out: &mut String) {
+        for event in &self.events {
+            let _ = writeln!(out, "    {event}");
+        }
+        if !self.bytes.is_empty() {
+            let strings = Literal::from(self.bytes.as_slice()).strings();
+            let _ = writeln!(out, "    write {}", strings.join("\n          "));
+        }
+        match self.then {
+            Then::Keep => {}
+            Then::Finish => out.push_str("    finish\n"),
+            Then::Abort => out.push_str("    abort\n"),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The engine as a Rust library.
+
+use legacy_websocket::{
+    CloseCause, ConnectionId, Destination, Disposition, Draft, Event as Told, FrameError, Loss, Misuse,
+    Options, Peer, Server, Transmission,
+};
+
+use super::{Command, Event, Input, Step, Subject, Then, Write};
+
+/// The engine natively, through its own API.
+#[derive(Debug)]
+pub struct Native(Server);
+
+impl Native {
+    /// With these options; None if the engine refuses them.
+    #[must_use]
+    pub fn new(options: Options) -> Option<Self> {
+        Server::new(options).ok().map(Self)
+    }
+}
+
+impl Subject for Native {
+    fn input(&mut self, now: u64, input: Input<'_>) -> Step {
+        let server = &mut self.0;
+        let mut step = Step::default();
+        server.advance(now);
+        match input {
+            Input::Open(id) => {
+                let peer = Peer { address: "client".into(), secure: false };
+                let opened = server.open(ConnectionId(id), peer);
+                debug_assert!(opened.is_ok(), "the replay uses an id once");
+            }
+            Input::Bytes(id, bytes) => {
+                for event in server.receive(ConnectionId(id), bytes) {
+                    step.events.push(lower(event));
+                }
+            }
+            Input::Fin(id) => server.receive_eof(ConnectionId(id)),
+            Input::Reset(id) => server.lost(ConnectionId(id), Loss::Reset),
+            Input::Time => {}
+            Input::Command(command) => {
+                step.events.extend(carry_out(server, command));
+                server.advance(now);
+            }
+        }
+        while let Some(event) = server.poll_event() {
+            step.events.push(lower(event));
+        }
+        while let Some(transmission) = server.poll_transmit() {
+            step.writes.extend(writes(transmission));
+        }
+        step.next_timeout = server.poll_timeout();
+        step
+    }
+}
+
+/// The event of a failure, if the command failed.
+fn carry_out(server: &mut Server, command: Command<'_>) -> Option<(u64, Event)> {
+    let (id, name, result) = match command {
+        Command::Send(id, text) => (id, "send", server.send(ConnectionId(id), text)),
+        Command::Broadcast(text) => {
+            server.broadcast(text, None);
+            return None;
+        }
+        Command::Close(id) => (id, "close", server.close(ConnectionId(id))),
+        Command::Accept(id, subprotocol) => (id, "accept", server.accept(ConnectionId(id), subprotocol, &[])),
+        Command::Reject(id, status, reason) => {
+            (id, "reject", server.reject(ConnectionId(id), status, reason))
+        }
+        Command::Respond(id, status, body) => {
+            (id, "respond", server.respond(ConnectionId(id), status, &[], body.as_bytes()))
+        }
+        Command::Shutdown => {
+            server.shutdown();
+            return None;
+        }
+    };
+    let why = match result {
+        Ok(()) => return None,
+        Err(Misuse::UnknownConnection) => "unknown-connection",
+        Err(Misuse::WrongState) => "wrong-state",
+        Err(_) => "invalid",
+    };
+    Some((id, Event::Other(format!("failed: {name}, {why}"))))
+}
+
+fn writes(Transmission { to, bytes, then }: Transmission) -> Vec<Write> {
+    let then = match then {
+        Disposition::Keep => Then::Keep,
+        Disposition::Finish => Then::Finish,
+        Disposition::Abort => Then::Abort,
+    };
+    let ids = match to {
+        Destination::One(id) => vec![id],
+        Destination::Many(ids) => ids,
+    };
+    ids.into_iter().map(|id| Write { id: id.0, bytes: bytes.clone(), then }).collect()
+}
+
+fn lower(event: Told<'_>) -> (u64, Event) {
+    let draft = |draft| if draft == Draft::Draft75 { 75 } else { 76 };
+    let asked =
+        |name: Option<String>| name.map_or_else(String::new, |name| format!(", subprotocol {name:?}"));
+    let (id, text) = match event {
+        Told::Message { connection, text } => return (connection.0, Event::Message(text.into_owned())),
+        Told::Request { connection, head, body, .. } => {
+            let asked = format!("{} {}, body of {}", head.method(), head.target_text(), body.len());
+            return (connection.0, Event::Request(asked));
+        }
+        Told::StateChanged { connection, new, .. } => (connection, format!("state: {new:?}").to_lowercase()),
+        Told::Handshake { connection, draft: which, subprotocol, .. } => {
+            (connection, format!("handshake: draft {}{}", draft(which), asked(subprotocol)))
+        }
+        Told::Connected { connection, draft: which, subprotocol, .. } => {
+            (connection, format!("connected: draft {}{}", draft(which), asked(subprotocol)))
+        }
+        Told::Closed { connection, cause: why } => (connection, format!("closed: {}", cause(why))),
+        Told::Rejected { connection, status, reason, .. } => {
+            (connection, format!("rejected: {status} {reason}"))
+        }
+        _ => (ConnectionId(0), "an event that the suite does not know".into()),
+    };
+    (id.0, Event::Other(text))
+}
+
+/// The cause by its name in the WIT package.
+fn cause(cause: CloseCause) -> String {
+    let name = match cause {
+        CloseCause::ByPeer => "by-peer",
+        CloseCause::ByUs => "by-us",
+        CloseCause::ByUsAbruptly => "by-us-abruptly",
+        CloseCause::EndOfStream => "end-of-stream",
+        CloseCause::Reset => "reset",
+        CloseCause::SlowReader => "slow-reader",
+        CloseCause::HandshakeTimeout => "handshake-timeout",
+        CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::CloseTimeout => "close-timeout",
+        CloseCause::Refused => "refused",
+        CloseCause::Responded => "responded",
+        CloseCause::Frame(FrameError::TooLong) => "message-limit",
+        CloseCause::Frame(FrameError::NoRoom) => "buffer-limit",
+        CloseCause::Frame(FrameError::NotUtf8) => "bad-text",
+        CloseCause::Frame(error) => return format!("bad-frame, {error}"),
+        _ => "a cause that the suite does not know",
+    };
+    name.into()
+}

@@ -1,0 +1,197 @@
+//! The engine as a component on wasmtime, through the WIT package's types.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use conformance::subject::{Command, Event, Input, Step, Subject, Then, Write};
+use legacy_websocket::{InvalidUtf8, Options, Version};
+use legacy_websocket_host::wit::{
+    self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
+};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
+
+/// An instance of the component.
+#[derive(Debug)]
+pub(crate) struct Component(Box<dyn Engine>);
+
+impl Component {
+    pub(crate) fn new(options: &Options) -> Self {
+        static FACTORY: OnceLock<EngineFactory> = OnceLock::new();
+        let factory = FACTORY.get_or_init(|| {
+            let budget = Budget { call_timeout: Duration::from_secs(60), max_memory_bytes: 1 << 30 };
+            let factory = ComponentFactory::embedded(budget).expect("the component compiles");
+            EngineFactory::Component(Arc::new(factory))
+        });
+        Self(factory.make(&host_options(options)).expect("the engine takes the options"))
+    }
+}
+
+/// The same options for the host.
+pub(crate) fn host_options(options: &Options) -> EngineOptions {
+    let narrow = |bytes: usize| u32::try_from(bytes).expect("a small limit");
+    let mut host = EngineOptions::default();
+    host.version = match options.version {
+        Version::Auto => wit::Version::Auto,
+        Version::Draft75 => wit::Version::Draft75,
+        Version::Draft76 => wit::Version::Draft76,
+    };
+    host.origins.clone_from(&options.origins);
+    host.hosts.clone_from(&options.hosts);
+    host.subprotocols.clone_from(&options.subprotocols);
+    host.public_url.clone_from(&options.public_url);
+    host.flash_policy.clone_from(&options.flash_policy);
+    host.trust_forwarded = options.trust_forwarded;
+    host.authorise = options.authorise;
+    host.skip_reserved_frames = options.skip_reserved_frames;
+    host.invalid_utf8 = match options.invalid_utf8 {
+        InvalidUtf8::Replace => wit::InvalidUtf8::Replace,
+        InvalidUtf8::Close => wit::InvalidUtf8::Close,
+    };
+    host.limits = wit::Limits {
+        max_head_bytes: narrow(options.limits.max_head_bytes),
+        max_fields: narrow(options.limits.max_fields),
+        max_message_bytes: narrow(options.limits.max_message_bytes),
+        max_buffered_bytes: options.limits.max_buffered_bytes as u64,
+        handshake_timeout: options.limits.handshake_timeout,
+        idle_timeout: options.limits.idle_timeout,
+        close_timeout: options.limits.close_timeout,
+    };
+    host
+}
+
+impl Subject for Component {
+    fn input(&mut self, now: u64, input: Input<'_>) -> Step {
+        let engine = &mut self.0;
+        let step = match input {
+            Input::Open(connection) => {
+                engine.turn(now, &[wit::Input::Opened(Opened { connection, peer: "client", secure: false })])
+            }
+            Input::Bytes(connection, bytes) => {
+                let end = u32::try_from(bytes.len()).expect("a short read");
+                engine.receive(now, &[wit::Read { connection, end }], bytes)
+            }
+            Input::Fin(connection) => engine.turn(now, &[wit::Input::Ended(connection)]),
+            Input::Reset(connection) => {
+                engine.turn(now, &[wit::Input::Lost(wit::Lost { connection, why: wit::Loss::Reset })])
+            }
+            Input::Time => engine.turn(now, &[]),
+            Input::Command(Command::Shutdown) => engine.turn(now, &[wit::Input::Shutdown]),
+            Input::Command(command) => carry_out(engine.as_mut(), &command),
+        };
+        lower(step.expect("the instance lives"))
+    }
+}
+
+fn carry_out(
+    engine: &mut dyn Engine,
+    command: &Command<'_>,
+) -> Result<wit::Step, legacy_websocket_host::EngineLost> {
+    let send = |engine: &mut dyn Engine, to, text: &str| {
+        let ends = [u32::try_from(text.len()).expect("a short text")];
+        engine.command(&[wit::Command::Send(Outgoing { to, text, ends: &ends })])
+    };
+    match *command {
+        Command::Send(id, text) => send(engine, Recipients::One(id), text),
+        Command::Broadcast(text) => send(engine, Recipients::All, text),
+        Command::Close(id) => engine.command(&[wit::Command::Close(id)]),
+        Command::Accept(connection, subprotocol) => {
+            engine.command(&[wit::Command::Accept(wit::Acceptance { connection, subprotocol, fields: &[] })])
+        }
+        Command::Reject(connection, status, reason) => {
+            engine.command(&[wit::Command::Reject(wit::Refusal { connection, status, reason })])
+        }
+        Command::Respond(connection, status, body) => {
+            let body = body.as_bytes();
+            engine.command(&[wit::Command::Respond(wit::Response { connection, status, fields: &[], body })])
+        }
+        Command::Shutdown => unreachable!("an input of the engine"),
+    }
+}
+
+fn lower(step: wit::Step) -> Step {
+    let events = step.events.into_iter().flat_map(lower_event).collect();
+    let writes = step.transmissions.into_iter().flat_map(|wit::Transmission { to, bytes, then }| {
+        let then = match then {
+            Disposition::Keep => Then::Keep,
+            Disposition::Finish => Then::Finish,
+            Disposition::Abort => Then::Abort,
+        };
+        let ids = match to {
+            Destination::One(id) => vec![id],
+            Destination::Many(ids) => ids,
+        };
+        ids.into_iter().map(move |id| Write { id, bytes: bytes.clone(), then })
+    });
+    Step { events, writes: writes.collect(), next_timeout: step.next_timeout }
+}
+
+fn lower_event(event: wit::Event) -> Vec<(u64, Event)> {
+    let asked =
+        |name: Option<String>| name.map_or_else(String::new, |name| format!(", subprotocol {name:?}"));
+    let draft = |draft| if draft == Draft::Draft75 { 75 } else { 76 };
+    let (id, text) = match event {
+        wit::Event::Messages(batch) => {
+            let starts = [0].into_iter().chain(batch.ends.iter().copied());
+            let message = |(start, end): (u32, &u32)| {
+                let text = &batch.text[start as usize..*end as usize];
+                (batch.connection, Event::Message(text.into()))
+            };
+            return starts.zip(&batch.ends).map(message).collect();
+        }
+        wit::Event::Request(request) => {
+            let target = String::from_utf8_lossy(&request.head.target).into_owned();
+            let asked = format!("{} {target}, body of {}", request.head.method, request.body.len());
+            return vec![(request.connection, Event::Request(asked))];
+        }
+        wit::Event::StateChanged(change) => {
+            (change.connection, format!("state: {:?}", change.new).to_lowercase().replace("state::", ""))
+        }
+        wit::Event::Handshake(it) => {
+            (it.connection, format!("handshake: draft {}{}", draft(it.draft), asked(it.subprotocol)))
+        }
+        wit::Event::Connected(it) => {
+            (it.connection, format!("connected: draft {}{}", draft(it.draft), asked(it.subprotocol)))
+        }
+        wit::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
+        wit::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
+        wit::Event::Failed(it) => {
+            let command = match it.command {
+                CommandKind::Send => "send",
+                CommandKind::Close => "close",
+                CommandKind::Accept => "accept",
+                CommandKind::Reject => "reject",
+                CommandKind::Respond => "respond",
+            };
+            let why = match it.why {
+                Failure::UnknownConnection => "unknown-connection",
+                Failure::WrongState => "wrong-state",
+                Failure::Invalid => "invalid",
+            };
+            (it.connection, format!("failed: {command}, {why}"))
+        }
+    };
+    vec![(id, Event::Other(text))]
+}
+
+fn cause(cause: CloseCause) -> String {
+    let name = match cause {
+        CloseCause::ByPeer => "by-peer",
+        CloseCause::ByUs => "by-us",
+        CloseCause::ByUsAbruptly => "by-us-abruptly",
+        CloseCause::EndOfStream => "end-of-stream",
+        CloseCause::Reset => "reset",
+        CloseCause::SlowReader => "slow-reader",
+        CloseCause::HandshakeTimeout => "handshake-timeout",
+        CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::CloseTimeout => "close-timeout",
+        CloseCause::Refused => "refused",
+        CloseCause::Responded => "responded",
+        CloseCause::MessageLimit => "message-limit",
+        CloseCause::BufferLimit => "buffer-limit",
+        CloseCause::BadText => "bad-text",
+        CloseCause::BadFrame(text) => return format!("bad-frame, {text}"),
+        CloseCause::EngineLost => "engine-lost",
+        CloseCause::Other(text) => return text,
+    };
+    name.into()
+}
