@@ -118,7 +118,7 @@ impl<S: Subject> Run<'_, S> {
                 let text = String::from_utf8_lossy(&text);
                 let base = self.base;
                 let id = |connection| base + u64::from(connection);
-                self.input(Input::Command(Command::from_action(&action, id, &text)));
+                self.input(Input::Commands(&[Command::from_action(&action, id, &text)]));
             }
             Op::Wait => self.turns.push(BTreeMap::new()),
         }
@@ -136,17 +136,9 @@ impl<S: Subject> Run<'_, S> {
             if answers.is_empty() && !due {
                 return;
             }
-            step = Step::default();
-            for (id, answer) in &answers {
-                let command = match answer {
-                    Answer::Echo(text) => Command::Send(*id, text),
-                    Answer::NotFound => Command::Respond(*id, 404, NOT_FOUND),
-                };
-                merge(&mut step, self.subject.input(*self.now, Input::Command(command)));
-            }
-            if due && answers.is_empty() {
-                merge(&mut step, self.subject.input(*self.now, Input::Time));
-            }
+            let commands: Vec<_> = answers.iter().map(|(id, answer)| answer.command(*id)).collect();
+            let input = if commands.is_empty() { Input::Time } else { Input::Commands(&commands) };
+            step = self.subject.input(*self.now, input);
         }
     }
 
@@ -192,10 +184,13 @@ enum Answer {
     NotFound,
 }
 
-fn merge(step: &mut Step, more: Step) {
-    step.events.extend(more.events);
-    step.writes.extend(more.writes);
-    step.next_timeout = more.next_timeout;
+impl Answer {
+    fn command(&self, id: u64) -> Command<'_> {
+        match self {
+            Self::Echo(text) => Command::Send(id, text),
+            Self::NotFound => Command::Respond(id, 404, NOT_FOUND),
+        }
+    }
 }
 
 impl Outcome {

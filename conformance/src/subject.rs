@@ -26,8 +26,8 @@ pub enum Input<'a> {
     Reset(u64),
     /// Nothing but the time.
     Time,
-    /// What the application wants.
-    Command(Command<'a>),
+    /// What the application wants, in order. Its answers to the events of one step come together.
+    Commands(&'a [Command<'a>]),
 }
 
 /// What an application wants.

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         // insta reads its switch from the environment, once.
         let error = Command::new(env::current_exe().expect("our own path"))
             .args(env::args_os().skip(1))
-            .envs([("INSTA_UPDATE", "always"), ("INSTA_FORCE_PASS", "1")])
+            .envs([("INSTA_UPDATE", "always"), ("INSTA_FORCE_PASS", "1"), ("INSTA_OUTPUT", "none")])
             .exec();
         panic!("{error}");
     }

@@ -23,7 +23,10 @@ impl Subject for Native {
     fn input(&mut self, now: u64, input: Input<'_>) -> Step {
         let server = &mut self.0;
         let mut step = Step::default();
-        server.advance(now);
+        // What waits for the application's answers is not over before they are here.
+        if !matches!(input, Input::Commands(_)) {
+            server.advance(now);
+        }
         match input {
             Input::Open(id) => {
                 let peer = Peer { address: "client".into(), secure: false };
@@ -38,8 +41,9 @@ impl Subject for Native {
             Input::Fin(id) => server.receive_eof(ConnectionId(id)),
             Input::Reset(id) => server.lost(ConnectionId(id), Loss::Reset),
             Input::Time => {}
-            Input::Command(command) => {
-                step.events.extend(carry_out(server, command));
+            Input::Commands(commands) => {
+                step.events.extend(commands.iter().filter_map(|command| carry_out(server, command)));
+                // What waited for these commands is due.
                 server.advance(now);
             }
         }
@@ -55,8 +59,8 @@ impl Subject for Native {
 }
 
 /// The event of a failure, if the command failed.
-fn carry_out(server: &mut Server, command: Command<'_>) -> Option<(u64, Event)> {
-    let (id, name, result) = match command {
+fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)> {
+    let (id, name, result) = match *command {
         Command::Send(id, text) => (id, "send", server.send(ConnectionId(id), text)),
         Command::Broadcast(text) => {
             server.broadcast(text, None);

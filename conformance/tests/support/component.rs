@@ -8,7 +8,7 @@ use legacy_websocket::{InvalidUtf8, Options, Version};
 use legacy_websocket_host::wit::{
     self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
 };
-use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost, EngineOptions};
 
 /// An instance of the component.
 #[derive(Debug)]
@@ -75,37 +75,39 @@ impl Subject for Component {
                 engine.turn(now, &[wit::Input::Lost(wit::Lost { connection, why: wit::Loss::Reset })])
             }
             Input::Time => engine.turn(now, &[]),
-            Input::Command(Command::Shutdown) => engine.turn(now, &[wit::Input::Shutdown]),
-            Input::Command(command) => carry_out(engine.as_mut(), &command),
+            Input::Commands([Command::Shutdown]) => engine.turn(now, &[wit::Input::Shutdown]),
+            Input::Commands(commands) => carry_out(engine.as_mut(), commands),
         };
         lower(step.expect("the instance lives"))
     }
 }
 
-fn carry_out(
-    engine: &mut dyn Engine,
-    command: &Command<'_>,
-) -> Result<wit::Step, legacy_websocket_host::EngineLost> {
-    let send = |engine: &mut dyn Engine, to, text: &str| {
-        let ends = [u32::try_from(text.len()).expect("a short text")];
-        engine.command(&[wit::Command::Send(Outgoing { to, text, ends: &ends })])
-    };
-    match *command {
-        Command::Send(id, text) => send(engine, Recipients::One(id), text),
-        Command::Broadcast(text) => send(engine, Recipients::All, text),
-        Command::Close(id) => engine.command(&[wit::Command::Close(id)]),
+fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<wit::Step, EngineLost> {
+    let length = |text: &str| [u32::try_from(text.len()).expect("a short text")];
+    let ends: Vec<_> = commands
+        .iter()
+        .map(|command| match command {
+            Command::Send(_, text) | Command::Broadcast(text) => length(text),
+            _ => [0],
+        })
+        .collect();
+    let commands = commands.iter().zip(&ends).map(|(command, ends)| match *command {
+        Command::Send(id, text) => wit::Command::Send(Outgoing { to: Recipients::One(id), text, ends }),
+        Command::Broadcast(text) => wit::Command::Send(Outgoing { to: Recipients::All, text, ends }),
+        Command::Close(id) => wit::Command::Close(id),
         Command::Accept(connection, subprotocol) => {
-            engine.command(&[wit::Command::Accept(wit::Acceptance { connection, subprotocol, fields: &[] })])
+            wit::Command::Accept(wit::Acceptance { connection, subprotocol, fields: &[] })
         }
         Command::Reject(connection, status, reason) => {
-            engine.command(&[wit::Command::Reject(wit::Refusal { connection, status, reason })])
+            wit::Command::Reject(wit::Refusal { connection, status, reason })
         }
         Command::Respond(connection, status, body) => {
             let body = body.as_bytes();
-            engine.command(&[wit::Command::Respond(wit::Response { connection, status, fields: &[], body })])
+            wit::Command::Respond(wit::Response { connection, status, fields: &[], body })
         }
-        Command::Shutdown => unreachable!("an input of the engine"),
-    }
+        Command::Shutdown => unreachable!("an input of the engine, alone"),
+    });
+    engine.command(&commands.collect::<Vec<_>>())
 }
 
 fn lower(step: wit::Step) -> Step {
@@ -154,6 +156,8 @@ fn lower_event(event: wit::Event) -> Vec<(u64, Event)> {
         }
         wit::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
         wit::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
+        // No trace asks for one.
+        wit::Event::Tick(_) => return Vec::new(),
         wit::Event::Failed(it) => {
             let command = match it.command {
                 CommandKind::Send => "send",
