@@ -14,6 +14,13 @@ pub struct Received {
     pub end: bool,
 }
 
+impl Received {
+    /// A client that resets the connection looks at nothing any more, whatever came in that turn before.
+    pub(crate) fn reset() -> Self {
+        Self { bytes: Vec::new(), end: true }
+    }
+}
+
 /// What a client sees of one connection: each thing with the turn, from 1, in which it came.
 ///
 /// `sent` is what the client sends on the connection altogether; `url` the URL that it opened, if that is not

@@ -1,6 +1,6 @@
 //! Snapshots: what came of a case, and of it what a client has to see.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use legacy_websocket_trace::{Connection, Setting};
 
@@ -11,6 +11,12 @@ use crate::replay::Outcome;
 #[must_use]
 pub fn folder() -> PathBuf {
     crate::corpus::folder().with_file_name("snapshots")
+}
+
+/// Where a case's snapshot is, below a folder of snapshots.
+#[must_use]
+pub fn path(folder: &Path, id: &str) -> PathBuf {
+    folder.join(format!("{id}.snap"))
 }
 
 /// The text of a case's snapshot: one outcome for each of [`Case::all_settings`].

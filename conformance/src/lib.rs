@@ -3,13 +3,17 @@
 //!
 //! `README.md` beside this crate specifies the corpus for other implementations.
 
+pub mod check;
+pub mod cli;
 pub mod client;
 pub mod corpus;
 pub mod expectation;
+pub mod known;
 mod plan;
 pub mod replay;
 pub mod report;
 pub mod settings;
 pub mod subject;
+mod transcript;
 
 pub use plan::Chunking;

@@ -56,6 +56,7 @@ impl<S: Subject> Replayer<S> {
             base: self.next_id,
             turns: vec![BTreeMap::new()],
             sent: BTreeMap::new(),
+            resets: BTreeMap::new(),
         };
         let mut ops = plan(trace, variables, chunking);
         // The last turn is over when everything is.
@@ -63,13 +64,17 @@ impl<S: Subject> Replayer<S> {
         for op in ops {
             run.op(op);
         }
-        let (turns, sent) = (run.turns, run.sent);
+        let Run { turns, sent, resets, .. } = run;
         let mut seen = Vec::new();
         for (connection, sent) in &sent {
-            let received: Vec<_> = turns
+            let mut received: Vec<_> = turns
                 .iter()
                 .map(|turn| turn.get(connection).map(Turn::received).unwrap_or_default())
                 .collect();
+            if let Some(turn) = resets.get(connection) {
+                received.truncate(*turn);
+                received.push(Received::reset());
+            }
             let news = see(trace.draft, trace.url.as_deref(), sent, &received);
             seen.extend(news.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
@@ -95,6 +100,8 @@ struct Run<'a, S> {
     base: u64,
     turns: Vec<BTreeMap<Connection, Turn>>,
     sent: BTreeMap<Connection, Vec<u8>>,
+    /// In which turn, from 0, the client reset the connection.
+    resets: BTreeMap<Connection, usize>,
 }
 
 impl<S: Subject> Run<'_, S> {
@@ -108,7 +115,10 @@ impl<S: Subject> Run<'_, S> {
                 self.sent.entry(connection).or_default().extend_from_slice(&bytes);
                 self.input(Input::Bytes(self.id(connection), &bytes));
             }
-            Op::End { connection, reset: true } => self.input(Input::Reset(self.id(connection))),
+            Op::End { connection, reset: true } => {
+                self.resets.insert(connection, self.turns.len() - 1);
+                self.input(Input::Reset(self.id(connection)));
+            }
             Op::End { connection, reset: false } => self.input(Input::Fin(self.id(connection))),
             Op::After(time) => {
                 *self.now += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -163,7 +163,7 @@ mod suite {
 
     fn no_orphaned_snapshots(cases: &[Arc<Case>]) -> Result<(), Failed> {
         let known: BTreeSet<_> =
-            cases.iter().map(|case| expectation::folder().join(&case.id).with_extension("snap")).collect();
+            cases.iter().map(|case| expectation::path(&expectation::folder(), &case.id)).collect();
         let found = corpus::files(&expectation::folder(), "snap").map_err(|error| error.to_string())?;
         let orphans: Vec<_> = found.iter().filter(|path| !known.contains(*path)).collect();
         if orphans.is_empty() {

@@ -1,0 +1,297 @@
+//! The corpus against a running server, over real sockets.
+
+mod socket;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use legacy_websocket_trace::{Connection, Draft, Setting, Step, Variables};
+use tokio::time::{Instant, timeout_at};
+
+use self::socket::{News, Sockets};
+use crate::client::{self, Received, see};
+use crate::corpus::Case;
+use crate::expectation;
+use crate::plan::{Chunking, Op, plan};
+use crate::report::{self, Kind, Seen, Side, Verdict};
+use crate::transcript::Transcript;
+
+/// A server to be checked, and what is known of it.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it is to be asked for, and by whom.
+    pub variables: Variables,
+    /// The only draft that it speaks, if that is so.
+    pub draft: Option<Draft>,
+    /// It sends every message back.
+    pub echo: bool,
+    /// The settings that it has. Only cases with just these apply to it.
+    pub settings: Vec<Setting>,
+    /// How long something expected is waited for.
+    pub patience: Duration,
+    /// How long nothing must come for us to believe that nothing will.
+    pub quiet: Duration,
+}
+
+/// Checks one case. `snapshot` is the text of its snapshot.
+pub async fn check(case: &Case, snapshot: &str, target: &Target) -> report::Case {
+    let expected = expectation::read(snapshot);
+    let none = Vec::new();
+    let mut report = report::Case {
+        id: case.id.clone(),
+        title: case.trace.title.clone(),
+        draft: case.trace.draft,
+        section: case.trace.section.clone(),
+        severity: case.trace.severity,
+        verdict: Verdict::NotApplicable,
+        reason: String::new(),
+        known: None,
+        expected: lines(expected.first().unwrap_or(&none)),
+        seen: Vec::new(),
+        transcript: Vec::new(),
+    };
+    if let Some(why_not) = why_not(case, &expected, target) {
+        report.reason = why_not;
+        return report;
+    }
+    let mut run = Run::new(case, target, expected);
+    for op in plan(&case.trace, &target.variables, Chunking::Written) {
+        if let Err(error) = run.op(op).await {
+            report.verdict = Verdict::of_difference(case.trace.severity);
+            report.reason = format!("cannot connect to {}: {error}", target.address);
+            return report;
+        }
+    }
+    let seen = run.seen();
+    let as_good = run.expected.iter().any(|expected| *expected == seen);
+    report.verdict = if as_good { Verdict::Pass } else { Verdict::of_difference(case.trace.severity) };
+    report.seen = lines(&seen);
+    if !as_good {
+        report.reason = difference(&report.expected, &report.seen);
+    }
+    report.transcript = run.transcript.entries();
+    report
+}
+
+/// What a client sees, in the order of connections: connection, turn, what.
+type Sight = Vec<(Connection, u32, String)>;
+
+/// Why a case does not apply to a server, if it does not.
+fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
+    let trace = &case.trace;
+    if trace.steps.iter().any(|step| matches!(step, Step::Application(_))) {
+        return Some("needs the server's application to act".into());
+    }
+    if trace.steps.iter().any(|step| matches!(step, Step::After(_))) {
+        return Some("needs time to pass".into());
+    }
+    let mut settings = [trace.settings.clone(), target.settings.clone()];
+    settings.iter_mut().for_each(|settings| settings.sort());
+    if settings[0] != settings[1] {
+        let names: Vec<_> = trace.settings.iter().map(ToString::to_string).collect();
+        return Some(match names.as_slice() {
+            [] => "needs a server without settings".into(),
+            names => format!("needs a server with: {}", names.join(", ")),
+        });
+    }
+    if target.draft.is_some_and(|only| trace.draft != only && trace.draft != Draft::Neither) {
+        return Some(format!("needs a server that speaks draft {}", trace.draft.name()));
+    }
+    let says = expected.iter().flatten().any(|(_, _, what)| client::is_message(what));
+    (says && !target.echo).then(|| "needs a server that echoes".into())
+}
+
+/// One case under way.
+struct Run<'a> {
+    case: &'a Case,
+    target: &'a Target,
+    expected: Vec<Sight>,
+    sockets: Sockets,
+    sent: BTreeMap<Connection, Vec<u8>>,
+    received: BTreeMap<Connection, Vec<Received>>,
+    /// By us: what still comes is not looked at.
+    reset: Vec<Connection>,
+    turn: usize,
+    transcript: Transcript,
+}
+
+impl<'a> Run<'a> {
+    fn new(case: &'a Case, target: &'a Target, expected: Vec<Sight>) -> Self {
+        Self {
+            case,
+            target,
+            expected,
+            sockets: Sockets::new(),
+            sent: BTreeMap::new(),
+            received: BTreeMap::new(),
+            reset: Vec::new(),
+            turn: 1,
+            transcript: Transcript::new(case.trace.draft),
+        }
+    }
+
+    async fn op(&mut self, op: Op) -> std::io::Result<()> {
+        match op {
+            Op::Open(connection) => {
+                self.sockets.open(connection, self.target.address).await?;
+                self.sent.insert(connection, Vec::new());
+            }
+            Op::Bytes(connection, bytes) => {
+                self.sent.entry(connection).or_default().extend_from_slice(&bytes);
+                self.transcript.bytes(connection, Side::Client, &bytes);
+                self.write(connection, &bytes).await;
+            }
+            Op::End { connection, reset } => {
+                let kind = if reset { Kind::Reset } else { Kind::Fin };
+                self.transcript.note(connection, Side::Client, kind);
+                self.sockets.end(connection, reset).await;
+                if reset {
+                    *self.received(connection) = Received::reset();
+                    self.reset.push(connection);
+                }
+            }
+            Op::Wait => {
+                self.wait().await;
+                self.transcript.note(1, Side::Client, Kind::Wait);
+                self.turn += 1;
+            }
+            // Such cases do not apply.
+            Op::After(_) | Op::Application(..) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes while it reads, for a server may not read on while we do not.
+    async fn write(&mut self, connection: Connection, mut bytes: &[u8]) {
+        let end = Instant::now() + self.target.patience;
+        while !bytes.is_empty() {
+            match timeout_at(end, self.sockets.write(connection, bytes)).await {
+                Ok(Ok(written)) => bytes = &bytes[written..],
+                // It has ended; that will be read.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until all is here that is expected of this turn, or nothing more comes.
+    async fn wait(&mut self) {
+        let end = Instant::now() + self.target.patience;
+        let mut quiet_since = Instant::now();
+        loop {
+            while let Some(news) = self.sockets.try_next() {
+                self.take(news);
+                quiet_since = Instant::now();
+            }
+            let quiet = quiet_since + self.target.quiet;
+            let until = match self.progress() {
+                // Nothing was to come in this turn, or it was the last: is it really all?
+                Progress::Complete { more: true } => return,
+                Progress::Complete { more: false } | Progress::Otherwise => quiet,
+                Progress::Partial => end.max(quiet),
+            };
+            match timeout_at(until, self.sockets.next()).await {
+                Ok(Some(news)) => {
+                    self.take(news);
+                    quiet_since = Instant::now();
+                }
+                Ok(None) => return,
+                Err(_) => {
+                    if self.progress() == Progress::Partial {
+                        self.transcript.note(1, Side::Client, Kind::Timeout);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        let (News::Bytes(connection, _) | News::End { connection, .. }) = news;
+        if self.reset.contains(&connection) {
+            return;
+        }
+        match news {
+            News::Bytes(connection, bytes) => {
+                self.transcript.bytes(connection, Side::Server, &bytes);
+                self.received(connection).bytes.extend_from_slice(&bytes);
+            }
+            News::End { connection, reset } => {
+                let kind = if reset { Kind::Reset } else { Kind::Fin };
+                self.transcript.note(connection, Side::Server, kind);
+                self.received(connection).end = true;
+            }
+        }
+    }
+
+    fn received(&mut self, connection: Connection) -> &mut Received {
+        let turns = self.received.entry(connection).or_default();
+        turns.resize(self.turn, Received::default());
+        // There is always a turn.
+        &mut turns[self.turn - 1]
+    }
+
+    fn seen(&self) -> Sight {
+        let mut all = Vec::new();
+        for (connection, sent) in &self.sent {
+            let received = self.received.get(connection).map_or(&[][..], Vec::as_slice);
+            let url = self.case.trace.url.as_deref();
+            let seen = see(self.case.trace.draft, url, sent, received);
+            all.extend(seen.into_iter().map(|(turn, what)| (*connection, turn, what)));
+        }
+        all
+    }
+
+    /// How what was seen so far stands to what is expected up to this turn.
+    fn progress(&self) -> Progress {
+        let turn = u32::try_from(self.turn).unwrap_or(u32::MAX);
+        let seen = self.seen();
+        let mut progress = Progress::Otherwise;
+        for expected in &self.expected {
+            let due: Vec<_> = expected.iter().filter(|(_, when, _)| *when <= turn).collect();
+            if due.iter().copied().eq(&seen) {
+                let now = due.iter().any(|(_, when, _)| *when == turn);
+                let later = due.len() < expected.len();
+                return Progress::Complete { more: now && later };
+            }
+            let begun = self.sent.keys().all(|connection| {
+                let of = |(it, _, _): &&(Connection, u32, String)| it == connection;
+                let mut due = due.iter().copied().filter(of);
+                seen.iter().filter(of).all(|seen| due.next() == Some(seen))
+            });
+            if begun {
+                progress = Progress::Partial;
+            }
+        }
+        progress
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// All is here. `more`: some of it came in this turn, and something is expected of a later one.
+    Complete { more: bool },
+    /// Some is still to come.
+    Partial,
+    /// Something else came.
+    Otherwise,
+}
+
+fn lines(sight: &Sight) -> Vec<Seen> {
+    let line = |(connection, turn, what): &(Connection, u32, String)| Seen {
+        connection: *connection,
+        turn: *turn,
+        what: what.clone(),
+    };
+    sight.iter().map(line).collect()
+}
+
+/// The first thing that is not as it should be, in words.
+fn difference(expected: &[Seen], seen: &[Seen]) -> String {
+    let at = expected.iter().zip(seen).take_while(|(expected, seen)| expected == seen).count();
+    let name = |seen: Option<&Seen>| seen.map_or_else(|| "nothing more".into(), ToString::to_string);
+    format!("expected {}; saw {}", name(expected.get(at)), name(seen.get(at)))
+}

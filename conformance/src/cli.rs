@@ -1,0 +1,97 @@
+//! The command line.
+
+mod check;
+mod trace;
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::{Report, html};
+
+/// The conformance suite for draft-hixie-75 and draft-hixie-76, the WebSocket protocols of 2010.
+#[derive(Debug, Parser)]
+#[command(name = "conformance", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Hold a running server against the corpus.
+    ///
+    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its draft; differs, where the draft allows it or
+    /// is silent; not applicable. The status is 0 if none fails that is not known to, 1 if one does, 2 for an error.
+    Check(Box<check::Check>),
+    /// Make one HTML page of the JSON reports of several servers.
+    Report(Merge),
+    /// Replay a trace: against the engine in this process, or against a running server.
+    Replay(trace::Replay),
+    /// Print a trace readably.
+    Show(trace::Show),
+}
+
+#[derive(Debug, Args)]
+struct Merge {
+    /// Reports that `check --json` has written. Two of the same server become one column.
+    #[arg(required = true, value_name = "JSON")]
+    reports: Vec<PathBuf>,
+
+    /// The page.
+    #[arg(long, value_name = "FILE")]
+    html: PathBuf,
+}
+
+/// What `check` and the other commands end with.
+enum Outcome {
+    Fine,
+    Failures,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Report(merge) => merge.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Show(show) => show.run(),
+    };
+    match result {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Failures) => ExitCode::from(1),
+        Err(error) => {
+            anstream::eprintln!("conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Merge {
+    fn run(&self) -> Result<Outcome, Box<dyn Error>> {
+        let read = |path: &PathBuf| {
+            let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Report::read(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let reports = self.reports.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        write_file(&self.html, |to| html(&reports, to))?;
+        Ok(Outcome::Fine)
+    }
+}
+
+/// Writes a whole file, with an error that names it.
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Box<dyn Error>> {
+    let whole = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        write(&mut file)?;
+        file.flush()
+    };
+    whole().map_err(|error| format!("{}: {error}", path.display()).into())
+}

@@ -1,0 +1,259 @@
+//! `conformance check`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use legacy_websocket_trace::{Draft, Setting, Variables};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Outcome, write_file};
+use crate::check::{Target, check};
+use crate::corpus::{self, Case};
+use crate::known::Known;
+use crate::report::{self, FORMAT, Report, Server, html, junit, summary};
+use crate::{expectation, settings};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The server: ws://HOST:PORT/PATH.
+    #[arg(value_parser = Url::parse)]
+    url: Url,
+
+    /// Which drafts it speaks; cases of the other one do not apply.
+    #[arg(long, value_enum, default_value_t = DraftArg::Auto)]
+    draft: DraftArg,
+
+    /// It sends every message back. Without this only handshakes and closing can be checked.
+    #[arg(long)]
+    echo: bool,
+
+    /// How the report calls it. By default the URL.
+    #[arg(long)]
+    name: Option<String>,
+
+    /// A setting that the server was started with, as "origin http://example.com" (repeatable). Then only the cases
+    /// that need just these settings apply.
+    #[arg(long, value_name = "NAME VALUE")]
+    setting: Vec<String>,
+
+    /// The value of Host in requests. By default that of the URL.
+    #[arg(long)]
+    host: Option<String>,
+
+    /// The value of Origin in requests. By default http:// and the host.
+    #[arg(long)]
+    origin: Option<String>,
+
+    /// Only cases whose names contain this (repeatable).
+    #[arg(long, value_name = "TEXT")]
+    case: Vec<String>,
+
+    /// Failures that are known, in TOML: [name of the server], then "area/case" = "reason".
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
+
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the report as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Write the report as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Cases under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    jobs: u16,
+
+    /// How long something expected is waited for, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    patience: u64,
+
+    /// How long nothing must come before we believe that nothing will, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 150)]
+    quiet: u64,
+
+    /// Another corpus. Its snapshots are in the folder `snapshots` beside it.
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
+
+    /// Cases that only differ to list.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    max_differs: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DraftArg {
+    #[value(name = "75")]
+    Draft75,
+    #[value(name = "76")]
+    Draft76,
+    Auto,
+}
+
+/// `ws://HOST[:PORT][/PATH]`.
+#[derive(Clone, Debug)]
+pub(super) struct Url {
+    text: String,
+    authority: String,
+    path: String,
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let rest = text.strip_prefix("ws://").ok_or("must begin with ws:// (there is no TLS here)")?;
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+        if authority.is_empty() || authority.contains('@') || text.contains([' ', '#']) {
+            return Err("must be ws://HOST[:PORT][/PATH]".into());
+        }
+        Ok(Self { text: text.into(), authority: authority.to_ascii_lowercase(), path: path.into() })
+    }
+
+    pub(super) fn resolve(&self) -> Result<SocketAddr, Box<dyn Error>> {
+        let behind = self.authority.rsplit(']').next().unwrap_or_default();
+        let with_port =
+            if behind.contains(':') { self.authority.clone() } else { format!("{}:80", self.authority) };
+        let found = with_port.to_socket_addrs().map_err(|error| format!("{with_port}: {error}"))?.next();
+        found.ok_or_else(|| format!("{with_port} has no address").into())
+    }
+
+    pub(super) fn variables(&self) -> Variables {
+        Variables {
+            host: self.authority.clone(),
+            path: self.path.clone(),
+            origin: format!("http://{}", self.authority),
+        }
+    }
+}
+
+impl Check {
+    pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
+        let target = self.target()?;
+        let known = self.known.as_deref().map(Known::read).transpose()?.unwrap_or_default();
+        let cases = self.cases()?;
+        let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let jobs = usize::from(self.jobs);
+        let cases = runtime.block_on(run_all(cases, Arc::new(target), jobs))?;
+        let mut report = Report { format: FORMAT, server: self.server(), started, cases };
+        let stale = known.apply(&mut report);
+        if let Some(path) = &self.json {
+            write_file(path, |to| report.write(to))?;
+        }
+        if let Some(path) = &self.junit {
+            write_file(path, |to| junit(&report, to))?;
+        }
+        if let Some(path) = &self.html {
+            write_file(path, |to| html(std::slice::from_ref(&report), to))?;
+        }
+        summary(&report, self.max_differs, anstream::stdout())?;
+        for entry in &stale {
+            anstream::println!("stale known failure: {entry}");
+        }
+        let fine = stale.is_empty() && !report.cases.iter().any(report::Case::is_failure);
+        Ok(if fine { Outcome::Fine } else { Outcome::Failures })
+    }
+
+    fn target(&self) -> Result<Target, Box<dyn Error>> {
+        let mut variables = self.url.variables();
+        if let Some(host) = &self.host {
+            variables.host.clone_from(host);
+            variables.origin = format!("http://{host}");
+        }
+        if let Some(origin) = &self.origin {
+            variables.origin.clone_from(origin);
+        }
+        let setting = |text: &String| {
+            let (name, value) = text.split_once(' ').unwrap_or((text, ""));
+            Setting { name: name.into(), value: value.into() }
+        };
+        let settings: Vec<_> = self.setting.iter().map(setting).collect();
+        // A mistyped one would make every case inapplicable.
+        settings::options(&settings)?;
+        Ok(Target {
+            address: self.url.resolve()?,
+            variables,
+            draft: match self.draft {
+                DraftArg::Draft75 => Some(Draft::Draft75),
+                DraftArg::Draft76 => Some(Draft::Draft76),
+                DraftArg::Auto => None,
+            },
+            echo: self.echo,
+            settings,
+            patience: Duration::from_millis(self.patience),
+            quiet: Duration::from_millis(self.quiet),
+        })
+    }
+
+    fn server(&self) -> Server {
+        Server {
+            name: self.name.clone().unwrap_or_else(|| self.url.text.clone()),
+            url: self.url.text.clone(),
+            draft: match self.draft {
+                DraftArg::Draft75 => "75",
+                DraftArg::Draft76 => "76",
+                DraftArg::Auto => "auto",
+            }
+            .into(),
+            echo: self.echo,
+            settings: self.setting.clone(),
+        }
+    }
+
+    /// The cases that were asked for, each with its snapshot.
+    fn cases(&self) -> Result<Vec<(Case, String)>, Box<dyn Error>> {
+        let folder = self.corpus.clone().unwrap_or_else(corpus::folder);
+        let snapshots = folder.with_file_name("snapshots");
+        let mut cases = Vec::new();
+        for case in corpus::load(&folder)? {
+            if self.case.is_empty() || self.case.iter().any(|text| case.id.contains(text)) {
+                let path = expectation::path(&snapshots, &case.id);
+                let snapshot = fs::read_to_string(&path)
+                    .map_err(|error| format!("{}: {error} (is the case blessed?)", path.display()))?;
+                cases.push((case, snapshot));
+            }
+        }
+        if cases.is_empty() { Err("no case has such a name".into()) } else { Ok(cases) }
+    }
+}
+
+/// Checks cases side by side, and shows how far it is.
+async fn run_all(
+    cases: Vec<(Case, String)>,
+    target: Arc<Target>,
+    jobs: usize,
+) -> Result<Vec<report::Case>, Box<dyn Error>> {
+    // It hides itself where standard error is no terminal.
+    let bar = ProgressBar::new(cases.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
+    let permits = Arc::new(Semaphore::new(jobs));
+    let mut running = JoinSet::new();
+    for (case, snapshot) in cases {
+        let (permits, target) = (Arc::clone(&permits), Arc::clone(&target));
+        running.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            check(&case, &snapshot, &target).await
+        });
+    }
+    let mut done = BTreeMap::new();
+    while let Some(report) = running.join_next().await {
+        let report = report?;
+        bar.set_message(report.id.clone());
+        bar.inc(1);
+        done.insert(report.id.clone(), report);
+    }
+    bar.finish_and_clear();
+    Ok(done.into_values().collect())
+}

@@ -1,0 +1,134 @@
+//! `conformance replay` and `conformance show`.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use legacy_websocket_trace::{Step, Trace, Variables};
+use tokio::runtime::Builder;
+
+use super::Outcome;
+use super::check::Url;
+use crate::check::{Target, check};
+use crate::corpus::{self, Case};
+use crate::plan::Chunking;
+use crate::replay::Replayer;
+use crate::report::{Entry, Side};
+use crate::subject::Native;
+use crate::{expectation, settings};
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The trace.
+    file: PathBuf,
+
+    /// A running server: ws://HOST:PORT/PATH. By default the engine in this process, with an echo behind it.
+    #[arg(long, value_parser = Url::parse)]
+    against: Option<Url>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The trace.
+    file: PathBuf,
+}
+
+impl Replay {
+    pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
+        let trace = corpus::read(&self.file)?;
+        let options = settings::options(&trace.settings)?;
+        let native = Native::new(options).ok_or("the engine refuses the trace's settings")?;
+        let outcome = Replayer::new(native).replay(&trace, &Variables::default(), Chunking::Written);
+        let Some(url) = &self.against else {
+            anstream::print!("{}", outcome.render());
+            return Ok(Outcome::Fine);
+        };
+        let case = Case { id: self.file.display().to_string(), path: self.file.clone(), trace };
+        let snapshot = expectation::render(&case, &[outcome]);
+        let target = Target {
+            address: url.resolve()?,
+            variables: url.variables(),
+            draft: None,
+            echo: true,
+            settings: case.trace.settings.clone(),
+            patience: Duration::from_secs(2),
+            quiet: Duration::from_millis(300),
+        };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let report = runtime.block_on(check(&case, &snapshot, &target));
+        report.transcript.iter().for_each(|entry| anstream::println!("{}", line(entry)));
+        anstream::println!("the client sees");
+        report.seen.iter().for_each(|seen| anstream::println!("  {seen}"));
+        if report.reason.is_empty() {
+            return Ok(Outcome::Fine);
+        }
+        anstream::println!("{}", report.reason);
+        Ok(Outcome::Failures)
+    }
+}
+
+impl Show {
+    pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
+        anstream::print!("{}", show(&corpus::read(&self.file)?));
+        Ok(Outcome::Fine)
+    }
+}
+
+/// Like the transcript of a run: client left, server right.
+fn show(trace: &Trace) -> String {
+    let mut out = format!(
+        "{}\ndraft {}, {} ({})\n",
+        trace.title,
+        trace.draft.name(),
+        trace.section,
+        trace.severity.name()
+    );
+    for line in [&trace.client, &trace.source].into_iter().flatten().chain(&trace.notes) {
+        let _ = writeln!(out, "{line}");
+    }
+    out.push('\n');
+    let variables = Variables::default();
+    let mut bytes = |side: Side, connection, bytes: &[u8]| {
+        bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| {
+            let _ = writeln!(out, "{}", text(side, connection, &printable(line, bytes.len())));
+        });
+    };
+    for step in &trace.steps {
+        match step {
+            Step::Client { connection, bytes: literal } => {
+                bytes(Side::Client, *connection, &literal.bytes(&variables))
+            }
+            Step::Server { connection, bytes: literal } => {
+                bytes(Side::Server, *connection, &literal.bytes(&variables))
+            }
+            other => bytes(Side::Client, 0, format!("({other})").as_bytes()),
+        }
+    }
+    out
+}
+
+fn line(entry: &Entry) -> String {
+    let what = if entry.bytes.is_empty() {
+        format!("({:?})", entry.kind).to_lowercase()
+    } else {
+        printable(&entry.bytes, entry.length)
+    };
+    format!("{:>9.1} ms  {}", entry.at, text(entry.from, entry.connection, &what))
+}
+
+fn text(side: Side, connection: u32, what: &str) -> String {
+    let number = if connection > 1 { format!("{connection} ") } else { String::new() };
+    match side {
+        Side::Client => format!("{number}> {what}"),
+        Side::Server => format!("{number}                < {what}"),
+    }
+}
+
+/// As much as a line holds.
+fn printable(bytes: &[u8], length: usize) -> String {
+    const LONGEST: usize = 200;
+    let shown = bytes.get(..LONGEST).unwrap_or(bytes).escape_ascii().to_string();
+    if bytes.len() > LONGEST { format!("{shown}… ({length} bytes)") } else { shown }
+}

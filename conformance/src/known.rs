@@ -1,0 +1,66 @@
+//! Known failures: a file that has, for each server by its name, the cases that it fails, with a reason each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use thiserror::Error;
+
+use crate::report::{Report, Verdict};
+
+/// Cases and reasons, by server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a table")]
+pub struct Known(pub BTreeMap<String, BTreeMap<String, String>>);
+
+/// A list that cannot be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KnownError {
+    /// No such file, or not ours to read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Not a table of tables of strings.
+    #[error("{path}: {error}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: Box<toml::de::Error>,
+    },
+}
+
+impl Known {
+    /// Reads a file: `[server]`, then `"area/case" = "reason"`.
+    ///
+    /// # Errors
+    /// [`KnownError`] names the file.
+    pub fn read(path: &Path) -> Result<Self, KnownError> {
+        let text = fs::read_to_string(path).map_err(|error| KnownError::Read { path: path.into(), error })?;
+        let known = toml::from_str(&text);
+        known.map(Self).map_err(|error| KnownError::Parse { path: path.into(), error: Box::new(error) })
+    }
+
+    /// Puts the reasons into a report. Gives the entries that are stale: their case passed, or there is no such
+    /// case.
+    pub fn apply(&self, report: &mut Report) -> Vec<String> {
+        let mut stale = Vec::new();
+        for (id, reason) in self.0.get(&report.server.name).into_iter().flatten() {
+            match report.cases.iter_mut().find(|case| case.id == *id) {
+                // What was not run now may still fail.
+                Some(case) if case.verdict == Verdict::NotApplicable => {}
+                Some(case) if matches!(case.verdict, Verdict::FailsMust | Verdict::FailsShould) => {
+                    case.known = Some(reason.clone());
+                }
+                Some(_) => stale.push(format!("{id}: it no longer fails")),
+                None => stale.push(format!("{id}: there is no such case")),
+            }
+        }
+        stale
+    }
+}
