@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use legacy_websocket_trace::{Connection, Draft, Setting, Step, Variables};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::socket::{News, Sockets};
 use crate::client::{self, Received, see};
@@ -33,6 +33,8 @@ pub struct Target {
     pub settings: Vec<Setting>,
     /// How long something expected is waited for.
     pub patience: Duration,
+    /// How long a case may make us wait altogether, as its steps say.
+    pub longest_pause: Duration,
     /// How long nothing must come for us to believe that nothing will.
     pub quiet: Duration,
 }
@@ -86,8 +88,13 @@ fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
     if trace.steps.iter().any(|step| matches!(step, Step::Application(_))) {
         return Some("needs the server's application to act".into());
     }
-    if trace.steps.iter().any(|step| matches!(step, Step::After(_))) {
-        return Some("needs time to pass".into());
+    let pauses = trace.steps.iter().filter_map(|step| match step {
+        Step::After(time) => Some(*time),
+        _ => None,
+    });
+    let pauses: Duration = pauses.sum();
+    if pauses > target.longest_pause {
+        return Some(format!("needs {} s to pass", pauses.as_secs()));
     }
     let mut settings = [trace.settings.clone(), target.settings.clone()];
     settings.iter_mut().for_each(|settings| settings.sort());
@@ -159,8 +166,9 @@ impl<'a> Run<'a> {
                 self.transcript.note(1, Side::Client, Kind::Wait);
                 self.turn += 1;
             }
+            Op::After(time) => sleep(time).await,
             // Such cases do not apply.
-            Op::After(_) | Op::Application(..) => {}
+            Op::Application(..) => {}
         }
         Ok(())
     }

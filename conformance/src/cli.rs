@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::report::{Report, html};
+use crate::report::{Report, html, junit};
 
 /// The conformance suite for draft-hixie-75 and draft-hixie-76, the WebSocket protocols of 2010.
 #[derive(Debug, Parser)]
@@ -28,7 +28,7 @@ enum Command {
     /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its draft; differs, where the draft allows it or
     /// is silent; not applicable. The status is 0 if none fails that is not known to, 1 if one does, 2 for an error.
     Check(Box<check::Check>),
-    /// Make one HTML page of the JSON reports of several servers.
+    /// Make one page of the JSON reports of several servers.
     Report(Merge),
     /// Replay a trace: against the engine in this process, or against a running server.
     Replay(trace::Replay),
@@ -43,8 +43,12 @@ struct Merge {
     reports: Vec<PathBuf>,
 
     /// The page.
+    #[arg(long, value_name = "FILE", required_unless_present = "junit")]
+    html: Option<PathBuf>,
+
+    /// All of them as JUnit XML.
     #[arg(long, value_name = "FILE")]
-    html: PathBuf,
+    junit: Option<PathBuf>,
 }
 
 /// What `check` and the other commands end with.
@@ -78,7 +82,12 @@ impl Merge {
             Report::read(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))
         };
         let reports = self.reports.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        write_file(&self.html, |to| html(&reports, to))?;
+        if let Some(path) = &self.html {
+            write_file(path, |to| html(&reports, to))?;
+        }
+        if let Some(path) = &self.junit {
+            write_file(path, |to| junit(&reports, to))?;
+        }
         Ok(Outcome::Fine)
     }
 }

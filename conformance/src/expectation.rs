@@ -29,6 +29,14 @@ pub fn render(case: &Case, outcomes: &[Outcome]) -> String {
     out
 }
 
+/// The parts of a snapshot's text, one for each of [`Case::all_settings`]: each is a snapshot's text by itself.
+#[must_use]
+pub fn parts(snapshot: &str) -> Vec<&str> {
+    let mut starts: Vec<_> = snapshot.match_indices("\n== ").map(|(at, _)| at + 1).collect();
+    starts.push(snapshot.len());
+    starts.windows(2).filter_map(|ends| snapshot.get(ends[0]..ends[1])).collect()
+}
+
 /// What clients may see, by a snapshot's text: one list for each of [`Case::all_settings`].
 #[must_use]
 pub fn read(snapshot: &str) -> Vec<Vec<(Connection, u32, String)>> {

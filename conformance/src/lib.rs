@@ -12,6 +12,7 @@ pub mod known;
 mod plan;
 pub mod replay;
 pub mod report;
+pub mod requirements;
 pub mod settings;
 pub mod subject;
 mod transcript;

@@ -2,10 +2,11 @@
 //!
 //! Trials are called `{component|native}/{chunking}/{area}/{case}`; all of a case's share one snapshot.
 
+mod suite;
 mod support;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -65,15 +66,17 @@ fn main() -> ExitCode {
             }
         }
     }
-    if !bless {
-        trials.extend(suite::trials(&cases));
+    if bless {
+        // What is left of cases that are gone.
+        suite::remove_orphans(&cases);
     }
+    trials.extend(suite::trials(&cases, bless));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn run(case: &Case, build: &str, chunking: &str) -> Result<(), Failed> {
     for chunking in chunkings(case, chunking) {
-        let outcomes: Vec<Outcome> =
+        let outcomes: Vec<_> =
             case.all_settings().iter().map(|settings| replay(case, build, settings, chunking)).collect();
         for (_, _, what) in outcomes.iter().flat_map(|outcome| &outcome.seen) {
             if ["wrong", "behind", "frame of", "part of", "not UTF-8"].iter().any(|bad| what.contains(bad)) {
@@ -126,9 +129,11 @@ fn first_connection(case: &Case) -> Vec<u8> {
     case.trace.steps.iter().flat_map(step).collect()
 }
 
+type Kept = HashMap<(String, Vec<Setting>), Replayer<Box<dyn Subject>>>;
+
 thread_local! {
     /// Instances are used again: connections do not know of each other.
-    static REPLAYERS: RefCell<HashMap<(String, Vec<Setting>), Replayer<Box<dyn Subject>>>> = RefCell::default();
+    static REPLAYERS: RefCell<Kept> = RefCell::default();
 }
 
 fn replay(case: &Case, build: &str, settings: &[Setting], chunking: Chunking) -> Outcome {
@@ -145,37 +150,5 @@ fn subject(build: &str, settings: &[Setting]) -> Box<dyn Subject> {
     match build {
         "component" => Box::new(Component::new(&options)),
         _ => Box::new(Native::new(options).expect("the engine takes the options")),
-    }
-}
-
-/// What has to hold of the corpus itself.
-mod suite {
-    use super::*;
-
-    pub(crate) fn trials(cases: &[Arc<Case>]) -> Vec<Trial> {
-        let all: Arc<[Arc<Case>]> = cases.into();
-        let trial = |name: &str, run: fn(&[Arc<Case>]) -> Result<(), Failed>| {
-            let all = Arc::clone(&all);
-            Trial::test(format!("suite/{name}"), move || run(&all))
-        };
-        vec![trial("no-orphaned-snapshots", no_orphaned_snapshots), trial("is-large", is_large)]
-    }
-
-    fn no_orphaned_snapshots(cases: &[Arc<Case>]) -> Result<(), Failed> {
-        let known: BTreeSet<_> =
-            cases.iter().map(|case| expectation::path(&expectation::folder(), &case.id)).collect();
-        let found = corpus::files(&expectation::folder(), "snap").map_err(|error| error.to_string())?;
-        let orphans: Vec<_> = found.iter().filter(|path| !known.contains(*path)).collect();
-        if orphans.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("no case has these snapshots: {orphans:?}").into())
-        }
-    }
-
-    fn is_large(cases: &[Arc<Case>]) -> Result<(), Failed> {
-        let recorded = cases.iter().filter(|case| case.id.starts_with("recorded/")).count();
-        let written = cases.len() - recorded;
-        if recorded >= 800 && written >= 250 { Ok(()) } else { Err(format!("{recorded} + {written}").into()) }
     }
 }

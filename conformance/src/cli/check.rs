@@ -81,6 +81,11 @@ pub(super) struct Check {
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     patience: u64,
 
+    /// How long a case may let time pass, in seconds. Some wait for the deadlines of a server with our defaults, up
+    /// to an hour; none runs by default.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    longest_pause: u64,
+
     /// How long nothing must come before we believe that nothing will, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 150)]
     quiet: u64,
@@ -153,7 +158,7 @@ impl Check {
             write_file(path, |to| report.write(to))?;
         }
         if let Some(path) = &self.junit {
-            write_file(path, |to| junit(&report, to))?;
+            write_file(path, |to| junit(std::slice::from_ref(&report), to))?;
         }
         if let Some(path) = &self.html {
             write_file(path, |to| html(std::slice::from_ref(&report), to))?;
@@ -193,6 +198,7 @@ impl Check {
             echo: self.echo,
             settings,
             patience: Duration::from_millis(self.patience),
+            longest_pause: Duration::from_secs(self.longest_pause),
             quiet: Duration::from_millis(self.quiet),
         })
     }

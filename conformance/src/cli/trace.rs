@@ -54,6 +54,7 @@ impl Replay {
             echo: true,
             settings: case.trace.settings.clone(),
             patience: Duration::from_secs(2),
+            longest_pause: Duration::MAX,
             quiet: Duration::from_millis(300),
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;

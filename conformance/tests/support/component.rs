@@ -16,14 +16,20 @@ pub(crate) struct Component(Box<dyn Engine>);
 
 impl Component {
     pub(crate) fn new(options: &Options) -> Self {
-        static FACTORY: OnceLock<EngineFactory> = OnceLock::new();
-        let factory = FACTORY.get_or_init(|| {
+        Self(factory().make(&host_options(options)).expect("the engine takes the options"))
+    }
+}
+
+/// Makes instances; the component is compiled once.
+pub(crate) fn factory() -> EngineFactory {
+    static FACTORY: OnceLock<EngineFactory> = OnceLock::new();
+    FACTORY
+        .get_or_init(|| {
             let budget = Budget { call_timeout: Duration::from_secs(60), max_memory_bytes: 1 << 30 };
             let factory = ComponentFactory::embedded(budget).expect("the component compiles");
             EngineFactory::Component(Arc::new(factory))
-        });
-        Self(factory.make(&host_options(options)).expect("the engine takes the options"))
-    }
+        })
+        .clone()
 }
 
 /// The same options for the host.

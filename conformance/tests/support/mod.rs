@@ -2,3 +2,4 @@
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
 pub(crate) mod component;
+pub(crate) mod wrong;

@@ -1,0 +1,361 @@
+//! Engines that are wrong on purpose: the right one, with somebody who lies standing before it. Each lie is a bug
+//! that a server of the time had (see the notes of the cases that find it).
+
+use std::collections::HashMap;
+
+use conformance::subject::{Command, Input, Native, Step, Subject, Then, Write};
+use legacy_websocket::Options;
+use md5::{Digest, Md5};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The 101 waits for key3.
+    AnswersLate,
+    /// key3 must come in the read in which the head ends.
+    WantsKey3AtOnce,
+    /// White space around key3 is lost.
+    TrimsKey3,
+    /// White space around the values of fields is lost.
+    TrimsKeys,
+    /// A part over 32 bits loses its upper ones.
+    WrapsParts,
+    /// A key without spaces is divided by one.
+    DividesByOne,
+    /// What is left of the division is lost.
+    IgnoresRemainders,
+    /// The first key that comes is taken for Key1.
+    TakesKeysByOrder,
+    /// Connection must be just "Upgrade".
+    WantsConnectionAlone,
+    /// Fields of later protocols are not looked at.
+    IgnoresLaterProtocols,
+    /// Upgrade: websocket.
+    WritesUpgradeInLowerCase,
+    /// The location ends before the query.
+    LosesQueries,
+    /// The location has Host as it came.
+    KeepsDefaultPorts,
+    /// A subprotocol is named though none was asked for.
+    NamesUnaskedSubprotocols,
+    /// Of what looks like a list of subprotocols the first is named.
+    SplitsSubprotocols,
+    /// Draft 75 gets draft 76's status line.
+    MixesStatusLines,
+    /// The closing frame is not answered.
+    NeverAnswersClosing,
+    /// Draft 75 gets a closing frame.
+    ClosesDraft75,
+    /// What comes behind the closing frame is read on.
+    ReadsOnBehindClosing,
+    /// Messages can be sent behind our closing frame.
+    SendsBehindClosing,
+    /// Frames of type 01 to 7F are messages.
+    DeliversReservedTypes,
+    /// NULs inside a message are lost.
+    DropsNuls,
+    /// Each read is decoded for itself.
+    DecodesReads,
+    /// A message ends with the read.
+    EndsMessagesWithReads,
+}
+
+impl Wrong {
+    pub(crate) const ALL: [Self; 24] = [
+        Self::AnswersLate,
+        Self::WantsKey3AtOnce,
+        Self::TrimsKey3,
+        Self::TrimsKeys,
+        Self::WrapsParts,
+        Self::DividesByOne,
+        Self::IgnoresRemainders,
+        Self::TakesKeysByOrder,
+        Self::WantsConnectionAlone,
+        Self::IgnoresLaterProtocols,
+        Self::WritesUpgradeInLowerCase,
+        Self::LosesQueries,
+        Self::KeepsDefaultPorts,
+        Self::NamesUnaskedSubprotocols,
+        Self::SplitsSubprotocols,
+        Self::MixesStatusLines,
+        Self::NeverAnswersClosing,
+        Self::ClosesDraft75,
+        Self::ReadsOnBehindClosing,
+        Self::SendsBehindClosing,
+        Self::DeliversReservedTypes,
+        Self::DropsNuls,
+        Self::DecodesReads,
+        Self::EndsMessagesWithReads,
+    ];
+}
+
+/// The right engine behind a lie.
+#[derive(Debug)]
+pub(crate) struct Liar {
+    wrong: Option<Wrong>,
+    engine: Native,
+    links: HashMap<u64, Link>,
+}
+
+/// What the liar knows of a connection.
+#[derive(Debug, Default)]
+struct Link {
+    /// All that came while it is not a whole head with key3.
+    head: Vec<u8>,
+    /// The head is through.
+    open: bool,
+    draft76: bool,
+    key3: Vec<u8>,
+    /// Where the next byte stands in a frame.
+    inside: Option<u8>,
+    /// The last byte was an FF that began a frame.
+    closing: bool,
+    /// The peer's closing frame has come.
+    closed: bool,
+    /// We have sent a closing frame.
+    silent: bool,
+    /// What is written when key3 has come.
+    late: Vec<u8>,
+}
+
+impl Liar {
+    /// None only stands between, which spoils what hangs on heads that never end.
+    pub(crate) fn new(wrong: Option<Wrong>, options: Options) -> Self {
+        let engine = Native::new(options).expect("the engine takes the options");
+        Self { wrong, engine, links: HashMap::new() }
+    }
+
+    fn is(&self, wrong: Wrong) -> bool {
+        self.wrong == Some(wrong)
+    }
+
+    fn bytes(&mut self, now: u64, id: u64, bytes: &[u8]) -> Step {
+        let mut link = self.links.remove(&id).unwrap_or_default();
+        let mut step = Step::default();
+        let mut rest = bytes.to_vec();
+        if !link.open {
+            link.head.append(&mut rest);
+            let Some(end) = find(&link.head, b"\r\n\r\n").map(|end| end + 4) else {
+                // The engine has limits of its own for these.
+                let whole =
+                    if link.head.len() > 16_000 { std::mem::take(&mut link.head) } else { Vec::new() };
+                self.links.insert(id, link);
+                return self.engine.input(now, Input::Bytes(id, &whole));
+            };
+            rest = link.head.split_off(end);
+            link.open = true;
+            link.draft76 = link.head.windows(18).any(|part| part.eq_ignore_ascii_case(b"Sec-WebSocket-Key1"));
+            let head = self.head(std::mem::take(&mut link.head));
+            if link.draft76 && self.is(Wrong::WantsKey3AtOnce) && rest.len() < 8 {
+                step.writes.push(Write { id, bytes: Vec::new(), then: Then::Abort });
+                self.engine.input(now, Input::Reset(id));
+                return step;
+            }
+            step = self.engine.input(now, Input::Bytes(id, &head));
+        }
+        if link.draft76 && link.key3.len() < 8 {
+            let more = rest.len().min(8 - link.key3.len());
+            let key3: Vec<u8> = rest.drain(..more).collect();
+            link.key3.extend_from_slice(&key3);
+            add(&mut step, self.engine.input(now, Input::Bytes(id, &key3)));
+        }
+        if !rest.is_empty() {
+            let frames = self.frames(&mut link, &rest);
+            add(&mut step, self.engine.input(now, Input::Bytes(id, &frames)));
+        }
+        if link.closed && self.is(Wrong::ReadsOnBehindClosing) {
+            // The engine does not hear of it: its own end is held back.
+            let texts = rest.split(|byte| *byte == 0xff).filter_map(|text| text.strip_prefix(b"\0late"));
+            for text in texts {
+                let bytes = [b"\0late", text, b"\xff"].concat();
+                step.writes.insert(0, Write { id, bytes, then: Then::Keep });
+            }
+        }
+        self.links.insert(id, link);
+        step
+    }
+
+    /// A whole head, as the engine gets it.
+    fn head(&self, head: Vec<u8>) -> Vec<u8> {
+        let lines = head.split_inclusive(|byte| *byte == b'\n');
+        let mut first_key = true;
+        let mut out = Vec::new();
+        for line in lines {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default().to_ascii_lowercase();
+            let value = line.get(name.len() + 1..).unwrap_or_default();
+            let value = value.strip_suffix(b"\r\n").unwrap_or(value);
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            match (name.as_slice(), self.wrong) {
+                (b"sec-websocket-key1" | b"sec-websocket-key2", Some(wrong)) => {
+                    let number = if wrong == Wrong::TakesKeysByOrder {
+                        if std::mem::take(&mut first_key) { 1 } else { 2 }
+                    } else {
+                        name[name.len() - 1] - b'0'
+                    };
+                    out.extend_from_slice(format!("Sec-WebSocket-Key{number}: ").as_bytes());
+                    out.extend_from_slice(&key(wrong, value));
+                    out.extend_from_slice(b"\r\n");
+                }
+                (b"connection", Some(Wrong::WantsConnectionAlone)) if value.contains(&b',') => {
+                    out.extend_from_slice(b"Connection: no\r\n");
+                }
+                (
+                    b"sec-websocket-version"
+                    | b"sec-websocket-key"
+                    | b"sec-websocket-draft"
+                    | b"sec-websocket-origin",
+                    Some(Wrong::IgnoresLaterProtocols),
+                ) => {}
+                _ => out.extend_from_slice(line),
+            }
+        }
+        out
+    }
+
+    /// Bytes of frames, as the engine gets them.
+    fn frames(&self, link: &mut Link, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for &byte in bytes {
+            match link.inside {
+                None if link.closing && byte == 0 => {
+                    link.closed = true;
+                    link.closing = false;
+                    out.push(byte);
+                }
+                None => {
+                    link.closing = byte == 0xff;
+                    link.inside = (byte < 0x80).then_some(byte);
+                    let lie = self.is(Wrong::DeliversReservedTypes) && byte < 0x80;
+                    out.push(if lie { 0 } else { byte });
+                }
+                Some(_) if byte == 0xff => {
+                    link.inside = None;
+                    out.push(byte);
+                }
+                Some(0) if byte == 0 && self.is(Wrong::DropsNuls) => {}
+                Some(_) => out.push(byte),
+            }
+        }
+        if self.is(Wrong::EndsMessagesWithReads) && link.inside.take() == Some(0) {
+            out.push(0xff);
+        }
+        if self.is(Wrong::DecodesReads) && !link.closed {
+            let decode = |part: &[u8]| String::from_utf8_lossy(part).into_owned().into_bytes();
+            out = out.split(|byte| *byte == 0xff).map(decode).collect::<Vec<_>>().join(&0xff);
+        }
+        out
+    }
+
+    fn write(&mut self, write: &mut Write) {
+        let Some(wrong) = self.wrong else { return };
+        let link = self.links.entry(write.id).or_default();
+        let bytes = &mut write.bytes;
+        match wrong {
+            Wrong::AnswersLate if link.draft76 && !bytes.starts_with(b"HTTP/1.1 4") => {
+                if link.key3.len() < 8 {
+                    link.late.append(bytes);
+                } else {
+                    *bytes = [std::mem::take(&mut link.late), std::mem::take(bytes)].concat();
+                }
+            }
+            Wrong::TrimsKey3
+                if link.key3.len() == 8 && link.key3.trim_ascii().len() < 8 && bytes.len() == 16 =>
+            {
+                *bytes = Md5::digest(link.key3.trim_ascii()).to_vec();
+            }
+            Wrong::WritesUpgradeInLowerCase => replace(bytes, b"Upgrade: WebSocket", b"Upgrade: websocket"),
+            Wrong::LosesQueries => {
+                if let Some(query) = find(bytes, b"Location: ").and_then(|at| {
+                    let mark = find(&bytes[at..], b"?")? + at;
+                    let end = find(&bytes[mark..], b"\r\n")? + mark;
+                    (find(&bytes[at..mark], b"\r\n").is_none()).then_some(mark..end)
+                }) {
+                    bytes.drain(query);
+                }
+            }
+            Wrong::KeepsDefaultPorts => {
+                replace(bytes, b"Location: ws://example.com/", b"Location: ws://example.com:80/")
+            }
+            Wrong::NamesUnaskedSubprotocols if find(bytes, b"WebSocket-Protocol").is_none() => {
+                replace(
+                    bytes,
+                    b"Connection: Upgrade\r\n",
+                    b"Connection: Upgrade\r\nSec-WebSocket-Protocol: *\r\n",
+                );
+            }
+            Wrong::SplitsSubprotocols => replace(bytes, b"Protocol: chat,x", b"Protocol: chat"),
+            Wrong::MixesStatusLines => replace(bytes, b"101 Web Socket ", b"101 WebSocket "),
+            Wrong::NeverAnswersClosing if bytes.ends_with(b"\xff\0") => bytes.truncate(bytes.len() - 2),
+            Wrong::ClosesDraft75 if !link.draft76 && link.open && write.then == Then::Finish => {
+                bytes.extend_from_slice(b"\xff\0");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Subject for Liar {
+    fn input(&mut self, now: u64, input: Input<'_>) -> Step {
+        let mut extra = Vec::new();
+        let mut step = match input {
+            Input::Bytes(id, bytes) => self.bytes(now, id, bytes),
+            Input::Commands(commands) => {
+                for command in commands {
+                    match command {
+                        Command::Close(id) => self.links.entry(*id).or_default().silent = true,
+                        Command::Send(id, text)
+                            if self.is(Wrong::SendsBehindClosing)
+                                && self.links.get(id).is_some_and(|link| link.silent && link.draft76) =>
+                        {
+                            let bytes = [b"\0", text.as_bytes(), b"\xff"].concat();
+                            extra.push(Write { id: *id, bytes, then: Then::Keep });
+                        }
+                        _ => {}
+                    }
+                }
+                self.engine.input(now, input)
+            }
+            input => self.engine.input(now, input),
+        };
+        let mut writes = std::mem::take(&mut step.writes);
+        writes.iter_mut().for_each(|write| self.write(write));
+        writes.extend(extra);
+        step.writes = writes;
+        step
+    }
+}
+
+/// A key's value, as the engine gets it.
+fn key(wrong: Wrong, value: &[u8]) -> Vec<u8> {
+    let digits: String =
+        value.iter().filter(|byte| byte.is_ascii_digit()).map(|&byte| char::from(byte)).collect();
+    let spaces = value.iter().filter(|byte| **byte == b' ').count() as u128;
+    let number = digits.parse::<u128>().ok();
+    match (wrong, number) {
+        (Wrong::TrimsKeys, _) => value.trim_ascii().to_vec(),
+        (Wrong::WrapsParts, Some(number)) if spaces > 0 && number % spaces == 0 => {
+            format!("{} x", (number / spaces) as u32).into_bytes()
+        }
+        (Wrong::DividesByOne, Some(number)) if spaces == 0 => format!("{number} x").into_bytes(),
+        (Wrong::IgnoresRemainders, Some(number)) if spaces > 0 => {
+            format!("{} x", number / spaces).into_bytes()
+        }
+        _ => value.to_vec(),
+    }
+}
+
+fn add(step: &mut Step, more: Step) {
+    step.events.extend(more.events);
+    step.writes.extend(more.writes);
+    step.next_timeout = more.next_timeout;
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+fn replace(bytes: &mut Vec<u8>, from: &[u8], to: &[u8]) {
+    if let Some(at) = find(bytes, from) {
+        bytes.splice(at..at + from.len(), to.iter().copied());
+    }
+}
