@@ -3,6 +3,7 @@
 mod socket;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,7 +41,10 @@ pub struct Target {
 }
 
 /// Checks one case. `snapshot` is the text of its snapshot.
-pub async fn check(case: &Case, snapshot: &str, target: &Target) -> report::Case {
+///
+/// # Errors
+/// The server cannot be connected to: it is not there, or not any more.
+pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<report::Case> {
     let expected = expectation::read(snapshot);
     let none = Vec::new();
     let mut report = report::Case {
@@ -58,25 +62,21 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> report::Case
     };
     if let Some(why_not) = why_not(case, &expected, target) {
         report.reason = why_not;
-        return report;
+        return Ok(report);
     }
     let mut run = Run::new(case, target, expected);
     for op in plan(&case.trace, &target.variables, Chunking::Written) {
-        if let Err(error) = run.op(op).await {
-            report.verdict = Verdict::of_difference(case.trace.severity);
-            report.reason = format!("cannot connect to {}: {error}", target.address);
-            return report;
-        }
+        run.op(op).await?;
     }
     let seen = run.seen();
-    let as_good = run.expected.iter().any(|expected| *expected == seen);
+    let as_good = run.expected.contains(&lenient(case, seen.clone()));
     report.verdict = if as_good { Verdict::Pass } else { Verdict::of_difference(case.trace.severity) };
     report.seen = lines(&seen);
     if !as_good {
-        report.reason = difference(&report.expected, &report.seen);
+        report.reason = difference(&report.expected, &lines(&lenient(case, seen)));
     }
     report.transcript = run.transcript.entries();
-    report
+    Ok(report)
 }
 
 /// What a client sees, in the order of connections: connection, turn, what.
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn op(&mut self, op: Op) -> std::io::Result<()> {
+    async fn op(&mut self, op: Op) -> io::Result<()> {
         match op {
             Op::Open(connection) => {
                 self.sockets.open(connection, self.target.address).await?;
@@ -253,10 +253,15 @@ impl<'a> Run<'a> {
         all
     }
 
+    /// What counts of what was seen.
+    fn counts(&self) -> Sight {
+        lenient(self.case, self.seen())
+    }
+
     /// How what was seen so far stands to what is expected up to this turn.
     fn progress(&self) -> Progress {
         let turn = u32::try_from(self.turn).unwrap_or(u32::MAX);
-        let seen = self.seen();
+        let seen = self.counts();
         let mut progress = Progress::Otherwise;
         for expected in &self.expected {
             let due: Vec<_> = expected.iter().filter(|(_, when, _)| *when <= turn).collect();
@@ -286,6 +291,15 @@ enum Progress {
     Partial,
     /// Something else came.
     Otherwise,
+}
+
+/// A fault of the 101 counts in the cases about the opening handshake. Elsewhere the client goes on in spite of it, so
+/// that one fault does not hide all others.
+fn lenient(case: &Case, mut sight: Sight) -> Sight {
+    if !case.id.starts_with("handshake") {
+        sight.iter_mut().for_each(|(_, _, what)| client::forgive(what));
+    }
+    sight
 }
 
 fn lines(sight: &Sight) -> Vec<Seen> {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::report::{Report, html, junit};
+use crate::report::{Report, html};
 
 /// The conformance suite for draft-hixie-75 and draft-hixie-76, the WebSocket protocols of 2010.
 #[derive(Debug, Parser)]
@@ -43,12 +43,8 @@ struct Merge {
     reports: Vec<PathBuf>,
 
     /// The page.
-    #[arg(long, value_name = "FILE", required_unless_present = "junit")]
-    html: Option<PathBuf>,
-
-    /// All of them as JUnit XML.
     #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    html: PathBuf,
 }
 
 /// What `check` and the other commands end with.
@@ -82,12 +78,7 @@ impl Merge {
             Report::read(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))
         };
         let reports = self.reports.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        if let Some(path) = &self.html {
-            write_file(path, |to| html(&reports, to))?;
-        }
-        if let Some(path) = &self.junit {
-            write_file(path, |to| junit(&reports, to))?;
-        }
+        write_file(&self.html, |to| html(&reports, to))?;
         Ok(Outcome::Fine)
     }
 }

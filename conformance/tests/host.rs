@@ -4,7 +4,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -78,7 +77,7 @@ async fn check_all(
         let (target, permits) = (Arc::clone(&target), Arc::clone(&permits));
         running.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            check(&case, &snapshot, &target).await
+            check(&case, &snapshot, &target).await.expect("the host listens")
         });
     }
     running.join_all().await
@@ -105,9 +104,7 @@ fn serve(settings: &[Setting]) -> (SocketAddr, oneshot::Sender<()>) {
     (address.recv().expect("the host starts"), stop)
 }
 
-fn ended(stopped: oneshot::Receiver<()>) -> impl Future<Output = ()> {
-    async {
-        // The other end is dropped.
-        let _ = stopped.await;
-    }
+async fn ended(stopped: oneshot::Receiver<()>) {
+    // The other end is dropped.
+    let _ = stopped.await;
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
@@ -158,7 +159,7 @@ impl Check {
             write_file(path, |to| report.write(to))?;
         }
         if let Some(path) = &self.junit {
-            write_file(path, |to| junit(std::slice::from_ref(&report), to))?;
+            write_file(path, |to| junit(&report, to))?;
         }
         if let Some(path) = &self.html {
             write_file(path, |to| html(std::slice::from_ref(&report), to))?;
@@ -245,21 +246,30 @@ async fn run_all(
     let bar = ProgressBar::new(cases.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
     let permits = Arc::new(Semaphore::new(jobs));
+    let begun = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     for (case, snapshot) in cases {
-        let (permits, target) = (Arc::clone(&permits), Arc::clone(&target));
+        let (permits, begun, target) = (Arc::clone(&permits), Arc::clone(&begun), Arc::clone(&target));
         running.spawn(async move {
             let _permit = permits.acquire_owned().await;
+            begun.lock().unwrap_or_else(PoisonError::into_inner).push(case.id.clone());
             check(&case, &snapshot, &target).await
         });
     }
     let mut done = BTreeMap::new();
     while let Some(report) = running.join_next().await {
-        let report = report?;
+        let report = report?.map_err(|error| gone(&error, &begun, jobs))?;
         bar.set_message(report.id.clone());
         bar.inc(1);
         done.insert(report.id.clone(), report);
     }
     bar.finish_and_clear();
     Ok(done.into_values().collect())
+}
+
+/// A server that is gone fails nothing more; what it was doing when it went is worth knowing.
+fn gone(error: &io::Error, begun: &Mutex<Vec<String>>, jobs: usize) -> String {
+    let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = begun.get(begun.len().saturating_sub(2 * jobs)..).unwrap_or_default();
+    format!("the server cannot be connected to: {error}. The last cases begun: {}", last.join(", "))
 }

@@ -58,7 +58,7 @@ impl Replay {
             quiet: Duration::from_millis(300),
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let report = runtime.block_on(check(&case, &snapshot, &target));
+        let report = runtime.block_on(check(&case, &snapshot, &target))?;
         report.transcript.iter().for_each(|entry| anstream::println!("{}", line(entry)));
         anstream::println!("the client sees");
         report.seen.iter().for_each(|seen| anstream::println!("  {seen}"));

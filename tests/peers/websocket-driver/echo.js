@@ -21,4 +21,6 @@ const server = net.createServer((connection) => {
 server.listen(0, '127.0.0.1', () => {
   console.log(`listening on ws://127.0.0.1:${server.address().port}/echo`);
 });
+// It would end with the first exception that the library lets out, and a server that is down shows nothing.
+process.on('uncaughtException', (error) => console.error(String(error)));
 process.stdin.on('end', () => process.exit()).resume();

@@ -10,4 +10,6 @@ server.on('connection', (client) => {
 server.on('listening', () => {
   console.log(`listening on ws://127.0.0.1:${server._server.address().port}/echo`);
 });
+// It would end with the first exception that the library lets out, and a server that is down shows nothing.
+process.on('uncaughtException', (error) => console.error(String(error)));
 process.stdin.on('end', () => process.exit()).resume();
