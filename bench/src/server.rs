@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{process, thread};
 
 use bytes::Bytes;
 use legacy_websocket_host::wit::{Command, Event, Outgoing, Recipients};
@@ -23,7 +24,7 @@ use crate::process::{Kind, Role};
 
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
-    rlimit::increase_nofile_limit(u64::MAX)?;
+    end_with_parent();
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         let listener = bind("127.0.0.1:0".parse()?)?;
@@ -58,6 +59,14 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
         server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
         Ok(())
     })
+}
+
+/// Whoever started us holds the other end of our standard input.
+fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        process::exit(0);
+    });
 }
 
 /// Tells everybody what anybody says.
@@ -106,7 +115,7 @@ impl Application for EchoOrTell {
 
 /// The build of the engine that traps when it is told to, as a file.
 fn faulty() -> io::Result<PathBuf> {
-    let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", std::process::id()));
+    let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", process::id()));
     std::fs::write(&path, legacy_websocket_artifacts::FAULTY_LIBRARY)?;
     Ok(path)
 }

@@ -61,11 +61,18 @@ pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
 pub(super) async fn make_it_trap(address: SocketAddr, state: &State) {
     let Ok(mut client) = Client::open(address, state).await else { return };
     state.traps.fetch_add(1, Ordering::Relaxed);
-    if client.stream.write_all(FAULT).await.is_ok() {
+    // The engine only sees it when nobody else is read from in the same turn.
+    let again_and_again = async {
         let mut rest = Vec::new();
-        if timeout(PATIENCE, client.stream.read_to_end(&mut rest)).await.is_err() {
-            state.complain("the engine did not trap".into());
+        while client.stream.write_all(FAULT).await.is_ok() {
+            let gone = timeout(Duration::from_millis(50), client.stream.read_to_end(&mut rest));
+            if gone.await.is_ok() {
+                break;
+            }
         }
+    };
+    if timeout(PATIENCE, again_and_again).await.is_err() {
+        state.complain("the engine did not trap".into());
     }
     state.traps.fetch_add(1, Ordering::Relaxed);
 }
