@@ -8,7 +8,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 3] = [
+const COMPONENTS: [(&str, &str, &str, &str); 8] = [
     ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
     (
         "FAULTY_LIBRARY",
@@ -21,6 +21,21 @@ const COMPONENTS: [(&str, &str, &str, &str); 3] = [
         "legacy-websocket-server",
         "",
         "A server on wasi:sockets for an application: world `server`. To be composed with one.",
+    ),
+    ("ECHO", "example-echo", "", "`examples/applications/echo`: world `application`."),
+    ("CHAT", "example-chat", "", "`examples/applications/chat`: world `application`."),
+    ("PUBLISH", "example-publish", "", "`examples/applications/publish`: world `application`."),
+    (
+        "REQUIRE_COOKIE",
+        "example-require-cookie",
+        "",
+        "`examples/applications/require-cookie`: world `middleware`.",
+    ),
+    (
+        "FAULTY_APPLICATION",
+        "faulty-application",
+        "",
+        "An application that fails when told: for tests of hosts.",
     ),
 ];
 
@@ -43,7 +58,15 @@ fn build_all() -> Result<(), String> {
             "the {TARGET} target is not installed for this Rust: run ./setup in the repository"
         ));
     }
-    for watched in ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "wit", "component"] {
+    for watched in [
+        "Cargo.toml",
+        "Cargo.lock",
+        ".cargo/config.toml",
+        "wit",
+        "component",
+        "examples/applications",
+        "tests/applications",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     let mut constants = String::new();

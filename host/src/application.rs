@@ -1,46 +1,95 @@
 //! What is said over the connections: an application gets events and gives commands.
 
+mod component;
+mod convert;
+mod page;
+mod wasi;
+
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::wit::{Command, Event, FieldParam, Request, Response};
+use thiserror::Error;
 
-/// An application. It is never called while it runs, and calls nobody.
+pub use self::component::ApplicationFactory;
+use self::component::Instance;
+pub use self::page::TestPage;
+use crate::wit::{Command, Event, Refusal};
+
+/// An application in Rust. It is never called while it runs, and calls nobody.
 pub trait Application: fmt::Debug {
     /// Gets what happened in one turn, in order, and says what is to be done about it, in order.
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
 }
 
-/// Serves a page over plain HTTP with which a browser of 2010 can try the server. Says nothing over WebSocket:
-/// the engine's `echo` option does.
+/// No application can be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ApplicationError {
+    /// The component's file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Not a component, or not one of world `application`.
+    #[error("{name} is not a component of world `application`: {error}")]
+    Component {
+        /// Which component.
+        name: String,
+        /// Why not.
+        error: String,
+    },
+    /// It was lost at its first call.
+    #[error(transparent)]
+    Lost(#[from] ApplicationLost),
+}
+
+/// The application's instance trapped, ran too long or grew too large.
+#[derive(Debug, Error)]
+#[error("the application was lost: {0}")]
+pub struct ApplicationLost(pub String);
+
+/// The application as the shell has it.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
-pub struct TestPage;
+pub(crate) enum Handler {
+    /// Compiled into the program.
+    Native(Box<dyn Application>),
+    /// A component, and how to make it again.
+    Component(Arc<ApplicationFactory>, Box<Instance>),
+    /// It could not be made again; when that was tried last.
+    Gone(Arc<ApplicationFactory>, u64),
+}
 
-const PAGE: &str = include_str!("../../examples/client.html");
+impl Handler {
+    /// An instance that has not been called yet.
+    pub(crate) fn component(factory: Arc<ApplicationFactory>) -> Result<Self, ApplicationError> {
+        let instance = Box::new(factory.make()?);
+        Ok(Self::Component(factory, instance))
+    }
 
-const HTML: &[FieldParam<'static>] = &[
-    FieldParam { name: "Content-Type", value: b"text/html; charset=utf-8" },
-    FieldParam { name: "Cache-Control", value: b"no-cache" },
-];
-const TEXT: &[FieldParam<'static>] =
-    &[FieldParam { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
-
-impl Application for TestPage {
-    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
-        let answer = |event: &'a Event| match event {
-            Event::Request(request) => Some(Command::Respond(page(request))),
-            _ => None,
-        };
-        events.iter().filter_map(answer).collect()
+    /// Asks it about the events of a turn and has its commands carried out.
+    pub(crate) fn handle<R>(
+        &mut self,
+        events: &[Event],
+        carry: impl FnOnce(&[Command<'_>]) -> R,
+    ) -> Result<R, ApplicationLost> {
+        match self {
+            Self::Native(application) => Ok(carry(&application.handle(events))),
+            Self::Component(_, instance) => instance.handle(events, carry),
+            Self::Gone(..) => Ok(carry(&events.iter().filter_map(refuse).collect::<Vec<_>>())),
+        }
     }
 }
 
-fn page(request: &Request) -> Response<'static> {
-    let path = request.head.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let (status, fields, body) = match (request.head.method.as_str(), path) {
-        ("GET" | "HEAD", b"/") => (200, HTML, PAGE),
-        ("GET" | "HEAD", _) => (404, TEXT, "There is only / here, and WebSocket everywhere.\n"),
-        _ => (405, TEXT, "GET and HEAD only.\n"),
+/// What can be said for an application that is not there.
+fn refuse(event: &Event) -> Option<Command<'static>> {
+    let connection = match event {
+        Event::Handshake(handshake) => handshake.connection,
+        Event::Request(request) => request.connection,
+        _ => return None,
     };
-    Response { connection: request.connection, status, fields, body: body.as_bytes() }
+    Some(Command::Reject(Refusal { connection, status: 503, reason: "the application is not there" }))
 }

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::connection::Connection;
+use crate::generations::Generations;
 use crate::peers::{Admission, Excess, Peers};
 use crate::proxy;
-use crate::shell::Shell;
 use crate::socket::Socket;
 use crate::tls::Tls;
 
@@ -65,7 +65,7 @@ pub(crate) struct Door {
 
 #[derive(Debug)]
 struct Rules {
-    shell: Rc<Shell>,
+    shells: Rc<Generations>,
     peers: Rc<Peers>,
     refusals: Semaphore,
     logged: Cell<Option<Instant>>,
@@ -80,12 +80,12 @@ enum Refusal {
 }
 
 impl Door {
-    pub(crate) fn new(shell: Rc<Shell>, permits: Arc<Semaphore>) -> Self {
-        let options = shell.options();
+    pub(crate) fn new(shells: Rc<Generations>, permits: Arc<Semaphore>) -> Self {
+        let options = shells.options();
         let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
         let refusals = Semaphore::new(MAX_REFUSALS);
         let (logged, unlogged) = (Cell::new(None), Cell::new(0));
-        let rules = Rc::new(Rules { shell, peers, refusals, logged, unlogged });
+        let rules = Rc::new(Rules { shells, peers, refusals, logged, unlogged });
         Self { rules, permits, waiting: JoinSet::new() }
     }
 
@@ -100,7 +100,7 @@ impl Door {
             self.waiting.spawn_local(async move { rules.refuse(visitor, Refusal::Full).await });
             return;
         };
-        if rules.shell.options().proxy_protocol {
+        if rules.shells.options().proxy_protocol {
             self.waiting.spawn_local(async move { rules.forwarded(visitor, permit).await });
             return;
         }
@@ -128,11 +128,11 @@ impl Rules {
 
     /// Reads who is behind the proxy.
     async fn forwarded(&self, mut visitor: Visitor, permit: OwnedSemaphorePermit) {
-        let within = self.shell.options().handshake_timeout;
+        let within = self.shells.options().handshake_timeout;
         let forwarded = match in_time(within, proxy::read(&mut visitor.stream)).await {
             Ok(forwarded) => forwarded,
             Err(error) => {
-                self.shell.count_refused("proxy-header");
+                self.shells.current().count_refused("proxy-header");
                 return warn!(peer = %visitor.address, "no PROXY header, closed: {error}");
             }
         };
@@ -150,27 +150,27 @@ impl Rules {
             let peer = Peer { address, secure };
             return self.let_in(Arrival { socket: Socket::Plain(stream), peer, place });
         };
-        let within = self.shell.options().handshake_timeout;
+        let within = self.shells.options().handshake_timeout;
         match in_time(within, tls.acceptor().accept(stream)).await {
             Ok(stream) => {
                 let peer = Peer { address, secure: true };
                 self.let_in(Arrival { socket: Socket::Tls(Box::new(stream)), peer, place });
             }
             Err(error) => {
-                self.shell.count_refused("tls-handshake");
+                self.shells.current().count_refused("tls-handshake");
                 warn!(peer = %address, "TLS handshake failed: {error}");
             }
         }
     }
 
     fn let_in(&self, arrival: Arrival) {
-        spawn_local(Connection::new(Rc::clone(&self.shell), arrival));
+        spawn_local(Connection::new(self.shells.current(), arrival));
     }
 
     /// Says no, and waits for the peer's end so that the kernel does not destroy what was said. With TLS
     /// nothing is said: the handshake would cost more than a connection.
     async fn refuse(&self, mut visitor: Visitor, why: Refusal) {
-        self.shell.count_refused(why.name());
+        self.shells.current().count_refused(why.name());
         self.log(visitor.address, why);
         if visitor.tls.is_some() {
             return;
@@ -185,7 +185,7 @@ impl Rules {
             Ok::<_, std::io::Error>(())
         };
         // Whoever does not listen is closed all the same.
-        let _ = timeout(self.shell.options().linger_timeout, saying_no).await;
+        let _ = timeout(self.shells.options().linger_timeout, saying_no).await;
     }
 
     fn log(&self, peer: SocketAddr, why: Refusal) {

@@ -22,6 +22,7 @@ use std::{env, fs};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::spawn;
 use tokio::time::sleep;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -29,11 +30,13 @@ use tracing_subscriber::EnvFilter;
 use self::admin::AdminArgs;
 use self::record::RecordArgs;
 use self::tls::{TlsArgs, reload_on_hangup};
-use crate::application::TestPage;
-use crate::engine::{Budget, ComponentFactory, EngineFactory};
+use crate::application::{ApplicationFactory, TestPage};
+use crate::engine::{ComponentFactory, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
+use crate::sandbox::Budget;
 use crate::server::{Listener, Server, bind};
 use crate::tls::Tls;
+use crate::watch::{look, watch};
 use crate::wit::{InvalidUtf8, Limits, Version};
 
 /// Where to listen if nothing else is said.
@@ -68,7 +71,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve an echo over WebSocket, and a page to try it with over HTTP, on the same port.
+    /// Serve an application, or an echo and a page to try it with.
     Serve(Box<Serve>),
 
     /// Check a configuration file, and the files that it names.
@@ -80,6 +83,16 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
+    /// The application: a component of world `application`. By default an echo over WebSocket, and a page to try
+    /// it with over HTTP.
+    #[arg(value_name = "APPLICATION.WASM")]
+    application: Option<PathBuf>,
+
+    /// Serve the application's new version when its file changes. Connections stay with the one that they began
+    /// with.
+    #[arg(long, requires = "application")]
+    watch: bool,
+
     /// Read options from a TOML file; its keys are the long names of these here. What is on the command line
     /// counts before what is in the file.
     #[arg(long, value_name = "FILE")]
@@ -202,7 +215,7 @@ struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_handshakes_per_peer: u32,
 
-    /// Memory of the component.
+    /// Memory of the engine's component, and of the application's.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     max_memory_bytes: usize,
 
@@ -222,7 +235,8 @@ struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
     write_timeout: Duration,
 
-    /// One call into the component. More: its instance and its connections are lost, a fresh one serves on.
+    /// One call into the engine's component or the application. More: the instance and its connections are lost, a
+    /// fresh one serves on.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = some_time)]
     call_timeout: Duration,
 
@@ -305,6 +319,23 @@ impl Serve {
         }
     }
 
+    fn budget(&self) -> Budget {
+        Budget { call_timeout: self.limits.call_timeout, max_memory_bytes: self.limits.max_memory_bytes }
+    }
+
+    fn server(&self, factory: EngineFactory, options: EngineOptions) -> Result<Server, Box<dyn Error>> {
+        let Some(path) = &self.application else {
+            return Ok(Server::new(factory, options, self.shell_options(), Box::new(TestPage))?);
+        };
+        let served = look(path);
+        let application = ApplicationFactory::from_file(path, self.budget())?;
+        let server = Server::with_component(factory, options, self.shell_options(), application)?;
+        if self.watch {
+            spawn(watch(path.clone(), self.budget(), served, server.replacements()));
+        }
+        Ok(server)
+    }
+
     fn factory(&self) -> Result<EngineFactory, Box<dyn Error>> {
         if self.engine == EngineKind::Native {
             if self.component.is_some() {
@@ -312,8 +343,7 @@ impl Serve {
             }
             return Ok(EngineFactory::Native);
         }
-        let budget =
-            Budget { call_timeout: self.limits.call_timeout, max_memory_bytes: self.limits.max_memory_bytes };
+        let budget = self.budget();
         let factory = match &self.component {
             Some(path) => ComponentFactory::from_file(path, budget)?,
             None => ComponentFactory::embedded(budget)?,
@@ -344,7 +374,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
     let (factory, recorder) = serve.record.start(factory, &engine_options)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
-        let server = Server::new(factory, engine_options, serve.shell_options(), Box::new(TestPage))?;
+        let server = serve.server(factory, engine_options)?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let listeners = listen(serve, tls.as_ref())?;
@@ -370,6 +400,7 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
             rejected = totals.rejected,
             slow_readers = totals.slow_readers,
             traps = totals.traps,
+            application_traps = totals.application_traps,
             "stopped"
         );
         Ok::<_, Box<dyn Error>>(())

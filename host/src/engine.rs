@@ -5,7 +5,6 @@ mod native;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
 
@@ -85,15 +84,6 @@ pub enum EngineError {
     /// The instance was lost while it was made.
     #[error(transparent)]
     Lost(#[from] EngineLost),
-}
-
-/// What one call into the component may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Longest run of one call; past it the instance is lost. A call takes microseconds.
-    pub call_timeout: Duration,
-    /// Largest linear memory of one instance, in bytes.
-    pub max_memory_bytes: usize,
 }
 
 /// Makes engines: the first one, and a fresh one for each that is lost.

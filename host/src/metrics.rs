@@ -1,5 +1,6 @@
 //! What a shell counts for whoever watches it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,7 +53,51 @@ pub(crate) struct Row {
     pub(crate) queue_bytes: usize,
 }
 
+/// The longest queues first, then the newest.
+pub(crate) fn sort_rows(rows: &mut [Row]) {
+    rows.sort_by_key(|row| (Reverse(row.queue_bytes), Reverse(row.status.connection)));
+}
+
+impl Snapshot {
+    /// Both together, of two shells of one server.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.metrics.add(&other.metrics);
+        self.counts.open += other.counts.open;
+        self.counts.connected75 += other.counts.connected75;
+        self.counts.connected76 += other.counts.connected76;
+        self.counts.buffered_bytes += other.counts.buffered_bytes;
+        self.counts.messages_received += other.counts.messages_received;
+        self.counts.messages_sent += other.counts.messages_sent;
+        self.messages[0] += other.messages[0];
+        self.messages[1] += other.messages[1];
+        self.bytes_sent += other.bytes_sent;
+        self.totals = self.totals + other.totals;
+        self.queue_bytes += other.queue_bytes;
+        self
+    }
+}
+
 impl Metrics {
+    fn add(&mut self, other: &Self) {
+        self.connected[0] += other.connected[0];
+        self.connected[1] += other.connected[1];
+        for (status, count) in &other.rejected {
+            *self.rejected.entry(*status).or_default() += count;
+        }
+        for (reason, count) in &other.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        for (cause, count) in &other.closed {
+            *self.closed.entry(cause).or_default() += count;
+        }
+        self.bytes_received += other.bytes_received;
+        self.turns.seconds += other.turns.seconds;
+        for (bucket, count) in self.turns.buckets.iter_mut().zip(other.turns.buckets) {
+            *bucket += count;
+        }
+        self.restarts += other.restarts;
+    }
+
     pub(crate) fn count_connected(&mut self, draft: Draft) {
         match draft {
             Draft::Draft75 => self.connected[0] += 1,

@@ -1,6 +1,7 @@
 //! The shell of one engine: it carries bytes to the engine, events to the application, commands back, and
 //! transmissions to the outboxes. It never waits.
 
+mod losses;
 mod observe;
 
 use std::cell::{Cell, RefCell};
@@ -8,15 +9,17 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Add;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use thiserror::Error;
 use tokio::sync::Notify;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, warn};
 
-use crate::application::Application;
+use crate::application::{ApplicationLost, Handler};
 use crate::arrival::Peer;
 use crate::batch::Batch;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
@@ -25,12 +28,22 @@ use crate::options::{EngineOptions, ShellOptions};
 use crate::outbox::Outbox;
 use crate::socket::Socket;
 use crate::wit::{
-    CloseCause, Closed, Destination, Disposition, Event, Input, Loss, Lost, Opened, State, Step, Transmission,
+    CloseCause, Closed, Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection,
+    Opened, State, Step, Transmission,
 };
 
 /// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
 /// every failure with another failing command.
 const MAX_ROUNDS: usize = 64;
+
+/// An instance is gone.
+#[derive(Debug, Error)]
+pub(crate) enum Lost {
+    #[error(transparent)]
+    Engine(#[from] EngineLost),
+    #[error(transparent)]
+    Application(#[from] ApplicationLost),
+}
 
 /// What a shell has seen, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +59,23 @@ pub struct Totals {
     pub slow_readers: u64,
     /// Instances of the engine lost.
     pub traps: u64,
+    /// Instances of the application lost.
+    pub application_traps: u64,
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            connected: self.connected + other.connected,
+            rejected: self.rejected + other.rejected,
+            slow_readers: self.slow_readers + other.slow_readers,
+            traps: self.traps + other.traps,
+            application_traps: self.application_traps + other.application_traps,
+        }
+    }
 }
 
 /// One engine with its connections, on one thread.
@@ -60,6 +90,9 @@ pub(crate) struct Shell {
     stopping: Cell<bool>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
+    retired: Cell<bool>,
+    /// Retired, or a connection of a retired one has gone.
+    emptied: Notify,
 }
 
 #[derive(Debug)]
@@ -67,9 +100,11 @@ struct Inner {
     factory: EngineFactory,
     engine_options: EngineOptions,
     engine: Box<dyn Engine>,
-    application: Box<dyn Application>,
+    application: Handler,
     connections: HashMap<u64, Link>,
     next_id: u64,
+    /// Connections below it are those of an application that was lost; nobody is told of them.
+    orphans_below: u64,
     totals: Totals,
     metrics: Metrics,
     /// Outboxes that got something in this turn.
@@ -100,23 +135,26 @@ impl Link {
 }
 
 impl Shell {
+    /// Takes clock and numbers over from the one `before`.
     pub(crate) fn new(
         factory: EngineFactory,
         engine_options: EngineOptions,
         options: ShellOptions,
-        application: Box<dyn Application>,
+        application: Handler,
+        before: Option<&Self>,
     ) -> Result<Rc<Self>, EngineError> {
         let engine = factory.make(&engine_options)?;
         Ok(Rc::new(Self {
             options,
-            started: Instant::now(),
+            started: before.map_or_else(Instant::now, |shell| shell.started),
             inner: RefCell::new(Inner {
                 factory,
                 engine_options,
                 engine,
                 application,
                 connections: HashMap::new(),
-                next_id: 1,
+                next_id: before.map_or(1, |shell| shell.inner.borrow().next_id),
+                orphans_below: 0,
                 totals: Totals::default(),
                 metrics: Metrics::default(),
                 touched: Vec::new(),
@@ -128,6 +166,8 @@ impl Shell {
             stopping: Cell::new(false),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
+            retired: Cell::new(false),
+            emptied: Notify::new(),
         }))
     }
 
@@ -139,8 +179,36 @@ impl Shell {
         Outbox::new(socket, self.options.max_queue_bytes, Rc::clone(&self.sent))
     }
 
-    pub(crate) fn totals(&self) -> Totals {
-        self.inner.borrow().totals
+    /// The application's first call. Its deadline is the next turn's.
+    pub(crate) fn start(&self) -> Result<(), Lost> {
+        self.inner.borrow_mut().start_application()?;
+        self.turn(&[]);
+        Ok(())
+    }
+
+    /// How many connections it has.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.borrow().connections.len()
+    }
+
+    /// No more connections come.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        self.emptied.notify_one();
+    }
+
+    /// Runs turns and deadlines until it is retired and its last connection has gone.
+    pub(crate) async fn run(&self) {
+        let ended = async {
+            while !self.retired.get() || self.len() != 0 {
+                self.emptied.notified().await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = self.run_timer() => {}
+            () = self.run_turns() => {}
+        }
     }
 
     /// A connection was accepted.
@@ -180,7 +248,7 @@ impl Shell {
     }
 
     /// Takes reads to the engine, for ever: whenever the connections that were ready have read.
-    pub(crate) async fn run_turns(&self) {
+    async fn run_turns(&self) {
         poll_fn(|cx| {
             self.take_reads();
             self.batch.borrow_mut().park(cx.waker());
@@ -197,12 +265,15 @@ impl Shell {
     /// Reading or writing failed, or the peer did not read.
     pub(crate) fn lost(&self, connection: u64, why: Loss) {
         self.inner.borrow_mut().observe_lost(connection, why);
-        self.turn(&[Input::Lost(Lost { connection, why })]);
+        self.turn(&[Input::Lost(LostConnection { connection, why })]);
     }
 
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
         self.inner.borrow_mut().connections.remove(&connection);
+        if self.retired.get() {
+            self.emptied.notify_one();
+        }
     }
 
     /// Closes every connection at once.
@@ -220,7 +291,7 @@ impl Shell {
     }
 
     /// Runs the engine's deadlines, for ever.
-    pub(crate) async fn run_timer(&self) {
+    async fn run_timer(&self) {
         loop {
             let sleep = match self.next_timeout.get() {
                 Some(at) => Duration::from_millis(at.saturating_sub(self.now())),
@@ -249,6 +320,7 @@ impl Shell {
         let began = self.options.measure_turns.then(Instant::now);
         let now = self.now();
         let mut inner = self.inner.borrow_mut();
+        inner.retry_application(now);
         let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now);
         if let Some(began) = began {
@@ -273,17 +345,18 @@ impl Inner {
     /// Carries a step to where it belongs, and what comes of it, until nothing does. Returns the engine's next
     /// deadline.
     fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
-        let next = step.and_then(|step| self.run(step, now)).unwrap_or_else(|lost| {
-            self.replace_engine(&lost);
-            None
-        });
+        let mut next = step.map_err(Lost::from).and_then(|step| self.run(step, now));
+        if let Err(Lost::Application(lost)) = next {
+            next = self.replace_application(&lost, now);
+        }
+        let next = next.unwrap_or_else(|lost| self.replace_engine(&lost, now));
         for outbox in self.touched.drain(..) {
             outbox.flush();
         }
         next
     }
 
-    fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, EngineLost> {
+    fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, Lost> {
         if !self.carried.is_empty() {
             let later = std::mem::replace(&mut step.events, std::mem::take(&mut self.carried));
             step.events.extend(later);
@@ -291,26 +364,35 @@ impl Inner {
         for _ in 0..MAX_ROUNDS {
             self.deliver(std::mem::take(&mut step.transmissions));
             self.observe(&step.events);
-            let commands = match step.events.as_slice() {
-                [] => Vec::new(),
-                events => self.application.handle(events),
+            self.leave_out_orphans(&mut step.events);
+            let commanded = match step.events.as_slice() {
+                [] => None,
+                events => self.tell(events)?,
             };
-            let following = if !commands.is_empty() {
-                self.engine.command(&commands)?
+            step = if let Some(following) = commanded {
+                following
             } else if !self.slow.is_empty() || step.next_timeout.is_some_and(|at| at <= now) {
                 let slow = std::mem::take(&mut self.slow).into_iter();
-                let lost = |connection| Input::Lost(Lost { connection, why: Loss::SlowReader });
+                let lost = |connection| Input::Lost(LostConnection { connection, why: Loss::SlowReader });
                 self.engine.turn(now, &slow.map(lost).collect::<Vec<_>>())?
             } else {
                 return Ok(step.next_timeout);
             };
-            drop(commands);
-            step = following;
         }
         // It is the others' turn; this goes on in the next one, which is due.
         self.deliver(step.transmissions);
         self.carried = step.events;
         Ok(Some(now))
+    }
+
+    /// Tells the application, and carries out what it wants.
+    fn tell(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
+        let engine = self.engine.as_mut();
+        let carry = |commands: &[Command<'_>]| match commands {
+            [] => Ok(None),
+            commands => engine.command(commands).map(Some),
+        };
+        Ok(self.application.handle(events, carry)??)
     }
 
     fn deliver(&mut self, transmissions: Vec<Transmission>) {
@@ -427,35 +509,5 @@ impl Inner {
         {
             link.forwarded = Some(name.into());
         }
-    }
-
-    /// The instance is gone and its connections with it; a fresh one serves on.
-    fn replace_engine(&mut self, lost: &EngineLost) {
-        self.totals.traps += 1;
-        let mut events = Vec::new();
-        for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
-            debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
-            link.closed = true;
-            link.outbox.abort();
-            self.touched.push(Rc::clone(&link.outbox));
-            self.metrics.count_closed(&CloseCause::EngineLost);
-            events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
-        }
-        error!(connections = events.len(), total = self.totals.traps, "{lost}; its connections are closed");
-        self.slow.clear();
-        self.carried.clear();
-        match self.factory.make(&self.engine_options) {
-            Ok(engine) => {
-                self.engine = engine;
-                self.metrics.restarts += 1;
-                let before = std::mem::take(&mut self.metrics.engine_messages);
-                self.metrics.messages_before[0] += before[0];
-                self.metrics.messages_before[1] += before[1];
-                info!("a fresh instance serves on");
-            }
-            Err(error) => error!("no fresh instance: {error}"),
-        }
-        // Commands about connections that are gone would all fail.
-        drop(self.application.handle(&events));
     }
 }

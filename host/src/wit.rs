@@ -24,6 +24,32 @@ pub(crate) mod bindings {
     });
 }
 
+/// World `application`: what the library's world takes this one gives, and the other way round, so the types are
+/// others.
+pub(crate) mod application {
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        missing_docs,
+        missing_debug_implementations,
+        unsafe_code,
+        unused_qualifications,
+        unused_variables,
+        unreachable_pub,
+        elided_lifetimes_in_paths,
+        reason = "generated; the component ABI is pointers and lengths"
+    )]
+
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "application",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+
+    pub(crate) use hixie::legacy_websocket::types::*;
+}
+
 pub use bindings::exports::hixie::legacy_websocket::legacy_websocket::{
     Counts, Destination, Disposition, Input, InvalidUtf8, Limits, Loss, Lost, Opened,
     OptionsParam as Options, Read, Received, Status, Step, Transmission, Version,

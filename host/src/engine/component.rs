@@ -1,24 +1,21 @@
-//! The engine as a component on wasmtime: one store, an epoch deadline for each call, a limit of memory.
+//! The engine as a component on wasmtime, in a sandbox.
 
 use std::path::Path;
-use std::time::Duration;
-use std::{fmt, fs, thread};
+use std::{fmt, fs};
 
-use tracing::{debug, warn};
+use tracing::debug;
+use wasmtime::Engine as Wasmtime;
 use wasmtime::component::{Component, Linker, ResourceAny};
-use wasmtime::{Cache, Config, Engine as Wasmtime, Store, StoreLimits, StoreLimitsBuilder};
 
-use super::{Budget, Engine, EngineError, EngineLost};
+use super::{Engine, EngineError, EngineLost};
+use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
 use crate::wit::bindings::{Library, LibraryPre};
 use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
-
-/// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
-const TICK: Duration = Duration::from_millis(50);
 
 /// A compiled component, ready to be instantiated.
 pub struct ComponentFactory {
     wasmtime: Wasmtime,
-    pre: LibraryPre<StoreLimits>,
+    pre: LibraryPre<Guest<()>>,
     budget: Budget,
 }
 
@@ -51,54 +48,33 @@ impl ComponentFactory {
             name: name.into(),
             error: format!("{error:#}"),
         };
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        match Cache::from_file(None) {
-            Ok(cache) => {
-                config.cache(Some(cache));
-            }
-            Err(error) => warn!("no compilation cache, every start compiles the component: {error:#}"),
-        }
-        let wasmtime = Wasmtime::new(&config).map_err(refused)?;
+        let wasmtime = wasmtime().map_err(refused)?;
         let component = Component::new(&wasmtime, bytes).map_err(refused)?;
         // Nothing is linked: the component can call nothing.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;
-        start_ticker(&wasmtime);
         debug!("{name} is compiled");
         Ok(Self { wasmtime, pre, budget })
     }
 
     pub(super) fn make(&self, options: &Options<'_>) -> Result<ComponentEngine, EngineError> {
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(self.budget.max_memory_bytes)
-            .instances(10)
-            .tables(10)
-            .memories(1)
-            .build();
-        let mut store = Store::new(&self.wasmtime, limits);
-        store.limiter(|limits| limits);
-        let ticks = self.budget.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        // One more, for the tick that is under way.
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1);
-        store.set_epoch_deadline(ticks);
-        let library = self.pre.instantiate(&mut store).map_err(lost)?;
+        let mut sandbox = Sandbox::new(&self.wasmtime, self.budget, ());
+        let library = self.pre.instantiate(&mut sandbox.store).map_err(|error| lost(&sandbox, error))?;
         let server = library
             .hixie_legacy_websocket_legacy_websocket()
             .server()
-            .call_create(&mut store, options.clone())
-            .map_err(lost)?
+            .call_create(&mut sandbox.store, options.clone())
+            .map_err(|error| lost(&sandbox, error))?
             .map_err(EngineError::Options)?;
-        Ok(ComponentEngine { store, library, server, ticks })
+        Ok(ComponentEngine { sandbox, library, server })
     }
 }
 
 /// An instance with its server.
 pub(super) struct ComponentEngine {
-    store: Store<StoreLimits>,
+    sandbox: Sandbox<()>,
     library: Library,
     server: ResourceAny,
-    ticks: u64,
 }
 
 impl fmt::Debug for ComponentEngine {
@@ -109,21 +85,27 @@ impl fmt::Debug for ComponentEngine {
 
 impl Engine for ComponentEngine {
     fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_turn(&mut self.store, self.server, now, inputs).map_err(lost)
+        let Self { sandbox, library, server } = self;
+        sandbox.begin();
+        let interface = library.hixie_legacy_websocket_legacy_websocket();
+        let step = interface.server().call_turn(&mut sandbox.store, *server, now, inputs);
+        step.map_err(|error| lost(sandbox, error))
     }
 
     fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_receive(&mut self.store, self.server, now, reads, bytes).map_err(lost)
+        let Self { sandbox, library, server } = self;
+        sandbox.begin();
+        let interface = library.hixie_legacy_websocket_legacy_websocket();
+        let step = interface.server().call_receive(&mut sandbox.store, *server, now, reads, bytes);
+        step.map_err(|error| lost(sandbox, error))
     }
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_command(&mut self.store, self.server, commands).map_err(lost)
+        let Self { sandbox, library, server } = self;
+        sandbox.begin();
+        let interface = library.hixie_legacy_websocket_legacy_websocket();
+        let step = interface.server().call_command(&mut sandbox.store, *server, commands);
+        step.map_err(|error| lost(sandbox, error))
     }
 
     fn counts(&mut self) -> Result<Counts, EngineLost> {
@@ -145,18 +127,6 @@ impl Engine for ComponentEngine {
     }
 }
 
-fn lost(error: wasmtime::Error) -> EngineLost {
-    EngineLost(format!("{error:#}").replace('\n', "; "))
-}
-
-/// Moves the epoch on for as long as the engine lives.
-fn start_ticker(wasmtime: &Wasmtime) {
-    let weak = wasmtime.weak();
-    thread::spawn(move || {
-        while let Some(wasmtime) = weak.upgrade() {
-            wasmtime.increment_epoch();
-            drop(wasmtime);
-            thread::sleep(TICK);
-        }
-    });
+fn lost(sandbox: &Sandbox<()>, error: wasmtime::Error) -> EngineLost {
+    EngineLost(sandbox.why(&error))
 }

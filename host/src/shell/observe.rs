@@ -1,11 +1,10 @@
 //! What is seen of a shell from beside it.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::Shell;
 use crate::engine::{Engine, EngineLost};
-use crate::metrics::{Row, Snapshot};
+use crate::metrics::{Row, Snapshot, sort_rows};
 use crate::wit::{Counts, RequestHead, Status};
 
 /// What an engine has counted that is gone.
@@ -57,7 +56,7 @@ impl Shell {
             };
             statuses.into_iter().filter_map(row).collect()
         };
-        rows.sort_by_key(|row| (Reverse(row.queue_bytes), Reverse(row.status.connection)));
+        sort_rows(&mut rows);
         let more = rows.len().saturating_sub(limit);
         rows.truncate(limit);
         for row in &mut rows {

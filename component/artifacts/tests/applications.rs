@@ -1,0 +1,65 @@
+//! What the example applications are, seen from outside.
+
+mod support;
+
+use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, PUBLISH, REQUIRE_COOKIE};
+use support::{contents, declared, decode};
+use wit_parser::{Resolve, WorldId};
+
+const APPLICATIONS: [&[u8]; 4] = [ECHO, CHAT, PUBLISH, FAULTY_APPLICATION];
+
+/// What Rust's standard library imports whether it is used or not: no network, no files, no clock.
+const STANDARD_LIBRARY: [&str; 4] =
+    ["wasi:cli/", "wasi:io/", "wasi:random/insecure-seed@", "wasi:random/random@"];
+
+fn imports(resolve: &Resolve, world: WorldId) -> Vec<String> {
+    contents(resolve, resolve.worlds[world].imports.values())
+}
+
+fn exports(resolve: &Resolve, world: WorldId) -> Vec<String> {
+    contents(resolve, resolve.worlds[world].exports.values())
+}
+
+/// Imports that are not the standard library's.
+fn own_imports(component: &[u8]) -> Vec<String> {
+    let (resolve, world) = decode(component);
+    let is_own = |import: &String| !STANDARD_LIBRARY.iter().any(|library| import.starts_with(library));
+    imports(&resolve, world).into_iter().filter(is_own).collect()
+}
+
+fn assert_exports(component: &[u8], world: &str) {
+    let (declared, declared_world) = declared(world);
+    let (resolve, decoded_world) = decode(component);
+    let expected = exports(&declared, declared_world);
+    assert!(!expected.is_empty());
+    assert_eq!(exports(&resolve, decoded_world), expected);
+}
+
+#[test]
+fn applications_implement_their_world() {
+    for application in APPLICATIONS {
+        assert_exports(application, "application");
+    }
+}
+
+#[test]
+fn applications_import_nothing_of_ours_and_nothing_unexpected() {
+    let (world, id) = declared("application");
+    assert_eq!(imports(&world, id), Vec::<String>::new());
+    for application in APPLICATIONS {
+        assert_eq!(own_imports(application), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_middleware_implements_its_world() {
+    assert_exports(REQUIRE_COOKIE, "middleware");
+}
+
+#[test]
+fn a_middleware_imports_what_its_world_says() {
+    let (world, id) = declared("middleware");
+    let expected = imports(&world, id);
+    assert!(!expected.is_empty());
+    assert_eq!(own_imports(REQUIRE_COOKIE), expected);
+}

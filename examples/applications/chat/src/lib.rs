@@ -1,0 +1,123 @@
+//! A chat: everyone sees what anyone says. `/nick NAME` and `/stats`, the last lines for newcomers, and a page on the
+//! HTTP side.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use legacy_websocket_application::{
+    Application, Command, Connected, ConnectionId, Draft, Event, Recipients, Request, export,
+};
+
+const PAGE: &str = include_str!("../chat.html");
+
+/// Lines that a newcomer is shown.
+const HISTORY: usize = 20;
+
+const MAX_NAME_CHARS: usize = 20;
+
+#[derive(Debug, Default)]
+struct Chat {
+    members: BTreeMap<ConnectionId, Member>,
+    history: VecDeque<String>,
+    said: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    draft: Draft,
+}
+
+impl Application for Chat {
+    fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for event in events {
+            match event {
+                Event::Connected(connected) => self.join(&connected, &mut commands),
+                Event::Messages(messages) => {
+                    for text in messages.iter() {
+                        self.take(messages.connection, text, &mut commands);
+                    }
+                }
+                Event::Closed(closed) => {
+                    if let Some(member) = self.members.remove(&closed.connection) {
+                        commands.push(notice(Recipients::All, &format!("{} left", member.name)));
+                    }
+                }
+                Event::Request(request) => commands.push(answer(&request)),
+                _ => {}
+            }
+        }
+        commands
+    }
+}
+
+impl Chat {
+    fn join(&mut self, connected: &Connected, commands: &mut Vec<Command>) {
+        let id = connected.connection;
+        let name = format!("guest {id}");
+        commands.extend(self.history.iter().map(|line| Command::send(Recipients::One(id), line)));
+        commands.push(notice(Recipients::One(id), &format!("you are {name}")));
+        commands.push(notice(Recipients::AllBut(id), &format!("{name} joined")));
+        self.members.insert(id, Member { name, draft: connected.draft });
+    }
+
+    fn take(&mut self, id: ConnectionId, text: &str, commands: &mut Vec<Command>) {
+        let to_sender = |text: &str| notice(Recipients::One(id), text);
+        commands.push(match text.split_once(' ').unwrap_or((text, "")) {
+            ("/nick", name) => match self.rename(id, name.trim()) {
+                Ok(line) => notice(Recipients::All, &line),
+                Err(why) => to_sender(why),
+            },
+            ("/stats", _) => to_sender(&self.stats()),
+            (command, _) if command.starts_with('/') => to_sender(&format!("no such command: {command}")),
+            _ => {
+                let name = self.members.get(&id).map_or("somebody", |member| &member.name);
+                let line = format!("{name}: {text}");
+                self.said += 1;
+                if self.history.len() == HISTORY {
+                    self.history.pop_front();
+                }
+                self.history.push_back(line.clone());
+                Command::send(Recipients::All, line)
+            }
+        });
+    }
+
+    fn rename(&mut self, id: ConnectionId, name: &str) -> Result<String, &'static str> {
+        if name.is_empty() || name.chars().count() > MAX_NAME_CHARS {
+            return Err("a name has 1 to 20 characters");
+        }
+        if self.members.values().any(|member| member.name == name) {
+            return Err("this name is taken");
+        }
+        let member = self.members.get_mut(&id).ok_or("you have left")?;
+        let old = std::mem::replace(&mut member.name, name.into());
+        Ok(format!("{old} is now {name}"))
+    }
+
+    fn stats(&self) -> String {
+        let member = |member: &Member| {
+            let draft = match member.draft {
+                Draft::Draft75 => "draft 75",
+                Draft::Draft76 => "draft 76",
+            };
+            format!("{} ({draft})", member.name)
+        };
+        let members: Vec<_> = self.members.values().map(member).collect();
+        format!("{} here: {}; {} messages", members.len(), members.join(", "), self.said)
+    }
+}
+
+fn notice(to: Recipients, text: &str) -> Command {
+    Command::send(to, format!("* {text}"))
+}
+
+fn answer(request: &Request) -> Command {
+    match (request.head.method.as_str(), request.head.path()) {
+        ("GET" | "HEAD", b"/") => request.respond(200, "text/html; charset=utf-8", PAGE),
+        ("GET" | "HEAD", _) => request.respond(404, "text/plain", "There is only / here.\n"),
+        _ => request.respond(405, "text/plain", "GET and HEAD only.\n"),
+    }
+}
+
+export!(Chat);

@@ -1,0 +1,19 @@
+//! Sends every message back: the smallest application.
+
+use legacy_websocket_application::{Application, Command, Event, export};
+
+#[derive(Debug, Default)]
+struct Echo;
+
+impl Application for Echo {
+    fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+        let answer = |event| match event {
+            Event::Messages(messages) => Some(messages.back()),
+            Event::Request(request) => Some(request.respond(404, "text/plain", "Only WebSocket here.\n")),
+            _ => None,
+        };
+        events.into_iter().filter_map(answer).collect()
+    }
+}
+
+export!(Echo);

@@ -1,0 +1,120 @@
+//! An application as a component on wasmtime, in a sandbox of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, fs};
+
+use tracing::debug;
+use wasmtime::Engine as Wasmtime;
+use wasmtime::component::{Component, Linker};
+
+use super::convert::{Commands, Heads, lower_events};
+use super::wasi::{Output, link};
+use super::{ApplicationError, ApplicationLost};
+use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use crate::wit::application::{Application, ApplicationPre};
+use crate::wit::{Acceptance, Command, Event};
+
+/// A compiled application, ready to be instantiated.
+pub struct ApplicationFactory {
+    name: String,
+    wasmtime: Wasmtime,
+    pre: ApplicationPre<Guest<Output>>,
+    budget: Budget,
+}
+
+impl fmt::Debug for ApplicationFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplicationFactory").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl ApplicationFactory {
+    /// Compiles a component of world `application`, or finds it in wasmtime's cache.
+    ///
+    /// It is given the little of WASI that languages' runtimes want before they do anything: randomness, clocks,
+    /// an empty environment, and standard output and error, which go to the log. A call of anything else of
+    /// WASI traps; an import that is not WASI's is refused.
+    ///
+    /// # Errors
+    /// [`ApplicationError::Read`], [`ApplicationError::Component`].
+    pub fn from_file(path: &Path, budget: Budget) -> Result<Arc<Self>, ApplicationError> {
+        let name = path.display().to_string();
+        let bytes = fs::read(path).map_err(|error| ApplicationError::Read { path: path.into(), error })?;
+        let refused = |error: wasmtime::Error| ApplicationError::Component {
+            name: name.clone(),
+            error: format!("{error:#}"),
+        };
+        let wasmtime = wasmtime().map_err(refused)?;
+        let component = Component::new(&wasmtime, bytes).map_err(refused)?;
+        let mut linker = Linker::new(&wasmtime);
+        link(&mut linker, &component).map_err(refused)?;
+        let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;
+        debug!("{name} is compiled");
+        Ok(Arc::new(Self { name, wasmtime, pre, budget }))
+    }
+
+    pub(super) fn make(&self) -> Result<Instance, ApplicationLost> {
+        let mut sandbox = Sandbox::new(&self.wasmtime, self.budget, Output::default());
+        match self.pre.instantiate(&mut sandbox.store) {
+            Ok(application) => Ok(Instance { sandbox, application }),
+            Err(error) => Err(lost(&mut sandbox, &error)),
+        }
+    }
+}
+
+/// An instance.
+pub(crate) struct Instance {
+    sandbox: Sandbox<Output>,
+    application: Application,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(super) fn handle<R>(
+        &mut self,
+        events: &[Event],
+        carry: impl FnOnce(&[Command<'_>]) -> R,
+    ) -> Result<R, ApplicationLost> {
+        let Self { sandbox, application } = self;
+        let heads = Heads::of(events);
+        let lowered = lower_events(events, &heads);
+        sandbox.begin();
+        let handler = application.hixie_legacy_websocket_handler();
+        let commands = handler.call_handle(&mut sandbox.store, &lowered);
+        let commands = Commands(commands.map_err(|error| lost(sandbox, &error))?);
+        let fields = commands.fields();
+        let mut lent = commands.lend(&fields);
+        accept_undecided(events, &mut lent);
+        Ok(carry(&lent))
+    }
+}
+
+/// What the application has not decided is accepted, as world `application` says.
+fn accept_undecided<'a>(events: &'a [Event], commands: &mut Vec<Command<'a>>) {
+    let said = commands.len();
+    for event in events {
+        let Event::Handshake(handshake) = event else { continue };
+        let connection = handshake.connection;
+        let decides = |command: &Command<'_>| match command {
+            Command::Accept(acceptance) => acceptance.connection == connection,
+            Command::Reject(refusal) => refusal.connection == connection,
+            Command::Close(closed) => *closed == connection,
+            _ => false,
+        };
+        if !commands[..said].iter().any(decides) {
+            let subprotocol = handshake.subprotocol.as_deref();
+            commands.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
+        }
+    }
+}
+
+fn lost(sandbox: &mut Sandbox<Output>, error: &wasmtime::Error) -> ApplicationLost {
+    sandbox.store.data_mut().data.flush();
+    ApplicationLost(sandbox.why(error))
+}

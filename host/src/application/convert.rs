@@ -1,0 +1,212 @@
+//! From the engine's world to the application's and back: what one gives the other borrows.
+
+use crate::wit::application as theirs;
+use crate::wit::{
+    Acceptance, CloseCause, Command, CommandKind, Draft, Event, Failure, FieldParam, Outgoing, Recipients,
+    Refusal, RequestHead, Response, State,
+};
+
+/// The fields of the events' heads, one list for each event that has one.
+pub(super) struct Heads<'a>(Vec<Vec<theirs::FieldParam<'a>>>);
+
+impl<'a> Heads<'a> {
+    pub(super) fn of(events: &'a [Event]) -> Self {
+        Self(
+            events
+                .iter()
+                .filter_map(head)
+                .map(|head| head.fields.iter().map(lower_field).collect())
+                .collect(),
+        )
+    }
+}
+
+fn head(event: &Event) -> Option<&RequestHead> {
+    match event {
+        Event::Handshake(handshake) => Some(&handshake.head),
+        Event::Connected(connected) => Some(&connected.head),
+        Event::Request(request) => Some(&request.head),
+        _ => None,
+    }
+}
+
+fn lower_field(field: &crate::wit::Field) -> theirs::FieldParam<'_> {
+    theirs::FieldParam { name: &field.name, value: &field.value }
+}
+
+pub(super) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec<theirs::Event<'a>> {
+    let mut heads = heads.0.iter().map(Vec::as_slice);
+    let mut lowered = Vec::with_capacity(events.len());
+    for event in events {
+        let mut lower_head = |head: &'a RequestHead| theirs::RequestHead {
+            method: &head.method,
+            target: &head.target,
+            fields: heads.next().unwrap_or_default(),
+        };
+        lowered.push(match event {
+            Event::Messages(messages) => theirs::Event::Messages(theirs::Messages {
+                connection: messages.connection,
+                text: &messages.text,
+                ends: &messages.ends,
+            }),
+            Event::StateChanged(change) => theirs::Event::StateChanged(theirs::StateChange {
+                connection: change.connection,
+                old: lower_state(change.old),
+                new: lower_state(change.new),
+            }),
+            Event::Handshake(handshake) => theirs::Event::Handshake(theirs::Handshake {
+                connection: handshake.connection,
+                draft: lower_draft(handshake.draft),
+                peer: &handshake.peer,
+                subprotocol: handshake.subprotocol.as_deref(),
+                head: lower_head(&handshake.head),
+            }),
+            Event::Connected(connected) => theirs::Event::Connected(theirs::Connected {
+                connection: connected.connection,
+                draft: lower_draft(connected.draft),
+                peer: &connected.peer,
+                subprotocol: connected.subprotocol.as_deref(),
+                head: lower_head(&connected.head),
+            }),
+            Event::Request(request) => theirs::Event::Request(theirs::Request {
+                connection: request.connection,
+                peer: &request.peer,
+                head: lower_head(&request.head),
+                body: &request.body,
+            }),
+            Event::Closed(closed) => theirs::Event::Closed(theirs::Closed {
+                connection: closed.connection,
+                cause: lower_cause(&closed.cause),
+            }),
+            Event::Rejected(rejection) => theirs::Event::Rejected(theirs::Rejection {
+                connection: rejection.connection,
+                peer: &rejection.peer,
+                status: rejection.status,
+                reason: &rejection.reason,
+            }),
+            Event::Failed(failed) => theirs::Event::Failed(theirs::Failed {
+                connection: failed.connection,
+                command: lower_kind(failed.command),
+                why: lower_failure(failed.why),
+            }),
+            Event::Tick(now) => theirs::Event::Tick(*now),
+        });
+    }
+    lowered
+}
+
+/// What an application answered.
+pub(super) struct Commands(pub(super) Vec<theirs::Command>);
+
+impl Commands {
+    /// The fields of the commands, one list for each that has some.
+    pub(super) fn fields(&self) -> Vec<Vec<FieldParam<'_>>> {
+        let fields = |command| match command {
+            &theirs::Command::Accept(ref acceptance) => Some(lend_fields(&acceptance.fields)),
+            &theirs::Command::Respond(ref response) => Some(lend_fields(&response.fields)),
+            _ => None,
+        };
+        self.0.iter().filter_map(fields).collect()
+    }
+
+    pub(super) fn lend<'a>(&'a self, fields: &'a [Vec<FieldParam<'a>>]) -> Vec<Command<'a>> {
+        let mut fields = fields.iter().map(Vec::as_slice);
+        let lend = |command: &'a theirs::Command| match command {
+            theirs::Command::Send(outgoing) => Command::Send(Outgoing {
+                to: lend_recipients(&outgoing.to),
+                text: &outgoing.text,
+                ends: &outgoing.ends,
+            }),
+            theirs::Command::Close(connection) => Command::Close(*connection),
+            theirs::Command::Accept(acceptance) => Command::Accept(Acceptance {
+                connection: acceptance.connection,
+                subprotocol: acceptance.subprotocol.as_deref(),
+                fields: fields.next().unwrap_or_default(),
+            }),
+            theirs::Command::Reject(refusal) => Command::Reject(Refusal {
+                connection: refusal.connection,
+                status: refusal.status,
+                reason: &refusal.reason,
+            }),
+            theirs::Command::Respond(response) => Command::Respond(Response {
+                connection: response.connection,
+                status: response.status,
+                fields: fields.next().unwrap_or_default(),
+                body: &response.body,
+            }),
+            theirs::Command::Tick(after) => Command::Tick(*after),
+        };
+        self.0.iter().map(lend).collect()
+    }
+}
+
+fn lend_fields(fields: &[theirs::FieldResult]) -> Vec<FieldParam<'_>> {
+    fields.iter().map(|field| FieldParam { name: &field.name, value: &field.value }).collect()
+}
+
+fn lend_recipients(recipients: &theirs::Recipients) -> Recipients<'_> {
+    match recipients {
+        theirs::Recipients::One(connection) => Recipients::One(*connection),
+        theirs::Recipients::Many(connections) => Recipients::Many(connections),
+        theirs::Recipients::All => Recipients::All,
+        theirs::Recipients::AllBut(connection) => Recipients::AllBut(*connection),
+    }
+}
+
+fn lower_cause(cause: &CloseCause) -> theirs::CloseCause<'_> {
+    match cause {
+        CloseCause::ByPeer => theirs::CloseCause::ByPeer,
+        CloseCause::ByUs => theirs::CloseCause::ByUs,
+        CloseCause::ByUsAbruptly => theirs::CloseCause::ByUsAbruptly,
+        CloseCause::EndOfStream => theirs::CloseCause::EndOfStream,
+        CloseCause::Reset => theirs::CloseCause::Reset,
+        CloseCause::HandshakeTimeout => theirs::CloseCause::HandshakeTimeout,
+        CloseCause::IdleTimeout => theirs::CloseCause::IdleTimeout,
+        CloseCause::CloseTimeout => theirs::CloseCause::CloseTimeout,
+        CloseCause::Refused => theirs::CloseCause::Refused,
+        CloseCause::Responded => theirs::CloseCause::Responded,
+        CloseCause::BadFrame(reason) => theirs::CloseCause::BadFrame(reason),
+        CloseCause::BadText => theirs::CloseCause::BadText,
+        CloseCause::MessageLimit => theirs::CloseCause::MessageLimit,
+        CloseCause::BufferLimit => theirs::CloseCause::BufferLimit,
+        CloseCause::SlowReader => theirs::CloseCause::SlowReader,
+        CloseCause::EngineLost => theirs::CloseCause::EngineLost,
+        CloseCause::Other(reason) => theirs::CloseCause::Other(reason),
+    }
+}
+
+fn lower_draft(draft: Draft) -> theirs::Draft {
+    match draft {
+        Draft::Draft75 => theirs::Draft::Draft75,
+        Draft::Draft76 => theirs::Draft::Draft76,
+    }
+}
+
+fn lower_state(state: State) -> theirs::State {
+    match state {
+        State::Unknown => theirs::State::Unknown,
+        State::Opening => theirs::State::Opening,
+        State::Waiting => theirs::State::Waiting,
+        State::Handshaking => theirs::State::Handshaking,
+        State::Connected => theirs::State::Connected,
+        State::Closed => theirs::State::Closed,
+    }
+}
+
+fn lower_kind(command: CommandKind) -> theirs::CommandKind {
+    match command {
+        CommandKind::Send => theirs::CommandKind::Send,
+        CommandKind::Close => theirs::CommandKind::Close,
+        CommandKind::Accept => theirs::CommandKind::Accept,
+        CommandKind::Reject => theirs::CommandKind::Reject,
+        CommandKind::Respond => theirs::CommandKind::Respond,
+    }
+}
+
+fn lower_failure(why: Failure) -> theirs::Failure {
+    match why {
+        Failure::UnknownConnection => theirs::Failure::UnknownConnection,
+        Failure::WrongState => theirs::Failure::WrongState,
+        Failure::Invalid => theirs::Failure::Invalid,
+    }
+}

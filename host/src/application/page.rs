@@ -1,0 +1,39 @@
+//! The page of the echo that is built in.
+
+use super::Application;
+use crate::wit::{Command, Event, FieldParam, Request, Response};
+
+/// Serves a page over plain HTTP with which a browser of 2010 can try the server. Says nothing over WebSocket:
+/// the engine's `echo` option does.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
+pub struct TestPage;
+
+const PAGE: &str = include_str!("../../../examples/client.html");
+
+const HTML: &[FieldParam<'static>] = &[
+    FieldParam { name: "Content-Type", value: b"text/html; charset=utf-8" },
+    FieldParam { name: "Cache-Control", value: b"no-cache" },
+];
+const TEXT: &[FieldParam<'static>] =
+    &[FieldParam { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
+
+impl Application for TestPage {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        let answer = |event: &'a Event| match event {
+            Event::Request(request) => Some(Command::Respond(page(request))),
+            _ => None,
+        };
+        events.iter().filter_map(answer).collect()
+    }
+}
+
+fn page(request: &Request) -> Response<'static> {
+    let path = request.head.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let (status, fields, body) = match (request.head.method.as_str(), path) {
+        ("GET" | "HEAD", b"/") => (200, HTML, PAGE),
+        ("GET" | "HEAD", _) => (404, TEXT, "There is only / here, and WebSocket everywhere.\n"),
+        _ => (405, TEXT, "GET and HEAD only.\n"),
+    };
+    Response { connection: request.connection, status, fields, body: body.as_bytes() }
+}

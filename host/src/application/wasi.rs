@@ -1,0 +1,191 @@
+//! The little of WASI that languages' runtimes want before they do anything. No network, no files: what is not
+//! here traps when it is called.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::info;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Component, Linker, LinkerInstance, Resource, Val};
+use wasmtime::{Result, bail};
+
+use crate::sandbox::Guest;
+
+/// Longest line of an application's output that is logged in one piece, in bytes.
+const MAX_LINE: usize = 1024;
+
+/// How much an output stream takes at once, in bytes.
+const WRITE_BYTES: u64 = 4096;
+
+/// Random bytes given at once.
+const MAX_RANDOM: u64 = 1 << 20;
+
+/// What an application writes to standard output and error goes to the log, line by line.
+#[derive(Default)]
+pub(crate) struct Output(Vec<u8>);
+
+impl Output {
+    fn write(&mut self, bytes: impl Iterator<Item = u8>) {
+        for byte in bytes {
+            if byte != b'\n' {
+                self.0.push(byte);
+            }
+            if byte == b'\n' || self.0.len() == MAX_LINE {
+                self.flush();
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        if !self.0.is_empty() {
+            let line: String = String::from_utf8_lossy(&self.0).escape_debug().collect();
+            info!("application: {line}");
+            self.0.clear();
+        }
+    }
+}
+
+/// Defines what the component imports of WASI.
+pub(super) fn link(linker: &mut Linker<Guest<Output>>, component: &Component) -> Result<()> {
+    let ty = component.component_type();
+    for (import, _) in ty.imports(component.engine()) {
+        let interface = import.split('@').next().unwrap_or_default();
+        if interface.starts_with("wasi:") {
+            define(&mut linker.instance(import)?, interface)?;
+        } else if interface != "hixie:legacy-websocket/types" {
+            bail!("it imports {import}, which nobody provides");
+        }
+    }
+    linker.define_unknown_imports_as_traps(component)
+}
+
+fn define(instance: &mut LinkerInstance<'_, Guest<Output>>, interface: &str) -> Result<()> {
+    match interface {
+        "wasi:cli/environment" => {
+            instance
+                .func_new("get-environment", |_, _, _, results| answer(results, Val::List(Vec::new())))?;
+            instance.func_new("get-arguments", |_, _, _, results| answer(results, Val::List(Vec::new())))?;
+            instance.func_new("initial-cwd", |_, _, _, results| answer(results, Val::Option(None)))
+        }
+        "wasi:cli/exit" => instance.func_new("exit", |_, _, _, _| bail!("it exited")),
+        "wasi:cli/stdin" => resource(instance, "get-stdin"),
+        "wasi:cli/stdout" => resource(instance, "get-stdout"),
+        "wasi:cli/stderr" => resource(instance, "get-stderr"),
+        "wasi:cli/terminal-stdin" => no_terminal(instance, "get-terminal-stdin"),
+        "wasi:cli/terminal-stdout" => no_terminal(instance, "get-terminal-stdout"),
+        "wasi:cli/terminal-stderr" => no_terminal(instance, "get-terminal-stderr"),
+        "wasi:clocks/monotonic-clock" => {
+            let start = Instant::now();
+            instance
+                .func_wrap("now", move |_: StoreContextMut<'_, _>, ()| Ok((nanoseconds(start.elapsed()),)))?;
+            instance.func_wrap("resolution", |_: StoreContextMut<'_, _>, ()| Ok((1_u64,)))
+        }
+        "wasi:clocks/wall-clock" => {
+            instance.func_new("now", |_, _, _, results| {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                answer(results, datetime(now))
+            })?;
+            instance
+                .func_new("resolution", |_, _, _, results| answer(results, datetime(Duration::from_nanos(1))))
+        }
+        "wasi:filesystem/preopens" => {
+            instance.func_new("get-directories", |_, _, _, results| answer(results, Val::List(Vec::new())))
+        }
+        "wasi:io/poll" => {
+            // Nothing is ever waited for.
+            method(instance, "[method]pollable.block", |_, _| Ok(Val::Bool(true)))?;
+            method(instance, "[method]pollable.ready", |_, _| Ok(Val::Bool(true)))
+        }
+        "wasi:io/streams" => define_streams(instance),
+        "wasi:random/insecure" | "wasi:random/random" => {
+            let (bytes, number) = match interface {
+                "wasi:random/random" => ("get-random-bytes", "get-random-u64"),
+                _ => ("get-insecure-random-bytes", "get-insecure-random-u64"),
+            };
+            instance.func_wrap(bytes, |_: StoreContextMut<'_, _>, (length,): (u64,)| {
+                if length > MAX_RANDOM {
+                    bail!("it wanted {length} random bytes at once");
+                }
+                let mut bytes = vec![0; usize::try_from(length)?];
+                getrandom::fill(&mut bytes)?;
+                Ok((bytes,))
+            })?;
+            instance.func_wrap(number, |_: StoreContextMut<'_, _>, ()| Ok((getrandom::u64()?,)))
+        }
+        "wasi:random/insecure-seed" => {
+            // From version 0.2.12 on it has another name.
+            for name in ["insecure-seed", "get-insecure-seed"] {
+                instance.func_wrap(name, |_: StoreContextMut<'_, _>, ()| {
+                    let seed = RandomState::new();
+                    Ok(((seed.hash_one(0), seed.hash_one(1)),))
+                })?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn define_streams(instance: &mut LinkerInstance<'_, Guest<Output>>) -> Result<()> {
+    method(instance, "[method]output-stream.check-write", |_, _| {
+        Ok(Val::Result(Ok(Some(Box::new(Val::U64(WRITE_BYTES))))))
+    })?;
+    for name in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
+        method(instance, name, |mut store, parameters| {
+            if let [_, Val::List(bytes)] = parameters {
+                let byte = |value: &Val| if let Val::U8(byte) = value { Some(*byte) } else { None };
+                store.data_mut().data.write(bytes.iter().filter_map(byte));
+            }
+            Ok(Val::Result(Ok(None)))
+        })?;
+    }
+    for name in ["[method]output-stream.flush", "[method]output-stream.blocking-flush"] {
+        method(instance, name, |_, _| Ok(Val::Result(Ok(None))))?;
+    }
+    method(instance, "[method]output-stream.subscribe", |store, _| handle(store))
+}
+
+/// A method of a resource, whose handle comes first.
+fn method(
+    instance: &mut LinkerInstance<'_, Guest<Output>>,
+    name: &str,
+    run: impl Fn(StoreContextMut<'_, Guest<Output>>, &[Val]) -> Result<Val> + Send + Sync + 'static,
+) -> Result<()> {
+    instance.func_new(name, move |mut store, _, parameters, results| {
+        if let [Val::Resource(this), ..] = parameters {
+            this.resource_drop(&mut store)?;
+        }
+        answer(results, run(store, parameters)?)
+    })
+}
+
+fn resource(instance: &mut LinkerInstance<'_, Guest<Output>>, name: &str) -> Result<()> {
+    instance.func_new(name, |store, _, _, results| answer(results, handle(store)?))
+}
+
+/// There is nothing behind streams and pollables; their type is that of every resource that wasmtime makes up.
+fn handle(store: StoreContextMut<'_, Guest<Output>>) -> Result<Val> {
+    Ok(Val::Resource(Resource::<()>::new_own(0).try_into_resource_any(store)?))
+}
+
+fn no_terminal(instance: &mut LinkerInstance<'_, Guest<Output>>, name: &str) -> Result<()> {
+    instance.func_new(name, |_, _, _, results| answer(results, Val::Option(None)))
+}
+
+fn answer(results: &mut [Val], value: Val) -> Result<()> {
+    if let Some(result) = results.first_mut() {
+        *result = value;
+    }
+    Ok(())
+}
+
+fn datetime(time: Duration) -> Val {
+    Val::Record(vec![
+        ("seconds".into(), Val::U64(time.as_secs())),
+        ("nanoseconds".into(), Val::U32(time.subsec_nanos())),
+    ])
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

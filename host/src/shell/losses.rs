@@ -1,0 +1,134 @@
+//! What the shell does when an instance is lost, the engine's or the application's.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tracing::{debug, error, info};
+
+use super::{Inner, Lost};
+use crate::application::{ApplicationFactory, ApplicationLost, Handler};
+use crate::wit::{CloseCause, Closed, Command, Event, Input};
+
+/// How long an application that could not be started is left alone, in milliseconds.
+const RETRY_AFTER: u64 = 1000;
+
+impl Inner {
+    /// The application's first call, which has no events.
+    pub(super) fn start_application(&mut self) -> Result<(), Lost> {
+        if matches!(self.application, Handler::Component(..))
+            && let Some(step) = self.tell(&[])?
+        {
+            self.deliver(step.transmissions);
+            self.carried.extend(step.events);
+        }
+        Ok(())
+    }
+
+    /// The application's instance is gone. Its connections are closed as at a shutdown; a fresh instance serves on,
+    /// and hears nothing of them.
+    pub(super) fn replace_application(
+        &mut self,
+        lost: &ApplicationLost,
+        now: u64,
+    ) -> Result<Option<u64>, Lost> {
+        self.totals.application_traps += 1;
+        let open = self.connections.values().filter(|link| !link.closed).count();
+        error!(
+            connections = open,
+            total = self.totals.application_traps,
+            "{lost}; its connections are closed"
+        );
+        self.orphans_below = self.next_id;
+        self.carried.clear();
+        if let Handler::Component(factory, _) | Handler::Gone(factory, _) = &self.application {
+            let factory = Arc::clone(factory);
+            self.renew_application(factory, now);
+        }
+        let step = self.engine.turn(now, &[Input::Shutdown])?;
+        self.run(step, now)
+    }
+
+    /// Tries once more what has failed before.
+    pub(super) fn retry_application(&mut self, now: u64) {
+        if let Handler::Gone(factory, tried) = &self.application
+            && now >= tried.saturating_add(RETRY_AFTER)
+        {
+            let factory = Arc::clone(factory);
+            self.renew_application(factory, now);
+        }
+    }
+
+    fn renew_application(&mut self, factory: Arc<ApplicationFactory>, now: u64) {
+        let renewed = Handler::component(Arc::clone(&factory)).map_err(|error| error.to_string());
+        let started = renewed.and_then(|handler| {
+            self.application = handler;
+            self.start_application().map_err(|lost| lost.to_string())
+        });
+        match started {
+            Ok(()) => info!("a fresh application serves on"),
+            Err(error) => {
+                error!("no fresh application, clients are refused: {error}");
+                self.application = Handler::Gone(factory, now);
+            }
+        }
+    }
+
+    /// What is said of a connection whose application is gone is for nobody.
+    pub(super) fn leave_out_orphans(&self, events: &mut Vec<Event>) {
+        if self.orphans_below > 0 {
+            events.retain(|event| {
+                connection_of(event).is_none_or(|connection| connection >= self.orphans_below)
+            });
+        }
+    }
+
+    /// The instance is gone and its connections with it; a fresh one serves on.
+    pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
+        self.totals.traps += 1;
+        let mut events = Vec::new();
+        for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
+            debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
+            link.closed = true;
+            link.outbox.abort();
+            self.touched.push(Rc::clone(&link.outbox));
+            self.metrics.count_closed(&CloseCause::EngineLost);
+            events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
+        }
+        error!(connections = events.len(), total = self.totals.traps, "{lost}; its connections are closed");
+        self.slow.clear();
+        self.carried.clear();
+        match self.factory.make(&self.engine_options) {
+            Ok(engine) => {
+                self.engine = engine;
+                self.metrics.restarts += 1;
+                let before = std::mem::take(&mut self.metrics.engine_messages);
+                self.metrics.messages_before[0] += before[0];
+                self.metrics.messages_before[1] += before[1];
+                info!("a fresh instance serves on");
+            }
+            Err(error) => error!("no fresh instance: {error}"),
+        }
+        self.leave_out_orphans(&mut events);
+        // Commands about connections that are gone would all fail.
+        if let Err(lost) = self.application.handle(&events, |_| ()) {
+            return self.replace_application(&lost, now).ok().flatten();
+        }
+        // What the application may have asked for is forgotten; it may come early.
+        self.engine.command(&[Command::Tick(0)]).ok()?.next_timeout
+    }
+}
+
+/// Of which connection it tells.
+fn connection_of(event: &Event) -> Option<u64> {
+    Some(match event {
+        Event::StateChanged(change) => change.connection,
+        Event::Handshake(handshake) => handshake.connection,
+        Event::Connected(connected) => connected.connection,
+        Event::Messages(messages) => messages.connection,
+        Event::Closed(closed) => closed.connection,
+        Event::Rejected(rejection) => rejection.connection,
+        Event::Request(request) => request.connection,
+        // Commands of the fresh one failed.
+        Event::Failed(_) | Event::Tick(_) => return None,
+    })
+}

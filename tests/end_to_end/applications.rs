@@ -1,0 +1,260 @@
+//! Applications as components: the examples, and what happens when one fails.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, PUBLISH};
+
+use crate::file;
+use crate::support::client::Client;
+use crate::support::server::{Server, run};
+use crate::support::{CLOSING, KEY3, contains, frame, head75, head76, on_both_engines};
+
+on_both_engines!(
+    an_echo_of_each_draft,
+    a_chat_between_the_drafts,
+    what_is_posted_is_pushed,
+    an_application_that_nobody_calls_pushes,
+    a_command_that_fails_is_told,
+    a_panic_costs_one_instance,
+    a_call_that_does_not_end_costs_one_instance,
+    memory_without_end_costs_one_instance,
+);
+
+const LIMITS: [&str; 4] = ["--call-timeout", "300ms", "--max-memory-bytes", "67108864"];
+
+/// A file for all tests that want this component.
+macro_rules! wasm {
+    ($constant:ident) => {{
+        static PATH: OnceLock<String> = OnceLock::new();
+        PATH.get_or_init(|| file(concat!(stringify!($constant), ".wasm"), $constant)).as_str()
+    }};
+}
+
+impl Client {
+    /// The next message.
+    #[track_caller]
+    pub(crate) fn hears(&mut self, text: &str) {
+        self.expect(&frame(text));
+    }
+
+    pub(crate) fn says(&mut self, text: &str) {
+        self.send(&frame(text));
+    }
+}
+
+fn an_echo_of_each_draft(engine: &str) {
+    let server = Server::start(&[wasm!(ECHO), "--engine", engine]);
+    let (mut client75, mut client76) = (server.open75(), server.open76());
+    client75.echo("h\u{e9}llo");
+    client76.echo("\u{1f600}");
+    // In one read, and with the end behind them.
+    client76.send(&[&frame("a")[..], &frame(""), &frame("b"), CLOSING].concat());
+    client76.expect(&[&frame("a")[..], &frame(""), &frame("b"), CLOSING].concat());
+    client76.expect_end();
+    // What is not decided is accepted with its subprotocol.
+    let mut asks = server.connect();
+    asks.send(&[&head76("Sec-WebSocket-Protocol: chat\r\n"), KEY3].concat());
+    let answer = asks.read_until(b"\r\n\r\n");
+    assert!(contains(&answer, b"\r\nSec-WebSocket-Protocol: chat\r\n"), "{}", answer.escape_ascii());
+    let mut plain = server.connect();
+    plain.refused(b"GET / HTTP/1.0\r\n\r\n", "404");
+}
+
+fn a_chat_between_the_drafts(engine: &str) {
+    let server = Server::start(&[wasm!(CHAT), "--engine", engine]);
+    let mut anna = server.open75();
+    anna.hears("* you are guest 1");
+    anna.says("anybody there?");
+    anna.hears("guest 1: anybody there?");
+    let mut bob = server.open76();
+    bob.hears("guest 1: anybody there?");
+    bob.hears("* you are guest 2");
+    anna.hears("* guest 2 joined");
+
+    anna.says("/nick Anna");
+    for client in [&mut anna, &mut bob] {
+        client.hears("* guest 1 is now Anna");
+    }
+    bob.says("/nick Anna");
+    bob.hears("* this name is taken");
+    bob.says("h\u{e9}llo \u{20ac}");
+    for client in [&mut anna, &mut bob] {
+        client.hears("guest 2: h\u{e9}llo \u{20ac}");
+    }
+    bob.says("/stats");
+    bob.hears("* 2 here: Anna (draft 75), guest 2 (draft 76); 2 messages");
+    bob.says("/away");
+    bob.hears("* no such command: /away");
+
+    bob.close76();
+    anna.hears("* guest 2 left");
+    drop(anna);
+
+    let mut page = server.connect();
+    page.send(b"GET /?x HTTP/1.0\r\n\r\n");
+    let page = String::from_utf8(page.read_to_end()).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.ends_with("</html>\n"), "{page}");
+}
+
+fn post(server: &Server, body: &str) -> String {
+    let mut client = server.connect();
+    let length = body.len();
+    client.send(
+        format!("POST /publish HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+            .as_bytes(),
+    );
+    String::from_utf8(client.read_to_end()).unwrap()
+}
+
+fn what_is_posted_is_pushed(engine: &str) {
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
+    let (mut client75, mut client76) = (server.open75(), server.open76());
+    let answer = post(&server, "It rains.");
+    assert!(answer.ends_with("sent to 2\n"), "{answer}");
+    // Between the seconds that it counts.
+    client75.read_until(&frame("It rains."));
+    client76.read_until(&frame("It rains."));
+    let mut client = server.connect();
+    client.send(b"POST /publish HTTP/1.0\r\nContent-Length: 1\r\n\r\n\xff");
+    assert!(client.read_to_end().starts_with(b"HTTP/1.1 400 "));
+}
+
+fn an_application_that_nobody_calls_pushes(engine: &str) {
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
+    let mut client = server.open76();
+    let first = client.read_until(b" s\xff");
+    assert!(first.starts_with(b"\0up for "), "{}", first.escape_ascii());
+    client.read_until(b" s\xff");
+}
+
+fn a_command_that_fails_is_told(engine: &str) {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine]);
+    let mut client = server.open75();
+    client.says("send:77");
+    client.hears("CommandKind::Send to 77: Failure::UnknownConnection");
+    let _opening = server.connect();
+    server.open76();
+    client.says("send:2");
+    client.hears("CommandKind::Send to 2: Failure::WrongState");
+}
+
+/// The fault costs the connections of that moment, which are closed in order, and is logged; the next client is
+/// served by a fresh instance.
+fn costs_one_instance(engine: &str, fault: &str, reason: &str) {
+    let arguments = [wasm!(FAULTY_APPLICATION), "--engine", engine];
+    let server = Server::start(&[&arguments[..], &LIMITS].concat());
+    let (mut culprit, mut bystander, mut opening) = (server.open76(), server.open75(), server.connect());
+    opening.send(b"GET / HTTP/1.1\r\n");
+    culprit.says("in");
+    culprit.hears("1 in");
+    bystander.says("in");
+    bystander.hears("2 in");
+    culprit.says(&format!("fault:{fault}"));
+    culprit.expect(CLOSING);
+    // What comes until the closing handshake is answered is not the fresh instance's.
+    culprit.says("late");
+    bystander.expect_end();
+    assert!(opening.read_to_end().starts_with(b"HTTP/1.1 503 "));
+    let mut fresh = server.open76();
+    fresh.says("in");
+    fresh.hears("1 in");
+    culprit.send(CLOSING);
+    culprit.expect_end();
+    server.wait_for_log(&["ERROR", "the application was lost", reason, "connections=3", "total=1"]);
+    fresh.says("still in");
+    fresh.hears("2 still in");
+    fresh.close76();
+    let stopped = server.stop();
+    assert!(stopped.contains("application_traps=1") && stopped.contains(" traps=0"), "{stopped}");
+}
+
+fn a_panic_costs_one_instance(engine: &str) {
+    costs_one_instance(engine, "panic", "unreachable");
+}
+
+fn a_call_that_does_not_end_costs_one_instance(engine: &str) {
+    costs_one_instance(engine, "spin", "a call took longer than 300ms");
+}
+
+fn memory_without_end_costs_one_instance(engine: &str) {
+    costs_one_instance(engine, "grow", "it wanted more than 67108864 bytes of memory");
+}
+
+#[test]
+fn what_it_writes_is_logged() {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION)]);
+    server.open76().says("fault:panic");
+    server.wait_for_log(&["INFO", "application: ", "panicked at "]);
+    server.wait_for_log(&["INFO", "application: told to"]);
+}
+
+#[test]
+fn it_survives_the_engine() {
+    let engine = file("faulty-engine.wasm", legacy_websocket_artifacts::FAULTY_LIBRARY);
+    let server = Server::start(&[wasm!(PUBLISH), "--component", &engine]);
+    let mut client = server.open76();
+    client.says("fault:trap");
+    client.read_until_gone();
+    // It goes on ticking, and knows that the first one has gone.
+    let mut client = server.open76();
+    client.read_until(b" s\xff");
+    let answer = post(&server, "x");
+    assert!(answer.ends_with("sent to 1\n"), "{answer}");
+}
+
+#[test]
+fn a_new_file_is_served_to_new_connections() {
+    let path = file("watched.wasm", ECHO);
+    let server = Server::start(&[&path, "--watch"]);
+    let (mut old75, mut old76) = (server.open75(), server.open76());
+    old75.echo("first");
+
+    fs::write(&path, b"not a component").unwrap();
+    server.wait_for_log(&["ERROR", "the application before serves on"]);
+    server.open76().echo("still the first");
+
+    fs::write(&path, CHAT).unwrap();
+    server.wait_for_log(&["INFO", "a new application serves"]);
+    let mut new = server.open76();
+    let greeting = String::from_utf8(new.read_until(b"\xff")).unwrap_err().into_bytes();
+    assert!(greeting.starts_with(b"\0* you are guest "), "{}", greeting.escape_ascii());
+    new.says("to the chat");
+    new.read_until(b": to the chat\xff");
+    old75.echo("second");
+    old76.echo("second");
+    old76.close76();
+    let stopped = server.stop();
+    old75.expect_end();
+    new.expect(CLOSING);
+    assert!(stopped.contains("connections=4"), "{stopped}");
+}
+
+#[test]
+fn what_is_no_application_is_refused_at_the_start() {
+    let garbage = file("garbage.wasm", b"garbage");
+    let library = file("library.wasm", legacy_websocket_artifacts::LIBRARY);
+    let middleware = file("middleware.wasm", legacy_websocket_artifacts::REQUIRE_COOKIE);
+    for (path, reason) in [
+        ("/no/such/file.wasm", "/no/such/file.wasm: No such file"),
+        (garbage.as_str(), "is not a component of world `application`"),
+        (library.as_str(), "is not a component of world `application`"),
+        (middleware.as_str(), "which nobody provides"),
+    ] {
+        let output = run(&["serve", path, "--listen", "127.0.0.1:0"]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && log.contains(reason), "{path}: {log}");
+    }
+}
+
+#[test]
+fn one_client_asks_in_pieces() {
+    // The application is asked once, when the head is whole.
+    let server = Server::start(&[wasm!(ECHO)]);
+    let mut client = server.connect();
+    for byte in head75("") {
+        client.send(&[byte]);
+    }
+    client.read_until(b"\r\n\r\n");
+    client.echo("in");
+}
