@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             tour(phantomjs, "native");
         }),
         trial("the_page_sees_the_server_close", &phantomjs, server_closes),
+        trial("the_chat_is_between_the_page_and_draft_75", &phantomjs, chat),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -121,6 +122,26 @@ fn server_closes(phantomjs: &Path) {
     let (theirs, ours) = split(&record, &format!("ws://{}/echo", recorder.address()));
     assert_eq!(theirs, b"", "this engine does not answer a closing handshake");
     assert_eq!(ours, CLOSING);
+}
+
+fn chat(phantomjs: &Path) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-chat.wasm");
+    std::fs::write(&path, legacy_websocket_artifacts::CHAT).unwrap();
+    let server = Server::start(&[path.to_str().unwrap()]);
+    let recorder = Recorder::start(server.address());
+    let mut client = server.open75();
+    client.expect(&frame("* you are guest 1"));
+    let mut browser = Browser::start(phantomjs, &recorder, "chat");
+    client.read_until(b" joined\xff");
+    client.read_until(&[&b": "[..], TEXT.as_bytes(), b"\xff"].concat());
+    client.read_until(b": your turn\xff");
+    client.send(&frame("bye"));
+    let saw = browser.read_until("guest 1: bye");
+    browser.ends_well();
+    assert!(saw.iter().any(|line| line.starts_with("guest ") && line.ends_with(TEXT)), "{saw:#?}");
+    let stats = saw.iter().find(|line| line.starts_with("* 2 here: guest 1 (draft 75), guest ")).unwrap();
+    assert!(stats.ends_with("(draft 76); 1 messages"), "{stats}");
+    client.read_until(b" left\xff");
 }
 
 /// Shows where it is not so, for all of it is long.

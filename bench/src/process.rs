@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Component,
     /// The host with the engine compiled in.
     Native,
+    /// The host with engine and application in components.
+    Application,
     /// npm's websocket-driver, of tests/peers.
     WebsocketDriver,
     /// Netty's WebSocketServerHandshaker00, of tests/peers.
@@ -45,6 +47,7 @@ impl Kind {
             Self::Tcp => "bare TCP",
             Self::Component => "component",
             Self::Native => "native",
+            Self::Application => "application",
             Self::WebsocketDriver => "websocket-driver",
             Self::Netty => "Netty 00",
         }
@@ -72,7 +75,7 @@ impl Kind {
     /// Its name in tests/peers.
     fn peer(self) -> Option<&'static str> {
         match self {
-            Self::Tcp | Self::Component | Self::Native => None,
+            Self::Tcp | Self::Component | Self::Native | Self::Application => None,
             Self::WebsocketDriver => Some("websocket-driver"),
             Self::Netty => Some("netty"),
         }

@@ -10,7 +10,8 @@ use std::{process, thread};
 use bytes::Bytes;
 use legacy_websocket_host::wit::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
-    Application, Budget, ComponentFactory, EngineFactory, EngineOptions, Server, ShellOptions, TestPage, bind,
+    Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, Server,
+    ShellOptions, TestPage, bind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,11 +30,11 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let listener = bind("127.0.0.1:0".parse()?)?;
         println!("{}", listener.local_addr()?);
+        let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
         let factory = match kind {
             Kind::Tcp => return serve_tcp(listener, role).await,
             Kind::Native => EngineFactory::Native,
-            Kind::Component => {
-                let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
+            Kind::Component | Kind::Application => {
                 let factory = match role {
                     Role::Soak => ComponentFactory::from_file(&faulty()?, budget)?,
                     Role::Echo | Role::Broadcast => ComponentFactory::embedded(budget)?,
@@ -46,12 +47,18 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
         engine_options.echo = role == Role::Echo;
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
-        let application: Box<dyn Application> = match role {
-            Role::Echo => Box::new(TestPage),
-            Role::Broadcast => Box::new(Everybody),
-            Role::Soak => Box::new(EchoOrTell::default()),
+        let server = match (kind, role) {
+            (Kind::Application, Role::Echo) => {
+                let echo = ApplicationFactory::new("echo", legacy_websocket_artifacts::ECHO, budget)?;
+                Server::with_component(factory, engine_options, options, echo)?
+            }
+            (Kind::Application, _) => return Err("the application only echoes".into()),
+            (_, Role::Echo) => Server::new(factory, engine_options, options, Box::new(TestPage))?,
+            (_, Role::Broadcast) => Server::new(factory, engine_options, options, Box::new(Everybody))?,
+            (_, Role::Soak) => {
+                Server::new(factory, engine_options, options, Box::new(EchoOrTell::default()))?
+            }
         };
-        let server = Server::new(factory, engine_options, options, application)?;
         let mut terminated = signal(SignalKind::terminate())?;
         let stop = async {
             terminated.recv().await;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod compose;
 mod config;
 mod record;
 mod systemd;
@@ -28,6 +29,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::admin::AdminArgs;
+use self::compose::ComposeArgs;
 use self::record::RecordArgs;
 use self::tls::{TlsArgs, reload_on_hangup};
 use crate::application::{ApplicationFactory, TestPage};
@@ -49,6 +51,10 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => {
             start_log(serve.debug);
             run(serve)
+        }
+        Command::Compose(compose) => {
+            start_log(false);
+            compose.run()
         }
         Command::CheckConfig { file } => check_config(file),
     };
@@ -73,6 +79,9 @@ struct Cli {
 enum Command {
     /// Serve an application, or an echo and a page to try it with.
     Serve(Box<Serve>),
+
+    /// Make a server of an application: one component that any host of WASI 0.2 runs.
+    Compose(ComposeArgs),
 
     /// Check a configuration file, and the files that it names.
     CheckConfig {

@@ -1,7 +1,7 @@
-// Drives the server's own page in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait`. Whatever the page logs
-// comes out on standard output, a line each; the exit status says whether the page did as expected.
+// Drives a page of a server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat`. Whatever the page logs comes
+// out on standard output, a line each; the exit status says whether the page did as expected.
 var system = require("system");
-var url = system.args[1], stay = system.args[2] === "wait";
+var url = system.args[1], what = system.args[2];
 var page = require("webpage").create();
 var printed = 0;
 
@@ -15,7 +15,14 @@ var tour = [
   ["closed", function () { phantom.exit(0); }]
 ];
 var wait = [["opened", function () {}], ["closed", function () { phantom.exit(0); }]];
-var steps = stay ? wait : tour;
+// The chat's page connects by itself.
+var chat = [
+  ["* you are guest", function () { send(TEXT); }],
+  ["guest", function () { send("/stats"); }],
+  ["* 2 here", function () { send("your turn"); }],
+  ["guest 1: bye", function () { phantom.exit(0); }]
+];
+var steps = { tour: tour, wait: wait, chat: chat }[what];
 
 function fail(why) {
   console.log("FAILED " + why);
@@ -34,8 +41,9 @@ function send(text) {
 // A window on the page's log that its limit of lines cannot move.
 function watch() {
   page.evaluate(function () {
-    var box = document.getElementById("log");
+    var box = document.getElementById("log"), i;
     window.lines = [];
+    for (i = 0; i < box.childNodes.length; i += 1) { window.lines.push(box.childNodes[i].textContent); }
     box.addEventListener("DOMNodeInserted", function (event) {
       if (event.target.parentNode === box) { window.lines.push(event.target.textContent); }
     }, false);
@@ -59,7 +67,7 @@ page.onError = function (message) { fail(message); };
 page.open(url, function (status) {
   if (status !== "success") { fail("cannot open " + url); return; }
   watch();
-  click("open");
+  if (what !== "chat") { click("open"); }
   setInterval(look, 20);
 });
 setTimeout(function () { fail("nothing more happened"); }, 60000);

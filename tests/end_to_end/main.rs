@@ -5,6 +5,7 @@ mod support;
 
 mod applications;
 mod command_line;
+mod composition;
 mod configuration;
 mod faults;
 mod frames;

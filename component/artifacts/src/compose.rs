@@ -1,12 +1,14 @@
-//! A server of one's own: the server component with an application in it.
+//! A server of one's own: the server component, middlewares and an application in one.
 
 use thiserror::Error;
 use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, EncodeOptions, PlugError, plug};
+use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug};
 
 use crate::SERVER;
 
-/// Why a server could not be composed.
+const HANDLER: &str = "hixie:legacy-websocket/handler@0.1.0";
+
+/// Why components could not be composed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ComposeError {
@@ -14,9 +16,12 @@ pub enum ComposeError {
     #[error("not a component: {0}")]
     NotAComponent(String),
     /// It exports no `handler` of this version, so it is no application.
-    #[error("it does not export hixie:legacy-websocket/handler@0.1.0")]
+    #[error("it does not export {HANDLER}")]
     NotAnApplication,
-    /// The two do not go together.
+    /// It imports no `handler` of this version or exports none, so nothing can stand behind it.
+    #[error("it does not both import and export {HANDLER}")]
+    NotAMiddleware,
+    /// They do not go together.
     #[error("{0}")]
     Composition(String),
 }
@@ -27,29 +32,65 @@ pub enum ComposeError {
 /// # Errors
 /// [`ComposeError`] says what is wrong with the application.
 pub fn compose(application: &[u8]) -> Result<Vec<u8>, ComposeError> {
+    join(SERVER, application, false)
+}
+
+/// Plugs an application into a middleware: the result is an application.
+///
+/// # Errors
+/// [`ComposeError`] says what is wrong with one of the two.
+pub fn stack(middleware: &[u8], application: &[u8]) -> Result<Vec<u8>, ComposeError> {
+    join(middleware, application, true)
+}
+
+fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8>, ComposeError> {
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, bytes: &[u8]| {
         let package = Package::from_bytes(name, None, bytes, graph.types_mut());
         let package = package.map_err(|error| ComposeError::NotAComponent(format!("{error:#}")))?;
         graph.register_package(package).map_err(|error| ComposeError::Composition(error.to_string()))
     };
-    let server = register("server", SERVER)?;
+    let outer = register("outer", outer)?;
     let application = register("application", application)?;
-    plug(&mut graph, vec![application], server).map_err(|error| match error {
-        PlugError::NoPlugHappened => ComposeError::NotAnApplication,
+    if !exports_handler(&graph, application) {
+        return Err(ComposeError::NotAnApplication);
+    }
+    if to_application && !exports_handler(&graph, outer) {
+        return Err(ComposeError::NotAMiddleware);
+    }
+    plug(&mut graph, vec![application], outer).map_err(|error| match error {
+        PlugError::NoPlugHappened => ComposeError::NotAMiddleware,
         error => ComposeError::Composition(error.to_string()),
     })?;
     graph.encode(EncodeOptions::default()).map_err(|error| ComposeError::Composition(error.to_string()))
 }
 
+fn exports_handler(graph: &CompositionGraph, package: PackageId) -> bool {
+    graph.types()[graph[package].ty()].exports.contains_key(HANDLER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LIBRARY;
+    use crate::{ECHO, LIBRARY, REQUIRE_COOKIE};
 
     #[test]
     fn what_is_no_application_is_refused() {
         assert!(matches!(compose(b"text"), Err(ComposeError::NotAComponent(_))));
         assert!(matches!(compose(LIBRARY), Err(ComposeError::NotAnApplication)));
+    }
+
+    #[test]
+    fn what_is_no_middleware_is_refused() {
+        assert!(matches!(stack(ECHO, ECHO), Err(ComposeError::NotAMiddleware)));
+        assert!(matches!(stack(SERVER, ECHO), Err(ComposeError::NotAMiddleware)));
+        assert!(matches!(stack(REQUIRE_COOKIE, LIBRARY), Err(ComposeError::NotAnApplication)));
+    }
+
+    #[test]
+    fn middlewares_are_stacked_as_often_as_wanted() {
+        let once = stack(REQUIRE_COOKIE, ECHO).unwrap();
+        let twice = stack(REQUIRE_COOKIE, &once).unwrap();
+        compose(&twice).unwrap();
     }
 }

@@ -2,6 +2,6 @@
 
 mod compose;
 
-pub use compose::{ComposeError, compose};
+pub use compose::{ComposeError, compose, stack};
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));

@@ -30,19 +30,26 @@ impl fmt::Debug for ApplicationFactory {
 }
 
 impl ApplicationFactory {
-    /// Compiles a component of world `application`, or finds it in wasmtime's cache.
+    /// Compiles a file: see [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`ApplicationError::Read`], [`ApplicationError::Component`].
+    pub fn from_file(path: &Path, budget: Budget) -> Result<Arc<Self>, ApplicationError> {
+        let bytes = fs::read(path).map_err(|error| ApplicationError::Read { path: path.into(), error })?;
+        Self::new(&path.display().to_string(), &bytes, budget)
+    }
+
+    /// Compiles a component of world `application`, or finds it in wasmtime's cache; `name` is for messages.
     ///
     /// It is given the little of WASI that languages' runtimes want before they do anything: randomness, clocks,
     /// an empty environment, and standard output and error, which go to the log. A call of anything else of
     /// WASI traps; an import that is not WASI's is refused.
     ///
     /// # Errors
-    /// [`ApplicationError::Read`], [`ApplicationError::Component`].
-    pub fn from_file(path: &Path, budget: Budget) -> Result<Arc<Self>, ApplicationError> {
-        let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| ApplicationError::Read { path: path.into(), error })?;
+    /// [`ApplicationError::Component`].
+    pub fn new(name: &str, bytes: &[u8], budget: Budget) -> Result<Arc<Self>, ApplicationError> {
         let refused = |error: wasmtime::Error| ApplicationError::Component {
-            name: name.clone(),
+            name: name.into(),
             error: format!("{error:#}"),
         };
         let wasmtime = wasmtime().map_err(refused)?;
@@ -51,7 +58,7 @@ impl ApplicationFactory {
         link(&mut linker, &component).map_err(refused)?;
         let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;
         debug!("{name} is compiled");
-        Ok(Arc::new(Self { name, wasmtime, pre, budget }))
+        Ok(Arc::new(Self { name: name.into(), wasmtime, pre, budget }))
     }
 
     pub(super) fn make(&self) -> Result<Instance, ApplicationLost> {

@@ -101,12 +101,7 @@ pub(super) struct Commands(pub(super) Vec<theirs::Command>);
 impl Commands {
     /// The fields of the commands, one list for each that has some.
     pub(super) fn fields(&self) -> Vec<Vec<FieldParam<'_>>> {
-        let fields = |command| match command {
-            &theirs::Command::Accept(ref acceptance) => Some(lend_fields(&acceptance.fields)),
-            &theirs::Command::Respond(ref response) => Some(lend_fields(&response.fields)),
-            _ => None,
-        };
-        self.0.iter().filter_map(fields).collect()
+        self.0.iter().filter_map(fields_of).collect()
     }
 
     pub(super) fn lend<'a>(&'a self, fields: &'a [Vec<FieldParam<'a>>]) -> Vec<Command<'a>> {
@@ -137,6 +132,14 @@ impl Commands {
             theirs::Command::Tick(after) => Command::Tick(*after),
         };
         self.0.iter().map(lend).collect()
+    }
+}
+
+fn fields_of(command: &theirs::Command) -> Option<Vec<FieldParam<'_>>> {
+    match command {
+        theirs::Command::Accept(acceptance) => Some(lend_fields(&acceptance.fields)),
+        theirs::Command::Respond(response) => Some(lend_fields(&response.fields)),
+        _ => None,
     }
 }
 

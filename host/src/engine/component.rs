@@ -4,11 +4,12 @@ use std::path::Path;
 use std::{fmt, fs};
 
 use tracing::debug;
-use wasmtime::Engine as Wasmtime;
 use wasmtime::component::{Component, Linker, ResourceAny};
+use wasmtime::{Engine as Wasmtime, Store};
 
 use super::{Engine, EngineError, EngineLost};
 use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
 use crate::wit::bindings::{Library, LibraryPre};
 use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
 
@@ -83,47 +84,42 @@ impl fmt::Debug for ComponentEngine {
     }
 }
 
-impl Engine for ComponentEngine {
-    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
+impl ComponentEngine {
+    /// One crossing, within its budget.
+    fn call<T>(
+        &mut self,
+        run: impl FnOnce(GuestServer<'_>, &mut Store<Guest<()>>, ResourceAny) -> wasmtime::Result<T>,
+    ) -> Result<T, EngineLost> {
         let Self { sandbox, library, server } = self;
         sandbox.begin();
         let interface = library.hixie_legacy_websocket_legacy_websocket();
-        let step = interface.server().call_turn(&mut sandbox.store, *server, now, inputs);
-        step.map_err(|error| lost(sandbox, error))
+        run(interface.server(), &mut sandbox.store, *server).map_err(|error| lost(sandbox, error))
+    }
+}
+
+impl Engine for ComponentEngine {
+    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
+        self.call(|interface, store, server| interface.call_turn(store, server, now, inputs))
     }
 
     fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost> {
-        let Self { sandbox, library, server } = self;
-        sandbox.begin();
-        let interface = library.hixie_legacy_websocket_legacy_websocket();
-        let step = interface.server().call_receive(&mut sandbox.store, *server, now, reads, bytes);
-        step.map_err(|error| lost(sandbox, error))
+        self.call(|interface, store, server| interface.call_receive(store, server, now, reads, bytes))
     }
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
-        let Self { sandbox, library, server } = self;
-        sandbox.begin();
-        let interface = library.hixie_legacy_websocket_legacy_websocket();
-        let step = interface.server().call_command(&mut sandbox.store, *server, commands);
-        step.map_err(|error| lost(sandbox, error))
+        self.call(|interface, store, server| interface.call_command(store, server, commands))
     }
 
     fn counts(&mut self) -> Result<Counts, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_counts(&mut self.store, self.server).map_err(lost)
+        self.call(|interface, store, server| interface.call_counts(store, server))
     }
 
     fn connections(&mut self) -> Result<Vec<Status>, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_connections(&mut self.store, self.server).map_err(lost)
+        self.call(|interface, store, server| interface.call_connections(store, server))
     }
 
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
-        self.store.set_epoch_deadline(self.ticks);
-        let interface = self.library.hixie_legacy_websocket_legacy_websocket();
-        interface.server().call_head(&mut self.store, self.server, connection).map_err(lost)
+        self.call(|interface, store, server| interface.call_head(store, server, connection))
     }
 }
 

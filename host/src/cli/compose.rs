@@ -1,0 +1,52 @@
+//! Composing components, for those without `wac`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::Args;
+use legacy_websocket_artifacts::{compose, stack};
+use tracing::info;
+
+#[derive(Debug, Args)]
+pub(super) struct ComposeArgs {
+    /// The application: a component of world `application`.
+    #[arg(value_name = "APPLICATION.WASM")]
+    application: PathBuf,
+
+    /// Middleware to stand before the application (repeatable; the first one stands before the others).
+    #[arg(long, value_name = "MIDDLEWARE.WASM")]
+    with: Vec<PathBuf>,
+
+    /// Without the server: the result is an application, for `serve` or to be composed further.
+    #[arg(long, requires = "with")]
+    application_only: bool,
+
+    /// Where to write the result.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl ComposeArgs {
+    pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
+        let mut composed = read(&self.application)?;
+        for middleware in self.with.iter().rev() {
+            composed = stack(&read(middleware)?, &composed).map_err(of(middleware))?;
+        }
+        if !self.application_only {
+            composed = compose(&composed).map_err(of(&self.application))?;
+        }
+        fs::write(&self.output, &composed).map_err(of(&self.output))?;
+        info!("{} is written, {} bytes", self.output.display(), composed.len());
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(of::<io::Error>(path))
+}
+
+/// Says of which file an error speaks.
+fn of<E: Error>(path: &Path) -> impl FnOnce(E) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
