@@ -129,6 +129,7 @@ fn class(kind: Kind) -> &'static str {
         Kind::Tcp => "k0",
         Kind::Component => "k1",
         Kind::Native => "k2",
+        Kind::Application => "k5",
         Kind::WebsocketDriver => "k3",
         Kind::Netty => "k4",
     }
