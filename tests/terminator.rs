@@ -1,82 +1,72 @@
-//! For clients that speak TLS 1.0 at best: stunnel before the server, and a browser engine of the time before it.
+//! For clients that speak TLS 1.0 at best: a terminator before the server, and a browser engine of the time before
+//! it.
 
 mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use std::thread;
 
-use support::DEADLINE;
 use support::optional::{install, trial};
 use support::server::Server;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let programs = install("install-phantomjs").and_then(|_| install("install-tls10"));
-    let trials = vec![trial("a_browser_engine_of_the_time_by_tls_1_0", &programs, by_tls10)];
+    let trials = vec![
+        trial("a_browser_engine_of_the_time_by_tls_1_0_through_stunnel", &programs, through_stunnel),
+        trial("a_browser_engine_of_the_time_by_tls_1_0_through_haproxy", &programs, through_haproxy),
+    ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A running stunnel. Dropping it kills it.
-struct Stunnel {
-    child: Child,
-    address: SocketAddr,
-    log: Receiver<String>,
+/// Its header is of version 1, which cannot tell that the client came by TLS.
+fn through_stunnel(folder: &Path) {
+    let (server, listen) = free_address();
+    let text = format!(
+        "foreground = yes\npid =\ndebug = 6\n\
+         sslVersionMin = TLSv1\nsslVersionMax = TLSv1\nsecurityLevel = 0\n\
+         cert = {0}/certificates/cert.pem\nkey = {0}/key.pem\n\
+         [ws]\naccept = 127.0.0.1:0\nconnect = {server}\nprotocol = proxy\n",
+        folder.display()
+    );
+    let mut stunnel = Command::new(folder.join("stunnel"));
+    stunnel.arg(configuration("stunnel.conf", &text));
+    let (_terminator, mut log) = start(stunnel);
+    let line = wait_for(&mut log, "bound to 127.0.0.1:");
+    let address = line.rsplit(' ').next().unwrap().parse().unwrap();
+    thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
+    browse(folder, address, &listen, &["--public-url", &format!("wss://{address}/")]);
 }
 
-impl Stunnel {
-    /// Starts it before there is a server, which has to know its address.
-    fn start(folder: &Path, server: SocketAddr) -> Self {
-        let configuration = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stunnel.conf");
-        let folder_name = folder.display();
-        let text = format!(
-            "foreground = yes\npid =\ndebug = 6\n\
-             sslVersionMin = TLSv1\nsslVersionMax = TLSv1\nsecurityLevel = 0\n\
-             cert = {folder_name}/certificates/cert.pem\nkey = {folder_name}/key.pem\n\
-             [ws]\naccept = 127.0.0.1:0\nconnect = {server}\nprotocol = proxy\n"
-        );
-        fs::write(&configuration, text).unwrap();
-        let mut child = Command::new(folder.join("stunnel"))
-            .arg(configuration)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("stunnel runs");
-        let (tell, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let mut stunnel = Self { child, address: server, log };
-        let line = stunnel.wait_for_log("bound to 127.0.0.1:");
-        stunnel.address = line.rsplit(' ').next().unwrap().parse().unwrap();
-        stunnel
-    }
-
-    #[track_caller]
-    fn wait_for_log(&self, part: &str) -> String {
-        let lines = std::iter::from_fn(|| self.log.recv_timeout(DEADLINE).ok());
-        lines.into_iter().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part:?} in the log"))
-    }
+/// Its header is of version 2, which tells.
+fn through_haproxy(folder: &Path) {
+    let (server, listen) = free_address();
+    let text = format!(
+        "defaults\nmode tcp\ntimeout connect 5s\ntimeout client 1d\ntimeout server 1d\n\
+         frontend old\nbind fd@0 ssl crt {}/both.pem ssl-min-ver TLSv1.0 ssl-max-ver TLSv1.0 \
+         ciphers DEFAULT:@SECLEVEL=0\ndefault_backend server\n\
+         backend server\nserver one {server} send-proxy-v2-ssl\n",
+        folder.display()
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut haproxy = Command::new(folder.join("haproxy"));
+    // Takes over this descriptor as the listening socket, so that the system has chosen the port.
+    haproxy.args(["-db", "-f"]).arg(configuration("haproxy.cfg", &text)).stdin(OwnedFd::from(listener));
+    let (_terminator, log) = start(haproxy);
+    thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
+    browse(folder, address, &listen, &[]);
 }
 
-impl Drop for Stunnel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn by_tls10(folder: &Path) {
-    // A first server for its port alone: stunnel has to know it, and the server stunnel's.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    let stunnel = Stunnel::start(folder, address);
-    let url = format!("wss://{}/", stunnel.address);
-    drop(port);
-    let listen = address.to_string();
-    let server = Server::start_on(&[&listen], &["--proxy-protocol", "--public-url", &url, "--debug"]);
+/// The browser's tour of the page that the server serves, by the terminator's address.
+#[track_caller]
+fn browse(folder: &Path, terminator: SocketAddr, listen: &str, options: &[&str]) {
+    let server = Server::start_on(&[listen], &[&["--proxy-protocol", "--debug"], options].concat());
     let phantomjs = install("install-phantomjs").unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/drive.js");
     let output = Command::new("unshare")
@@ -85,7 +75,7 @@ fn by_tls10(folder: &Path) {
         .arg("sh")
         .arg(folder)
         .arg(phantomjs)
-        .args(["--ssl-protocol=tlsv1", script, &format!("https://{}/", stunnel.address), "tour"])
+        .args(["--ssl-protocol=tlsv1", script, &format!("https://{terminator}/"), "tour"])
         .env_remove("SSL_CERT_DIR")
         .env("LD_LIBRARY_PATH", folder.join("openssl-1.0"))
         .stdin(Stdio::null())
@@ -93,9 +83,43 @@ fn by_tls10(folder: &Path) {
         .expect("unshare runs");
     let saw = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{saw}\n{}", String::from_utf8_lossy(&output.stderr));
-    for line in ["opened", "< h\u{e9} \u{20ac} \u{1f600}", ", all in order", "STATE closed"] {
+    let opened = format!("open wss://{terminator}/echo");
+    for line in [&opened, "opened", "< h\u{e9} \u{20ac} \u{1f600}", ", all in order", "STATE closed"] {
         assert!(saw.contains(line), "{line:?} is not in {saw}");
     }
-    stunnel.wait_for_log("TLSv1 ciphersuite");
     server.wait_for_log(&["connected", "draft=Draft::Draft76"]);
+}
+
+/// A running terminator. Dropping it kills it.
+struct Terminator(Child);
+
+fn start(mut command: Command) -> (Terminator, BufReader<ChildStderr>) {
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
+    let log = BufReader::new(child.stderr.take().unwrap());
+    (Terminator(child), log)
+}
+
+impl Drop for Terminator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Terminator and server have to know each other's addresses, so one of them has to be chosen ahead.
+fn free_address() -> (SocketAddr, String) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    (address, address.to_string())
+}
+
+fn configuration(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[track_caller]
+fn wait_for(log: &mut impl BufRead, part: &str) -> String {
+    let mut lines = log.lines().map_while(Result::ok);
+    lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part:?} in the log"))
 }
