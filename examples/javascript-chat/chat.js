@@ -1,13 +1,10 @@
-// A chat. World `application` of wit/ says what comes in and what goes out.
+// A chat: everyone sees what anyone says, and /nick NAME changes a name.
+// World `application` of wit/ says what comes in and what goes out.
 
 const names = new Map(); // connection -> name
 
-/** Messages to send: `to` is a case of `recipients`. */
-const send = (to, ...texts) => {
-  let end = 0;
-  const ends = texts.map((text) => (end += utf8Length(text)));
-  return { tag: "send", val: { to, text: texts.join(""), ends } };
-};
+/** A message to send: `to` is a case of `recipients`. */
+const send = (to, text) => ({ tag: "send", val: { to, text, ends: [utf8(text).length] } });
 const all = { tag: "all" };
 const one = (connection) => ({ tag: "one", val: connection });
 
@@ -16,8 +13,8 @@ const react = {
     const name = `guest ${connection}`;
     names.set(connection, name);
     return [
-      send(one(connection), `* You are ${name}. /nick NAME changes that.`),
-      send({ tag: "all-but", val: connection }, `* ${name} has joined.`),
+      send(one(connection), `* you are ${name}`),
+      send({ tag: "all-but", val: connection }, `* ${name} joined`),
     ];
   },
 
@@ -26,20 +23,20 @@ const react = {
       const name = names.get(batch.connection);
       if (!text.startsWith("/nick ")) return send(all, `${name}: ${text}`);
       const next = text.slice("/nick ".length).trim();
-      if (next === "") return send(one(batch.connection), "* A name has to have a letter.");
+      if (next === "" || next.length > 20) return send(one(batch.connection), "* a name has 1 to 20 characters");
       names.set(batch.connection, next);
-      return send(all, `* ${name} is now ${next}.`);
+      return send(all, `* ${name} is now ${next}`);
     });
   },
 
   closed({ connection }) {
     const name = names.get(connection);
     // Refused ones and plain HTTP end, too.
-    return names.delete(connection) ? [send(all, `* ${name} has left.`)] : [];
+    return names.delete(connection) ? [send(all, `* ${name} left`)] : [];
   },
 
   request({ connection }) {
-    const body = utf8("A chat in JavaScript. Come by WebSocket.\n");
+    const body = utf8("A chat in JavaScript: come by WebSocket.\n");
     const fields = [{ name: "Content-Type", value: utf8("text/plain; charset=utf-8") }];
     return [{ tag: "respond", val: { connection, status: 200, fields, body } }];
   },
@@ -50,7 +47,6 @@ export const handler = {
 };
 
 const utf8 = (text) => new TextEncoder().encode(text);
-const utf8Length = (text) => utf8(text).length;
 
 /** The messages of a batch: they stand one behind the other, and each ends at so many bytes. */
 function texts({ text, ends }) {

@@ -1,4 +1,7 @@
-"""A chat. World `application` of wit/ says what comes in and what goes out."""
+"""A chat: everyone sees what anyone says, and /nick NAME changes a name.
+
+World `application` of wit/ says what comes in and what goes out.
+"""
 
 from wit_world import exports
 from wit_world.imports.types import (
@@ -23,15 +26,15 @@ def react(event):
         case Event_Connected(connected):
             connection = connected.connection
             name = names[connection] = f"guest {connection}"
-            yield send(Recipients_One(connection), f"* You are {name}. /nick NAME changes that.")
-            yield send(Recipients_AllBut(connection), f"* {name} has joined.")
+            yield send(Recipients_One(connection), f"* you are {name}")
+            yield send(Recipients_AllBut(connection), f"* {name} joined")
         case Event_Messages(batch):
             for text in texts(batch):
                 yield say(batch.connection, text)
         case Event_Closed(closed):
             # Refused ones and plain HTTP end, too.
             if name := names.pop(closed.connection, None):
-                yield send(Recipients_All(), f"* {name} has left.")
+                yield send(Recipients_All(), f"* {name} left")
         case Event_Request(request):
             fields = [Field("Content-Type", b"text/plain; charset=utf-8")]
             body = b"A chat in Python. Come by WebSocket.\n"
@@ -43,10 +46,10 @@ def say(connection, text):
     if not text.startswith("/nick "):
         return send(Recipients_All(), f"{name}: {text}")
     new = text.removeprefix("/nick ").strip()
-    if not new:
-        return send(Recipients_One(connection), "* A name has to have a letter.")
+    if not 1 <= len(new) <= 20:
+        return send(Recipients_One(connection), "* a name has 1 to 20 characters")
     names[connection] = new
-    return send(Recipients_All(), f"* {name} is now {new}.")
+    return send(Recipients_All(), f"* {name} is now {new}")
 
 
 def texts(batch: Messages):

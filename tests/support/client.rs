@@ -82,6 +82,12 @@ impl Client {
         self.stream
     }
 
+    /// The same connection, for another thread to read from.
+    pub(crate) fn reader(&self) -> Self {
+        assert!(self.tls.is_none() && self.ahead.is_empty());
+        Self { stream: self.stream.try_clone().unwrap(), tls: None, ahead: Vec::new() }
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }

@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: the program as a user runs it, and clients that speak raw bytes to it.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each of the test programs uses a part of it")]
 
+pub(crate) mod chat;
 pub(crate) mod client;
+pub(crate) mod hosts;
 pub(crate) mod optional;
 pub(crate) mod peer;
 pub(crate) mod recorder;
@@ -10,9 +12,12 @@ pub(crate) mod tls;
 
 use std::time::Duration;
 
-/// Makes each of these functions a test on both engines.
+/// Makes each of these functions a test on both engines, and lists them for those who know more engines.
 macro_rules! on_both_engines {
     ($($test:ident),* $(,)?) => {
+        #[allow(dead_code, reason = "for `tests/wasi_hosts.rs`")]
+        pub(crate) const TESTS: &[(&str, fn(&str))] = &[$((stringify!($test), $test)),*];
+
         mod component {
             $(#[test] fn $test() { super::$test("component"); })*
         }

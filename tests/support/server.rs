@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::DEADLINE;
 use super::client::Client;
+use super::hosts;
 
 /// The program, to be given its arguments.
 pub(crate) fn program() -> Command {
@@ -34,7 +35,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a port that the system chooses.
+    /// Starts it on a port that the system chooses. `--engine` may name a WASI host that runs a composed server, in
+    /// place of the program.
     #[track_caller]
     pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_on(&["127.0.0.1:0"], options)
@@ -43,6 +45,10 @@ impl Server {
     #[track_caller]
     pub(crate) fn start_on(listen: &[&str], options: &[&str]) -> Self {
         let listen_options: Vec<_> = listen.iter().flat_map(|address| ["--listen", address]).collect();
+        if let Some((mut command, options)) = hosts::command(options) {
+            command.args(listen_options).args(options);
+            return Self::start_command(command, listen.len());
+        }
         let secure = options.iter().filter(|option| **option == "--tls-listen").count();
         Self::start_announcing(listen.len() + secure, &[&listen_options, options].concat())
     }
@@ -125,10 +131,13 @@ impl Server {
         (status, self.log.text())
     }
 
-    /// SIGTERM, then a regular end: the line of the log that sums up.
+    /// SIGTERM, or the end of standard input if it has one; then a regular end: the line of the log that sums up.
     #[track_caller]
-    pub(crate) fn stop(self) -> String {
-        self.signal("TERM");
+    pub(crate) fn stop(mut self) -> String {
+        match self.child.stdin.take() {
+            Some(stdin) => drop(stdin),
+            None => self.signal("TERM"),
+        }
         let (status, log) = self.wait();
         assert!(status.success(), "{status}\n{log}");
         log.lines().find(|line| line.contains(" stopped ")).unwrap_or_else(|| panic!("{log}")).into()

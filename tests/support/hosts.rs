@@ -1,0 +1,23 @@
+//! Hosts of WASI 0.2 that run a composed server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+static HOSTS: Mutex<BTreeMap<String, Vec<OsString>>> = Mutex::new(BTreeMap::new());
+
+/// From now on `--engine NAME` stands for this program with its first arguments.
+pub(crate) fn register(name: &str, command: Vec<OsString>) {
+    HOSTS.lock().unwrap().insert(name.into(), command);
+}
+
+/// The command that `--engine` with a host's name stands for, and the other options.
+pub(crate) fn command<'o, 'n>(options: &'o [&'n str]) -> Option<(Command, &'o [&'n str])> {
+    let ["--engine", name, options @ ..] = options else { return None };
+    let words = HOSTS.lock().unwrap().get(*name)?.clone();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg("--stop-on-stdin-end");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Some((command, options))
+}

@@ -1,0 +1,230 @@
+//! A composed server on hosts that are none of ours: the same checks as on the host's engines.
+
+mod support;
+
+#[path = "end_to_end/frames.rs"]
+mod frames;
+#[path = "end_to_end/handshakes.rs"]
+mod handshakes;
+#[path = "end_to_end/limits.rs"]
+mod limits;
+#[path = "end_to_end/policy.rs"]
+mod policy;
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread;
+
+use legacy_websocket_artifacts::{CHAT, ECHO, compose};
+use support::chat::talk;
+use support::client::Client;
+use support::optional::{install, trial};
+use support::server::{Server, program};
+use support::{CLOSING, frame, hosts};
+
+const HOSTS: [Host; 3] = [
+    Host { name: "wasmtime", install: wasmtime, command: wasmtime_command },
+    Host { name: "jco", install: jco, command: jco_command },
+    Host { name: "embedded", install: embedded, command: embedded_command },
+];
+
+const TESTS: &[(&str, fn(&str))] = &[
+    ("a_thousand_connections_at_once", a_thousand_connections_at_once),
+    ("a_slow_reader_is_closed_and_the_others_go_on", a_slow_reader_is_closed_and_the_others_go_on),
+    ("a_peer_that_floods_an_echo_slows_itself_down", a_peer_that_floods_an_echo_slows_itself_down),
+    ("a_chat_between_the_drafts", a_chat_between_the_drafts),
+    ("it_stops_in_order_when_standard_input_ends", it_stops_in_order_when_standard_input_ends),
+    ("what_cannot_be_is_said_on_standard_error", what_cannot_be_is_said_on_standard_error),
+];
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let lists = [
+        ("handshakes", handshakes::TESTS),
+        ("frames", frames::TESTS),
+        ("limits", limits::TESTS),
+        ("policy", policy::TESTS),
+        ("hosts", TESTS),
+    ];
+    let (echo, chat) = (Composed::new("echo", ECHO), Composed::new("chat", CHAT));
+    let mut trials = Vec::new();
+    for Host { name, install, command } in HOSTS {
+        let program = install().and_then(|program| {
+            hosts::register(name, command(&program, &echo)?);
+            hosts::register(&chatting(name), command(&program, &chat)?);
+            Ok(program)
+        });
+        for (list, tests) in lists {
+            for (test, run) in tests {
+                trials.push(trial(&format!("{name}::{list}::{test}"), &program, |_| run(name)));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A host of WASI 0.2.
+struct Host {
+    name: &'static str,
+    /// Gives its program, or why it cannot be had here.
+    install: fn() -> Result<PathBuf, String>,
+    /// What runs a composed server.
+    command: fn(&Path, &Composed) -> Result<Vec<OsString>, String>,
+}
+
+/// A composed server in a file, and the application in it.
+struct Composed {
+    application: PathBuf,
+    server: PathBuf,
+}
+
+impl Composed {
+    fn new(name: &str, application: &[u8]) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let path = |suffix| folder.join(format!("{name}-{suffix}.wasm"));
+        let composed = Self { application: path("application"), server: path("server") };
+        fs::write(&composed.application, application).unwrap();
+        fs::write(&composed.server, compose(application).unwrap()).unwrap();
+        composed
+    }
+}
+
+/// The name that stands for this host with the chat in place of the echo.
+fn chatting(host: &str) -> String {
+    format!("{host}, chatting")
+}
+
+fn wasmtime() -> Result<PathBuf, String> {
+    install("install-wasmtime")
+}
+
+/// As anybody would call it.
+fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    let options = ["run", "-S", "inherit-network"].map(OsString::from);
+    Ok([wasmtime.into()].into_iter().chain(options).chain([composed.server.clone().into()]).collect())
+}
+
+fn jco() -> Result<PathBuf, String> {
+    install("install-jco")
+}
+
+/// What `jco run` makes and runs, made once.
+fn jco_command(jco: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    let folder = composed.server.with_extension("jco");
+    let _ = fs::remove_dir_all(&folder);
+    let made = Command::new(jco)
+        .args(["run".as_ref(), "--jco-dir".as_ref(), folder.as_os_str(), composed.server.as_os_str()])
+        .arg("--help")
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !made.status.success() {
+        return Err(format!("jco: {}", String::from_utf8_lossy(&made.stderr)));
+    }
+    Ok(vec!["node".into(), folder.join("_run.js").into()])
+}
+
+/// The example, which stands beside the program where both are built.
+fn embedded() -> Result<PathBuf, String> {
+    let example = Path::new(program().get_program()).with_file_name("wasi-host");
+    let there = example.exists();
+    there.then_some(example).ok_or_else(|| "cargo build --release -p wasi-host has not been run".into())
+}
+
+fn embedded_command(example: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    Ok(vec![example.into(), composed.application.clone().into()])
+}
+
+fn a_thousand_connections_at_once(host: &str) {
+    let server = Server::start(&["--engine", host]);
+    let open = |number| if number % 2 == 0 { server.open75() } else { server.open76() };
+    let mut clients: Vec<Client> = (0..1000).map(open).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(&frame(&format!("message {number}")));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.expect(&frame(&format!("message {number}")));
+    }
+    clients.truncate(1);
+    clients[0].echo("still there");
+    drop(clients);
+    let stopped = server.stop();
+    assert!(stopped.contains("connections=1000 connected=1000"), "{stopped}");
+}
+
+fn a_slow_reader_is_closed_and_the_others_go_on(host: &str) {
+    let server = Server::start(&["--engine", host, "--max-queue-bytes", "65536", "--write-timeout", "1s"]);
+    let mut innocent = server.open76();
+    let mut slow = server.open75();
+    assert!(slow.flood(&frame(&"a".repeat(1000)), usize::MAX));
+    innocent.echo("not held up");
+    server.wait_for_log(&["closed", &slow.address().to_string(), "slow-reader"]);
+    innocent.echo("nor by that");
+    innocent.close76();
+    drop((slow, innocent));
+    let stopped = server.stop();
+    assert!(stopped.contains("slow_readers=1"), "{stopped}");
+}
+
+/// It is not read from while it does not read, so it gets everything once it does.
+fn a_peer_that_floods_an_echo_slows_itself_down(host: &str) {
+    const MESSAGES: usize = 20_000;
+    let server = Server::start(&["--engine", host, "--max-queue-bytes", "65536"]);
+    let mut client = server.open76();
+    let message = frame(&"a".repeat(1000));
+    let mut reader = client.reader();
+    let writer = thread::spawn(move || {
+        for _ in 0..MESSAGES {
+            client.send(&message);
+        }
+        client
+    });
+    for _ in 0..MESSAGES {
+        reader.expect(&frame(&"a".repeat(1000)));
+    }
+    writer.join().unwrap();
+    drop(reader);
+    let stopped = server.stop();
+    assert!(stopped.contains("slow_readers=0"), "{stopped}");
+}
+
+fn a_chat_between_the_drafts(host: &str) {
+    let server = Server::start(&["--engine", &chatting(host)]);
+    talk(&server);
+    server.stop();
+}
+
+fn what_cannot_be_is_said_on_standard_error(host: &str) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (options, reason) in [
+        (&["--listen", &address][..], "address-in-use"),
+        (&["--public-url", "http://example.com"], "ws://"),
+        (&["--max-connections", "0"], "--max-connections"),
+        (&["--unheard-of"], "--unheard-of"),
+    ] {
+        let (mut command, _) = hosts::command(&["--engine", host]).unwrap();
+        let output = command.args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{options:?}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains("ERROR") && log.contains(reason), "{options:?}: {log}");
+    }
+}
+
+fn it_stops_in_order_when_standard_input_ends(host: &str) {
+    let server = Server::start(&["--engine", host]);
+    let (mut client75, mut client76) = (server.open75(), server.open76());
+    client75.echo("in");
+    let stopped = thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop());
+        client75.expect_end();
+        client76.expect(CLOSING);
+        client76.send(CLOSING);
+        client76.expect_end();
+        drop((client75, client76));
+        stopping.join().unwrap()
+    });
+    assert!(stopped.contains("connections=2 connected=2"), "{stopped}");
+}
