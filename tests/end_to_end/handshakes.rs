@@ -3,13 +3,14 @@
 use crate::support::client::Client;
 use crate::support::on_both_engines;
 use crate::support::server::Server;
-use crate::support::{ANSWER, KEY3, answer75, answer76, contains, frame, head75, head76};
+use crate::support::{ANSWER, CLOSING, KEY3, answer75, answer76, contains, frame, head75, head76};
 
 on_both_engines!(
     draft_76_opens_and_echoes,
     draft_76_is_answered_before_key3_is_sent,
     key3_may_come_in_pieces,
     a_message_behind_key3_in_the_same_write_is_echoed,
+    a_whole_visit_may_come_in_one_write,
     draft_75_opens_byte_for_byte_and_echoes,
     a_head_may_come_byte_by_byte,
     the_resource_name_comes_back_as_the_bytes_it_was,
@@ -59,6 +60,16 @@ fn a_message_behind_key3_in_the_same_write_is_echoed(engine: &str) {
     client.expect(&answer76(LOCATION, ""));
     client.expect(ANSWER);
     client.expect(&frame("early"));
+}
+
+fn a_whole_visit_may_come_in_one_write(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.connect();
+    client.send(&[&head76(""), KEY3, &frame("all"), &frame("at once"), CLOSING].concat());
+    client.expect(&answer76(LOCATION, ""));
+    client.expect(ANSWER);
+    client.expect(&[frame("all"), frame("at once"), CLOSING.to_vec()].concat());
+    client.expect_end();
 }
 
 fn draft_75_opens_byte_for_byte_and_echoes(engine: &str) {

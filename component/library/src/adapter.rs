@@ -92,6 +92,8 @@ impl Adapter {
 
     pub(crate) fn command(&mut self, commands: &[wit::Command]) -> wit::Step {
         let mut step = StepBuilder::default();
+        // What came ahead of an acceptance is told with this step, and answered with the next commands.
+        let mut told_more = false;
         for command in commands {
             let (connection, kind, result) = match command {
                 wit::Command::Send(outgoing) => {
@@ -105,6 +107,7 @@ impl Adapter {
                     let fields = lift_fields!(accept.fields);
                     let id = ConnectionId(accept.connection);
                     let result = self.server.accept(id, accept.subprotocol.as_deref(), &fields);
+                    told_more |= result.is_ok();
                     (accept.connection, wit::CommandKind::Accept, result)
                 }
                 wit::Command::Reject(refusal) => {
@@ -129,7 +132,9 @@ impl Adapter {
             step.drain_events(&mut self.server);
         }
         // What waited for these commands is due: the end of connections whose last messages they answer.
-        self.server.advance(0);
+        if !told_more {
+            self.server.advance(0);
+        }
         step.finish(&mut self.server)
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Link {
     pub(crate) closed: bool,
     /// There was no room for it: the engine has never heard of it.
     pub(crate) refused: bool,
+    /// The peer has sent something.
+    heard: bool,
     queue: Queue,
     then: Disposition,
     reading: Reading,
@@ -89,6 +91,7 @@ impl Link {
             peer,
             closed: false,
             refused: false,
+            heard: false,
             queue: Queue::new(options.max_queue_bytes),
             then: Disposition::Keep,
             reading: Reading::ToEngine,
@@ -119,7 +122,7 @@ impl Link {
     pub(crate) fn readable(&self) -> Option<&Pollable> {
         let waits = !self.queue.is_empty();
         let held_up = (waits && self.queue.is_congested())
-            || (self.then == Disposition::Finish && !self.fin_sent)
+            || (self.then == Disposition::Finish && !self.fin_sent && !self.refused)
             || self.reading == Reading::Ended;
         (!held_up).then_some(&self.readable)
     }
@@ -133,6 +136,7 @@ impl Link {
         match self.input.read(self.read_size) {
             Ok(bytes) if bytes.is_empty() => ReadOutcome::Nothing,
             Ok(bytes) => {
+                self.heard = true;
                 let full = bytes.len() as u64 >= self.read_size;
                 self.read_size = if full { (self.read_size * 2).min(self.max_read) } else { MIN_READ };
                 match self.reading {
@@ -235,6 +239,7 @@ impl Link {
         }
         match self.output.check_write() {
             Err(_) => Outcome::Done,
+            Ok(room) if room >= self.idle_room && self.waits_for_request(now, options) => Outcome::Keep,
             Ok(room) if room >= self.idle_room => {
                 let _ = self.socket.shutdown(ShutdownType::Send);
                 self.fin_sent = true;
@@ -257,6 +262,16 @@ impl Link {
                 outcome
             }
         }
+    }
+
+    /// Who is refused without being heard has not asked yet; hosts without a half-close would destroy the answer.
+    fn waits_for_request(&mut self, now: u64, options: &ShellOptions) -> bool {
+        if !self.refused || self.heard || self.reading == Reading::Ended {
+            return false;
+        }
+        let deadline = *self.deadline.get_or_insert(now.saturating_add(options.linger_timeout));
+        self.wake = Some(deadline);
+        now < deadline
     }
 
     fn wait_until_writable(&mut self) {
