@@ -13,6 +13,7 @@ mod process;
 mod server;
 mod soak;
 mod table;
+mod wasmtime;
 
 use std::error::Error;
 use std::fs;

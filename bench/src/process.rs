@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Native,
     /// The host with engine and application in components.
     Application,
+    /// The composed echo on wasmtime's own command line.
+    Wasmtime,
     /// npm's websocket-driver, of tests/peers.
     WebsocketDriver,
     /// Netty's WebSocketServerHandshaker00, of tests/peers.
@@ -48,6 +50,7 @@ impl Kind {
             Self::Component => "component",
             Self::Native => "native",
             Self::Application => "application",
+            Self::Wasmtime => "wasmtime",
             Self::WebsocketDriver => "websocket-driver",
             Self::Netty => "Netty 00",
         }
@@ -75,7 +78,7 @@ impl Kind {
     /// Its name in tests/peers.
     fn peer(self) -> Option<&'static str> {
         match self {
-            Self::Tcp | Self::Component | Self::Native | Self::Application => None,
+            Self::Tcp | Self::Component | Self::Native | Self::Application | Self::Wasmtime => None,
             Self::WebsocketDriver => Some("websocket-driver"),
             Self::Netty => Some("netty"),
         }
@@ -108,7 +111,11 @@ impl Process {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let address = line.trim().trim_start_matches("listening on ws://").trim_end_matches("/echo");
+        let address = line
+            .trim()
+            .trim_start_matches("listening on ws://")
+            .trim_end_matches("/echo")
+            .trim_end_matches('/');
         let address = address.parse().map_err(|_| format!("{} said {line:?}", kind.name()))?;
         Ok(Self { child, kind, address })
     }

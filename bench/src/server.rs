@@ -22,9 +22,13 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use crate::process::{Kind, Role};
+use crate::wasmtime;
 
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
+    if kind == Kind::Wasmtime {
+        return Err(wasmtime::become_one(role));
+    }
     end_with_parent();
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
@@ -41,7 +45,7 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
                 };
                 EngineFactory::Component(Arc::new(factory))
             }
-            Kind::WebsocketDriver | Kind::Netty => return Err("a program of its own".into()),
+            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty => return Err("a program of its own".into()),
         };
         let mut engine_options = EngineOptions::default();
         engine_options.echo = role == Role::Echo;

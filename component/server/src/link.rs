@@ -248,6 +248,8 @@ impl Link {
                     self.reading = Reading::Discarding;
                 }
                 self.deadline = Some(now.saturating_add(options.linger_timeout));
+                // Where there is no half-close this is the end.
+                self.read();
                 self.finish(progress, now, options)
             }
             Ok(room) => {

@@ -1,0 +1,37 @@
+//! The composed echo on wasmtime's own command line.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use legacy_websocket_artifacts::{ECHO, compose};
+
+use crate::process::Role;
+
+/// Turns this process into the server, so that what is measured of it is measured of the server; or says why not.
+pub(crate) fn become_one(role: Role) -> Box<dyn Error> {
+    if role != Role::Echo {
+        return "the composed server only echoes".into();
+    }
+    match prepare() {
+        Ok(mut command) => command.exec().into(),
+        Err(why) => why,
+    }
+}
+
+fn prepare() -> Result<Command, Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let install = Command::new(root.join("tests/install-wasmtime"))
+        .arg(root.join("target/wasmtime"))
+        .stderr(Stdio::inherit())
+        .output()?;
+    let server = root.join("target/bench-echo.wasm");
+    fs::write(&server, compose(ECHO)?)?;
+    let mut command = Command::new(String::from_utf8(install.stdout)?.trim());
+    command.args(["run", "-S", "inherit-network"]).arg(server);
+    // It ends with the load generator, as the others do.
+    command.args(["--listen", "127.0.0.1:0", "--stop-on-stdin-end"]);
+    Ok(command)
+}
