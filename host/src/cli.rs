@@ -370,6 +370,9 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
         start_log(serve.debug);
         serve.tls.load()?;
         serve.factory()?.make(&serve.engine_options()?)?;
+        if let Some(application) = &serve.application {
+            ApplicationFactory::from_file(application, serve.budget())?;
+        }
     }
     writeln!(stdout(), "{}: ok", file.display())?;
     Ok(())

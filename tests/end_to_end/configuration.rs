@@ -74,6 +74,7 @@ fn what_is_wrong_is_named() {
 fn what_it_names_is_looked_at() {
     for (content, parts) in [
         ("flash-policy = '/does/not/exist'", ["/does/not/exist", "No such file"]),
+        ("application = '/does/not/exist'", ["/does/not/exist", "No such file"]),
         ("component = '/does/not/exist'", ["/does/not/exist", "No such file"]),
         ("public-url = 'http://example.com'", ["public", "ws://"]),
         (

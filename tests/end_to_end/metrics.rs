@@ -99,6 +99,7 @@ fn what_happens_is_counted(engine: &str) {
         ("queue_bytes", 0.0),
         ("buffered_bytes", 0.0),
         ("traps_total", 0.0),
+        ("application_traps_total", 0.0),
         ("restarts_total", 0.0),
     ] {
         assert_eq!(value(name), Some(expected), "{name} in {metrics:#?}");

@@ -60,6 +60,8 @@ pub(super) fn text(now: &Snapshot) -> String {
         now.totals.slow_readers,
     );
     out.single("traps_total", "counter", "Instances of the engine lost.", now.totals.traps);
+    let lost = now.totals.application_traps;
+    out.single("application_traps_total", "counter", "Instances of the application lost.", lost);
     out.single(
         "restarts_total",
         "counter",
