@@ -44,6 +44,9 @@ pub fn see(draft: Draft, url: Option<&str>, sent: &[u8], turns: &[Received]) -> 
     seen
 }
 
+/// A closing frame.
+pub(crate) const CLOSING: &str = "closing";
+
 /// TCP has ended.
 pub const END: &str = "end";
 
@@ -153,7 +156,7 @@ impl Client {
             [0xff, 0x00, ..] if self.request.draft == Draft::Draft76 => {
                 drop(take(&mut self.rest, 2));
                 self.state = State::Closed;
-                Some("closing".into())
+                Some(CLOSING.into())
             }
             [0xff] if self.request.draft == Draft::Draft76 => None,
             [kind, ..] => {

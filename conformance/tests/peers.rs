@@ -1,0 +1,67 @@
+//! Servers of other people against the corpus, over real sockets: `check` as its users run it. What they fail is in
+//! `known-failures.toml`, with the reason.
+
+#[path = "../../tests/support/optional.rs"]
+#[allow(dead_code, reason = "shared with the tests of the host")]
+mod optional;
+#[path = "../../tests/support/peer.rs"]
+#[allow(dead_code, reason = "shared with the tests of the host")]
+mod peer;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Arguments;
+
+/// Name, and the drafts that it speaks.
+const PEERS: [(&str, &str); 13] = [
+    ("websocket-driver", "auto"),
+    ("netty", "auto"),
+    ("perl-protocol-websocket", "auto"),
+    ("ruby-websocket", "auto"),
+    ("em-websocket", "auto"),
+    ("websocket.io", "auto"),
+    ("eventlet", "auto"),
+    ("ws", "76"),
+    ("tornado", "76"),
+    ("txws", "76"),
+    ("websocketpp", "76"),
+    ("mochiweb", "76"),
+    ("lighttpd", "76"),
+];
+
+fn main() {
+    // The others take long to install.
+    let all = std::env::var("PEERS").is_ok_and(|peers| peers == "all");
+    let some = &PEERS[..if all { PEERS.len() } else { 3 }];
+    let trials = some.iter().map(|&(name, drafts)| {
+        let installed = peer::install(name).map(|()| PathBuf::from(name));
+        optional::trial(name, &installed, move |_| hold(name, drafts))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+/// It fails what it is known to fail, and nothing else. The report stays in the build's folder.
+fn hold(name: &str, drafts: &str) {
+    let peer = peer::Peer::start(name).unwrap_or_else(|error| panic!("{error}"));
+    let reports = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_conformance"))
+        .args([
+            "check",
+            &format!("ws://{}/echo", peer.address()),
+            "--echo",
+            "--draft",
+            drafts,
+            "--name",
+            name,
+        ])
+        .args(["--jobs", "64", "--max-differs", "0", "--known"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("known-failures.toml"))
+        .arg("--json")
+        .arg(reports.join(format!("{name}.json")))
+        .output()
+        .expect("the checker runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let news = text.lines().filter(|line| !line.starts_with("known")).collect::<Vec<_>>().join("\n");
+    assert!(output.status.success(), "{news}\n{}", String::from_utf8_lossy(&output.stderr));
+}
