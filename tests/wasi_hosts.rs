@@ -23,7 +23,7 @@ use support::chat::talk;
 use support::client::Client;
 use support::optional::{install, trial};
 use support::server::{Server, program};
-use support::{CLOSING, frame, hosts};
+use support::{CLOSING, Test, frame, hosts};
 
 const HOSTS: [Host; 3] = [
     Host { name: "wasmtime", install: wasmtime, command: wasmtime_command },
@@ -31,7 +31,7 @@ const HOSTS: [Host; 3] = [
     Host { name: "embedded", install: embedded, command: embedded_command },
 ];
 
-const TESTS: &[(&str, fn(&str))] = &[
+const TESTS: &[Test] = &[
     ("a_thousand_connections_at_once", a_thousand_connections_at_once),
     ("a_slow_reader_is_closed_and_the_others_go_on", a_slow_reader_is_closed_and_the_others_go_on),
     ("a_peer_that_floods_an_echo_slows_itself_down", a_peer_that_floods_an_echo_slows_itself_down),

@@ -129,7 +129,8 @@ fn class(kind: Kind) -> &'static str {
         Kind::Tcp => "k0",
         Kind::Component => "k1",
         Kind::Native => "k2",
-        Kind::Application => "k5",
+        // The two are never in one plot.
+        Kind::Application | Kind::Wasmtime => "k5",
         Kind::WebsocketDriver => "k3",
         Kind::Netty => "k4",
     }

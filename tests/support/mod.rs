@@ -12,11 +12,14 @@ pub(crate) mod tls;
 
 use std::time::Duration;
 
+/// A test's name, and the test, which is told the engine.
+pub(crate) type Test = (&'static str, fn(&str));
+
 /// Makes each of these functions a test on both engines, and lists them for those who know more engines.
 macro_rules! on_both_engines {
     ($($test:ident),* $(,)?) => {
         #[allow(dead_code, reason = "for `tests/wasi_hosts.rs`")]
-        pub(crate) const TESTS: &[(&str, fn(&str))] = &[$((stringify!($test), $test)),*];
+        pub(crate) const TESTS: &[crate::support::Test] = &[$((stringify!($test), $test)),*];
 
         mod component {
             $(#[test] fn $test() { super::$test("component"); })*
