@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use crate::Rounds;
 use crate::load::connect;
 use crate::process::{Kind, Process, Role};
+use crate::server::SUBSCRIBED;
 use crate::table::Measure;
 
 const FRAME: &[u8] = b"\0broadcast to everybody, 32 bytes\xff";
@@ -29,7 +30,11 @@ fn run(server: &Process, connections: usize, length: Duration) -> Result<(f64, D
     runtime.block_on(async {
         let mut streams = Vec::with_capacity(connections);
         for _ in 0..connections {
-            streams.push(connect(server.address, server.kind).await?);
+            let mut stream = connect(server.address, server.kind).await?;
+            if server.kind == Kind::Tcp {
+                stream.read_exact(&mut [0; SUBSCRIBED.len()]).await?;
+            }
+            streams.push(stream);
         }
         let said = FRAME.repeat(IN_FLIGHT);
         let mut told = vec![0; said.len()];

@@ -158,11 +158,15 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
+/// What bare TCP says in the place of an opening handshake: from now on this connection is told everything.
+pub(crate) const SUBSCRIBED: &[u8] = b"!";
+
 /// As tokio's own examples of a chat do it.
 async fn tell(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()> {
     let mut said = everybody.subscribe();
     let (mut from, mut to) = stream.split();
     let mut buffer = vec![0; 16 * 1024];
+    to.write_all(SUBSCRIBED).await?;
     loop {
         tokio::select! {
             read = from.read(&mut buffer) => match read? {

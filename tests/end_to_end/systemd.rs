@@ -122,9 +122,12 @@ fn visit(address: SocketAddr) -> bool {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut answer = Vec::new();
     match stream.write_all(&[&head76(""), KEY3].concat()).and_then(|()| {
-        let mut byte = [0];
-        while !answer.ends_with(ANSWER) && stream.read(&mut byte)? > 0 {
-            answer.extend(byte);
+        // Reads again where a signal came between.
+        for byte in (&stream).bytes() {
+            answer.push(byte?);
+            if answer.ends_with(ANSWER) {
+                break;
+            }
         }
         Ok(())
     }) {
