@@ -16,7 +16,7 @@ const STYLE: &str = "\
 text { font: 12px sans-serif; fill: #222; }
 .title { font-weight: bold; }
 .grid { stroke: #888; stroke-opacity: .4; }
-.k0 { fill: #888888; } .k1 { fill: #0072b2; } .k2 { fill: #56b4e9; } .k3 { fill: #e69f00; } .k4 { fill: #d55e00; }
+.k0 { fill: #888888; } .k1 { fill: #0072b2; } .k2 { fill: #56b4e9; } .k3 { fill: #e69f00; } .k4 { fill: #d55e00; } .k5 { fill: #009e73; }
 @media (prefers-color-scheme: dark) { text { fill: #ddd; } }";
 
 /// Bars for each measure, as parts of the yardstick; and for the memory of idle connections.
