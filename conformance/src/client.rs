@@ -44,6 +44,9 @@ pub fn see(draft: Draft, url: Option<&str>, sent: &[u8], turns: &[Received]) -> 
     seen
 }
 
+/// An answer of plain HTTP.
+pub(crate) const RESPONSE: &str = "response";
+
 /// A closing frame.
 pub(crate) const CLOSING: &str = "closing";
 
@@ -131,7 +134,7 @@ impl Client {
                     _ => self.state = State::Other,
                 }
                 if self.request.draft == Draft::Neither {
-                    return Some("response".into());
+                    return Some(RESPONSE.into());
                 }
                 self.state = State::Other;
                 return Some("refused".into());

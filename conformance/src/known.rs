@@ -8,6 +8,9 @@ use thiserror::Error;
 
 use crate::report::{Report, Verdict};
 
+/// What the reason of a case begins with that a server fails in one run and not in another.
+const SOMETIMES: &str = "sometimes: ";
+
 /// Cases and reasons, by server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a table")]
@@ -57,10 +60,36 @@ impl Known {
                 Some(case) if matches!(case.verdict, Verdict::FailsMust | Verdict::FailsShould) => {
                     case.known = Some(reason.clone());
                 }
+                Some(_) if reason.starts_with(SOMETIMES) => {}
                 Some(_) => stale.push(format!("{id}: it no longer fails")),
                 None => stale.push(format!("{id}: there is no such case")),
             }
         }
         stale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    #[test]
+    fn an_entry_is_stale_when_its_case_passes_or_is_gone() {
+        let text = r#"
+            [sample]
+            "closing/answered" = "it is old"
+            "handshake/75/plain" = "it is old"
+            "handshake/76/odd" = "sometimes: it is slow"
+            "http/post" = "was not run"
+            "gone" = "it is old"
+            [other]
+            "handshake/75/plain" = "not ours"
+        "#;
+        let known = Known(toml::from_str(text).unwrap());
+        let mut report = samples::report();
+        let stale = known.apply(&mut report);
+        assert_eq!(stale, ["gone: there is no such case", "handshake/75/plain: it no longer fails"]);
+        assert_eq!(report.cases[0].known.as_deref(), Some("it is old"));
     }
 }

@@ -6,7 +6,7 @@ mod json;
 mod junit;
 mod matrix;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod terminal;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One case of each verdict, and one known failure.
-pub(super) fn report() -> Report {
+pub(crate) fn report() -> Report {
     let cases = vec![
         case("closing/answered", Draft::Draft76, Severity::Must, Verdict::FailsMust),
         case("closing/known", Draft::Draft76, Severity::Should, Verdict::FailsShould)
