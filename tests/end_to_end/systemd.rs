@@ -1,6 +1,6 @@
 //! What a service manager does: it holds the socket, waits to be told, and restarts.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -123,7 +123,7 @@ fn visit(address: SocketAddr) -> bool {
     let mut answer = Vec::new();
     match stream.write_all(&[&head76(""), KEY3].concat()).and_then(|()| {
         // Reads again where a signal came between.
-        for byte in (&stream).bytes() {
+        for byte in BufReader::new(&stream).bytes() {
             answer.push(byte?);
             if answer.ends_with(ANSWER) {
                 break;
