@@ -2,16 +2,14 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
+use support::browser::{Browser, TEXT, chat_with_draft75};
 use support::optional::{install, trial};
 use support::recorder::{Record, Recorder};
 use support::server::Server;
 use support::{CLOSING, contains, frame};
-
-const TEXT: &str = "h\u{e9} \u{20ac} \u{1f600}";
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -27,57 +25,6 @@ fn main() -> ExitCode {
         trial("the_chat_is_between_the_page_and_draft_75", &phantomjs, chat),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// The browser, told what to do on the page.
-struct Browser {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Browser {
-    fn start(phantomjs: &Path, recorder: &Recorder, what: &str) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/drive.js");
-        let url = format!("http://{}/", recorder.address());
-        let mut child = Command::new(phantomjs)
-            .args([script, &url, what])
-            // It crashes at start where this is set.
-            .env_remove("SSL_CERT_DIR")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("PhantomJS runs");
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    /// What the page logs up to a line that begins so.
-    #[track_caller]
-    fn read_until(&mut self, beginning: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            let count = self.lines.read_line(&mut line).unwrap();
-            assert!(count > 0, "no {beginning:?} among {lines:#?}");
-            lines.push(line.trim_end().to_owned());
-            if line.starts_with(beginning) {
-                return lines;
-            }
-        }
-    }
-
-    #[track_caller]
-    fn ends_well(mut self) {
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn tour(phantomjs: &Path, engine: &str) {
@@ -127,21 +74,7 @@ fn server_closes(phantomjs: &Path) {
 fn chat(phantomjs: &Path) {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-chat.wasm");
     std::fs::write(&path, legacy_websocket_artifacts::CHAT).unwrap();
-    let server = Server::start(&[path.to_str().unwrap()]);
-    let recorder = Recorder::start(server.address());
-    let mut client = server.open75();
-    client.expect(&frame("* you are guest 1"));
-    let mut browser = Browser::start(phantomjs, &recorder, "chat");
-    client.read_until(b" joined\xff");
-    client.read_until(&[&b": "[..], TEXT.as_bytes(), b"\xff"].concat());
-    client.read_until(b": your turn\xff");
-    client.send(&frame("bye"));
-    let saw = browser.read_until("guest 1: bye");
-    browser.ends_well();
-    assert!(saw.iter().any(|line| line.starts_with("guest ") && line.ends_with(TEXT)), "{saw:#?}");
-    let stats = saw.iter().find(|line| line.starts_with("* 2 here: guest 1 (draft 75), guest ")).unwrap();
-    assert!(stats.ends_with("(draft 76); 1 messages"), "{stats}");
-    client.read_until(b" left\xff");
+    chat_with_draft75(phantomjs, &Server::start(&[path.to_str().unwrap()]));
 }
 
 /// Shows where it is not so, for all of it is long.

@@ -19,6 +19,7 @@ use std::process::{Command, ExitCode};
 use std::thread;
 
 use legacy_websocket_artifacts::{CHAT, ECHO, compose};
+use support::browser::chat_with_draft75;
 use support::chat::talk;
 use support::client::Client;
 use support::optional::{install, trial};
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         ("hosts", TESTS),
     ];
     let (echo, chat) = (Composed::new("echo", ECHO), Composed::new("chat", CHAT));
+    let phantomjs = install("install-phantomjs");
     let mut trials = Vec::new();
     for Host { name, install, command } in HOSTS {
         let program = install().and_then(|program| {
@@ -57,6 +59,10 @@ fn main() -> ExitCode {
             hosts::register(&chatting(name), command(&program, &chat)?);
             Ok(program)
         });
+        let both = program.clone().and(phantomjs.clone());
+        trials.push(trial(&format!("{name}::browser::a_chat"), &both, |phantomjs| {
+            chat_with_draft75(phantomjs, &Server::start(&["--engine", &chatting(name)]));
+        }));
         for (list, tests) in lists {
             for (test, run) in tests {
                 trials.push(trial(&format!("{name}::{list}::{test}"), &program, |_| run(name)));
