@@ -129,7 +129,7 @@ impl Parser {
         }
         self.seen.push(name);
         let wrong = || Problem::FieldValue(name.into(), value.into());
-        if value.is_empty() {
+        if value.is_empty() || value.contains(char::is_control) {
             return Err(wrong());
         }
         let trace = &mut self.trace;
@@ -356,6 +356,7 @@ mod tests {
             ("colour: red", Problem::UnknownField("colour".into())),
             ("title: again", Problem::MisplacedField("title".into())),
             ("note:", Problem::FieldValue("note".into(), String::new())),
+            ("note: a\0b", Problem::FieldValue("note".into(), "a\0b".into())),
         ] {
             assert_eq!(parse(steps), Err(ParseError { line: after_fields, problem }), "{steps}");
         }
