@@ -389,8 +389,8 @@ fn run(serve: &Serve) -> Result<(), Box<dyn Error>> {
         let server = serve.server(factory, engine_options)?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        reload_on_hangup(tls.clone())?;
         let listeners = listen(serve, tls.as_ref())?;
-        reload_on_hangup(tls)?;
         serve.admin.start(&server)?;
         systemd::ready();
         let signals = RefCell::new((interrupt, terminate));
