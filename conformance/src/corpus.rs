@@ -53,12 +53,6 @@ impl Case {
         let variants = self.trace.variants.iter().map(|variant| with_variant(own, variant));
         [own.clone()].into_iter().chain(variants).collect()
     }
-
-    /// The part of its id before the last slash.
-    #[must_use]
-    pub fn area(&self) -> &str {
-        self.id.rsplit_once('/').map_or("", |(area, _)| area)
-    }
 }
 
 /// Where the corpus of this repository is.

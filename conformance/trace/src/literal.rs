@@ -88,12 +88,6 @@ impl Literal {
         }
         out
     }
-
-    /// Whether it depends on the server.
-    #[must_use]
-    pub fn has_variables(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Variable(_)))
-    }
 }
 
 impl From<&[u8]> for Literal {
