@@ -57,10 +57,10 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
                 Server::with_component(factory, engine_options, options, echo)?
             }
             (Kind::Application, _) => return Err("the application only echoes".into()),
-            (_, Role::Echo) => Server::new(factory, engine_options, options, Box::new(TestPage))?,
-            (_, Role::Broadcast) => Server::new(factory, engine_options, options, Box::new(Everybody))?,
+            (_, Role::Echo) => Server::new(factory, engine_options, options, || Box::new(TestPage))?,
+            (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Everybody))?,
             (_, Role::Soak) => {
-                Server::new(factory, engine_options, options, Box::new(EchoOrTell::default()))?
+                Server::new(factory, engine_options, options, || Box::<EchoOrTell>::default())?
             }
         };
         let mut terminated = signal(SignalKind::terminate())?;

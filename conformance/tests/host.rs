@@ -94,7 +94,7 @@ fn serve(settings: &[Setting]) -> (SocketAddr, oneshot::Sender<()>) {
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(Default::default());
         runtime.expect("a runtime").block_on(async {
-            let page = Box::new(TestPage);
+            let page = || Box::new(TestPage) as _;
             let server = Server::new(factory(), options, ShellOptions::default(), page).expect("a server");
             let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
             told.send(listener.local_addr().expect("an address")).expect("somebody waits");

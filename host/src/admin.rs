@@ -50,8 +50,8 @@ pub async fn serve_admin(listener: TcpListener, observer: Observer) {
         };
         let (observer, history) = (observer.clone(), Rc::clone(&history));
         let service = service_fn(move |request: Request<_>| {
-            let response = answer(&request, &observer, &history.borrow());
-            async move { Ok::<_, Infallible>(response) }
+            let (observer, history) = (observer.clone(), Rc::clone(&history));
+            async move { Ok::<_, Infallible>(answer(&request, &observer, &history).await) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_headers(64);
@@ -68,12 +68,17 @@ async fn keep_history(observer: Observer, history: Rc<RefCell<History>>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let snapshot = observer.snapshot();
-        history.borrow_mut().push(&snapshot);
+        if let Some(snapshot) = observer.snapshot().await {
+            history.borrow_mut().push(&snapshot);
+        }
     }
 }
 
-fn answer<B>(request: &Request<B>, observer: &Observer, history: &History) -> Response<Full<Bytes>> {
+async fn answer<B>(
+    request: &Request<B>,
+    observer: &Observer,
+    history: &RefCell<History>,
+) -> Response<Full<Bytes>> {
     let text = "text/plain; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, text, "GET and HEAD only.\n".into());
@@ -82,13 +87,17 @@ fn answer<B>(request: &Request<B>, observer: &Observer, history: &History) -> Re
     }
     match request.uri().path() {
         "/" => respond(StatusCode::OK, "text/html; charset=utf-8", PAGE.into()),
-        "/status.json" => {
-            let json = status::json(&observer.snapshot(), observer, history);
+        path @ ("/status.json" | "/metrics") => {
+            let Some(snapshot) = observer.snapshot().await else {
+                return respond(StatusCode::SERVICE_UNAVAILABLE, text, "stopped\n".into());
+            };
+            if path == "/metrics" {
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                return respond(StatusCode::OK, kind, prometheus::text(&snapshot).into());
+            }
+            let connections = observer.connections(status::ROWS).await;
+            let json = status::json(&snapshot, observer.unready(), connections, &history.borrow());
             respond(StatusCode::OK, "application/json", json.into())
-        }
-        "/metrics" => {
-            let text = prometheus::text(&observer.snapshot());
-            respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
         }
         "/healthz" => respond(StatusCode::OK, text, "ok\n".into()),
         "/readyz" => match observer.unready() {

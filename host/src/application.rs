@@ -52,6 +52,32 @@ pub enum ApplicationError {
 #[error("the application was lost: {0}")]
 pub struct ApplicationLost(pub String);
 
+/// How each worker comes to its application.
+pub(crate) enum Program {
+    /// Compiled into the program.
+    Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
+    /// A component.
+    Component(Arc<ApplicationFactory>),
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native(_) => f.write_str("Native"),
+            Self::Component(factory) => factory.fmt(f),
+        }
+    }
+}
+
+impl Program {
+    pub(crate) fn make(&self) -> Result<Handler, ApplicationError> {
+        match self {
+            Self::Native(make) => Ok(Handler::Native(make())),
+            Self::Component(factory) => Handler::component(Arc::clone(factory)),
+        }
+    }
+}
+
 /// The application as the shell has it.
 #[derive(Debug)]
 pub(crate) enum Handler {

@@ -1,7 +1,8 @@
 //! What comes between accept and a connection: a place within the limits, the PROXY protocol, TLS.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{self, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,10 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::connection::Connection;
+use crate::crew::{Load, Note};
 use crate::generations::Generations;
-use crate::peers::{Admission, Excess, Peers};
+use crate::options::ShellOptions;
+use crate::peers::{Admission, Excess};
 use crate::proxy;
 use crate::socket::Socket;
 use crate::tls::Tls;
@@ -34,10 +37,15 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
 }
 
-/// What a connection takes from the limits, until it is dropped.
+/// What a connection takes from the server's limit and from a worker, until it is dropped.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for their drops")]
-pub(crate) struct Place(OwnedSemaphorePermit, Option<Admission>);
+pub(crate) struct Seat(OwnedSemaphorePermit, Load);
+
+/// The same, and what it takes from its peer's limits.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for their drops")]
+pub(crate) struct Place(Seat, Option<Admission>);
 
 /// Somebody whose bytes are the engine's from now on.
 #[derive(Debug)]
@@ -55,18 +63,27 @@ pub(crate) struct Visitor {
     pub(crate) tls: Option<Tls>,
 }
 
-/// Leads visitors in. Dropping it drops those who are not in yet.
+/// A visitor on the way to another worker.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    stream: net::TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    seat: Seat,
+}
+
+/// Leads visitors in, here or to another worker.
 #[derive(Debug)]
 pub(crate) struct Door {
+    worker: usize,
     rules: Rc<Rules>,
-    permits: Arc<Semaphore>,
+    /// Those who are not in yet.
     waiting: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Rules {
     shells: Rc<Generations>,
-    peers: Rc<Peers>,
     refusals: Semaphore,
     logged: Cell<Option<Instant>>,
     unlogged: Cell<u64>,
@@ -80,55 +97,91 @@ enum Refusal {
 }
 
 impl Door {
-    pub(crate) fn new(shells: Rc<Generations>, permits: Arc<Semaphore>) -> Self {
-        let options = shells.options();
-        let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
+    pub(crate) fn new(shells: Rc<Generations>, worker: usize) -> Self {
         let refusals = Semaphore::new(MAX_REFUSALS);
         let (logged, unlogged) = (Cell::new(None), Cell::new(0));
-        let rules = Rc::new(Rules { shells, peers, refusals, logged, unlogged });
-        Self { rules, permits, waiting: JoinSet::new() }
+        let rules = Rc::new(Rules { shells, refusals, logged, unlogged });
+        Self { worker, rules, waiting: JoinSet::new() }
+    }
+
+    /// Nobody comes any more, and those who are not in yet are sent away.
+    pub(crate) fn close(&mut self) {
+        self.waiting.abort_all();
     }
 
     pub(crate) fn receive(&mut self, visitor: Visitor) {
-        while self.waiting.try_join_next().is_some() {}
         if let Err(error) = visitor.stream.set_nodelay(true) {
-            debug!(peer = %visitor.address, "a connection was gone before it was served: {error}");
-            return;
+            return gone(visitor.address, &error);
         }
-        let rules = Rc::clone(&self.rules);
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.waiting.spawn_local(async move { rules.refuse(visitor, Refusal::Full).await });
-            return;
+        let plan = self.rules.shells.plan();
+        let Ok(permit) = Arc::clone(&plan.permits).try_acquire_owned() else {
+            return self.refuse(visitor, Refusal::Full);
         };
-        if rules.shells.options().proxy_protocol {
-            self.waiting.spawn_local(async move { rules.forwarded(visitor, permit).await });
-            return;
+        let load = plan.crew.place(self.worker);
+        let worker = load.worker();
+        let seat = Seat(permit, load);
+        if worker == self.worker {
+            return self.seat(visitor, seat);
         }
-        match rules.admit(visitor.address, permit) {
+        let Visitor { stream, address, tls } = visitor;
+        match stream.into_std() {
+            Ok(stream) => plan.crew.tell(worker, Note::Visitor(Handed { stream, address, tls, seat })),
+            Err(error) => gone(address, &error),
+        }
+    }
+
+    /// Somebody whom another worker accepted.
+    pub(crate) fn receive_handed(&mut self, Handed { stream, address, tls, seat }: Handed) {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.seat(Visitor { stream, address, tls }, seat),
+            Err(error) => gone(address, &error),
+        }
+    }
+
+    fn seat(&mut self, visitor: Visitor, seat: Seat) {
+        let rules = Rc::clone(&self.rules);
+        if rules.options().proxy_protocol {
+            return self.wait(async move { rules.forwarded(visitor, seat).await });
+        }
+        match rules.admit(visitor.address, seat) {
             // The usual case costs no task of its own.
             Ok(place) if visitor.tls.is_none() => rules.let_in(Arrival {
                 socket: Socket::Plain(visitor.stream),
                 peer: Peer { address: visitor.address, secure: false },
                 place,
             }),
-            Ok(place) => {
-                self.waiting.spawn_local(async move { rules.encrypt(visitor, false, place).await });
-            }
-            Err(excess) => {
-                self.waiting.spawn_local(async move { rules.refuse(visitor, Refusal::Excess(excess)).await });
-            }
+            Ok(place) => self.wait(async move { rules.encrypt(visitor, false, place).await }),
+            Err(excess) => self.refuse(visitor, Refusal::Excess(excess)),
         }
+    }
+
+    fn refuse(&mut self, visitor: Visitor, why: Refusal) {
+        let rules = Rc::clone(&self.rules);
+        self.wait(async move { rules.refuse(visitor, why).await });
+    }
+
+    fn wait(&mut self, until: impl Future<Output = ()> + 'static) {
+        while self.waiting.try_join_next().is_some() {}
+        self.waiting.spawn_local(until);
     }
 }
 
+fn gone(peer: SocketAddr, error: &io::Error) {
+    debug!(%peer, "a connection was gone before it was served: {error}");
+}
+
 impl Rules {
-    fn admit(&self, address: SocketAddr, permit: OwnedSemaphorePermit) -> Result<Place, Excess> {
-        Ok(Place(permit, self.peers.admit(address.ip(), Instant::now())?))
+    fn options(&self) -> &ShellOptions {
+        &self.shells.plan().options
+    }
+
+    fn admit(&self, address: SocketAddr, seat: Seat) -> Result<Place, Excess> {
+        Ok(Place(seat, self.shells.plan().peers.admit(address.ip(), Instant::now())?))
     }
 
     /// Reads who is behind the proxy.
-    async fn forwarded(&self, mut visitor: Visitor, permit: OwnedSemaphorePermit) {
-        let within = self.shells.options().handshake_timeout;
+    async fn forwarded(&self, mut visitor: Visitor, seat: Seat) {
+        let within = self.options().handshake_timeout;
         let forwarded = match in_time(within, proxy::read(&mut visitor.stream)).await {
             Ok(forwarded) => forwarded,
             Err(error) => {
@@ -137,7 +190,7 @@ impl Rules {
             }
         };
         visitor.address = forwarded.address.unwrap_or(visitor.address);
-        match self.admit(visitor.address, permit) {
+        match self.admit(visitor.address, seat) {
             Ok(place) => self.encrypt(visitor, forwarded.secure, place).await,
             Err(excess) => self.refuse(visitor, Refusal::Excess(excess)).await,
         }
@@ -150,7 +203,7 @@ impl Rules {
             let peer = Peer { address, secure };
             return self.let_in(Arrival { socket: Socket::Plain(stream), peer, place });
         };
-        let within = self.shells.options().handshake_timeout;
+        let within = self.options().handshake_timeout;
         match in_time(within, tls.acceptor().accept(stream)).await {
             Ok(stream) => {
                 let peer = Peer { address, secure: true };
@@ -182,10 +235,10 @@ impl Rules {
             visitor.stream.write_all(&why.response()).await?;
             visitor.stream.shutdown().await?;
             while visitor.stream.read(&mut [0; 1024]).await? > 0 {}
-            Ok::<_, std::io::Error>(())
+            Ok::<_, io::Error>(())
         };
         // Whoever does not listen is closed all the same.
-        let _ = timeout(self.shells.options().linger_timeout, saying_no).await;
+        let _ = timeout(self.options().linger_timeout, saying_no).await;
     }
 
     fn log(&self, peer: SocketAddr, why: Refusal) {

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 pub use self::component::ComponentFactory;
 use self::native::NativeEngine;
+pub(crate) use self::native::ends_fit;
 use crate::options::EngineOptions;
 use crate::record::Recorder;
 use crate::wit::{Command, Counts, Input, Read, RequestHead, Status, Step};

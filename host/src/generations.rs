@@ -1,17 +1,17 @@
-//! The shells of one server: the one that takes new connections, and those before it, which end with theirs.
+//! The shells of one worker: the one that takes new connections, and those before it, which end with theirs.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::info;
 
 use crate::application::{ApplicationError, ApplicationFactory, Handler};
-use crate::engine::{EngineError, EngineFactory};
-use crate::metrics::{Row, Snapshot, sort_rows};
-use crate::options::{EngineOptions, ShellOptions};
-use crate::shell::{Lost, Shell, Totals};
+use crate::engine::EngineError;
+use crate::metrics::{Row, Snapshot, limit_rows};
+use crate::shell::{Lost, Shell};
+use crate::worker::Plan;
 
 /// A server cannot serve an application.
 #[derive(Debug, Error)]
@@ -23,13 +23,15 @@ pub enum StartError {
     /// There is no application.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// The system has no thread, or no means to wait on it.
+    #[error("no worker: {0}")]
+    Thread(#[from] io::Error),
 }
 
 #[derive(Debug)]
 pub(crate) struct Generations {
-    factory: EngineFactory,
-    engine_options: EngineOptions,
-    options: ShellOptions,
+    plan: Arc<Plan>,
+    worker: usize,
     current: RefCell<Rc<Shell>>,
     earlier: RefCell<Vec<Rc<Shell>>>,
     /// What those saw that have ended.
@@ -37,20 +39,18 @@ pub(crate) struct Generations {
 }
 
 impl Generations {
-    pub(crate) fn new(
-        factory: EngineFactory,
-        engine_options: EngineOptions,
-        options: ShellOptions,
-        application: Handler,
-    ) -> Result<Self, EngineError> {
-        let shell = Shell::new(factory.clone(), engine_options.clone(), options, application, None)?;
+    /// The first one, whose application has been called.
+    pub(crate) fn new(plan: Arc<Plan>, worker: usize) -> Result<Self, StartError> {
+        let application = plan.application.make()?;
+        let shell = Shell::new(&plan, worker, 0, application, None)?;
+        start(&shell)?;
         let current = RefCell::new(shell);
         let (earlier, ended) = (RefCell::default(), RefCell::default());
-        Ok(Self { factory, engine_options, options, current, earlier, ended })
+        Ok(Self { plan, worker, current, earlier, ended })
     }
 
-    pub(crate) fn options(&self) -> &ShellOptions {
-        &self.options
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Takes new connections.
@@ -58,18 +58,24 @@ impl Generations {
         Rc::clone(&self.current.borrow())
     }
 
+    /// That of a generation, if it is here.
+    pub(crate) fn of(&self, generation: u64) -> Option<Rc<Shell>> {
+        let current = self.current();
+        let mut all = self.earlier.borrow().clone().into_iter().chain([current]);
+        all.find(|shell| shell.generation() == generation)
+    }
+
     /// From now on connections go to a shell with this application.
-    pub(crate) fn replace(&self, application: Arc<ApplicationFactory>) -> Result<Rc<Shell>, StartError> {
+    pub(crate) fn replace(
+        &self,
+        generation: u64,
+        application: Arc<ApplicationFactory>,
+    ) -> Result<Rc<Shell>, StartError> {
         let handler = Handler::component(application)?;
-        let (factory, engine_options) = (self.factory.clone(), self.engine_options.clone());
         let before = self.current();
-        let shell = Shell::new(factory, engine_options, self.options, handler, Some(&before))?;
+        let shell = Shell::new(&self.plan, self.worker, generation, handler, Some(&before))?;
         start(&shell)?;
         let earlier = self.current.replace(Rc::clone(&shell));
-        info!(
-            connections = earlier.len(),
-            "a new application serves; connections of the one before stay with it"
-        );
         earlier.retire();
         self.earlier.borrow_mut().push(earlier);
         Ok(shell)
@@ -106,25 +112,14 @@ impl Generations {
 
     /// Up to `limit` connections, and how many more there are.
     pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
-        let (mut rows, mut more) = (Vec::new(), 0);
-        self.each(|shell| {
-            let (some, others) = shell.rows(limit);
-            rows.extend(some);
-            more += others;
-        });
-        sort_rows(&mut rows);
-        more += rows.len().saturating_sub(limit);
-        rows.truncate(limit);
-        (rows, more)
-    }
-
-    pub(crate) fn totals(&self) -> Totals {
-        self.snapshot().totals
+        let mut all = Vec::new();
+        self.each(|shell| all.push(shell.rows(limit)));
+        limit_rows(all, limit)
     }
 }
 
 /// The application's first call.
-pub(crate) fn start(shell: &Shell) -> Result<(), StartError> {
+fn start(shell: &Shell) -> Result<(), StartError> {
     shell.start().map_err(|lost| match lost {
         Lost::Engine(lost) => EngineError::from(lost).into(),
         Lost::Application(lost) => ApplicationError::from(lost).into(),

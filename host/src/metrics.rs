@@ -41,6 +41,8 @@ pub(crate) struct Snapshot {
     /// Output that waits for all peers together.
     pub(crate) queue_bytes: usize,
     pub(crate) max_connections: usize,
+    /// Connections of each worker, where it is one of all workers.
+    pub(crate) workers: Vec<u32>,
     pub(crate) uptime: Duration,
 }
 
@@ -53,9 +55,21 @@ pub(crate) struct Row {
     pub(crate) queue_bytes: usize,
 }
 
-/// The longest queues first, then the newest.
-pub(crate) fn sort_rows(rows: &mut [Row]) {
-    rows.sort_by_key(|row| (Reverse(row.queue_bytes), Reverse(row.status.connection)));
+/// Of several lists, and how many more each left out, up to `limit` connections: the longest queues first, then the
+/// newest. And how many more there are.
+pub(crate) fn limit_rows(
+    lists: impl IntoIterator<Item = (Vec<Row>, usize)>,
+    limit: usize,
+) -> (Vec<Row>, usize) {
+    let (mut rows, mut more) = (Vec::new(), 0);
+    for (some, others) in lists {
+        rows.extend(some);
+        more += others;
+    }
+    rows.sort_by_key(|row| (Reverse(row.queue_bytes), row.age, Reverse(row.status.connection)));
+    more += rows.len().saturating_sub(limit);
+    rows.truncate(limit);
+    (rows, more)
 }
 
 impl Snapshot {

@@ -82,6 +82,9 @@ fn borrow_all(list: &[String]) -> Vec<&str> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ShellOptions {
+    /// Threads that serve, each with an engine and an instance of the application for its part of the connections.
+    /// 0 counts as 1.
+    pub workers: usize,
     /// Connections at once. More are refused with 503.
     pub max_connections: usize,
     /// Connections at once of one address, or of one /64 in IPv6. More are refused with 429. 0: no limit.
@@ -108,6 +111,7 @@ pub struct ShellOptions {
 impl Default for ShellOptions {
     fn default() -> Self {
         Self {
+            workers: 1,
             max_connections: 16_384,
             max_connections_per_peer: 0,
             max_handshakes_per_peer: 0,

@@ -1,9 +1,8 @@
 //! Limits for each peer's address: connections at once, and new ones a second.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Entries from which on those that say nothing any more are looked for.
@@ -14,7 +13,7 @@ const SWEEP_FROM: usize = 1024;
 pub(crate) struct Peers {
     max_connections: u32,
     max_rate: u32,
-    table: RefCell<Table>,
+    table: Mutex<Table>,
 }
 
 #[derive(Debug)]
@@ -48,24 +47,28 @@ pub(crate) enum Excess {
 /// One connection of a peer's, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    peers: Rc<Peers>,
+    peers: Arc<Peers>,
     network: Network,
 }
 
 impl Peers {
-    pub(crate) fn new(max_connections: u32, max_rate: u32) -> Rc<Self> {
-        let table = RefCell::new(Table { usages: HashMap::new(), sweep_at: SWEEP_FROM });
-        Rc::new(Self { max_connections, max_rate, table })
+    pub(crate) fn new(max_connections: u32, max_rate: u32) -> Arc<Self> {
+        let table = Mutex::new(Table { usages: HashMap::new(), sweep_at: SWEEP_FROM });
+        Arc::new(Self { max_connections, max_rate, table })
     }
 
     /// A new connection; None where nothing is limited.
-    pub(crate) fn admit(self: &Rc<Self>, address: IpAddr, now: Instant) -> Result<Option<Admission>, Excess> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<Option<Admission>, Excess> {
         if self.max_connections == 0 && self.max_rate == 0 {
             return Ok(None);
         }
         let network = Network::of(address);
         let rate = f64::from(self.max_rate);
-        let mut table = self.table.borrow_mut();
+        let mut table = self.table();
         table.sweep(now);
         let usage = table.usages.entry(network).or_insert(Usage { open: 0, allowance: rate, at: now });
         if self.max_connections > 0 && usage.open >= self.max_connections {
@@ -81,13 +84,18 @@ impl Peers {
             usage.allowance -= 1.0;
         }
         usage.open += 1;
-        Ok(Some(Admission { peers: Rc::clone(self), network }))
+        Ok(Some(Admission { peers: Arc::clone(self), network }))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Counts are right whoever has panicked.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut table = self.peers.table.borrow_mut();
+        let mut table = self.peers.table();
         if let Some(usage) = table.usages.get_mut(&self.network) {
             usage.open -= 1;
             if usage.open == 0 && self.peers.max_rate == 0 {
@@ -160,7 +168,7 @@ mod tests {
             let at = start + Duration::from_millis(number);
             drop(peers.admit(IpAddr::from((number as u32).to_be_bytes()), at).unwrap());
         }
-        let entries = peers.table.borrow().usages.len();
+        let entries = peers.table().usages.len();
         assert!(entries <= 2 * SWEEP_FROM, "{entries}");
         assert!(peers.admit(ip("192.0.2.1"), start + Duration::from_secs(100)).is_err());
         drop(stays);

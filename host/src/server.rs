@@ -1,63 +1,59 @@
-//! The server: listeners, a permit for each connection, a graceful end.
+//! The server: its workers, and a graceful end.
 
-use std::future::{Future, poll_fn};
-use std::io;
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::panic::resume_unwind;
-use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::{error, info, warn};
 
-use crate::application::{Application, ApplicationFactory, Handler};
-use crate::arrival::{Door, Visitor};
-use crate::engine::{EngineError, EngineFactory};
-use crate::generations::{Generations, StartError, start};
-use crate::metrics::{Row, Snapshot};
+use crate::application::{Application, ApplicationFactory, Program};
+use crate::crew::{Crew, Note};
+use crate::engine::EngineFactory;
+use crate::generations::StartError;
+use crate::listener::{Handle, Listener};
+use crate::metrics::{Row, Snapshot, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
-use crate::shell::{Shell, Totals};
-use crate::tls::Tls;
+use crate::peers::Peers;
+use crate::shell::Totals;
+use crate::worker::{Panic, Plan, Worker};
 
 /// More than there are descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
 
-/// Connections that the kernel completes ahead of us.
-const BACKLOG: u32 = 1024;
-
-/// Serves on the current thread. Runs inside a [`tokio::runtime::LocalRuntime`] or a
-/// [`tokio::task::LocalSet`].
+/// Serves on the current thread and as many more as [`ShellOptions::workers`] says. Runs inside a
+/// [`tokio::runtime::LocalRuntime`] or a [`tokio::task::LocalSet`].
 #[derive(Debug)]
 pub struct Server {
-    shells: Rc<Generations>,
-    permits: Arc<Semaphore>,
+    plan: Arc<Plan>,
+    worker: Worker,
+    others: Others,
+    panics: UnboundedReceiver<Panic>,
     replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
     replace: UnboundedSender<Arc<ApplicationFactory>>,
 }
 
 impl Server {
-    /// Makes the engine, for an application in Rust.
+    /// Makes the engines, for an application in Rust; each worker has one, made by `application` on its thread.
     ///
     /// # Errors
-    /// [`EngineError`]: the options are refused, or the component cannot be instantiated.
+    /// [`StartError`]: the options are refused, the component cannot be instantiated, or a thread cannot be had.
     pub fn new(
         factory: EngineFactory,
         engine_options: EngineOptions,
         options: ShellOptions,
-        application: Box<dyn Application>,
-    ) -> Result<Self, EngineError> {
-        Self::serving(factory, engine_options, options, Handler::Native(application))
+        application: impl Fn() -> Box<dyn Application> + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
+        Self::serving(factory, engine_options, options, Program::Native(Box::new(application)))
     }
 
-    /// Makes the engine, and an instance of the application. Every opening handshake is put to it
-    /// ([`EngineOptions::authorise`]); one that it does not decide is accepted.
+    /// Makes the engines, and for each worker an instance of the application; for one alone if the application's first
+    /// call asks for that. Every opening handshake is put to it ([`EngineOptions::authorise`]); one that it does not
+    /// decide is accepted.
     ///
     /// # Errors
     /// [`StartError`]: as for [`new`](Self::new), or the application is lost at its first call.
@@ -69,22 +65,42 @@ impl Server {
     ) -> Result<Self, StartError> {
         engine_options.authorise = true;
         engine_options.echo = false;
-        let server = Self::serving(factory, engine_options, options, Handler::component(application)?)?;
-        start(&server.shells.current())?;
-        Ok(server)
+        Self::serving(factory, engine_options, options, Program::Component(application))
     }
 
     fn serving(
         factory: EngineFactory,
         engine_options: EngineOptions,
         mut options: ShellOptions,
-        application: Handler,
-    ) -> Result<Self, EngineError> {
+        application: Program,
+    ) -> Result<Self, StartError> {
         options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
         let permits = Arc::new(Semaphore::new(options.max_connections));
-        let shells = Rc::new(Generations::new(factory, engine_options, options, application)?);
+        let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
+        let (crew, mut inboxes) = Crew::new(options.workers);
+        let started = Instant::now();
+        let plan = Arc::new(Plan {
+            factory,
+            engine_options,
+            options,
+            application,
+            permits,
+            peers,
+            crew: Arc::clone(&crew),
+            started,
+        });
+        let worker = Worker::new(0, &plan, inboxes.remove(0))?;
+        if worker.is_alone() && crew.size() > 1 {
+            crew.reduce_to_one();
+            info!("one worker, for the application asks for a single instance");
+        }
+        let (panicked, panics) = unbounded_channel();
+        let mut others = Others { crew, threads: Vec::new() };
+        for (index, inbox) in (1..others.crew.size()).zip(inboxes) {
+            others.threads.push(Worker::spawn(index, &plan, inbox, panicked.clone())?);
+        }
         let (replace, replacements) = unbounded_channel();
-        Ok(Self { shells, permits, replacements, replace })
+        Ok(Self { plan, worker, others, panics, replacements, replace })
     }
 
     /// Sends applications that take the place of the one before: new connections go to the new one, and those of
@@ -94,171 +110,154 @@ impl Server {
         self.replace.clone()
     }
 
-    /// Sees what the server does, also while it runs.
+    /// Sees what the server does while it runs.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer { shells: Rc::clone(&self.shells), permits: Arc::clone(&self.permits) }
+        Observer { plan: Arc::clone(&self.plan) }
     }
 
     /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
     /// done.
     pub async fn run(
-        mut self,
+        self,
         listeners: impl IntoIterator<Item = impl Into<Listener>>,
         stop: impl Future<Output = ()>,
         give_up: impl Future<Output = ()>,
     ) -> Totals {
-        let listeners = listeners.into_iter().map(Into::into).collect();
-        let mut accepting = JoinSet::new();
-        let door = Door::new(Rc::clone(&self.shells), Arc::clone(&self.permits));
-        accepting.spawn_local(accept_all(listeners, door));
-        let mut running = JoinSet::new();
-        running.spawn_local(run(self.shells.current()));
-        let mut stop = pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                // One that was replaced ends with its last connection; what ends it before is a panic of the
-                // application's.
-                Some(ended) = running.join_next() => match ended.map_err(JoinError::try_into_panic) {
-                    Err(Ok(panic)) => resume_unwind(panic),
-                    _ => self.shells.prune(),
-                },
-                Some(application) = self.replacements.recv() => match self.shells.replace(application) {
-                    Ok(shell) => {
-                        running.spawn_local(run(shell));
-                    }
-                    Err(error) => error!("the application before serves on: {error}"),
-                },
+        let Self { plan, worker, others, mut panics, replacements, replace } = self;
+        drop(replace);
+        let listeners: Vec<_> = listeners.into_iter().map(Into::into).collect();
+        others.listen(&listeners);
+        let serving = async { tokio::join!(worker.run(listeners), until_all_is_over(&plan, stop, give_up)) };
+        let ((), totals) = tokio::select! {
+            ended = serving => ended,
+            Some(panic) = panics.recv() => resume_unwind(panic),
+            never = replace_applications(&plan, replacements) => match never {},
+        };
+        others.join();
+        totals
+    }
+}
+
+/// Stops when it is time to, and ends the workers when all connections are gone, or it is time for that.
+async fn until_all_is_over(
+    plan: &Plan,
+    stop: impl Future<Output = ()>,
+    give_up: impl Future<Output = ()>,
+) -> Totals {
+    stop.await;
+    info!(connections = plan.open(), "stopping");
+    plan.crew.stop();
+    tokio::select! {
+        () = drained(plan) => {}
+        () = give_up => {
+            warn!(connections = plan.open(), "given up waiting; dropped");
+            plan.crew.tell_all(|| Note::Abort);
+        }
+    }
+    let seen = plan.crew.ask(Note::Snapshot).await;
+    plan.crew.tell_all(|| Note::End);
+    seen.into_iter().map(|snapshot| snapshot.totals).fold(Totals::default(), |all, one| all + one)
+}
+
+/// All permits are back.
+async fn drained(plan: &Plan) {
+    let all = u32::try_from(plan.options.max_connections).unwrap_or(MAX_CONNECTIONS as u32);
+    drop(plan.permits.acquire_many(all).await);
+}
+
+/// Has the first worker try each new application, and then the others take it, for ever.
+async fn replace_applications(
+    plan: &Plan,
+    mut replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
+) -> Infallible {
+    let mut generation = 0;
+    while let Some(application) = replacements.recv().await {
+        generation += 1;
+        let replace = |worker| {
+            let (answer, answered) = oneshot::channel();
+            let application = Arc::clone(&application);
+            plan.crew.tell(worker, Note::Replace { generation, application, answer });
+            answered
+        };
+        let alone = match replace(0).await {
+            Ok(Ok(alone)) => alone,
+            Ok(Err(error)) => {
+                error!("the application before serves on: {error}");
+                continue;
+            }
+            // It has ended.
+            Err(_) => continue,
+        };
+        plan.crew.open_all(!alone);
+        for worker in (1..plan.crew.size()).filter(|_| !alone) {
+            if let Ok(Err(error)) = replace(worker).await {
+                error!(worker, "the application before serves on here: {error}");
             }
         }
-        accepting.shutdown().await;
-        info!(connections = self.open(), "stopping");
-        self.shells.each(Shell::shutdown);
-        tokio::select! {
-            () = self.drained() => {}
-            () = give_up => {
-                warn!(connections = self.open(), "given up waiting; dropped");
-                self.shells.each(Shell::abort);
+        let connections = plan.open();
+        info!(connections, "a new application serves; connections of the one before stay with it");
+    }
+    pending().await
+}
+
+/// The workers on threads of their own. They end with it.
+#[derive(Debug)]
+struct Others {
+    crew: Arc<Crew>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Others {
+    fn listen(&self, listeners: &[Listener]) {
+        for worker in 1..=self.threads.len() {
+            match listeners.iter().map(Listener::handle).collect::<Result<Vec<Handle>, _>>() {
+                Ok(handles) => self.crew.tell(worker, Note::Listen(handles)),
+                Err(error) => warn!(worker, "does not accept, others do: {error}"),
             }
         }
-        self.shells.totals()
     }
 
-    fn open(&self) -> usize {
-        self.shells.options().max_connections - self.permits.available_permits()
+    /// They have been told to end.
+    fn join(mut self) {
+        for thread in self.threads.drain(..) {
+            // A panic has been passed on.
+            let _ = thread.join();
+        }
     }
+}
 
-    /// All permits are back.
-    async fn drained(&self) {
-        let all = u32::try_from(self.shells.options().max_connections).unwrap_or(MAX_CONNECTIONS as u32);
-        drop(self.permits.acquire_many(all).await);
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.crew.tell_all(|| Note::End);
     }
 }
 
 /// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
-    shells: Rc<Generations>,
-    permits: Arc<Semaphore>,
+    plan: Arc<Plan>,
 }
 
 impl Observer {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.shells.snapshot()
+    /// All workers together; none where all have ended.
+    pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
+        let all = self.plan.crew.ask(Note::Snapshot).await;
+        let workers = all.iter().map(|snapshot| snapshot.counts.open).collect();
+        Some(Snapshot { workers, ..all.into_iter().reduce(Snapshot::with)? })
     }
 
     /// Up to `limit` connections, those with the longest queues first and then the newest; and how many more
     /// there are.
-    pub(crate) fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
-        self.shells.rows(limit)
+    pub(crate) async fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
+        limit_rows(self.plan.crew.ask(|answer| Note::Rows(limit, answer)).await, limit)
     }
 
     /// Why nobody new is served now.
     pub(crate) fn unready(&self) -> Option<&'static str> {
-        if self.shells.current().is_stopping() {
+        if self.plan.crew.is_stopping() {
             return Some("stopping");
         }
-        (self.permits.available_permits() == 0).then_some("full")
+        (self.plan.permits.available_permits() == 0).then_some("full")
     }
-}
-
-/// Where connections come from.
-#[derive(Debug)]
-pub struct Listener {
-    tcp: TcpListener,
-    tls: Option<Tls>,
-}
-
-impl Listener {
-    /// For clients that speak TLS (wss).
-    #[must_use]
-    pub fn with_tls(tcp: TcpListener, tls: Tls) -> Self {
-        Self { tcp, tls: Some(tls) }
-    }
-
-    /// What clients connect to, where no proxy stands before it.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn url(&self) -> io::Result<String> {
-        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-        Ok(format!("{scheme}://{}/", self.tcp.local_addr()?))
-    }
-}
-
-impl From<TcpListener> for Listener {
-    fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
-    }
-}
-
-async fn run(shell: Rc<Shell>) {
-    shell.run().await;
-}
-
-/// Binds an address for a server.
-///
-/// # Errors
-/// What the system says: in use, not ours, not permitted.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    // Accepted sockets inherit it: the drafts have no ping with which a dead peer could be found.
-    socket.set_keepalive(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-async fn accept_all(mut listeners: Vec<Listener>, mut door: Door) {
-    loop {
-        door.receive(accept(&mut listeners).await);
-    }
-}
-
-/// Accepts, whatever it takes: with no descriptors left it waits for some.
-async fn accept(listeners: &mut [Listener]) -> Visitor {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(visitor) => return visitor,
-            Err(error) => {
-                warn!("accept: {error}; again in {pause:?}");
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-        }
-    }
-}
-
-/// The first listener that has somebody; it is asked last the next time.
-fn poll_accept(listeners: &mut [Listener], cx: &mut Context<'_>) -> Poll<io::Result<Visitor>> {
-    for at in 0..listeners.len() {
-        if let Poll::Ready(accepted) = listeners[at].tcp.poll_accept(cx) {
-            let tls = listeners[at].tls.clone();
-            listeners[at..].rotate_left(1);
-            return Poll::Ready(accepted.map(|(stream, address)| Visitor { stream, address, tls }));
-        }
-    }
-    Poll::Pending
 }

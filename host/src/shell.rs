@@ -1,6 +1,7 @@
 //! The shell of one engine: it carries bytes to the engine, events to the application, commands back, and
 //! transmissions to the outboxes. It never waits.
 
+mod events;
 mod losses;
 mod observe;
 
@@ -11,26 +12,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tracing::{debug, warn};
 
 use crate::application::{ApplicationLost, Handler};
 use crate::arrival::Peer;
 use crate::batch::Batch;
-use crate::engine::{Engine, EngineError, EngineFactory, EngineLost};
+use crate::crew::Origin;
+use crate::engine::{Engine, EngineError, EngineLost};
 use crate::metrics::Metrics;
-use crate::options::{EngineOptions, ShellOptions};
+use crate::options::ShellOptions;
 use crate::outbox::Outbox;
+use crate::relay::Split;
 use crate::socket::Socket;
 use crate::wit::{
-    CloseCause, Closed, Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection,
-    Opened, State, Step, Transmission,
+    Command, Destination, Disposition, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Step,
+    Transmission,
 };
+use crate::worker::Plan;
 
 /// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
 /// every failure with another failing command.
@@ -81,15 +85,17 @@ impl Add for Totals {
 /// One engine with its connections, on one thread.
 #[derive(Debug)]
 pub(crate) struct Shell {
-    options: ShellOptions,
-    started: Instant,
+    plan: Arc<Plan>,
+    worker: usize,
+    generation: u64,
     inner: RefCell<Inner>,
     batch: RefCell<Batch>,
     /// Bytes written to all peers.
     sent: Rc<Cell<u64>>,
-    stopping: Cell<bool>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
+    /// Connections that wait until other workers have room for commands.
+    held_back: RefCell<Vec<Waker>>,
     retired: Cell<bool>,
     /// Retired, or a connection of a retired one has gone.
     emptied: Notify,
@@ -97,12 +103,16 @@ pub(crate) struct Shell {
 
 #[derive(Debug)]
 struct Inner {
-    factory: EngineFactory,
-    engine_options: EngineOptions,
+    plan: Arc<Plan>,
     engine: Box<dyn Engine>,
     application: Handler,
+    /// Who speaks when the application gives commands.
+    origin: Origin,
+    /// It asked for that at its first call.
+    alone: bool,
     connections: HashMap<u64, Link>,
-    next_id: u64,
+    /// Connections so far, with those of the shell before.
+    accepted: u64,
     /// Connections below it are those of an application that was lost; nobody is told of them.
     orphans_below: u64,
     totals: Totals,
@@ -135,25 +145,27 @@ impl Link {
 }
 
 impl Shell {
-    /// Takes clock and numbers over from the one `before`.
+    /// Goes on with the numbers of the one `before`.
     pub(crate) fn new(
-        factory: EngineFactory,
-        engine_options: EngineOptions,
-        options: ShellOptions,
+        plan: &Arc<Plan>,
+        worker: usize,
+        generation: u64,
         application: Handler,
         before: Option<&Self>,
     ) -> Result<Rc<Self>, EngineError> {
-        let engine = factory.make(&engine_options)?;
+        let engine = plan.factory.make(&plan.engine_options)?;
         Ok(Rc::new(Self {
-            options,
-            started: before.map_or_else(Instant::now, |shell| shell.started),
+            plan: Arc::clone(plan),
+            worker,
+            generation,
             inner: RefCell::new(Inner {
-                factory,
-                engine_options,
+                plan: Arc::clone(plan),
                 engine,
                 application,
+                origin: Origin { worker, generation, instance: 0 },
+                alone: false,
                 connections: HashMap::new(),
-                next_id: before.map_or(1, |shell| shell.inner.borrow().next_id),
+                accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
                 totals: Totals::default(),
                 metrics: Metrics::default(),
@@ -163,20 +175,29 @@ impl Shell {
             }),
             batch: RefCell::new(Batch::new()),
             sent: Rc::default(),
-            stopping: Cell::new(false),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
+            held_back: RefCell::default(),
             retired: Cell::new(false),
             emptied: Notify::new(),
         }))
     }
 
     pub(crate) fn options(&self) -> &ShellOptions {
-        &self.options
+        &self.plan.options
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Its application has asked for a single instance.
+    pub(crate) fn wants_to_be_alone(&self) -> bool {
+        self.inner.borrow().alone
     }
 
     pub(crate) fn outbox(&self, socket: Socket) -> Outbox {
-        Outbox::new(socket, self.options.max_queue_bytes, Rc::clone(&self.sent))
+        Outbox::new(socket, self.options().max_queue_bytes, Rc::clone(&self.sent))
     }
 
     /// The application's first call. Its deadline is the next turn's.
@@ -216,8 +237,8 @@ impl Shell {
         let id = {
             let since = self.now();
             let mut inner = self.inner.borrow_mut();
-            let id = inner.next_id;
-            inner.next_id += 1;
+            inner.accepted += 1;
+            let id = self.plan.crew.id(self.worker, inner.accepted);
             inner.totals.connections += 1;
             inner
                 .connections
@@ -237,6 +258,10 @@ impl Shell {
         from: &Outbox,
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
+        if self.plan.crew.is_congested(self.worker) {
+            self.held_back.borrow_mut().push(cx.waker().clone());
+            return Poll::Pending;
+        }
         if self.batch.borrow().is_full() {
             self.take_reads();
         }
@@ -268,6 +293,43 @@ impl Shell {
         self.turn(&[Input::Lost(LostConnection { connection, why })]);
     }
 
+    /// Other workers have room for commands again.
+    pub(crate) fn resume(&self) {
+        self.held_back.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Carries out commands of another worker's application. Those that have no effect are given back.
+    pub(crate) fn carry_out(&self, commands: &[Command<'_>]) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        self.take_reads();
+        self.call(|engine, now| {
+            // Its clock may have stood still for long.
+            let mut step = engine.turn(now, &[])?;
+            let carried_out = engine.command(commands)?;
+            for event in carried_out.events {
+                match event {
+                    Event::Failed(failure) => failed.push(failure),
+                    event => step.events.push(event),
+                }
+            }
+            step.transmissions.extend(carried_out.transmissions);
+            Ok(Step { next_timeout: carried_out.next_timeout, ..step })
+        });
+        failed
+    }
+
+    /// Tells the application what another worker gave back, if it is still the one that gave those commands.
+    pub(crate) fn take_failures(&self, from: Origin, failed: Vec<Failed>) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.origin != from {
+                return;
+            }
+            inner.carried.extend(failed.into_iter().map(Event::Failed));
+        }
+        self.turn(&[]);
+    }
+
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
         self.inner.borrow_mut().connections.remove(&connection);
@@ -286,7 +348,6 @@ impl Shell {
 
     /// Begins to close every connection.
     pub(crate) fn shutdown(&self) {
-        self.stopping.set(true);
         self.turn(&[Input::Shutdown]);
     }
 
@@ -317,7 +378,7 @@ impl Shell {
     }
 
     fn call(&self, call: impl FnOnce(&mut dyn Engine, u64) -> Result<Step, EngineLost>) {
-        let began = self.options.measure_turns.then(Instant::now);
+        let began = self.options().measure_turns.then(Instant::now);
         let now = self.now();
         let mut inner = self.inner.borrow_mut();
         inner.retry_application(now);
@@ -330,7 +391,7 @@ impl Shell {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.plan.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn set_timeout(&self, next: Option<u64>) {
@@ -387,12 +448,23 @@ impl Inner {
 
     /// Tells the application, and carries out what it wants.
     fn tell(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
-        let engine = self.engine.as_mut();
-        let carry = |commands: &[Command<'_>]| match commands {
+        let Self { plan, engine, application, origin, alone, .. } = self;
+        let mut command = |commands: &[Command<'_>]| match commands {
             [] => Ok(None),
             commands => engine.command(commands).map(Some),
         };
-        Ok(self.application.handle(events, carry)??)
+        let carry = |commands: &[Command<'_>]| {
+            // Only the first call has none.
+            *alone |=
+                events.is_empty() && commands.iter().any(|asked| matches!(asked, Command::SingleInstance));
+            let Some(split) = Split::of(&plan.crew, *origin, commands) else {
+                return command(commands);
+            };
+            let step = command(&split.here());
+            split.send(&plan.crew);
+            step
+        };
+        Ok(application.handle(events, carry)??)
     }
 
     fn deliver(&mut self, transmissions: Vec<Transmission>) {
@@ -432,82 +504,6 @@ impl Inner {
             if link.outbox.touch() {
                 self.touched.push(Rc::clone(&link.outbox));
             }
-        }
-    }
-
-    /// Counts, and tells the operator what he should know.
-    fn observe(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::Connected(connected) => {
-                    self.totals.connected += 1;
-                    self.metrics.count_connected(connected.draft);
-                    self.rename(connected.connection, &connected.peer);
-                    debug!(connection = connected.connection, peer = %connected.peer, draft = ?connected.draft, "connected");
-                }
-                Event::Rejected(rejection) => {
-                    self.totals.rejected += 1;
-                    *self.metrics.rejected.entry(rejection.status).or_default() += 1;
-                    self.rename(rejection.connection, &rejection.peer);
-                    let peer = &rejection.peer;
-                    warn!(connection = rejection.connection, %peer, status = rejection.status, reason = %rejection.reason, "rejected");
-                }
-                Event::Closed(closed) => self.observe_closed(closed),
-                Event::Failed(failed) => {
-                    debug!(connection = failed.connection, peer = %self.peer(failed.connection), command = ?failed.command, why = ?failed.why, "command failed");
-                }
-                Event::StateChanged(change) if change.new != State::Closed => {
-                    debug!(connection = change.connection, peer = %self.peer(change.connection), old = ?change.old, new = ?change.new, "state");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn observe_closed(&mut self, closed: &Closed) {
-        let connection = closed.connection;
-        self.metrics.count_closed(&closed.cause);
-        if let Some(link) = self.connections.get_mut(&connection) {
-            link.closed = true;
-        }
-        let peer = self.peer(connection);
-        match &closed.cause {
-            CloseCause::SlowReader => self.count_slow_reader(connection),
-            CloseCause::BadFrame(reason) | CloseCause::Other(reason) => {
-                warn!(connection, %peer, %reason, "closed");
-            }
-            CloseCause::BadText
-            | CloseCause::MessageLimit
-            | CloseCause::BufferLimit
-            | CloseCause::HandshakeTimeout => warn!(connection, %peer, reason = ?closed.cause, "closed"),
-            cause => debug!(connection, %peer, reason = ?cause, "closed"),
-        }
-    }
-
-    /// A peer that stops reading when the engine is done with it counts as well, though no event tells.
-    fn observe_lost(&mut self, connection: u64, why: Loss) {
-        let closed = self.connections.get(&connection).is_some_and(|link| link.closed);
-        if closed && why == Loss::SlowReader {
-            self.count_slow_reader(connection);
-        }
-    }
-
-    fn count_slow_reader(&mut self, connection: u64) {
-        self.totals.slow_readers += 1;
-        let peer = self.peer(connection);
-        warn!(connection, %peer, reason = "slow-reader", total = self.totals.slow_readers, "closed");
-    }
-
-    fn peer(&self, connection: u64) -> String {
-        self.connections.get(&connection).map_or_else(|| "gone".into(), Link::name)
-    }
-
-    /// A trusted proxy may know the peer by another name than the socket does.
-    fn rename(&mut self, connection: u64, name: &str) {
-        if let Some(link) = self.connections.get_mut(&connection)
-            && link.name() != name
-        {
-            link.forwarded = Some(name.into());
         }
     }
 }

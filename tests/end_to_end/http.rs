@@ -83,7 +83,7 @@ fn requests_may_come_ahead_of_their_answers(engine: &str) {
 
 fn any_number_of_requests_may_come_ahead(engine: &str) {
     // One connection at a time: each must be gone before the next is served.
-    let server = Server::start(&["--engine", engine, "--max-connections", "1"]);
+    let server = Server::start(&["--engine", engine, "--max-connections", "1", "--workers", "1"]);
     for number in [63, 64, 65, 129, 1000] {
         let mut client = server.connect();
         let mut all = request("HEAD", "/", "").repeat(number - 1);

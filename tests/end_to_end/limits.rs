@@ -20,7 +20,7 @@ fn start(engine: &str, options: &[&str]) -> Server {
 }
 
 fn a_connection_too_many_is_refused_until_there_is_room(engine: &str) {
-    let server = start(engine, &["--debug", "--max-connections", "1"]);
+    let server = start(engine, &["--debug", "--max-connections", "1", "--workers", "1"]);
     let mut first = server.open76();
     let mut second = server.connect();
     let answer = second.refused(&head75(""), "503");
@@ -83,7 +83,7 @@ fn each_address_is_announced_and_served(engine: &str) {
 }
 
 fn a_single_place_is_for_whichever_address(engine: &str) {
-    let options = ["--engine", engine, "--max-connections", "1"];
+    let options = ["--engine", engine, "--max-connections", "1", "--workers", "1"];
     let server = Server::start_on(&["127.0.0.1:0", "127.0.0.2:0"], &options);
     let mut client = Client::open76(server.addresses()[1]);
     client.echo("alone");

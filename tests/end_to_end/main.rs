@@ -19,6 +19,7 @@ mod recording;
 mod stopping;
 mod systemd;
 mod tls;
+mod workers;
 
 use std::fs;
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use crate::support::{frame, head75};
 on_both_engines!(
     what_happens_is_counted,
     connections_are_listed_with_what_they_are,
+    each_worker_is_counted,
     health_and_readiness_are_told_apart,
     what_is_no_page_is_refused,
 );
@@ -154,8 +155,28 @@ fn until(admin: &Admin, is_so: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTree
     }
 }
 
+fn each_worker_is_counted(engine: &str) {
+    let (server, admin) = start(engine, &["--workers", "3"]);
+    let mut clients: Vec<_> = (0..6).map(|_| server.open75()).collect();
+    clients.iter_mut().for_each(|client| client.echo("in"));
+    let metrics = admin.metrics();
+    for (name, expected) in [
+        (r#"worker_connections{worker="0"}"#, 2.0),
+        (r#"worker_connections{worker="1"}"#, 2.0),
+        (r#"worker_connections{worker="2"}"#, 2.0),
+        (r#"connections{draft="75",state="connected"}"#, 6.0),
+        (r#"messages_total{direction="sent"}"#, 6.0),
+        ("connections_accepted_total", 6.0),
+    ] {
+        assert_eq!(metrics.get(&format!("legacy_websocket_{name}")), Some(&expected), "{name}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
+    assert_eq!(json["workers"], serde_json::json!([2, 2, 2]));
+    assert_eq!(json["rows"].as_array().unwrap().len(), 6);
+}
+
 fn connections_are_listed_with_what_they_are(engine: &str) {
-    let (server, admin) = start(engine, &[]);
+    let (server, admin) = start(engine, &["--workers", "1"]);
     let (client75, client76) = (server.open75(), server.open76());
     let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
     let rows = json["rows"].as_array().unwrap();

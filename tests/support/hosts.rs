@@ -12,12 +12,16 @@ pub(crate) fn register(name: &str, command: Vec<OsString>) {
     HOSTS.lock().unwrap().insert(name.into(), command);
 }
 
-/// The command that `--engine` with a host's name stands for, and the other options.
-pub(crate) fn command<'o, 'n>(options: &'o [&'n str]) -> Option<(Command, &'o [&'n str])> {
+/// The command that `--engine` with a host's name stands for, and the other options but `--workers`: there is one.
+pub(crate) fn command<'n>(options: &[&'n str]) -> Option<(Command, Vec<&'n str>)> {
     let ["--engine", name, options @ ..] = options else { return None };
     let words = HOSTS.lock().unwrap().get(*name)?.clone();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).arg("--stop-on-stdin-end");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut options = options.to_vec();
+    if let Some(at) = options.iter().position(|option| *option == "--workers") {
+        options.drain(at..at + 2);
+    }
     Some((command, options))
 }

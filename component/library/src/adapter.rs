@@ -125,6 +125,8 @@ impl Adapter {
                     self.server.tick_after(*after);
                     continue;
                 }
+                // The shell's.
+                wit::Command::SingleInstance => continue,
             };
             if let Err(why) = result {
                 step.failed(connection, kind, why);
@@ -309,7 +311,7 @@ impl<'a, 'e, E: Iterator<Item = &'e u32>> Iterator for Texts<'a, E> {
 }
 
 /// Rising, at character boundaries, and the last at the text's end.
-fn ends_fit(text: &str, ends: &[u32]) -> bool {
+pub(crate) fn ends_fit(text: &str, ends: &[u32]) -> bool {
     let mut start = 0;
     for end in ends {
         match usize::try_from(*end) {

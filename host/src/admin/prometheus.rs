@@ -15,6 +15,11 @@ pub(super) fn text(now: &Snapshot) -> String {
     out.sample("connections", &[("draft", "76"), ("state", "connected")], counts.connected76);
     let opening = counts.open.saturating_sub(counts.connected75 + counts.connected76);
     out.sample("connections", &[("draft", "none"), ("state", "opening")], opening);
+    let name = "worker_connections";
+    out.family(name, "gauge", "Open connections by worker.");
+    for (worker, connections) in now.workers.iter().enumerate() {
+        out.sample(name, &[("worker", &worker.to_string())], connections);
+    }
     out.single("connections_limit", "gauge", "Connections that there may be.", now.max_connections);
     out.single(
         "connections_accepted_total",

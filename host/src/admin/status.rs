@@ -6,14 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::metrics::{Row, Snapshot, draft_name, state_name};
-use crate::server::Observer;
 
 /// Between two points of the plots, and how many there are: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 const POINTS: usize = 300;
 
 /// Connections in the list: nobody reads more, and each costs a call.
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 
 /// The last minutes.
 #[derive(Debug, Default)]
@@ -99,6 +98,8 @@ struct Page<'a> {
     draft75: u32,
     draft76: u32,
     max_connections: usize,
+    /// Connections of each worker.
+    workers: &'a [u32],
     accepted: u64,
     connected: u64,
     messages: [u64; 2],
@@ -129,19 +130,24 @@ struct Connection {
     queue_bytes: usize,
 }
 
-pub(super) fn json(now: &Snapshot, observer: &Observer, history: &History) -> String {
+pub(super) fn json(
+    now: &Snapshot,
+    unready: Option<&'static str>,
+    (rows, more_rows): (Vec<Row>, usize),
+    history: &History,
+) -> String {
     let metrics = &now.metrics;
-    let (rows, more_rows) = observer.connections(ROWS);
     let statuses = metrics.rejected.iter().map(|(status, count)| (status.to_string(), *count));
     let reasons = metrics.refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count));
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         uptime: now.uptime.as_secs_f64(),
-        unready: observer.unready(),
+        unready,
         open: now.counts.open,
         draft75: now.counts.connected75,
         draft76: now.counts.connected76,
         max_connections: now.max_connections,
+        workers: &now.workers,
         accepted: now.totals.connections,
         connected: metrics.connected.iter().sum(),
         messages: now.messages,

@@ -130,6 +130,7 @@ impl Commands {
                 body: &response.body,
             }),
             theirs::Command::Tick(after) => Command::Tick(*after),
+            theirs::Command::SingleInstance => Command::SingleInstance,
         };
         self.0.iter().map(lend).collect()
     }

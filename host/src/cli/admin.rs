@@ -8,7 +8,8 @@ use tokio::task::spawn_local;
 use tracing::info;
 
 use crate::admin::serve_admin;
-use crate::server::{Server, bind};
+use crate::listener::bind;
+use crate::server::Server;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Observation")]

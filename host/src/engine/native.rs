@@ -6,6 +6,8 @@ use crate::wit::{self, Command, Counts, Input, Options, Read, RequestHead, Statu
 #[path = "../../../component/library/src/adapter.rs"]
 mod adapter;
 
+pub(crate) use self::adapter::ends_fit;
+
 /// The engine, natively.
 #[derive(Debug)]
 pub(super) struct NativeEngine(adapter::Adapter);

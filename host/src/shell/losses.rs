@@ -33,12 +33,8 @@ impl Inner {
     ) -> Result<Option<u64>, Lost> {
         self.totals.application_traps += 1;
         let open = self.connections.values().filter(|link| !link.closed).count();
-        error!(
-            connections = open,
-            total = self.totals.application_traps,
-            "{lost}; its connections are closed"
-        );
-        self.orphans_below = self.next_id;
+        error!(connections = open, "{lost}; its connections are closed");
+        self.orphans_below = self.plan.crew.id(self.origin.worker, self.accepted + 1);
         self.carried.clear();
         if let Handler::Component(factory, _) | Handler::Gone(factory, _) = &self.application {
             let factory = Arc::clone(factory);
@@ -59,6 +55,7 @@ impl Inner {
     }
 
     fn renew_application(&mut self, factory: Arc<ApplicationFactory>, now: u64) {
+        self.origin.instance += 1;
         let renewed = Handler::component(Arc::clone(&factory)).map_err(|error| error.to_string());
         let started = renewed.and_then(|handler| {
             self.application = handler;
@@ -94,10 +91,10 @@ impl Inner {
             self.metrics.count_closed(&CloseCause::EngineLost);
             events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
         }
-        error!(connections = events.len(), total = self.totals.traps, "{lost}; its connections are closed");
+        error!(connections = events.len(), "{lost}; its connections are closed");
         self.slow.clear();
         self.carried.clear();
-        match self.factory.make(&self.engine_options) {
+        match self.plan.factory.make(&self.plan.engine_options) {
             Ok(engine) => {
                 self.engine = engine;
                 self.metrics.restarts += 1;

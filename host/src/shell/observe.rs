@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Shell;
 use crate::engine::{Engine, EngineLost};
-use crate::metrics::{Row, Snapshot, sort_rows};
+use crate::metrics::{Row, Snapshot, limit_rows};
 use crate::wit::{Counts, RequestHead, Status};
 
 /// What an engine has counted that is gone.
@@ -18,10 +18,6 @@ const NOTHING: Counts = Counts {
 };
 
 impl Shell {
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
-    }
-
     pub(crate) fn count_refused(&self, reason: &'static str) {
         *self.inner.borrow_mut().metrics.refused.entry(reason).or_default() += 1;
     }
@@ -38,8 +34,9 @@ impl Shell {
             bytes_sent: self.sent.get(),
             totals: inner.totals,
             queue_bytes: inner.connections.values().map(|link| link.outbox.queued()).sum(),
-            max_connections: self.options.max_connections,
-            uptime: self.started.elapsed(),
+            max_connections: self.options().max_connections,
+            workers: Vec::new(),
+            uptime: self.plan.started.elapsed(),
         }
     }
 
@@ -47,7 +44,7 @@ impl Shell {
     pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
         let statuses = self.ask(|engine| engine.connections()).unwrap_or_default();
         let now = self.now();
-        let mut rows: Vec<_> = {
+        let rows = {
             let connections = &self.inner.borrow().connections;
             let row = |status: Status| {
                 let link = connections.get(&status.connection)?;
@@ -56,9 +53,7 @@ impl Shell {
             };
             statuses.into_iter().filter_map(row).collect()
         };
-        sort_rows(&mut rows);
-        let more = rows.len().saturating_sub(limit);
-        rows.truncate(limit);
+        let (mut rows, more) = limit_rows([(rows, 0)], limit);
         for row in &mut rows {
             let head = self.ask(|engine| engine.head(row.status.connection)).flatten();
             let field = |head: RequestHead| {

@@ -29,6 +29,10 @@ struct Member {
 
 impl Application for Chat {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+        if events.is_empty() {
+            // The start. Names, history and counts are everybody's.
+            return vec![Command::SingleInstance];
+        }
         let mut commands = Vec::new();
         for event in events {
             match event {

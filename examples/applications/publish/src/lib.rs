@@ -13,13 +13,14 @@ const SECOND: u64 = 1000;
 
 #[derive(Debug, Default)]
 struct Publish {
+    started: bool,
     subscribers: BTreeSet<ConnectionId>,
     clock: Clock,
 }
 
 impl Application for Publish {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
-        let mut commands = self.clock.start();
+        let mut commands = self.start();
         for event in events {
             match event {
                 Event::Connected(connected) => {
@@ -38,6 +39,13 @@ impl Application for Publish {
 }
 
 impl Publish {
+    /// The first call, without events: asks for the first tick, and for one instance, for there is to be one clock and one
+    /// list of subscribers.
+    fn start(&mut self) -> Vec<Command> {
+        let first = !std::mem::replace(&mut self.started, true);
+        if first { vec![Command::SingleInstance, Command::Tick(0)] } else { Vec::new() }
+    }
+
     fn answer(&self, request: &Request, commands: &mut Vec<Command>) {
         let text = "text/plain; charset=utf-8";
         let answer = match (request.head.method.as_str(), request.head.path()) {
@@ -60,16 +68,9 @@ impl Publish {
 struct Clock {
     /// The first tick's time, and the seconds that were told since.
     started: Option<(Instant, u64)>,
-    asked: bool,
 }
 
 impl Clock {
-    /// The first call, without events, is when to ask for the first tick.
-    fn start(&mut self) -> Vec<Command> {
-        let first = !std::mem::replace(&mut self.asked, true);
-        first.then_some(Command::Tick(0)).into_iter().collect()
-    }
-
     fn tick(&mut self, now: Instant, commands: &mut Vec<Command>) {
         let (start, told) = self.started.get_or_insert((now, 0));
         let elapsed = now - *start;

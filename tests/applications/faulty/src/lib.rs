@@ -1,11 +1,13 @@
-//! An echo that fails when told: `fault:panic`, `fault:spin`, `fault:grow`. What it sends back begins with the number
-//! of messages that this instance has seen. `send:ID` sends to that connection, and each `failed` event is told to
-//! whoever sent last.
+//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, or `fault:nap` for half a second. What
+//! it sends back begins with the number of messages that this instance has seen. `send:IDS`, `close:ID` and `reject:ID`
+//! are about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
+//! sender's id; each `failed` event is told to whoever sent last.
 
 use std::hint::{black_box, spin_loop};
+use std::time::{Duration, Instant};
 
 use legacy_websocket_application::{
-    Application, Command, ConnectionId, Event, Failed, Messages, Recipients, export,
+    Application, Command, ConnectionId, Event, Failed, Messages, Recipients, Refusal, export,
 };
 
 #[derive(Debug, Default)]
@@ -28,18 +30,26 @@ impl Application for Faulty {
 impl Faulty {
     fn take(&mut self, messages: &Messages) -> Vec<Command> {
         self.last = messages.connection;
-        let answer = |text: &str| {
-            self.messages += 1;
-            match text.split_once(':') {
-                Some(("fault", what)) => fail(what),
-                Some(("send", id)) => {
-                    let to = Recipients::One(id.parse().unwrap_or_default());
-                    Command::send(to, "sent")
-                }
-                _ => Command::send(Recipients::One(self.last), format!("{} {text}", self.messages)),
-            }
-        };
-        messages.iter().map(answer).collect()
+        messages.iter().map(|text| self.answer(text)).collect()
+    }
+
+    fn answer(&mut self, text: &str) -> Command {
+        self.messages += 1;
+        let me = self.last;
+        let (command, rest) = text.split_once(':').unwrap_or_default();
+        let ids: Vec<ConnectionId> = rest.split(',').filter_map(|id| id.parse().ok()).collect();
+        let first = ids.first().copied().unwrap_or_default();
+        match command {
+            "fault" => fail(rest),
+            "all" => Command::send(Recipients::All, rest),
+            "others" => Command::send(Recipients::AllBut(me), rest),
+            "send" if ids.len() == 1 => Command::send(Recipients::One(first), "sent"),
+            "send" => Command::send(Recipients::Many(ids), "sent"),
+            "close" => Command::Close(first),
+            "reject" => Command::Reject(Refusal { connection: first, status: 403, reason: "told to".into() }),
+            "who" => Command::send(Recipients::One(me), me.to_string()),
+            _ => Command::send(Recipients::One(me), format!("{} {text}", self.messages)),
+        }
     }
 
     fn tell(&self, failed: &Failed) -> Command {
@@ -58,6 +68,13 @@ fn fail(what: &str) -> Command {
             loop {
                 all.push(black_box(vec![1_u8; 1 << 20]));
             }
+        }
+        "nap" => {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(500) {
+                spin_loop();
+            }
+            Command::Tick(1)
         }
         _ => panic!("told to"),
     }

@@ -1,0 +1,213 @@
+//! What clients may do, and how much of it.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum, value_parser};
+
+use crate::options::{EngineOptions, ShellOptions};
+use crate::sandbox::Budget;
+use crate::wit::{InvalidUtf8, Limits, Version};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Protocol")]
+pub(super) struct Protocol {
+    /// Which drafts are accepted.
+    #[arg(long = "version", value_enum, default_value_t = VersionArg::Auto)]
+    draft: VersionArg,
+
+    /// Accepted Origin (repeatable). Any other is refused with 403. "*": any, also none.
+    #[arg(long, value_name = "ORIGIN", default_value = "*")]
+    origin: Vec<String>,
+
+    /// Accepted subprotocol (repeatable). By default any that a client asks for, for these clients fail when
+    /// theirs is not named in the answer; once one is listed, any other is refused with 403.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+
+    /// Accepted Host, with or without a port (repeatable). By default any.
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+
+    /// What clients see when a TLS terminator or proxy stands before the server, as wss://example.com/path.
+    /// By default the location is made from Host.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+
+    /// Believe X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For. Only behind a proxy that sets them.
+    #[arg(long)]
+    trust_forwarded: bool,
+
+    /// Expect a PROXY header (version 1 or 2) before anything else on every connection, and believe it. Only
+    /// where nobody but the proxy can connect.
+    #[arg(long)]
+    proxy_protocol: bool,
+
+    /// Skip frames of reserved types, as the drafts' own algorithm does, instead of closing the connection.
+    #[arg(long)]
+    skip_reserved_frames: bool,
+
+    /// What to do with text that is not UTF-8: put U+FFFD in its place, or close the connection.
+    #[arg(long, value_enum, default_value_t = InvalidUtf8Arg::Replace)]
+    invalid_utf8: InvalidUtf8Arg,
+
+    /// Policy file for Flash's <policy-file-request/>. By default that is refused.
+    #[arg(long, value_name = "FILE")]
+    flash_policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits (sizes in bytes, times as 500ms, 10s, 5m)")]
+pub(super) struct LimitArgs {
+    /// Head of a request, blank line included. More: 431.
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    max_head_bytes: u32,
+
+    /// Fields in a head. More: 431.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_fields: u32,
+
+    /// One message, or the body of a request. More: closed (413).
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_message_bytes: u32,
+
+    /// Incomplete heads, bodies and messages of all connections of a worker together. More: the one that holds the
+    /// most is closed.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    max_buffered_bytes: u64,
+
+    /// Output waiting for one peer. More: closed as a slow reader.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    max_queue_bytes: usize,
+
+    /// Connections at once. More are refused with 503.
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..))]
+    pub(super) max_connections: u32,
+
+    /// Connections at once of one address, or of one /64 in IPv6. More: 429. 0: no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_connections_per_peer: u32,
+
+    /// New connections a second of one address, or of one /64 in IPv6. More: 429. 0: no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_handshakes_per_peer: u32,
+
+    /// Memory of the engine's component, and of the application's, of each worker.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    max_memory_bytes: usize,
+
+    /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain request, and between two.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
+    handshake_timeout: Duration,
+
+    /// A connected client with nothing received or sent. 0s: never.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    idle_timeout: Duration,
+
+    /// For the peer's answer to our closing handshake, and for its end of TCP behind ours.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = some_time)]
+    close_timeout: Duration,
+
+    /// Waiting output that makes no progress. More: closed as a slow reader.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
+    write_timeout: Duration,
+
+    /// One call into the engine's component or the application. More: the instance and its connections are lost, a
+    /// fresh one serves on.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = some_time)]
+    call_timeout: Duration,
+
+    /// After SIGINT or SIGTERM: for connections to close. A second signal ends it at once.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) drain_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum VersionArg {
+    Auto,
+    Draft75,
+    Draft76,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum InvalidUtf8Arg {
+    Replace,
+    Close,
+}
+
+/// What the engine is told.
+pub(super) fn engine_options(
+    protocol: &Protocol,
+    limits: &LimitArgs,
+) -> Result<EngineOptions, Box<dyn Error>> {
+    let Protocol { origin, subprotocol, host, public_url, trust_forwarded, .. } = protocol;
+    let flash_policy = match &protocol.flash_policy {
+        Some(path) => Some(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        None => None,
+    };
+    Ok(EngineOptions {
+        version: match protocol.draft {
+            VersionArg::Auto => Version::Auto,
+            VersionArg::Draft75 => Version::Draft75,
+            VersionArg::Draft76 => Version::Draft76,
+        },
+        origins: origin.clone(),
+        subprotocols: subprotocol.clone(),
+        hosts: host.clone(),
+        public_url: public_url.clone(),
+        trust_forwarded: *trust_forwarded,
+        authorise: false,
+        echo: true,
+        skip_reserved_frames: protocol.skip_reserved_frames,
+        invalid_utf8: match protocol.invalid_utf8 {
+            InvalidUtf8Arg::Replace => InvalidUtf8::Replace,
+            InvalidUtf8Arg::Close => InvalidUtf8::Close,
+        },
+        flash_policy,
+        limits: Limits {
+            max_head_bytes: limits.max_head_bytes,
+            max_fields: limits.max_fields,
+            max_message_bytes: limits.max_message_bytes,
+            max_buffered_bytes: limits.max_buffered_bytes,
+            handshake_timeout: millis(limits.handshake_timeout),
+            idle_timeout: millis(limits.idle_timeout),
+            close_timeout: millis(limits.close_timeout),
+        },
+    })
+}
+
+/// What the shell watches over.
+pub(super) fn shell_options(protocol: &Protocol, limits: &LimitArgs) -> ShellOptions {
+    ShellOptions {
+        max_connections: usize::try_from(limits.max_connections).unwrap_or(usize::MAX),
+        max_connections_per_peer: limits.max_connections_per_peer,
+        max_handshakes_per_peer: limits.max_handshakes_per_peer,
+        proxy_protocol: protocol.proxy_protocol,
+        max_queue_bytes: limits.max_queue_bytes,
+        write_timeout: limits.write_timeout,
+        linger_timeout: limits.close_timeout,
+        handshake_timeout: limits.handshake_timeout,
+        ..ShellOptions::default()
+    }
+}
+
+impl LimitArgs {
+    pub(super) fn budget(&self) -> Budget {
+        Budget { call_timeout: self.call_timeout, max_memory_bytes: self.max_memory_bytes }
+    }
+}
+
+/// A time that is not 0.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.as_millis() > 0 => Ok(time),
+        Ok(_) => Err("must be at least 1ms".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

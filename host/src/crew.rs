@@ -1,0 +1,271 @@
+//! What the workers of one server know of each other: who has how many connections, and how to reach whom.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::application::ApplicationFactory;
+use crate::arrival::Handed;
+use crate::generations::StartError;
+use crate::listener::Handle;
+use crate::metrics::{Row, Snapshot};
+use crate::relay::Relayed;
+use crate::wit::Failed;
+
+/// Commands that wait for another worker, in bytes. More: whoever sends them reads nothing more from its clients until
+/// half of them are carried out.
+const MAX_QUEUED: usize = 1 << 20;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// Accept here, too.
+    Listen(Vec<Handle>),
+    /// Somebody whom another worker accepted.
+    Visitor(Handed),
+    /// Another worker's application wants something of connections here.
+    Commands(Relayed),
+    /// What of such commands had no effect.
+    Failed {
+        from: Origin,
+        failed: Vec<Failed>,
+    },
+    /// Another worker has room for commands again.
+    Room,
+    /// New connections go to this application; whether it wants to be the only one.
+    Replace {
+        generation: u64,
+        application: Arc<ApplicationFactory>,
+        answer: oneshot::Sender<Result<bool, StartError>>,
+    },
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Up to so many connections, and how many more there are.
+    Rows(usize, oneshot::Sender<(Vec<Row>, usize)>),
+    /// Accept no more, and begin to close every connection.
+    Stop,
+    /// Close every connection at once.
+    Abort,
+    /// Everything is over.
+    End,
+}
+
+/// Which instance of the application gave a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) worker: usize,
+    pub(crate) generation: u64,
+    /// Counts the instances of that generation on that worker.
+    pub(crate) instance: u64,
+}
+
+/// All workers.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    members: Vec<Member>,
+    /// How many there are: all members, or the first alone.
+    size: AtomicUsize,
+    /// How many of them, from the first on, get new connections.
+    open: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Member {
+    inbox: UnboundedSender<Note>,
+    connections: AtomicUsize,
+    /// Bytes of the commands in the inbox.
+    queued: AtomicUsize,
+    /// Somebody waits until there are fewer.
+    awaited: AtomicBool,
+}
+
+/// One connection that a worker has, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Load {
+    crew: Arc<Crew>,
+    worker: usize,
+}
+
+impl Crew {
+    /// So many, at least one, and their inboxes.
+    pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<UnboundedReceiver<Note>>) {
+        let (mut members, mut inboxes) = (Vec::new(), Vec::new());
+        for _ in 0..workers.max(1) {
+            let (inbox, notes) = unbounded_channel();
+            let (connections, queued, awaited) = Default::default();
+            members.push(Member { inbox, connections, queued, awaited });
+            inboxes.push(notes);
+        }
+        let (size, open) = (members.len().into(), members.len().into());
+        (Arc::new(Self { members, size, open, stopping: AtomicBool::new(false) }), inboxes)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The first is to be the only one. Before there is a connection.
+    pub(crate) fn reduce_to_one(&self) {
+        self.size.store(1, Ordering::Relaxed);
+        self.open.store(1, Ordering::Relaxed);
+    }
+
+    /// New connections go to all workers, or to the first alone.
+    pub(crate) fn open_all(&self, all: bool) {
+        self.open.store(if all { self.size() } else { 1 }, Ordering::Relaxed);
+    }
+
+    /// The id of a worker's connection number `count`, from 1 on.
+    pub(crate) fn id(&self, worker: usize, count: u64) -> u64 {
+        (count - 1) * self.size() as u64 + worker as u64 + 1
+    }
+
+    /// Whose connection that is, if it is one.
+    pub(crate) fn worker_of(&self, connection: u64) -> Option<usize> {
+        // A remainder of a usize is one.
+        Some((connection.checked_sub(1)? % self.size() as u64) as usize)
+    }
+
+    pub(crate) fn tell(&self, worker: usize, note: Note) {
+        // Who has ended needs no notes.
+        let _ = self.members[worker].inbox.send(note);
+    }
+
+    pub(crate) fn tell_all(&self, note: impl Fn() -> Note) {
+        (0..self.size()).for_each(|worker| self.tell(worker, note()));
+    }
+
+    /// Asks every worker; those that have ended do not answer.
+    pub(crate) async fn ask<T>(&self, note: impl Fn(oneshot::Sender<T>) -> Note) -> Vec<T> {
+        let ask = |worker| {
+            let (answer, answered) = oneshot::channel();
+            self.tell(worker, note(answer));
+            answered
+        };
+        let asked: Vec<_> = (0..self.size()).map(ask).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.extend(answer.await);
+        }
+        answers
+    }
+
+    /// Takes a new connection into account: of the worker that has it, or of another that has fewer. A few more are not
+    /// worth the way.
+    pub(crate) fn place(self: &Arc<Self>, at: usize) -> Load {
+        let open = self.open.load(Ordering::Relaxed);
+        let connections = |worker: &usize| self.members[*worker].connections.load(Ordering::Relaxed);
+        let fewest = (0..open).min_by_key(connections).unwrap_or(0);
+        let (here, there) = (connections(&at), connections(&fewest));
+        let worker = if at < open && here <= there + here / 16 { at } else { fewest };
+        self.members[worker].connections.fetch_add(1, Ordering::Relaxed);
+        Load { crew: Arc::clone(self), worker }
+    }
+
+    /// Sends commands to another worker.
+    pub(crate) fn relay(&self, worker: usize, relayed: Relayed) {
+        self.members[worker].queued.fetch_add(relayed.bytes(), Ordering::SeqCst);
+        self.tell(worker, Note::Commands(relayed));
+    }
+
+    /// Commands of so many bytes have been carried out.
+    pub(crate) fn relieve(&self, worker: usize, bytes: usize) {
+        let Member { queued, awaited, .. } = &self.members[worker];
+        let left = queued.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        if left <= MAX_QUEUED / 2 && awaited.swap(false, Ordering::SeqCst) {
+            self.tell_all(|| Note::Room);
+        }
+    }
+
+    /// Another worker has more commands to carry out than it should. A [`Note::Room`] comes when that is over.
+    pub(crate) fn is_congested(&self, from: usize) -> bool {
+        let full = |member: &Member| member.queued.load(Ordering::SeqCst) > MAX_QUEUED;
+        let others = self.members.iter().enumerate().take(self.size()).filter(|(worker, _)| *worker != from);
+        // Looked at again, for it may have been relieved before it knew that somebody waits.
+        others.into_iter().any(|(_, member)| {
+            full(member) && {
+                member.awaited.store(true, Ordering::SeqCst);
+                full(member)
+            }
+        })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.tell_all(|| Note::Stop);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+impl Load {
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.crew.members[self.worker].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::Split;
+    use crate::wit::{Command, Outgoing, Recipients};
+
+    #[test]
+    fn every_id_says_whose_it_is() {
+        for workers in 1..5 {
+            let (crew, _) = Crew::new(workers);
+            let mut ids = Vec::new();
+            for count in 1..4 {
+                for worker in 0..workers {
+                    ids.push(crew.id(worker, count));
+                    assert_eq!(crew.worker_of(crew.id(worker, count)), Some(worker));
+                }
+            }
+            assert_eq!(ids, (1..=3 * workers as u64).collect::<Vec<_>>());
+            assert_eq!(crew.worker_of(0), None);
+        }
+    }
+
+    #[test]
+    fn connections_go_to_who_has_fewest_but_only_to_who_is_open() {
+        let (crew, _inboxes) = Crew::new(3);
+        let places: Vec<_> = (0..30).map(|_| crew.place(0)).collect();
+        let count = |worker| places.iter().filter(|place| place.worker() == worker).count();
+        assert_eq!([0, 1, 2].map(count), [10, 10, 10]);
+        crew.open_all(false);
+        assert_eq!(crew.place(2).worker(), 0);
+        drop(places);
+        crew.open_all(true);
+        assert_eq!(crew.place(2).worker(), 2);
+    }
+
+    #[test]
+    fn who_waits_for_a_worker_is_told_when_it_has_room() {
+        let (crew, mut inboxes) = Crew::new(2);
+        let from = Origin { worker: 0, generation: 0, instance: 0 };
+        let text = "x".repeat(MAX_QUEUED / 2);
+        let ends = [u32::try_from(text.len()).unwrap()];
+        let commands = [Command::Send(Outgoing { to: Recipients::All, text: &text, ends: &ends })];
+        assert!(!crew.is_congested(0));
+        for _ in 0..3 {
+            Split::of(&crew, from, &commands).unwrap().send(&crew);
+        }
+        assert!(crew.is_congested(0) && !crew.is_congested(1));
+        for left in [2, 1, 0] {
+            let Ok(Note::Commands(relayed)) = inboxes[1].try_recv() else { panic!("no commands") };
+            crew.relieve(1, relayed.bytes());
+            assert_eq!(inboxes[0].try_recv().is_ok(), left == 0, "{left}");
+        }
+        assert!(!crew.is_congested(0));
+    }
+}

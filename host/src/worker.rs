@@ -1,0 +1,205 @@
+//! One thread's part of a server: its listeners, its shells, and what the others tell it.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::{JoinError, JoinSet, spawn_local};
+use tracing::warn;
+
+use crate::application::Program;
+use crate::arrival::Door;
+use crate::crew::{Crew, Note};
+use crate::engine::EngineFactory;
+use crate::generations::{Generations, StartError};
+use crate::listener::{Handle, Listener, accept};
+use crate::options::{EngineOptions, ShellOptions};
+use crate::peers::Peers;
+use crate::relay::Relayed;
+use crate::shell::Shell;
+
+/// What all workers of a server are made from, and share.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) factory: EngineFactory,
+    pub(crate) engine_options: EngineOptions,
+    pub(crate) options: ShellOptions,
+    /// The first one.
+    pub(crate) application: Program,
+    /// One for each connection that there may be.
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) crew: Arc<Crew>,
+    /// The origin of the clock.
+    pub(crate) started: Instant,
+}
+
+impl Plan {
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.options.max_connections - self.permits.available_permits()
+    }
+}
+
+/// What a thread panicked with.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// Lives on its thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    index: usize,
+    plan: Arc<Plan>,
+    shells: Rc<Generations>,
+    inbox: UnboundedReceiver<Note>,
+    listeners: Vec<Listener>,
+    door: Door,
+    running: JoinSet<()>,
+}
+
+impl Worker {
+    /// Makes the engine and an instance of the application, which is called for the first time.
+    pub(crate) fn new(
+        index: usize,
+        plan: &Arc<Plan>,
+        inbox: UnboundedReceiver<Note>,
+    ) -> Result<Self, StartError> {
+        let shells = Rc::new(Generations::new(Arc::clone(plan), index)?);
+        let door = Door::new(Rc::clone(&shells), index);
+        let (listeners, running) = Default::default();
+        Ok(Self { index, plan: Arc::clone(plan), shells, inbox, listeners, door, running })
+    }
+
+    /// Starts one on a thread of its own, and waits until it is there.
+    pub(crate) fn spawn(
+        index: usize,
+        plan: &Arc<Plan>,
+        inbox: UnboundedReceiver<Note>,
+        panics: UnboundedSender<Panic>,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let plan = Arc::clone(plan);
+        let (started, result) = mpsc::channel();
+        let run = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build_local(Default::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(started.send(Err(error.into()))),
+            };
+            runtime.block_on(async {
+                match Self::new(index, &plan, inbox) {
+                    Ok(worker) => {
+                        // Whoever has started us waits for it.
+                        let _ = started.send(Ok(()));
+                        worker.run(Vec::new()).await;
+                    }
+                    Err(error) => drop(started.send(Err(error))),
+                }
+            });
+        };
+        let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                let _ = panics.send(panic);
+            }
+        });
+        let thread = thread.map_err(StartError::Thread)?;
+        // It sends something, or has panicked.
+        result.recv().unwrap_or_else(|_| Err(io::Error::other("the worker has panicked").into()))?;
+        Ok(thread)
+    }
+
+    /// The application wants to be the only one.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.shells.current().wants_to_be_alone()
+    }
+
+    /// Serves until it is told that all is over. As a task like those of the connections: the runtime would look after
+    /// what blocks on it first, and so after who comes before who goes.
+    pub(crate) async fn run(self, listeners: Vec<Listener>) {
+        if let Err(Ok(panic)) = spawn_local(self.work(listeners)).await.map_err(JoinError::try_into_panic) {
+            resume_unwind(panic);
+        }
+    }
+
+    async fn work(mut self, listeners: Vec<Listener>) {
+        self.listeners = listeners;
+        self.start(self.shells.current());
+        loop {
+            tokio::select! {
+                note = self.inbox.recv() => match note {
+                    None | Some(Note::End) => return,
+                    Some(note) => self.take(note),
+                },
+                visitor = accept(&mut self.listeners) => self.door.receive(visitor),
+                // One that was replaced ends with its last connection; what ends it before is a panic of the
+                // application's.
+                Some(ended) = self.running.join_next() => match ended.map_err(JoinError::try_into_panic) {
+                    Err(Ok(panic)) => resume_unwind(panic),
+                    _ => self.shells.prune(),
+                },
+            }
+        }
+    }
+
+    fn start(&mut self, shell: Rc<Shell>) {
+        self.running.spawn_local(async move { shell.run().await });
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Listen(handles) => self.listen(handles),
+            Note::Visitor(handed) if !self.plan.crew.is_stopping() => self.door.receive_handed(handed),
+            Note::Visitor(_) | Note::End => {}
+            Note::Commands(relayed) => self.carry_out(&relayed),
+            Note::Failed { from, failed } => {
+                if let Some(shell) = self.shells.of(from.generation) {
+                    shell.take_failures(from, failed);
+                }
+            }
+            Note::Room => self.shells.each(Shell::resume),
+            // Whoever asks may be gone by now.
+            Note::Replace { generation, application, answer } => {
+                let replaced = self.shells.replace(generation, application);
+                let _ = answer.send(replaced.map(|shell| {
+                    let alone = shell.wants_to_be_alone();
+                    self.start(shell);
+                    alone
+                }));
+            }
+            Note::Snapshot(answer) => drop(answer.send(self.shells.snapshot())),
+            Note::Rows(limit, answer) => drop(answer.send(self.shells.rows(limit))),
+            Note::Stop => {
+                self.listeners.clear();
+                self.door.close();
+                self.shells.each(Shell::shutdown);
+            }
+            Note::Abort => self.shells.each(Shell::abort),
+        }
+    }
+
+    fn listen(&mut self, handles: Vec<Handle>) {
+        for handle in handles {
+            match handle.listener() {
+                Ok(listener) => self.listeners.push(listener),
+                Err(error) => warn!("worker {} does not accept, others do: {error}", self.index),
+            }
+        }
+    }
+
+    fn carry_out(&self, relayed: &Relayed) {
+        let from = relayed.from;
+        // A generation that is not here, or not yet, has no connections here.
+        let failed = match self.shells.of(from.generation) {
+            Some(shell) => shell.carry_out(&relayed.lend()),
+            None => relayed.failures(),
+        };
+        self.plan.crew.relieve(self.index, relayed.bytes());
+        if !failed.is_empty() {
+            self.plan.crew.tell(from.worker, Note::Failed { from, failed });
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Several workers, each with an instance of the application: what one says reaches the clients of all.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::thread;
+
+use legacy_websocket_artifacts::{CHAT, FAULTY_APPLICATION};
+
+use crate::file;
+use crate::support::client::Client;
+use crate::support::server::{Server, run};
+use crate::support::{CLOSING, frame, head75, on_both_engines};
+
+on_both_engines!(
+    everybody_hears_what_one_says,
+    commands_reach_connections_of_other_workers,
+    what_fails_elsewhere_is_told,
+    each_sender_is_heard_in_order,
+    who_sends_faster_than_others_carry_out_is_slowed_down,
+    a_fault_costs_the_clients_of_one_worker,
+    a_single_instance_serves_alone,
+    all_are_stopped,
+);
+
+fn path() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| file("faulty-with-workers.wasm", FAULTY_APPLICATION))
+}
+
+fn start(engine: &str, workers: &str, more: &[&str]) -> Server {
+    Server::start(&[&[path(), "--engine", engine, "--workers", workers], more].concat())
+}
+
+/// So many clients, each of another worker, for connections go to who has fewest; draft 76 and draft 75 by turns.
+fn one_of_each(server: &Server, workers: usize) -> Vec<Client> {
+    let mut clients: Vec<_> =
+        (0..workers).map(|at| if at % 2 == 0 { server.open76() } else { server.open75() }).collect();
+    let homes: BTreeSet<_> = clients.iter_mut().map(|client| id(client) % workers as u64).collect();
+    assert_eq!(homes.len(), workers);
+    clients
+}
+
+fn id(client: &mut Client) -> u64 {
+    client.says("who:");
+    let answer = client.read_until(b"\xff");
+    std::str::from_utf8(&answer[1..answer.len() - 1]).unwrap().parse().unwrap()
+}
+
+fn everybody_hears_what_one_says(engine: &str) {
+    let server = start(engine, "3", &[]);
+    let mut clients = one_of_each(&server, 3);
+    clients[1].says("all:to all");
+    for client in &mut clients {
+        client.hears("to all");
+    }
+    clients[2].says("others:to the others");
+    clients[0].hears("to the others");
+    clients[1].hears("to the others");
+    clients[2].says("all:again");
+    for client in &mut clients {
+        client.hears("again");
+    }
+}
+
+fn commands_reach_connections_of_other_workers(engine: &str) {
+    let server = start(engine, "3", &[]);
+    let mut clients = one_of_each(&server, 3);
+    let ids: Vec<_> = clients.iter_mut().map(id).collect();
+    clients[0].says(&format!("send:{}", ids[1]));
+    clients[1].hears("sent");
+    clients[0].says(&format!("send:{},{},{}", ids[2], ids[0], ids[1]));
+    for client in &mut clients {
+        client.hears("sent");
+    }
+    clients[0].says(&format!("close:{}", ids[2]));
+    clients[2].expect(CLOSING);
+    clients[0].says(&format!("reject:{}", ids[1]));
+    clients[1].expect_end();
+    // The one that is closing cannot be sent to any more, the other is gone.
+    clients[0].says(&format!("send:{}", ids[2]));
+    clients[0].hears(&format!("CommandKind::Send to {}: Failure::WrongState", ids[2]));
+    clients[0].says(&format!("send:{}", ids[1]));
+    clients[0].hears(&format!("CommandKind::Send to {}: Failure::UnknownConnection", ids[1]));
+}
+
+fn what_fails_elsewhere_is_told(engine: &str) {
+    let server = start(engine, "3", &[]);
+    let mut client = server.open75();
+    for id in [7001, 7002, 7003] {
+        client.says(&format!("send:{id}"));
+        client.hears(&format!("CommandKind::Send to {id}: Failure::UnknownConnection"));
+        client.says(&format!("close:{id}"));
+        client.hears(&format!("CommandKind::Close to {id}: Failure::UnknownConnection"));
+    }
+    client.says("send:0");
+    client.hears("CommandKind::Send to 0: Failure::UnknownConnection");
+}
+
+fn each_sender_is_heard_in_order(engine: &str) {
+    const COUNT: usize = 2000;
+    let server = start(engine, "2", &[]);
+    let mut clients = one_of_each(&server, 2);
+    for round in 0..COUNT / 100 {
+        for (sender, client) in clients.iter_mut().enumerate() {
+            let messages = (0..100).map(|at| frame(&format!("all:{sender} {}", round * 100 + at)));
+            client.send(&messages.collect::<Vec<_>>().concat());
+        }
+    }
+    for client in &mut clients {
+        let mut next = [0; 2];
+        for _ in 0..2 * COUNT {
+            let message = client.read_until(b"\xff");
+            let text = std::str::from_utf8(&message[1..message.len() - 1]).unwrap();
+            let (sender, number) = text.split_once(' ').unwrap();
+            let next = &mut next[sender.parse::<usize>().unwrap()];
+            assert_eq!(number.parse::<usize>().unwrap(), *next, "{text}");
+            *next += 1;
+        }
+        assert_eq!(next, [COUNT; 2]);
+    }
+}
+
+/// While one worker is busy a client of another sends more than may wait for it.
+fn who_sends_faster_than_others_carry_out_is_slowed_down(engine: &str) {
+    const MESSAGES: usize = 320;
+    let server = start(engine, "2", &["--call-timeout", "10s", "--max-queue-bytes", "67108864"]);
+    let mut clients = one_of_each(&server, 2);
+    let (mut hearer, sender) = (clients.remove(1), clients.remove(0));
+    let text = "x".repeat(100_000);
+    hearer.says("fault:nap");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sender = sender;
+            for number in 0..MESSAGES {
+                sender.says(&format!("others:{number} {text}"));
+            }
+            sender.says("done");
+            sender.hears(&format!("{} done", MESSAGES + 2));
+        });
+        for number in 0..MESSAGES {
+            hearer.expect(&frame(&format!("{number} {text}")));
+        }
+    });
+    assert!(server.stop().contains("slow_readers=0"));
+}
+
+fn a_fault_costs_the_clients_of_one_worker(engine: &str) {
+    let server = start(engine, "2", &[]);
+    let mut clients = one_of_each(&server, 2);
+    clients[0].says("fault:panic");
+    clients[0].expect(CLOSING);
+    server.wait_for_log(&["ERROR", "the application was lost", "connections=1"]);
+    clients[1].says("others:nobody is there");
+    clients[1].says("still here");
+    clients[1].hears("3 still here");
+    let stopped = server.stop();
+    assert!(stopped.contains("application_traps=1"), "{stopped}");
+}
+
+fn a_single_instance_serves_alone(engine: &str) {
+    let chat = file(&format!("chat-alone-{engine}.wasm"), CHAT);
+    let server = Server::start(&[&chat, "--engine", engine, "--workers", "4"]);
+    server.wait_for_log(&["INFO", "one worker, for the application asks for a single instance"]);
+    let mut clients: Vec<_> = (0..5).map(|_| server.open75()).collect();
+    for (number, client) in (1..).zip(&mut clients) {
+        client.hears(&format!("* you are guest {number}"));
+    }
+    clients[4].says("/stats");
+    clients[4].read_until(b"* 5 here: ");
+}
+
+fn all_are_stopped(engine: &str) {
+    let server = start(engine, "4", &[]);
+    let mut clients = one_of_each(&server, 4);
+    let mut opening = server.connect();
+    opening.send(&head75("")[..20]);
+    server.signal("TERM");
+    for (at, client) in clients.iter_mut().enumerate() {
+        if at % 2 == 0 {
+            client.expect(CLOSING);
+            client.send(CLOSING);
+        }
+        client.expect_end();
+    }
+    assert!(opening.read_to_end().starts_with(b"HTTP/1.1 503 "));
+    let (status, log) = server.wait();
+    assert!(status.success() && log.contains("connections=5"), "{log}");
+}
+
+#[test]
+fn the_number_of_workers_is_checked() {
+    for number in ["0", "513", "many"] {
+        let output = run(&["serve", "--listen", "127.0.0.1:0", "--workers", number]);
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
