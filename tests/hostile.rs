@@ -194,7 +194,7 @@ fn messages_that_do_not_end_from_many_peers(engine: &str) {
     const HELD: usize = 900_000;
     const LIMIT: usize = 8 << 20;
     let limit = LIMIT.to_string();
-    let mut scene = Scene::new(engine, &["--max-buffered-bytes", &limit]);
+    let mut scene = Scene::new(engine, &["--max-buffered-bytes", &limit, "--workers", "1"]);
     let mut small = scene.server.open75();
     small.send(b"\0half ");
     let part = [b"\0", &[b'a'; HELD][..]].concat();

@@ -17,8 +17,13 @@ const FRAME: &[u8] = b"\0broadcast to everybody, 32 bytes\xff";
 /// Messages that the one says before he waits until all have been told.
 const IN_FLIGHT: usize = 16;
 
-pub(crate) fn measure(kinds: &[Kind], connections: usize, rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
-    let servers = Process::start_all(kinds, Role::Broadcast)?;
+pub(crate) fn measure(
+    kinds: &[Kind],
+    connections: usize,
+    workers: usize,
+    rounds: Rounds,
+) -> Result<Measure, Box<dyn Error>> {
+    let servers = Process::start_all(kinds, Role::Broadcast, workers)?;
     let name = format!("broadcast to {connections}");
     let mut measure = Measure::new(name, "deliveries", kinds.iter().copied());
     rounds.run(&servers, &mut measure, |server, length| run(server, connections, length))?;

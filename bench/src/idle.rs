@@ -13,13 +13,17 @@ use crate::process::{Kind, Process, Role};
 const PORTS: usize = 20_000;
 
 /// Opens connections, leaves them alone, and sees what the server has grown by: bytes for each connection.
-pub(crate) fn measure(kinds: &[Kind], connections: usize) -> Result<Vec<(Kind, u64)>, Box<dyn Error>> {
+pub(crate) fn measure(
+    kinds: &[Kind],
+    connections: usize,
+    workers: usize,
+) -> Result<Vec<(Kind, u64)>, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut figures = Vec::new();
     for (at, &kind) in kinds.iter().enumerate() {
         // Each has clients with addresses of their own: ports stay taken for a minute.
         let net = u8::try_from(1 + at)?;
-        let server = Process::start(kind, Role::Echo)?;
+        let server = Process::start(kind, Role::Echo, workers)?;
         let each = runtime.block_on(async {
             // One, so that what is made once is made.
             let first = connect(server.address, kind, (net, 0)).await?;

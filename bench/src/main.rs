@@ -58,6 +58,9 @@ enum Command {
         /// Connections at once.
         #[arg(long, default_value_t = 1000)]
         connections: usize,
+        /// Threads of our servers. Bare TCP has one.
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
     },
     /// What a message costs with few and with many connections, all of them at work.
     Scale {
@@ -80,16 +83,19 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "docs/performance.svg")]
         plot: PathBuf,
     },
-    /// Half an hour of connections that come and go, break off and make the engine trap; checks that nothing is
-    /// lost, out of order, or left behind.
+    /// Half an hour of connections that come and go, break off and make engine and application trap; checks that nothing
+    /// is lost, out of order, or left behind.
     Soak {
         /// Minutes.
         #[arg(long, default_value_t = 30.0)]
         minutes: f64,
+        /// Threads of the server.
+        #[arg(long, default_value_t = 2)]
+        workers: usize,
     },
     /// Be a server (the load generator starts these itself).
     #[command(hide = true)]
-    Serve { kind: Kind, role: Role },
+    Serve { kind: Kind, role: Role, workers: usize },
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +103,9 @@ struct Servers {
     /// What is measured beside bare TCP.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "component,native")]
     servers: Vec<Kind>,
+    /// Threads of our servers. Bare TCP has one.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
 }
 
 /// How long everything is measured.
@@ -142,7 +151,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The servers inherit it.
     rlimit::increase_nofile_limit(u64::MAX)?;
     match Cli::parse().command {
-        Command::Serve { kind, role } => server::serve(kind, role),
+        Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
         Command::Echo { servers, rounds, connections } => {
             let servers = servers.start()?;
             Measure::print_head();
@@ -156,27 +165,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             Measure::print_head();
             handshakes::measure(&servers, rounds).map(drop)
         }
-        Command::Broadcast { rounds, connections } => {
+        Command::Broadcast { rounds, connections, workers } => {
             Measure::print_head();
-            broadcast::measure(&Kind::OURS, connections, rounds).map(drop)
+            broadcast::measure(&Kind::OURS, connections, workers, rounds).map(drop)
         }
         Command::Scale { rounds } => scale(rounds),
         Command::Idle { servers, connections } => {
-            idle::measure(&Kind::available(&servers.servers)[1..], connections).map(drop)
+            idle::measure(&Kind::available(&servers.servers)[1..], connections, servers.workers).map(drop)
         }
-        Command::Soak { minutes } => soak::run(Duration::from_secs_f64(minutes * 60.0)),
+        Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
         Command::All { rounds, plot } => all(rounds, &plot),
     }
 }
 
 impl Servers {
     fn start(&self) -> Result<Vec<Process>, Box<dyn Error>> {
-        Process::start_all(&Kind::available(&self.servers), Role::Echo)
+        Process::start_all(&Kind::available(&self.servers), Role::Echo, self.workers)
     }
 }
 
 fn scale(rounds: Rounds) -> Result<(), Box<dyn Error>> {
-    let servers = Process::start_all(&Kind::OURS, Role::Echo)?;
+    let servers = Process::start_all(&Kind::OURS, Role::Echo, 1)?;
     Measure::print_head();
     for connections in [100, 1000, 10_000] {
         println!("{connections} connections");
@@ -197,14 +206,14 @@ fn all(rounds: Rounds, plot: &PathBuf) -> Result<(), Box<dyn Error>> {
     Measure::print_head();
     let mut measures = Vec::new();
     {
-        let servers = Process::start_all(&kinds, Role::Echo)?;
+        let servers = Process::start_all(&kinds, Role::Echo, 1)?;
         for load in echo::LOADS {
             measures.push(echo::measure(&servers, load, CONNECTIONS, rounds)?);
         }
         measures.push(handshakes::measure(&servers, rounds)?);
     }
-    measures.push(broadcast::measure(&Kind::OURS, MANY, rounds)?);
-    let idle = idle::measure(&kinds[1..], IDLE)?;
+    measures.push(broadcast::measure(&Kind::OURS, MANY, 1, rounds)?);
+    let idle = idle::measure(&kinds[1..], IDLE, 1)?;
     fs::write(plot, plot::draw(&measures, &idle, IDLE))?;
     println!("drawn in {}", plot.display());
     Ok(())

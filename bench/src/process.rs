@@ -36,7 +36,7 @@ pub(crate) enum Role {
     Echo,
     /// Sends it to everybody.
     Broadcast,
-    /// Sends it back, or to everybody where it begins with b; can be made to trap.
+    /// Sends it back, or to everybody where it begins with b; engine and application can be made to trap.
     Soak,
 }
 
@@ -93,7 +93,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(kind: Kind, role: Role) -> Result<Self, Box<dyn Error>> {
+    /// `workers` are those of ours.
+    pub(crate) fn start(kind: Kind, role: Role, workers: usize) -> Result<Self, Box<dyn Error>> {
         let mut command = match kind.peer() {
             Some(_) if role != Role::Echo => return Err(format!("{} only echoes", kind.name()).into()),
             // Some tell of every client that left.
@@ -105,6 +106,7 @@ impl Process {
             None => {
                 let mut command = Command::new(env::current_exe()?);
                 command.args(["serve", value(&kind)?.get_name(), value(&role)?.get_name()]);
+                command.arg(workers.to_string());
                 command
             }
         };
@@ -120,8 +122,8 @@ impl Process {
         Ok(Self { child, kind, address })
     }
 
-    pub(crate) fn start_all(kinds: &[Kind], role: Role) -> Result<Vec<Self>, Box<dyn Error>> {
-        kinds.iter().map(|kind| Self::start(*kind, role)).collect()
+    pub(crate) fn start_all(kinds: &[Kind], role: Role, workers: usize) -> Result<Vec<Self>, Box<dyn Error>> {
+        kinds.iter().map(|kind| Self::start(*kind, role, workers)).collect()
     }
 
     /// User and system time used so far.

@@ -1,4 +1,4 @@
-//! The servers that are measured, each on one thread.
+//! The servers that are measured.
 
 use std::error::Error;
 use std::io;
@@ -25,7 +25,7 @@ use crate::process::{Kind, Role};
 use crate::wasmtime;
 
 /// Serves until SIGTERM; the address goes to standard output.
-pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
     if kind == Kind::Wasmtime {
         return Err(wasmtime::become_one(role));
     }
@@ -51,17 +51,20 @@ pub(crate) fn serve(kind: Kind, role: Role) -> Result<(), Box<dyn Error>> {
         engine_options.echo = role == Role::Echo;
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
+        options.workers = workers;
         let server = match (kind, role) {
-            (Kind::Application, Role::Echo) => {
-                let echo = ApplicationFactory::new("echo", legacy_websocket_artifacts::ECHO, budget)?;
-                Server::with_component(factory, engine_options, options, echo)?
+            (Kind::Application, role) => {
+                let component = match role {
+                    Role::Echo => legacy_websocket_artifacts::ECHO,
+                    Role::Soak => legacy_websocket_artifacts::FAULTY_APPLICATION,
+                    Role::Broadcast => return Err("no application tells everybody".into()),
+                };
+                let application = ApplicationFactory::new("application", component, budget)?;
+                Server::with_component(factory, engine_options, options, application)?
             }
-            (Kind::Application, _) => return Err("the application only echoes".into()),
+            (_, Role::Soak) => return Err("what can trap is a component".into()),
             (_, Role::Echo) => Server::new(factory, engine_options, options, || Box::new(TestPage))?,
             (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Everybody))?,
-            (_, Role::Soak) => {
-                Server::new(factory, engine_options, options, || Box::<EchoOrTell>::default())?
-            }
         };
         let mut terminated = signal(SignalKind::terminate())?;
         let stop = async {
@@ -93,34 +96,6 @@ impl Application for Everybody {
             _ => None,
         };
         events.iter().filter_map(answer).collect()
-    }
-}
-
-/// Sends each message back, or to everybody where it begins with b.
-#[derive(Debug, Default)]
-struct EchoOrTell {
-    /// The length of each message.
-    ends: Vec<u32>,
-}
-
-impl Application for EchoOrTell {
-    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
-        self.ends.clear();
-        let mut said = Vec::new();
-        for event in events {
-            let Event::Messages(messages) = event else { continue };
-            let mut start = 0;
-            for &end in &messages.ends {
-                said.push((messages.connection, &messages.text[start as usize..end as usize]));
-                self.ends.push(end - start);
-                start = end;
-            }
-        }
-        let command = |((connection, text), end): ((u64, &'a str), &'a [u32])| {
-            let to = if text.starts_with('b') { Recipients::All } else { Recipients::One(connection) };
-            Command::Send(Outgoing { to, text, ends: end })
-        };
-        said.into_iter().zip(self.ends.chunks(1)).map(command).collect()
     }
 }
 

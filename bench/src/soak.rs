@@ -1,8 +1,9 @@
-//! A long time of connections that come and go, among them some that break off and some that make the engine trap.
+//! A long time of connections that come and go, among them some that break off and some that make engine and application
+//! trap.
 //!
 //! Every message carries a sequence number, so that the clients can tell whether anything came out of order or not
-//! at all. A connection may only end without a client's doing when the engine has just been made to trap, or
-//! when the server stops.
+//! at all. A connection may only end without a client's doing when something has just been made to trap, or when the
+//! server stops.
 
 mod client;
 
@@ -20,7 +21,7 @@ use crate::process::{Kind, Process, Role};
 /// Clients at once.
 const CLIENTS: usize = 200;
 
-/// How often the engine is made to trap.
+/// How often the engine, or by turns the application, is made to trap.
 const TRAP_EVERY: Duration = Duration::from_secs(20);
 
 /// What the server may grow by behind the first fifth of the time: what an allocator keeps, not what leaks.
@@ -53,13 +54,15 @@ impl State {
     }
 }
 
-pub(crate) fn run(length: Duration) -> Result<(), Box<dyn Error>> {
-    let mut server = Process::start(Kind::Component, Role::Soak)?;
+pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>> {
+    let mut server = Process::start(Kind::Application, Role::Soak, workers)?;
     let state: &'static State = Box::leak(Box::default());
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         // What is made once is made.
-        client::make_it_trap(server.address, state).await;
+        for fault in client::FAULTS {
+            client::make_it_trap(server.address, fault, state).await;
+        }
         sleep(Duration::from_secs(3)).await;
         let descriptors = server.descriptors()?;
         let clients = start_clients(&server, state);
@@ -101,9 +104,9 @@ fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
 }
 
 async fn trap_again_and_again(address: std::net::SocketAddr, state: &'static State) {
-    loop {
+    for fault in client::FAULTS.into_iter().cycle() {
         sleep(TRAP_EVERY).await;
-        client::make_it_trap(address, state).await;
+        client::make_it_trap(address, fault, state).await;
     }
 }
 

@@ -26,8 +26,8 @@ use crate::tls::Tls;
 /// Peers that are refused in words at once. More are closed without.
 const MAX_REFUSALS: usize = 256;
 
-/// Refusals are logged no more often; a flood of peers must not become one of the log.
-const LOG_EVERY: Duration = Duration::from_secs(1);
+/// Lines of the log in a second about who did not get in; a flood of peers must not become one of the log.
+const LINES_A_SECOND: u32 = 10;
 
 /// Who is there, as the engine is told.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,14 @@ pub(crate) struct Door {
 struct Rules {
     shells: Rc<Generations>,
     refusals: Semaphore,
-    logged: Cell<Option<Instant>>,
+    lines: Lines,
+}
+
+/// Counts lines of the log.
+#[derive(Debug, Default)]
+struct Lines {
+    second: Cell<Option<Instant>>,
+    logged: Cell<u32>,
     unlogged: Cell<u64>,
 }
 
@@ -99,8 +106,7 @@ enum Refusal {
 impl Door {
     pub(crate) fn new(shells: Rc<Generations>, worker: usize) -> Self {
         let refusals = Semaphore::new(MAX_REFUSALS);
-        let (logged, unlogged) = (Cell::new(None), Cell::new(0));
-        let rules = Rc::new(Rules { shells, refusals, logged, unlogged });
+        let rules = Rc::new(Rules { shells, refusals, lines: Lines::default() });
         Self { worker, rules, waiting: JoinSet::new() }
     }
 
@@ -186,7 +192,10 @@ impl Rules {
             Ok(forwarded) => forwarded,
             Err(error) => {
                 self.shells.current().count_refused("proxy-header");
-                return warn!(peer = %visitor.address, "no PROXY header, closed: {error}");
+                if let Some(unlogged) = self.lines.take() {
+                    warn!(peer = %visitor.address, unlogged, "no PROXY header, closed: {error}");
+                }
+                return;
             }
         };
         visitor.address = forwarded.address.unwrap_or(visitor.address);
@@ -211,7 +220,9 @@ impl Rules {
             }
             Err(error) => {
                 self.shells.current().count_refused("tls-handshake");
-                warn!(peer = %address, "TLS handshake failed: {error}");
+                if let Some(unlogged) = self.lines.take() {
+                    warn!(peer = %address, unlogged, "TLS handshake failed: {error}");
+                }
             }
         }
     }
@@ -224,7 +235,10 @@ impl Rules {
     /// nothing is said: the handshake would cost more than a connection.
     async fn refuse(&self, mut visitor: Visitor, why: Refusal) {
         self.shells.current().count_refused(why.name());
-        self.log(visitor.address, why);
+        if let Some(unlogged) = self.lines.take() {
+            let (peer, status, reason) = (visitor.address, why.status(), why.reason());
+            warn!(%peer, status, reason, unlogged, "refused");
+        }
         if visitor.tls.is_some() {
             return;
         }
@@ -240,16 +254,22 @@ impl Rules {
         // Whoever does not listen is closed all the same.
         let _ = timeout(self.options().linger_timeout, saying_no).await;
     }
+}
 
-    fn log(&self, peer: SocketAddr, why: Refusal) {
+impl Lines {
+    /// How many lines were left out before this one; none if this one is left out, too.
+    fn take(&self) -> Option<u64> {
         let now = Instant::now();
-        if self.logged.get().is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
-            self.unlogged.set(self.unlogged.get() + 1);
-            return;
+        if self.second.get().is_none_or(|began| now.duration_since(began).as_secs() > 0) {
+            self.second.set(Some(now));
+            self.logged.set(0);
         }
-        self.logged.set(Some(now));
-        let (status, reason, unlogged) = (why.status(), why.reason(), self.unlogged.take());
-        warn!(%peer, status, reason, unlogged, "refused");
+        if self.logged.get() == LINES_A_SECOND {
+            self.unlogged.set(self.unlogged.get() + 1);
+            return None;
+        }
+        self.logged.set(self.logged.get() + 1);
+        Some(self.unlogged.take())
     }
 }
 

@@ -17,7 +17,9 @@ const REQUEST75: &[u8] =
     b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
     Origin: http://example.com\r\n\r\n";
 const CLOSING: &[u8] = b"\xff\x00";
-const FAULT: &[u8] = b"\0fault:trap\xff";
+
+/// What makes the engine trap, and what makes the application.
+pub(super) const FAULTS: [&str; 2] = ["trap", "panic"];
 
 /// Nothing takes so long on loopback.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,14 +59,15 @@ pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
     }
 }
 
-/// All connections of this moment are lost for it. Counted before and behind it, so that the count is odd meanwhile.
-pub(super) async fn make_it_trap(address: SocketAddr, state: &State) {
+/// The connections that its worker has at this moment are lost for it. Counted before and behind it, so that the count is odd meanwhile.
+pub(super) async fn make_it_trap(address: SocketAddr, fault: &str, state: &State) {
     let Ok(mut client) = Client::open(address, state).await else { return };
     state.traps.fetch_add(1, Ordering::Relaxed);
     // The engine only sees it when nobody else is read from in the same turn.
     let again_and_again = async {
+        let message = [b"\0fault:", fault.as_bytes(), b"\xff"].concat();
         let mut rest = Vec::new();
-        while client.stream.write_all(FAULT).await.is_ok() {
+        while client.stream.write_all(&message).await.is_ok() {
             let gone = timeout(Duration::from_millis(50), client.stream.read_to_end(&mut rest));
             if gone.await.is_ok() {
                 break;
@@ -72,7 +75,7 @@ pub(super) async fn make_it_trap(address: SocketAddr, state: &State) {
         }
     };
     if timeout(PATIENCE, again_and_again).await.is_err() {
-        state.complain("the engine did not trap".into());
+        state.complain(format!("fault {fault} did nothing"));
     }
     state.traps.fetch_add(1, Ordering::Relaxed);
 }
@@ -142,6 +145,9 @@ impl Client {
                             return Err(Ended::Early("FIN".into()));
                         }
                         self.check(state)?;
+                        if self.ahead == CLOSING {
+                            return Err(Ended::Early("closing handshake".into()));
+                        }
                     }
                 }
             }
@@ -186,8 +192,9 @@ impl Client {
             self.check(state)?;
         }
         if self.echoes.0 != self.echoes.1 || self.broadcasts.0 != self.broadcasts.1 {
-            return Err(Ended::Wrong(format!(
-                "closed by the closing handshake, but of {:?} and {:?} not all came back",
+            // Two closing handshakes may have met.
+            return Err(Ended::Early(format!(
+                "closing handshake, but of {:?} and {:?} not all came back",
                 self.echoes, self.broadcasts
             )));
         }

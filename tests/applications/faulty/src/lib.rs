@@ -1,14 +1,17 @@
-//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, or `fault:nap` for half a second. What
-//! it sends back begins with the number of messages that this instance has seen. `send:IDS`, `close:ID` and `reject:ID`
+//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, or `fault:nap` to be busy for a moment.
+//! What it sends back begins with the number of messages that this instance has seen; what begins with `e:` comes back as
+//! it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID`
 //! are about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
 //! sender's id; each `failed` event is told to whoever sent last.
 
 use std::hint::{black_box, spin_loop};
-use std::time::{Duration, Instant};
 
 use legacy_websocket_application::{
     Application, Command, ConnectionId, Event, Failed, Messages, Recipients, Refusal, export,
 };
+
+/// Steps that take some tenths of a second.
+const MOMENT: u32 = 300_000_000;
 
 #[derive(Debug, Default)]
 struct Faulty {
@@ -40,6 +43,8 @@ impl Faulty {
         let ids: Vec<ConnectionId> = rest.split(',').filter_map(|id| id.parse().ok()).collect();
         let first = ids.first().copied().unwrap_or_default();
         match command {
+            "e" => Command::send(Recipients::One(me), text),
+            "b" => Command::send(Recipients::All, text),
             "fault" => fail(rest),
             "all" => Command::send(Recipients::All, rest),
             "others" => Command::send(Recipients::AllBut(me), rest),
@@ -70,9 +75,8 @@ fn fail(what: &str) -> Command {
             }
         }
         "nap" => {
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_millis(500) {
-                spin_loop();
+            for number in 0..MOMENT {
+                black_box(number);
             }
             Command::Tick(1)
         }
