@@ -79,9 +79,9 @@ pub use application::{Application, ApplicationError, ApplicationFactory, Applica
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use generations::StartError;
 pub use listener::{Listener, bind};
+pub use metrics::Totals;
 pub use options::{EngineOptions, ShellOptions};
 pub use record::{RecordOptions, Recorder};
 pub use sandbox::Budget;
 pub use server::{Observer, Server};
-pub use shell::Totals;
 pub use tls::{Tls, TlsError};

@@ -2,10 +2,43 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Add;
 use std::time::Duration;
 
-use crate::shell::Totals;
 use crate::wit::{CloseCause, Counts, Draft, State, Status};
+
+/// What a server has seen, for the operator.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Opening handshakes done.
+    pub connected: u64,
+    /// Opening handshakes and requests refused.
+    pub rejected: u64,
+    /// Peers closed because they did not read.
+    pub slow_readers: u64,
+    /// Instances of the engine lost.
+    pub traps: u64,
+    /// Instances of the application lost.
+    pub application_traps: u64,
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            connected: self.connected + other.connected,
+            rejected: self.rejected + other.rejected,
+            slow_readers: self.slow_readers + other.slow_readers,
+            traps: self.traps + other.traps,
+            application_traps: self.application_traps + other.application_traps,
+        }
+    }
+}
 
 /// Since the start, but for what the engine counts itself.
 #[derive(Clone, Debug, Default)]

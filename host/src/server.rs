@@ -16,10 +16,9 @@ use crate::crew::{Crew, Note};
 use crate::engine::EngineFactory;
 use crate::generations::StartError;
 use crate::listener::{Handle, Listener};
-use crate::metrics::{Row, Snapshot, limit_rows};
+use crate::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::peers::Peers;
-use crate::shell::Totals;
 use crate::worker::{Panic, Plan, Worker};
 
 /// More than there are descriptors, and few enough for a semaphore.

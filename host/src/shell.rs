@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Add;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -25,7 +24,7 @@ use crate::arrival::Peer;
 use crate::batch::Batch;
 use crate::crew::Origin;
 use crate::engine::{Engine, EngineError, EngineLost};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::outbox::Outbox;
 use crate::relay::Split;
@@ -47,39 +46,6 @@ pub(crate) enum Lost {
     Engine(#[from] EngineLost),
     #[error(transparent)]
     Application(#[from] ApplicationLost),
-}
-
-/// What a shell has seen, for the operator.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Totals {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Opening handshakes done.
-    pub connected: u64,
-    /// Opening handshakes and requests refused.
-    pub rejected: u64,
-    /// Peers closed because they did not read.
-    pub slow_readers: u64,
-    /// Instances of the engine lost.
-    pub traps: u64,
-    /// Instances of the application lost.
-    pub application_traps: u64,
-}
-
-impl Add for Totals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            connections: self.connections + other.connections,
-            connected: self.connected + other.connected,
-            rejected: self.rejected + other.rejected,
-            slow_readers: self.slow_readers + other.slow_readers,
-            traps: self.traps + other.traps,
-            application_traps: self.application_traps + other.application_traps,
-        }
-    }
 }
 
 /// One engine with its connections, on one thread.

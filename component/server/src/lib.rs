@@ -16,6 +16,7 @@ extern crate alloc;
 
 #[path = "../../library/src/adapter.rs"]
 mod adapter;
+mod application;
 mod arguments;
 mod bindings;
 mod link;

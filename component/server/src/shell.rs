@@ -1,13 +1,16 @@
 //! The loop: it carries bytes to the engine, events to the application, commands back, and transmissions to the
 //! sockets. It waits in one place.
 
+mod intake;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::adapter::Adapter;
+use crate::application::ask;
 use crate::arguments::{Arguments, ShellOptions};
 use crate::bindings::hixie::legacy_websocket::handler::handle;
 use crate::bindings::wasi::cli::stdin::get_stdin;
@@ -15,13 +18,10 @@ use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::link::{Closing, Link, Outcome, ReadOutcome};
-use crate::listener::{Accepted, Listener, peer};
+use crate::listener::Listener;
 use crate::log::{Level, Log, print};
 use crate::observe::Totals;
-use crate::wit::{
-    Acceptance, Command, Destination, Disposition, Event, Input, Loss, Lost, Opened, Received, Step,
-    Transmission,
-};
+use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, Step, Transmission};
 
 /// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
 /// every failure with another failing command.
@@ -33,18 +33,6 @@ const TURN_BYTES: usize = 256 * 1024;
 /// How many are looked after in one turn. Hosts on tokio allow a task 128 operations between two waits; beyond that
 /// nothing is ready any more, and where all 128 went to `poll` nothing would ever get done.
 const TURN_SOURCES: usize = 40;
-
-/// Connections accepted in one turn.
-const MAX_ACCEPTS: usize = 256;
-
-/// Connections that are being refused at once; more are closed without a word.
-const MAX_REFUSALS: usize = 64;
-
-/// What who is refused is told.
-const FULL: &str = "the server has as many connections as it may have";
-
-/// How long nobody is accepted after accepting failed: descriptors may be short.
-const ACCEPT_PAUSE: u64 = 100;
 
 /// The server.
 pub(crate) struct Shell {
@@ -280,52 +268,6 @@ impl Shell {
         }
     }
 
-    fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
-        for _ in 0..MAX_ACCEPTS {
-            let Some(listener) = self.listeners.get(at) else {
-                return;
-            };
-            match listener.accept() {
-                Ok(Some(accepted)) => match peer(&accepted.socket) {
-                    Some(peer) => self.let_in(accepted, peer.to_string(), inputs),
-                    None => {
-                        self.log
-                            .write(Level::Debug, format_args!("a connection was gone before it was served"));
-                    }
-                },
-                Ok(None) => return,
-                Err(error) => {
-                    self.accept_from = now().saturating_add(ACCEPT_PAUSE);
-                    let name = error.name();
-                    self.log.write(Level::Warn, format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms"));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn let_in(&mut self, accepted: Accepted, peer: String, inputs: &mut Vec<Input>) {
-        let refused = self.links.len().saturating_sub(self.open);
-        let full = self.open.saturating_add(self.closing.len()) >= self.options.max_connections;
-        if full {
-            self.observe_refused(&peer, FULL);
-            if refused >= MAX_REFUSALS {
-                return;
-            }
-        }
-        let id = self.next_id;
-        self.next_id += 1;
-        if full {
-            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options));
-            self.touched.push(id);
-            return;
-        }
-        self.totals.connections += 1;
-        self.open += 1;
-        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
-        inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
-    }
-
     /// Returns how many bytes there were.
     fn read(&mut self, id: u64, inputs: &mut Vec<Input>) -> usize {
         let Some(link) = self.links.get_mut(&id) else {
@@ -459,46 +401,7 @@ impl Shell {
     }
 }
 
-/// The whole answer to a connection too many.
-fn unavailable() -> Vec<u8> {
-    let length = FULL.len() + 1;
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-         Retry-After: 1\r\nConnection: close\r\n\r\n{FULL}\n"
-    )
-    .into_bytes()
-}
-
 /// Milliseconds since the host's clock began.
 pub(crate) fn now() -> u64 {
     monotonic_clock::now() / 1_000_000
-}
-
-/// Hands events to the application. A handshake that it does not decide is accepted, as `handler` says.
-fn ask(events: &[Event]) -> Vec<Command> {
-    if events.is_empty() {
-        return Vec::new();
-    }
-    let commands = handle(events);
-    let decided = |connection: u64| {
-        commands.iter().any(|command| match command {
-            Command::Accept(accept) => accept.connection == connection,
-            Command::Reject(reject) => reject.connection == connection,
-            _ => false,
-        })
-    };
-    let mut all = Vec::with_capacity(commands.len());
-    for event in events {
-        if let Event::Handshake(handshake) = event
-            && !decided(handshake.connection)
-        {
-            all.push(Command::Accept(Acceptance {
-                connection: handshake.connection,
-                subprotocol: handshake.subprotocol.clone(),
-                fields: Vec::new(),
-            }));
-        }
-    }
-    all.extend(commands);
-    all
 }

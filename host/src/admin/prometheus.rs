@@ -36,6 +36,8 @@ pub(super) fn text(now: &Snapshot) -> String {
     for (status, count) in &metrics.rejected {
         out.sample(name, &[("outcome", "rejected"), ("draft", ""), ("status", &status.to_string())], count);
     }
+    let late = metrics.closed.get("handshake-timeout").copied().unwrap_or_default();
+    out.sample(name, &[("outcome", "timeout"), ("draft", ""), ("status", "")], late);
     let name = "refused_total";
     out.family(name, "counter", "Peers turned away before anything was read of a request, by reason.");
     for (reason, count) in &metrics.refused {

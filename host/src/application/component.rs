@@ -1,5 +1,6 @@
 //! An application as a component on wasmtime, in a sandbox of its own.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs};
@@ -102,22 +103,30 @@ impl Instance {
     }
 }
 
-/// What the application has not decided is accepted, as world `application` says.
+/// What the application has not decided is accepted, as `handler` says.
 fn accept_undecided<'a>(events: &'a [Event], commands: &mut Vec<Command<'a>>) {
-    let said = commands.len();
-    for event in events {
-        let Event::Handshake(handshake) = event else { continue };
-        let connection = handshake.connection;
-        let decides = |command: &Command<'_>| match command {
-            Command::Accept(acceptance) => acceptance.connection == connection,
-            Command::Reject(refusal) => refusal.connection == connection,
-            Command::Close(closed) => *closed == connection,
-            _ => false,
-        };
-        if !commands[..said].iter().any(decides) {
-            let subprotocol = handshake.subprotocol.as_deref();
-            commands.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
-        }
+    let handshakes = events.iter().filter_map(|event| match event {
+        Event::Handshake(handshake) => Some(handshake),
+        _ => None,
+    });
+    let mut handshakes = handshakes.peekable();
+    if handshakes.peek().is_none() {
+        return;
+    }
+    let decided: HashSet<u64> = commands.iter().filter_map(decides).collect();
+    for handshake in handshakes.filter(|handshake| !decided.contains(&handshake.connection)) {
+        let (connection, subprotocol) = (handshake.connection, handshake.subprotocol.as_deref());
+        commands.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
+    }
+}
+
+/// About whose handshake a command decides.
+fn decides(command: &Command<'_>) -> Option<u64> {
+    match command {
+        Command::Accept(acceptance) => Some(acceptance.connection),
+        Command::Reject(refusal) => Some(refusal.connection),
+        Command::Close(connection) => Some(*connection),
+        _ => None,
     }
 }
 

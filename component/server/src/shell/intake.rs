@@ -1,0 +1,81 @@
+//! New connections: let in, or refused where there are too many.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::{Shell, now};
+use crate::link::Link;
+use crate::listener::{Accepted, peer};
+use crate::log::Level;
+use crate::wit::{Input, Opened};
+
+/// Connections accepted in one turn.
+const MAX_ACCEPTS: usize = 256;
+
+/// Connections that are being refused at once; more are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// What who is refused is told.
+const FULL: &str = "the server has as many connections as it may have";
+
+/// How long nobody is accepted after accepting failed: descriptors may be short.
+const ACCEPT_PAUSE: u64 = 100;
+
+impl Shell {
+    pub(super) fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
+        for _ in 0..MAX_ACCEPTS {
+            let Some(listener) = self.listeners.get(at) else {
+                return;
+            };
+            match listener.accept() {
+                Ok(Some(accepted)) => match peer(&accepted.socket) {
+                    Some(peer) => self.let_in(accepted, peer.to_string(), inputs),
+                    None => {
+                        self.log
+                            .write(Level::Debug, format_args!("a connection was gone before it was served"));
+                    }
+                },
+                Ok(None) => return,
+                Err(error) => {
+                    self.accept_from = now().saturating_add(ACCEPT_PAUSE);
+                    let name = error.name();
+                    self.log.write(Level::Warn, format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn let_in(&mut self, accepted: Accepted, peer: String, inputs: &mut Vec<Input>) {
+        let refused = self.links.len().saturating_sub(self.open);
+        let full = self.open.saturating_add(self.closing.len()) >= self.options.max_connections;
+        if full {
+            self.observe_refused(&peer, FULL);
+            if refused >= MAX_REFUSALS {
+                return;
+            }
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        if full {
+            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options));
+            self.touched.push(id);
+            return;
+        }
+        self.totals.connections += 1;
+        self.open += 1;
+        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
+        inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
+    }
+}
+
+/// The whole answer to a connection too many.
+fn unavailable() -> Vec<u8> {
+    let length = FULL.len() + 1;
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Retry-After: 1\r\nConnection: close\r\n\r\n{FULL}\n"
+    )
+    .into_bytes()
+}
