@@ -66,7 +66,8 @@ impl Load {
         frame[0] = 0x00;
         frame[self.bytes + 1] = 0xff;
         let burst = frame.repeat(self.in_flight);
-        let mut buffer = vec![0; 64 * 1024];
+        // Thousands of clients have one each.
+        let mut buffer = vec![0; burst.len().clamp(4096, 64 * 1024)];
         let (mut waiting, mut partial, mut done) = (self.in_flight, 0, 0);
         stream.write_all(&burst).await?;
         while waiting > 0 {

@@ -1,10 +1,10 @@
 //! A server in a process of its own.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -88,6 +88,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
 }
@@ -112,14 +113,15 @@ impl Process {
         };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let mut stdout = BufReader::new(child.stdout.take().ok_or("no output")?);
+        stdout.read_line(&mut line)?;
         let address = line
             .trim()
             .trim_start_matches("listening on ws://")
             .trim_end_matches("/echo")
             .trim_end_matches('/');
         let address = address.parse().map_err(|_| format!("{} said {line:?}", kind.name()))?;
-        Ok(Self { child, kind, address })
+        Ok(Self { child, stdout, kind, address })
     }
 
     pub(crate) fn start_all(kinds: &[Kind], role: Role, workers: usize) -> Result<Vec<Self>, Box<dyn Error>> {
@@ -152,6 +154,13 @@ impl Process {
     pub(crate) fn terminate(&self) -> Result<(), Box<dyn Error>> {
         let status = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { Err("kill failed".into()) }
+    }
+
+    /// What it has said behind its address, when it has ended.
+    pub(crate) fn last_words(&mut self) -> Result<String, Box<dyn Error>> {
+        let mut words = String::new();
+        self.stdout.read_to_string(&mut words)?;
+        Ok(words)
     }
 
     /// How it ended, if it has within that time.

@@ -70,7 +70,8 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
         let stop = async {
             terminated.recv().await;
         };
-        server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
+        let totals = server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
+        println!("{} {}", totals.traps, totals.application_traps);
         Ok(())
     })
 }

@@ -40,6 +40,8 @@ struct State {
     killed: AtomicU64,
     /// Twice for each.
     traps: AtomicU64,
+    /// Of the engine, and of the application.
+    faults: [AtomicU64; 2],
     /// Clients come no more.
     pausing: AtomicBool,
     /// The server has been told to stop.
@@ -60,7 +62,7 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         // What is made once is made.
-        for fault in client::FAULTS {
+        for fault in 0..2 {
             client::make_it_trap(server.address, fault, state).await;
         }
         sleep(Duration::from_secs(3)).await;
@@ -89,10 +91,19 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
         Ok::<_, Box<dyn Error>>(())
     })?;
     match server.wait(STOP_WITHIN)? {
-        Some(status) if status.success() => {}
+        Some(status) if status.success() => check_traps(&server.last_words()?, state),
         how => state.complain(format!("SIGTERM under load: {how:?}")),
     }
     report(state)
+}
+
+/// Those that the server has seen, of the engine and of the application, are those that were asked for.
+fn check_traps(seen: &str, state: &State) {
+    let asked = state.faults.each_ref().map(|count| count.load(Ordering::Relaxed));
+    if seen.trim() != format!("{} {}", asked[0], asked[1]) {
+        state
+            .complain(format!("the server has seen {seen:?} traps of engine and application, not {asked:?}"));
+    }
 }
 
 fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
@@ -104,7 +115,7 @@ fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
 }
 
 async fn trap_again_and_again(address: std::net::SocketAddr, state: &'static State) {
-    for fault in client::FAULTS.into_iter().cycle() {
+    for fault in (0..2).cycle() {
         sleep(TRAP_EVERY).await;
         client::make_it_trap(address, fault, state).await;
     }

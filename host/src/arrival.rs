@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -24,7 +24,7 @@ use crate::socket::Socket;
 use crate::tls::Tls;
 
 /// Peers that are refused in words at once. More are closed without.
-const MAX_REFUSALS: usize = 256;
+pub(crate) const MAX_REFUSALS: usize = 256;
 
 /// Lines of the log in a second about who did not get in; a flood of peers must not become one of the log.
 const LINES_A_SECOND: u32 = 10;
@@ -84,7 +84,6 @@ pub(crate) struct Door {
 #[derive(Debug)]
 struct Rules {
     shells: Rc<Generations>,
-    refusals: Semaphore,
     lines: Lines,
 }
 
@@ -105,8 +104,7 @@ enum Refusal {
 
 impl Door {
     pub(crate) fn new(shells: Rc<Generations>, worker: usize) -> Self {
-        let refusals = Semaphore::new(MAX_REFUSALS);
-        let rules = Rc::new(Rules { shells, refusals, lines: Lines::default() });
+        let rules = Rc::new(Rules { shells, lines: Lines::default() });
         Self { worker, rules, waiting: JoinSet::new() }
     }
 
@@ -228,7 +226,13 @@ impl Rules {
     }
 
     fn let_in(&self, arrival: Arrival) {
-        spawn_local(Connection::new(self.shells.current(), arrival));
+        match self.shells.open() {
+            Some(shell) => {
+                spawn_local(Connection::new(shell, arrival));
+            }
+            // They come again, and then to another worker.
+            None => debug!(peer = %arrival.peer.address, "the application has just been replaced, closed"),
+        }
     }
 
     /// Says no, and waits for the peer's end so that the kernel does not destroy what was said. With TLS
@@ -242,7 +246,7 @@ impl Rules {
         if visitor.tls.is_some() {
             return;
         }
-        let Ok(_permit) = self.refusals.try_acquire() else {
+        let Ok(_permit) = self.shells.plan().refusals.try_acquire() else {
             return;
         };
         let saying_no = async {

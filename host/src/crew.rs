@@ -14,9 +14,9 @@ use crate::metrics::{Row, Snapshot};
 use crate::relay::Relayed;
 use crate::wit::Failed;
 
-/// Commands that wait for another worker, in bytes. More: whoever sends them reads nothing more from its clients until
-/// half of them are carried out.
-const MAX_QUEUED: usize = 1 << 20;
+/// Commands of one worker that wait for others to carry them out, in bytes. More: it reads nothing more from its clients
+/// until there are half as many.
+const MAX_RELAYED: usize = 1 << 20;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) enum Note {
         from: Origin,
         failed: Vec<Failed>,
     },
-    /// Another worker has room for commands again.
+    /// The others have carried out enough of what it sent them.
     Room,
     /// New connections go to this application; whether it wants to be the only one.
     Replace {
@@ -40,6 +40,8 @@ pub(crate) enum Note {
         application: Arc<ApplicationFactory>,
         answer: oneshot::Sender<Result<bool, StartError>>,
     },
+    /// New connections go elsewhere, for the application that they go to is to be alone.
+    Retire,
     Snapshot(oneshot::Sender<Snapshot>),
     /// Up to so many connections, and how many more there are.
     Rows(usize, oneshot::Sender<(Vec<Row>, usize)>),
@@ -66,8 +68,6 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// How many there are: all members, or the first alone.
     size: AtomicUsize,
-    /// How many of them, from the first on, get new connections.
-    open: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -75,10 +75,14 @@ pub(crate) struct Crew {
 struct Member {
     inbox: UnboundedSender<Note>,
     connections: AtomicUsize,
-    /// Bytes of the commands in the inbox.
-    queued: AtomicUsize,
-    /// Somebody waits until there are fewer.
-    awaited: AtomicBool,
+    /// Gets new connections. The first always does.
+    open: AtomicBool,
+    /// Has an engine and an application.
+    fit: AtomicBool,
+    /// Bytes of the commands that it sent others and that are not carried out.
+    relayed: AtomicUsize,
+    /// It waits until there are fewer.
+    waits: AtomicBool,
 }
 
 /// One connection that a worker has, until it is dropped.
@@ -94,12 +98,13 @@ impl Crew {
         let (mut members, mut inboxes) = (Vec::new(), Vec::new());
         for _ in 0..workers.max(1) {
             let (inbox, notes) = unbounded_channel();
-            let (connections, queued, awaited) = Default::default();
-            members.push(Member { inbox, connections, queued, awaited });
+            let (connections, relayed, waits) = Default::default();
+            let (open, fit) = (AtomicBool::new(true), AtomicBool::new(true));
+            members.push(Member { inbox, connections, open, fit, relayed, waits });
             inboxes.push(notes);
         }
-        let (size, open) = (members.len().into(), members.len().into());
-        (Arc::new(Self { members, size, open, stopping: AtomicBool::new(false) }), inboxes)
+        let size = members.len().into();
+        (Arc::new(Self { members, size, stopping: AtomicBool::new(false) }), inboxes)
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -109,12 +114,16 @@ impl Crew {
     /// The first is to be the only one. Before there is a connection.
     pub(crate) fn reduce_to_one(&self) {
         self.size.store(1, Ordering::Relaxed);
-        self.open.store(1, Ordering::Relaxed);
     }
 
-    /// New connections go to all workers, or to the first alone.
-    pub(crate) fn open_all(&self, all: bool) {
-        self.open.store(if all { self.size() } else { 1 }, Ordering::Relaxed);
+    /// Whether a worker gets new connections.
+    pub(crate) fn set_open(&self, worker: usize, open: bool) {
+        self.members[worker].open.store(open, Ordering::Relaxed);
+    }
+
+    /// Whether a worker can serve. One that cannot gets no new connections while others can.
+    pub(crate) fn set_fit(&self, worker: usize, fit: bool) {
+        self.members[worker].fit.store(fit, Ordering::Relaxed);
     }
 
     /// The id of a worker's connection number `count`, from 1 on.
@@ -155,41 +164,44 @@ impl Crew {
     /// Takes a new connection into account: of the worker that has it, or of another that has fewer. A few more are not
     /// worth the way.
     pub(crate) fn place(self: &Arc<Self>, at: usize) -> Load {
-        let open = self.open.load(Ordering::Relaxed);
+        let is = |what: &AtomicBool| what.load(Ordering::Relaxed);
         let connections = |worker: &usize| self.members[*worker].connections.load(Ordering::Relaxed);
-        let fewest = (0..open).min_by_key(connections).unwrap_or(0);
+        let open = || (0..self.size()).filter(|worker| is(&self.members[*worker].open));
+        let fit = |worker: &usize| is(&self.members[*worker].fit);
+        let fewest = open().filter(fit).min_by_key(connections);
+        let fewest = fewest.or_else(|| open().min_by_key(connections)).unwrap_or(0);
         let (here, there) = (connections(&at), connections(&fewest));
-        let worker = if at < open && here <= there + here / 16 { at } else { fewest };
+        let stays = is(&self.members[at].open) && fit(&at) && here <= there + here / 16;
+        let worker = if stays { at } else { fewest };
         self.members[worker].connections.fetch_add(1, Ordering::Relaxed);
         Load { crew: Arc::clone(self), worker }
     }
 
     /// Sends commands to another worker.
     pub(crate) fn relay(&self, worker: usize, relayed: Relayed) {
-        self.members[worker].queued.fetch_add(relayed.bytes(), Ordering::SeqCst);
+        self.members[relayed.from.worker].relayed.fetch_add(relayed.bytes(), Ordering::SeqCst);
         self.tell(worker, Note::Commands(relayed));
     }
 
-    /// Commands of so many bytes have been carried out.
-    pub(crate) fn relieve(&self, worker: usize, bytes: usize) {
-        let Member { queued, awaited, .. } = &self.members[worker];
-        let left = queued.fetch_sub(bytes, Ordering::SeqCst) - bytes;
-        if left <= MAX_QUEUED / 2 && awaited.swap(false, Ordering::SeqCst) {
-            self.tell_all(|| Note::Room);
+    /// Commands have been carried out.
+    pub(crate) fn relieve(&self, done: &Relayed) {
+        let Member { relayed, waits, .. } = &self.members[done.from.worker];
+        let left = relayed.fetch_sub(done.bytes(), Ordering::SeqCst) - done.bytes();
+        if left <= MAX_RELAYED / 2 && waits.swap(false, Ordering::SeqCst) {
+            self.tell(done.from.worker, Note::Room);
         }
     }
 
-    /// Another worker has more commands to carry out than it should. A [`Note::Room`] comes when that is over.
+    /// The others have more commands of a worker's to carry out than they should. It is told by a [`Note::Room`] when
+    /// that is over.
     pub(crate) fn is_congested(&self, from: usize) -> bool {
-        let full = |member: &Member| member.queued.load(Ordering::SeqCst) > MAX_QUEUED;
-        let others = self.members.iter().enumerate().take(self.size()).filter(|(worker, _)| *worker != from);
-        // Looked at again, for it may have been relieved before it knew that somebody waits.
-        others.into_iter().any(|(_, member)| {
-            full(member) && {
-                member.awaited.store(true, Ordering::SeqCst);
-                full(member)
-            }
-        })
+        let Member { relayed, waits, .. } = &self.members[from];
+        let too_many = || relayed.load(Ordering::SeqCst) > MAX_RELAYED;
+        too_many() && {
+            waits.store(true, Ordering::SeqCst);
+            // They may have been carried out before it was known that somebody waits.
+            too_many()
+        }
     }
 
     pub(crate) fn stop(&self) {
@@ -237,23 +249,27 @@ mod tests {
     }
 
     #[test]
-    fn connections_go_to_who_has_fewest_but_only_to_who_is_open() {
+    fn connections_go_to_who_has_fewest_of_those_who_are_open_and_fit() {
         let (crew, _inboxes) = Crew::new(3);
         let places: Vec<_> = (0..30).map(|_| crew.place(0)).collect();
         let count = |worker| places.iter().filter(|place| place.worker() == worker).count();
         assert_eq!([0, 1, 2].map(count), [10, 10, 10]);
-        crew.open_all(false);
-        assert_eq!(crew.place(2).worker(), 0);
         drop(places);
-        crew.open_all(true);
-        assert_eq!(crew.place(2).worker(), 2);
+        crew.set_fit(1, false);
+        assert_ne!(crew.place(1).worker(), 1);
+        crew.set_open(1, false);
+        crew.set_open(2, false);
+        assert_eq!(crew.place(2).worker(), 0);
+        // Better one that cannot serve now than one that must not.
+        crew.set_fit(0, false);
+        assert_eq!(crew.place(2).worker(), 0);
     }
 
     #[test]
-    fn who_waits_for_a_worker_is_told_when_it_has_room() {
-        let (crew, mut inboxes) = Crew::new(2);
+    fn who_sent_too_much_waits_until_half_of_it_is_carried_out() {
+        let (crew, mut inboxes) = Crew::new(3);
         let from = Origin { worker: 0, generation: 0, instance: 0 };
-        let text = "x".repeat(MAX_QUEUED / 2);
+        let text = "x".repeat(MAX_RELAYED / 4);
         let ends = [u32::try_from(text.len()).unwrap()];
         let commands = [Command::Send(Outgoing { to: Recipients::All, text: &text, ends: &ends })];
         assert!(!crew.is_congested(0));
@@ -261,10 +277,10 @@ mod tests {
             Split::of(&crew, from, &commands).unwrap().send(&crew);
         }
         assert!(crew.is_congested(0) && !crew.is_congested(1));
-        for left in [2, 1, 0] {
-            let Ok(Note::Commands(relayed)) = inboxes[1].try_recv() else { panic!("no commands") };
-            crew.relieve(1, relayed.bytes());
-            assert_eq!(inboxes[0].try_recv().is_ok(), left == 0, "{left}");
+        for left in (0..6).rev() {
+            let Ok(Note::Commands(relayed)) = inboxes[1 + left % 2].try_recv() else { panic!("no commands") };
+            crew.relieve(&relayed);
+            assert_eq!(inboxes[0].try_recv().is_ok(), left == 1, "{left}");
         }
         assert!(!crew.is_congested(0));
     }

@@ -1,6 +1,6 @@
 //! The shells of one worker: the one that takes new connections, and those before it, which end with theirs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(crate) struct Generations {
     plan: Arc<Plan>,
     worker: usize,
     current: RefCell<Rc<Shell>>,
+    /// The current one takes new connections.
+    open: Cell<bool>,
     earlier: RefCell<Vec<Rc<Shell>>>,
     /// What those saw that have ended.
     ended: RefCell<Option<Snapshot>>,
@@ -46,14 +48,19 @@ impl Generations {
         start(&shell)?;
         let current = RefCell::new(shell);
         let (earlier, ended) = (RefCell::default(), RefCell::default());
-        Ok(Self { plan, worker, current, earlier, ended })
+        Ok(Self { plan, worker, current, open: Cell::new(true), earlier, ended })
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Takes new connections.
+    /// Takes new connections, if any does.
+    pub(crate) fn open(&self) -> Option<Rc<Shell>> {
+        self.open.get().then(|| self.current())
+    }
+
+    /// The latest.
     pub(crate) fn current(&self) -> Rc<Shell> {
         Rc::clone(&self.current.borrow())
     }
@@ -78,7 +85,15 @@ impl Generations {
         let earlier = self.current.replace(Rc::clone(&shell));
         earlier.retire();
         self.earlier.borrow_mut().push(earlier);
+        self.open.set(true);
+        self.plan.crew.set_fit(self.worker, true);
         Ok(shell)
+    }
+
+    /// There are no new connections here until there is another application.
+    pub(crate) fn retire(&self) {
+        self.open.set(false);
+        self.current().retire();
     }
 
     /// Lets go of those whose last connection has gone.

@@ -79,11 +79,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts, whatever it takes: with no descriptors left it waits for some. Never done without a listener.
-pub(crate) async fn accept(listeners: &mut [Listener]) -> Visitor {
+/// Accepts for as long as it `goes_on`, whatever it takes: with no descriptors left it waits for some.
+pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn() -> bool) -> Visitor {
     let mut pause = Duration::from_millis(1);
     loop {
-        match poll_fn(|cx| poll_accept(listeners, cx)).await {
+        match poll_fn(|cx| if goes_on() { poll_accept(listeners, cx) } else { Poll::Pending }).await {
             Ok(visitor) => return visitor,
             Err(error) => {
                 warn!("accept: {error}; again in {pause:?}");

@@ -94,21 +94,21 @@ impl<'a> Split<'a> {
     }
 
     fn take(&mut self, crew: &Crew, from: Origin, command: &'a Command<'a>) {
-        let (connection, owned) = match command {
+        let (connection, owned, bytes) = match command {
             // One that is malformed fails here, once.
             Command::Send(outgoing) if ends_fit(outgoing.text, outgoing.ends) => {
                 return self.take_send(crew, from, command, outgoing);
             }
-            Command::Close(connection) => (*connection, Owned::Close(*connection)),
+            Command::Close(connection) => (*connection, Owned::Close(*connection), 0),
             Command::Reject(Refusal { connection, status, reason }) => {
                 let (connection, status) = (*connection, *status);
-                (connection, Owned::Reject { connection, status, reason: (*reason).into() })
+                (connection, Owned::Reject { connection, status, reason: (*reason).into() }, reason.len())
             }
             _ => return self.here.push(Here::Whole(command)),
         };
         match worker_of(crew, from, connection) {
             here if here == from.worker => self.here.push(Here::Whole(command)),
-            worker => self.elsewhere[worker].push(owned, 0),
+            worker => self.elsewhere[worker].push(owned, bytes),
         }
     }
 
@@ -116,7 +116,8 @@ impl<'a> Split<'a> {
         let mut said = None;
         let mut send = |worker: usize, to: To| {
             let said = Arc::clone(said.get_or_insert_with(|| Said::of(outgoing)));
-            self.elsewhere[worker].push(Owned::Send { to, said: Arc::clone(&said) }, said.bytes());
+            let bytes = said.bytes() + to.bytes();
+            self.elsewhere[worker].push(Owned::Send { to, said }, bytes);
         };
         let others = (0..crew.size()).filter(|worker| *worker != from.worker);
         match outgoing.to {
@@ -222,6 +223,15 @@ impl Owned {
             Self::Reject { connection, status, reason } => {
                 Command::Reject(Refusal { connection: *connection, status: *status, reason })
             }
+        }
+    }
+}
+
+impl To {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Many(connections) => size_of_val(connections.as_slice()),
+            _ => 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{error, info, warn};
 
 use crate::application::{Application, ApplicationFactory, Program};
+use crate::arrival::MAX_REFUSALS;
 use crate::crew::{Crew, Note};
 use crate::engine::EngineFactory;
 use crate::generations::StartError;
@@ -84,6 +85,7 @@ impl Server {
             options,
             application,
             permits,
+            refusals: Semaphore::new(MAX_REFUSALS),
             peers,
             crew: Arc::clone(&crew),
             started,
@@ -103,7 +105,7 @@ impl Server {
     }
 
     /// Sends applications that take the place of the one before: new connections go to the new one, and those of
-    /// the one before stay with it until they end. One that fails at its first call changes nothing.
+    /// the one before stay with it until they end. One that fails at its first call on the first worker changes nothing.
     #[must_use]
     pub fn replacements(&self) -> UnboundedSender<Arc<ApplicationFactory>> {
         self.replace.clone()
@@ -188,10 +190,16 @@ async fn replace_applications(
             // It has ended.
             Err(_) => continue,
         };
-        plan.crew.open_all(!alone);
-        for worker in (1..plan.crew.size()).filter(|_| !alone) {
-            if let Ok(Err(error)) = replace(worker).await {
-                error!(worker, "the application before serves on here: {error}");
+        for worker in 1..plan.crew.size() {
+            if alone {
+                plan.crew.set_open(worker, false);
+                plan.crew.tell(worker, Note::Retire);
+                continue;
+            }
+            match replace(worker).await {
+                Ok(Ok(_)) => plan.crew.set_open(worker, true),
+                Ok(Err(error)) => error!(worker, "the application before stays here: {error}"),
+                Err(_) => {}
             }
         }
         let connections = plan.open();

@@ -48,6 +48,10 @@ pub(crate) enum Lost {
     Application(#[from] ApplicationLost),
 }
 
+/// The engine was lost over somebody else's commands, and its connections with it.
+#[derive(Debug)]
+pub(crate) struct EngineGone;
+
 /// One engine with its connections, on one thread.
 #[derive(Debug)]
 pub(crate) struct Shell {
@@ -61,8 +65,7 @@ pub(crate) struct Shell {
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
-    held_back: RefCell<Vec<Waker>>,
-    retired: Cell<bool>,
+    held_back: RefCell<HashMap<u64, Waker>>,
     /// Retired, or a connection of a retired one has gone.
     emptied: Notify,
 }
@@ -76,6 +79,8 @@ struct Inner {
     origin: Origin,
     /// It asked for that at its first call.
     alone: bool,
+    /// No more connections come.
+    retired: bool,
     connections: HashMap<u64, Link>,
     /// Connections so far, with those of the shell before.
     accepted: u64,
@@ -130,6 +135,7 @@ impl Shell {
                 application,
                 origin: Origin { worker, generation, instance: 0 },
                 alone: false,
+                retired: false,
                 connections: HashMap::new(),
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
@@ -144,7 +150,6 @@ impl Shell {
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
             held_back: RefCell::default(),
-            retired: Cell::new(false),
             emptied: Notify::new(),
         }))
     }
@@ -180,14 +185,18 @@ impl Shell {
 
     /// No more connections come.
     pub(crate) fn retire(&self) {
-        self.retired.set(true);
+        self.inner.borrow_mut().retired = true;
         self.emptied.notify_one();
+    }
+
+    fn is_retired(&self) -> bool {
+        self.inner.borrow().retired
     }
 
     /// Runs turns and deadlines until it is retired and its last connection has gone.
     pub(crate) async fn run(&self) {
         let ended = async {
-            while !self.retired.get() || self.len() != 0 {
+            while !self.is_retired() || self.len() != 0 {
                 self.emptied.notified().await;
             }
         };
@@ -224,8 +233,10 @@ impl Shell {
         from: &Outbox,
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
-        if self.plan.crew.is_congested(self.worker) {
-            self.held_back.borrow_mut().push(cx.waker().clone());
+        if let Some(connection) = keep
+            && self.plan.crew.is_congested(self.worker)
+        {
+            self.held_back.borrow_mut().insert(connection, cx.waker().clone());
             return Poll::Pending;
         }
         if self.batch.borrow().is_full() {
@@ -259,29 +270,31 @@ impl Shell {
         self.turn(&[Input::Lost(LostConnection { connection, why })]);
     }
 
-    /// Other workers have room for commands again.
+    /// The others have carried out enough of what was sent them.
     pub(crate) fn resume(&self) {
-        self.held_back.take().into_iter().for_each(Waker::wake);
+        self.held_back.take().into_values().for_each(Waker::wake);
     }
 
     /// Carries out commands of another worker's application. Those that have no effect are given back.
-    pub(crate) fn carry_out(&self, commands: &[Command<'_>]) -> Vec<Failed> {
-        let mut failed = Vec::new();
+    pub(crate) fn carry_out(&self, commands: &[Command<'_>]) -> Result<Vec<Failed>, EngineGone> {
+        let mut result = Err(EngineGone);
         self.take_reads();
         self.call(|engine, now| {
             // Its clock may have stood still for long.
             let mut step = engine.turn(now, &[])?;
             let carried_out = engine.command(commands)?;
+            let mut failed = Vec::new();
             for event in carried_out.events {
                 match event {
                     Event::Failed(failure) => failed.push(failure),
                     event => step.events.push(event),
                 }
             }
+            result = Ok(failed);
             step.transmissions.extend(carried_out.transmissions);
             Ok(Step { next_timeout: carried_out.next_timeout, ..step })
         });
-        failed
+        result
     }
 
     /// Tells the application what another worker gave back, if it is still the one that gave those commands.
@@ -299,7 +312,7 @@ impl Shell {
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
         self.inner.borrow_mut().connections.remove(&connection);
-        if self.retired.get() {
+        if self.is_retired() {
             self.emptied.notify_one();
         }
     }
@@ -349,7 +362,7 @@ impl Shell {
         let mut inner = self.inner.borrow_mut();
         inner.retry_application(now);
         let step = call(inner.engine.as_mut(), now);
-        let next = inner.finish(step, now);
+        let next = inner.finish(step, now).into_iter().chain(inner.retry_at()).min();
         if let Some(began) = began {
             inner.metrics.turns.observe(began.elapsed());
         }

@@ -1,6 +1,7 @@
 //! One thread's part of a server: its listeners, its shells, and what the others tell it.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) application: Program,
     /// One for each connection that there may be.
     pub(crate) permits: Arc<Semaphore>,
+    /// One for each peer that may be refused in words at a time.
+    pub(crate) refusals: Semaphore,
     pub(crate) peers: Arc<Peers>,
     pub(crate) crew: Arc<Crew>,
     /// The origin of the clock.
@@ -58,9 +61,10 @@ pub(crate) struct Worker {
     plan: Arc<Plan>,
     shells: Rc<Generations>,
     inbox: UnboundedReceiver<Note>,
-    listeners: Vec<Listener>,
-    door: Door,
+    door: Rc<RefCell<Door>>,
+    accepting: JoinSet<()>,
     running: JoinSet<()>,
+    stopped: bool,
 }
 
 impl Worker {
@@ -71,9 +75,9 @@ impl Worker {
         inbox: UnboundedReceiver<Note>,
     ) -> Result<Self, StartError> {
         let shells = Rc::new(Generations::new(Arc::clone(plan), index)?);
-        let door = Door::new(Rc::clone(&shells), index);
-        let (listeners, running) = Default::default();
-        Ok(Self { index, plan: Arc::clone(plan), shells, inbox, listeners, door, running })
+        let door = Rc::new(RefCell::new(Door::new(Rc::clone(&shells), index)));
+        let (accepting, running) = Default::default();
+        Ok(Self { index, plan: Arc::clone(plan), shells, inbox, door, accepting, running, stopped: false })
     }
 
     /// Starts one on a thread of its own, and waits until it is there.
@@ -126,7 +130,7 @@ impl Worker {
     }
 
     async fn work(mut self, listeners: Vec<Listener>) {
-        self.listeners = listeners;
+        self.accept(listeners);
         self.start(self.shells.current());
         loop {
             tokio::select! {
@@ -134,7 +138,6 @@ impl Worker {
                     None | Some(Note::End) => return,
                     Some(note) => self.take(note),
                 },
-                visitor = accept(&mut self.listeners) => self.door.receive(visitor),
                 // One that was replaced ends with its last connection; what ends it before is a panic of the
                 // application's.
                 Some(ended) = self.running.join_next() => match ended.map_err(JoinError::try_into_panic) {
@@ -152,9 +155,10 @@ impl Worker {
     fn take(&mut self, note: Note) {
         match note {
             Note::Listen(handles) => self.listen(handles),
-            Note::Visitor(handed) if !self.plan.crew.is_stopping() => self.door.receive_handed(handed),
+            Note::Visitor(handed) if !self.stopped => self.door.borrow_mut().receive_handed(handed),
             Note::Visitor(_) | Note::End => {}
             Note::Commands(relayed) => self.carry_out(&relayed),
+            Note::Retire => self.shells.retire(),
             Note::Failed { from, failed } => {
                 if let Some(shell) = self.shells.of(from.generation) {
                     shell.take_failures(from, failed);
@@ -173,8 +177,9 @@ impl Worker {
             Note::Snapshot(answer) => drop(answer.send(self.shells.snapshot())),
             Note::Rows(limit, answer) => drop(answer.send(self.shells.rows(limit))),
             Note::Stop => {
-                self.listeners.clear();
-                self.door.close();
+                self.stopped = true;
+                self.accepting.abort_all();
+                self.door.borrow_mut().close();
                 self.shells.each(Shell::shutdown);
             }
             Note::Abort => self.shells.each(Shell::abort),
@@ -182,22 +187,30 @@ impl Worker {
     }
 
     fn listen(&mut self, handles: Vec<Handle>) {
-        for handle in handles {
-            match handle.listener() {
-                Ok(listener) => self.listeners.push(listener),
-                Err(error) => warn!("worker {} does not accept, others do: {error}", self.index),
-            }
+        match handles.into_iter().map(Handle::listener).collect() {
+            Ok(listeners) => self.accept(listeners),
+            Err(error) => warn!(worker = self.index, "does not accept, others do: {error}"),
         }
+    }
+
+    fn accept(&mut self, mut listeners: Vec<Listener>) {
+        let (door, crew) = (Rc::clone(&self.door), Arc::clone(&self.plan.crew));
+        self.accepting.spawn_local(async move {
+            loop {
+                let visitor = accept(&mut listeners, || !crew.is_stopping()).await;
+                door.borrow_mut().receive(visitor);
+            }
+        });
     }
 
     fn carry_out(&self, relayed: &Relayed) {
         let from = relayed.from;
         // A generation that is not here, or not yet, has no connections here.
         let failed = match self.shells.of(from.generation) {
-            Some(shell) => shell.carry_out(&relayed.lend()),
+            Some(shell) => shell.carry_out(&relayed.lend()).unwrap_or_else(|_| relayed.failures()),
             None => relayed.failures(),
         };
-        self.plan.crew.relieve(self.index, relayed.bytes());
+        self.plan.crew.relieve(relayed);
         if !failed.is_empty() {
             self.plan.crew.tell(from.worker, Note::Failed { from, failed });
         }

@@ -32,12 +32,18 @@ fn connect(server: &Server, certificate: &Certificate) -> Client {
 }
 
 fn both_drafts_over_tls(engine: &str) {
-    let (server, certificate) = start(engine, &[]);
+    let (server, certificate) = start(engine, &["--workers", "3"]);
     let (mut client75, mut client76) = (connect(&server, &certificate), connect(&server, &certificate));
     client75.shake_hands75(LOCATION);
     client76.shake_hands76(LOCATION);
     client75.echo("h\u{e9} \u{20ac} \u{1f600}");
     client76.echo("h\u{e9} \u{20ac} \u{1f600}");
+    // Most of them are handed over to another worker than the one that accepts them.
+    let mut more: Vec<_> = (0..6).map(|_| connect(&server, &certificate)).collect();
+    for client in &mut more {
+        client.shake_hands76(LOCATION);
+        client.echo("in");
+    }
     // The other port goes on without.
     server.open76().echo("plain");
     client76.close76();

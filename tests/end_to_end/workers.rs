@@ -1,15 +1,17 @@
 //! Several workers, each with an instance of the application: what one says reaches the clients of all.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use legacy_websocket_artifacts::{CHAT, FAULTY_APPLICATION};
+use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, FAULTY_LIBRARY};
 
 use crate::file;
 use crate::support::client::Client;
 use crate::support::server::{Server, run};
-use crate::support::{CLOSING, frame, head75, on_both_engines};
+use crate::support::{CLOSING, frame, on_both_engines};
 
 on_both_engines!(
     everybody_hears_what_one_says,
@@ -19,6 +21,7 @@ on_both_engines!(
     who_sends_faster_than_others_carry_out_is_slowed_down,
     a_fault_costs_the_clients_of_one_worker,
     a_single_instance_serves_alone,
+    a_new_application_may_want_to_be_alone,
     all_are_stopped,
 );
 
@@ -63,7 +66,7 @@ fn everybody_hears_what_one_says(engine: &str) {
 }
 
 fn commands_reach_connections_of_other_workers(engine: &str) {
-    let server = start(engine, "3", &[]);
+    let server = start(engine, "3", &["--close-timeout", "1m"]);
     let mut clients = one_of_each(&server, 3);
     let ids: Vec<_> = clients.iter_mut().map(id).collect();
     clients[0].says(&format!("send:{}", ids[1]));
@@ -123,23 +126,30 @@ fn each_sender_is_heard_in_order(engine: &str) {
 /// While one worker is busy a client of another sends more than may wait for it.
 fn who_sends_faster_than_others_carry_out_is_slowed_down(engine: &str) {
     const MESSAGES: usize = 320;
+    const BYTES: usize = 100_000;
+    // What sockets and the two workers may hold, generously.
+    const HELD: usize = 20_000_000;
     let server = start(engine, "2", &["--call-timeout", "10s", "--max-queue-bytes", "67108864"]);
     let mut clients = one_of_each(&server, 2);
-    let (mut hearer, sender) = (clients.remove(1), clients.remove(0));
-    let text = "x".repeat(100_000);
+    let (mut hearer, mut sender) = (clients.remove(1), clients.remove(0));
+    let text = "x".repeat(BYTES);
+    let heard = AtomicBool::new(false);
     hearer.says("fault:nap");
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut sender = sender;
+        let sending = scope.spawn(|| {
+            let mut taken = 0;
             for number in 0..MESSAGES {
                 sender.says(&format!("others:{number} {text}"));
+                taken += if heard.load(Ordering::Relaxed) { 0 } else { BYTES };
             }
-            sender.says("done");
-            sender.hears(&format!("{} done", MESSAGES + 2));
+            taken
         });
         for number in 0..MESSAGES {
             hearer.expect(&frame(&format!("{number} {text}")));
+            heard.store(true, Ordering::Relaxed);
         }
+        let taken = sending.join().unwrap();
+        assert!(taken < HELD, "{taken}");
     });
     assert!(server.stop().contains("slow_readers=0"));
 }
@@ -169,11 +179,28 @@ fn a_single_instance_serves_alone(engine: &str) {
     clients[4].read_until(b"* 5 here: ");
 }
 
+/// Each new client gets the application of that time, on however many workers it is.
+fn a_new_application_may_want_to_be_alone(engine: &str) {
+    let path = file(&format!("replaced-{engine}.wasm"), ECHO);
+    let server = Server::start(&[&path, "--engine", engine, "--watch", "--workers", "3"]);
+    let mut first: Vec<_> = (0..6).map(|_| server.open75()).collect();
+    fs::write(&path, CHAT).unwrap();
+    server.wait_for_logs(&["INFO", "a new application serves"], 1);
+    let mut chatters: Vec<_> = (0..6).map(|_| server.open75()).collect();
+    chatters[5].read_until(b"* you are guest ");
+    chatters[5].says("/stats");
+    chatters[5].read_until(b"* 6 here: ");
+    fs::write(&path, ECHO).unwrap();
+    server.wait_for_logs(&["INFO", "a new application serves"], 2);
+    let mut last: Vec<_> = (0..6).map(|_| server.open76()).collect();
+    first.iter_mut().chain(&mut last).for_each(|client| client.echo("still an echo"));
+    chatters[0].says("still a chat");
+    chatters[5].read_until(b": still a chat\xff");
+}
+
 fn all_are_stopped(engine: &str) {
     let server = start(engine, "4", &[]);
     let mut clients = one_of_each(&server, 4);
-    let mut opening = server.connect();
-    opening.send(&head75("")[..20]);
     server.signal("TERM");
     for (at, client) in clients.iter_mut().enumerate() {
         if at % 2 == 0 {
@@ -182,9 +209,8 @@ fn all_are_stopped(engine: &str) {
         }
         client.expect_end();
     }
-    assert!(opening.read_to_end().starts_with(b"HTTP/1.1 503 "));
     let (status, log) = server.wait();
-    assert!(status.success() && log.contains("connections=5"), "{log}");
+    assert!(status.success() && log.contains("connections=4"), "{log}");
 }
 
 #[test]
@@ -193,4 +219,20 @@ fn the_number_of_workers_is_checked() {
         let output = run(&["serve", "--listen", "127.0.0.1:0", "--workers", number]);
         assert_eq!(output.status.code(), Some(2));
     }
+}
+
+/// The engine of one worker is lost; its application tells the clients of the others who has gone.
+#[test]
+fn a_lost_engine_is_told_to_the_others() {
+    let faulty = file("faulty-engine-with-workers.wasm", FAULTY_LIBRARY);
+    let server = start("component", "2", &["--component", &faulty]);
+    let mut clients = one_of_each(&server, 2);
+    clients[0].says("fault:trap");
+    clients[0].read_until_gone();
+    server.wait_for_log(&["ERROR", "connections=1"]);
+    clients[1].hears("gone");
+    clients[1].says("still here");
+    clients[1].hears("2 still here");
+    let stopped = server.stop();
+    assert!(stopped.contains(" traps=1 ") && stopped.contains("application_traps=0"), "{stopped}");
 }

@@ -19,7 +19,7 @@ const REQUEST75: &[u8] =
 const CLOSING: &[u8] = b"\xff\x00";
 
 /// What makes the engine trap, and what makes the application.
-pub(super) const FAULTS: [&str; 2] = ["trap", "panic"];
+const FAULTS: [&str; 2] = ["trap", "panic"];
 
 /// Nothing takes so long on loopback.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,12 +60,13 @@ pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
 }
 
 /// The connections that its worker has at this moment are lost for it. Counted before and behind it, so that the count is odd meanwhile.
-pub(super) async fn make_it_trap(address: SocketAddr, fault: &str, state: &State) {
+pub(super) async fn make_it_trap(address: SocketAddr, fault: usize, state: &State) {
     let Ok(mut client) = Client::open(address, state).await else { return };
     state.traps.fetch_add(1, Ordering::Relaxed);
+    state.faults[fault].fetch_add(1, Ordering::Relaxed);
     // The engine only sees it when nobody else is read from in the same turn.
     let again_and_again = async {
-        let message = [b"\0fault:", fault.as_bytes(), b"\xff"].concat();
+        let message = [b"\0fault:", FAULTS[fault].as_bytes(), b"\xff"].concat();
         let mut rest = Vec::new();
         while client.stream.write_all(&message).await.is_ok() {
             let gone = timeout(Duration::from_millis(50), client.stream.read_to_end(&mut rest));
@@ -75,7 +76,7 @@ pub(super) async fn make_it_trap(address: SocketAddr, fault: &str, state: &State
         }
     };
     if timeout(PATIENCE, again_and_again).await.is_err() {
-        state.complain(format!("fault {fault} did nothing"));
+        state.complain(format!("{} did nothing", FAULTS[fault]));
     }
     state.traps.fetch_add(1, Ordering::Relaxed);
 }

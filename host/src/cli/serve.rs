@@ -98,7 +98,7 @@ enum EngineKind {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
-        raise_file_limit(self.limits.max_connections);
+        raise_file_limit(self.limits.max_connections, self.shell_options().workers);
         let factory = self.factory()?;
         let tls = self.tls.load()?;
         let engine_options = self.engine_options()?;
@@ -248,10 +248,10 @@ fn listen(serve: &Serve, tls: Option<&Tls>) -> Result<Vec<Listener>, Box<dyn Err
 }
 
 /// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
-fn raise_file_limit(connections: u32) {
+fn raise_file_limit(connections: u32, workers: usize) {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
-    // Those who are refused have one for a moment, too.
-    let needed = u64::from(connections) + 512;
+    // Those who are refused have one for a moment, too, and each worker has some.
+    let needed = u64::from(connections) + 512 + 8 * workers as u64;
     if limit < needed {
         warn!(
             "only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n"

@@ -46,11 +46,18 @@ impl Inner {
 
     /// Tries once more what has failed before.
     pub(super) fn retry_application(&mut self, now: u64) {
-        if let Handler::Gone(factory, tried) = &self.application
-            && now >= tried.saturating_add(RETRY_AFTER)
+        if self.retry_at().is_some_and(|at| now >= at)
+            && let Handler::Gone(factory, _) = &self.application
         {
             let factory = Arc::clone(factory);
             self.renew_application(factory, now);
+        }
+    }
+
+    pub(super) fn retry_at(&self) -> Option<u64> {
+        match &self.application {
+            Handler::Gone(_, tried) => Some(tried.saturating_add(RETRY_AFTER)),
+            _ => None,
         }
     }
 
@@ -62,11 +69,21 @@ impl Inner {
             self.start_application().map_err(|lost| lost.to_string())
         });
         match started {
-            Ok(()) => info!("a fresh application serves on"),
+            Ok(()) => {
+                self.set_fit(true);
+                info!("a fresh application serves on");
+            }
             Err(error) => {
                 error!("no fresh application, clients are refused: {error}");
+                self.set_fit(false);
                 self.application = Handler::Gone(factory, now);
             }
+        }
+    }
+
+    fn set_fit(&self, fit: bool) {
+        if !self.retired {
+            self.plan.crew.set_fit(self.origin.worker, fit);
         }
     }
 
@@ -94,7 +111,9 @@ impl Inner {
         error!(connections = events.len(), "{lost}; its connections are closed");
         self.slow.clear();
         self.carried.clear();
-        match self.plan.factory.make(&self.plan.engine_options) {
+        let made = self.plan.factory.make(&self.plan.engine_options);
+        self.set_fit(made.is_ok());
+        match made {
             Ok(engine) => {
                 self.engine = engine;
                 self.metrics.restarts += 1;
@@ -103,15 +122,32 @@ impl Inner {
                 self.metrics.messages_before[1] += before[1];
                 info!("a fresh instance serves on");
             }
-            Err(error) => error!("no fresh instance: {error}"),
+            Err(error) => {
+                error!("no fresh instance: {error}");
+                return Some(now.saturating_add(RETRY_AFTER));
+            }
         }
         self.leave_out_orphans(&mut events);
-        // Commands about connections that are gone would all fail.
-        if let Err(lost) = self.application.handle(&events, |_| ()) {
-            return self.replace_application(&lost, now).ok().flatten();
+        self.tell_of_loss(&events, now)
+    }
+
+    /// Tells the application which connections went with the engine, and has the fresh one carry out what it answers.
+    fn tell_of_loss(&mut self, events: &[Event], now: u64) -> Option<u64> {
+        // None is what the first call has.
+        let told = if events.is_empty() { Ok(None) } else { self.tell(events) };
+        match told {
+            Ok(Some(step)) => {
+                self.deliver(step.transmissions);
+                self.carried.extend(step.events);
+            }
+            Ok(None) => {}
+            Err(Lost::Application(lost)) => return self.replace_application(&lost, now).ok().flatten(),
+            // The next turn finds it gone.
+            Err(Lost::Engine(_)) => return Some(now),
         }
         // What the application may have asked for is forgotten; it may come early.
-        self.engine.command(&[Command::Tick(0)]).ok()?.next_timeout
+        let next = self.engine.command(&[Command::Tick(0)]).ok()?.next_timeout;
+        if self.carried.is_empty() { next } else { Some(now) }
     }
 }
 

@@ -28,6 +28,8 @@ struct RequireCookie;
 
 impl Guest for RequireCookie {
     fn handle(mut events: Vec<Event>) -> Vec<Command> {
+        // Only the first call has none, and the application is to hear of it once.
+        let starts = events.is_empty();
         let mut refusals = Vec::new();
         events.retain(|event| {
             let Event::Handshake(handshake) = event else { return true };
@@ -39,7 +41,7 @@ impl Guest for RequireCookie {
             }
             passes
         });
-        let mut commands = handler::handle(&events);
+        let mut commands = if starts || !events.is_empty() { handler::handle(&events) } else { Vec::new() };
         commands.append(&mut refusals);
         commands
     }

@@ -2,12 +2,13 @@
 //! What it sends back begins with the number of messages that this instance has seen; what begins with `e:` comes back as
 //! it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID`
 //! are about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
-//! sender's id; each `failed` event is told to whoever sent last.
+//! sender's id; each `failed` event is told to whoever sent last, and everybody of who was lost with the engine.
 
 use std::hint::{black_box, spin_loop};
 
 use legacy_websocket_application::{
-    Application, Command, ConnectionId, Event, Failed, Messages, Recipients, Refusal, export,
+    Application, CloseCause, Closed, Command, ConnectionId, Event, Failed, Messages, Recipients, Refusal,
+    export,
 };
 
 /// Steps that take some tenths of a second.
@@ -24,6 +25,9 @@ impl Application for Faulty {
         let answer = |event| match event {
             Event::Messages(messages) => self.take(&messages),
             Event::Failed(failed) => vec![self.tell(&failed)],
+            Event::Closed(Closed { cause: CloseCause::EngineLost, .. }) => {
+                vec![Command::send(Recipients::All, "gone")]
+            }
             _ => Vec::new(),
         };
         events.into_iter().flat_map(answer).collect()
@@ -80,7 +84,9 @@ fn fail(what: &str) -> Command {
             }
             Command::Tick(1)
         }
-        _ => panic!("told to"),
+        "panic" => panic!("told to"),
+        // The engine's.
+        _ => Command::Tick(1),
     }
 }
 
