@@ -239,6 +239,10 @@ impl Client {
 
     /// None where it must not be.
     fn check_one(&mut self, text: &str, state: &State) -> Option<()> {
+        // What the application says of each connection that was lost with an engine.
+        if text == "gone" {
+            return Some(());
+        }
         let mut parts = text.splitn(4, ':');
         let (kind, id, number) =
             (parts.next()?, parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
