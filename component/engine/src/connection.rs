@@ -23,7 +23,7 @@ use core::mem;
 use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
-use crate::frame::{Decoder, Frame, Rules, encode, hold};
+use crate::frame::{Decoder, Frame, Rules, encode, hold, take_frames, take_texts};
 use crate::handshake::{Handshake, asked_text, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
@@ -179,6 +179,30 @@ impl Connection {
         }
     }
 
+    /// Takes the messages that stand whole and in order at the start of the input, if it is their turn. False: not
+    /// again in this input.
+    pub(crate) fn take_messages(
+        &mut self,
+        shared: &mut Shared,
+        input: &mut &[u8],
+        text: &mut String,
+        ends: &mut Vec<u32>,
+    ) -> bool {
+        let options = &shared.policy.options;
+        let at_frame = matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. });
+        if !at_frame || options.echo || !shared.events.is_empty() {
+            return true;
+        }
+        let before = ends.len();
+        let again = take_texts(input, options.limits.max_message_bytes, &mut shared.short_texts, text, ends);
+        let count = ends.len().saturating_sub(before);
+        if count != 0 {
+            self.last_message = Some(shared.turn);
+            shared.count_messages(u64::try_from(count).unwrap_or(u64::MAX), 0);
+        }
+        again
+    }
+
     /// Something was received or sent.
     pub(crate) fn touch(&mut self, shared: &mut Shared) {
         if matches!(self.phase, Phase::Open { closing: false, .. }) {
@@ -294,33 +318,28 @@ impl Connection {
             return None;
         };
         let options = &shared.policy.options;
-        let echo = options.echo;
+        let echoes = options.echo;
         let rules = Rules {
             draft: self.draft.unwrap_or(Draft::Draft75),
             skip_reserved: options.skip_reserved_frames,
             invalid_utf8: options.invalid_utf8,
             max_message_bytes: options.limits.max_message_bytes,
         };
-        let mut frame = decoder.decode(input, rules, room);
-        if let (Ok(Some(Frame::Text(text))), true, false) = (&mut frame, echo, *closing) {
-            let mut text = mem::take(text);
-            let mut echoed: u64 = 0;
-            frame = shared.transmit(self.id, |out| {
-                // What is left of the input will most likely be echoed as well.
-                out.reserve(text.len().saturating_add(input.len()).saturating_add(2));
-                loop {
-                    encode(&text, out);
-                    echoed = echoed.saturating_add(1);
-                    match decoder.decode(input, rules, room) {
-                        Ok(Some(Frame::Text(next))) => text = next,
-                        other => return other,
-                    }
-                }
-            });
-            shared.count_messages(echoed, echoed);
+        let echo = echoes && !*closing;
+        if echo && *decoder == Decoder::Type {
+            // What stands there in whole frames goes back as it came.
+            let (frames, count) = take_frames(input, rules.max_message_bytes);
+            if count != 0 {
+                shared.transmit(self.id, |out| out.extend_from_slice(frames));
+                shared.count_messages(count, count);
+            }
         }
-        match frame {
-            Ok(Some(Frame::Text(text))) if !echo => {
+        match decoder.decode(input, rules, room) {
+            Ok(Some(Frame::Text(text))) if echo => {
+                shared.transmit(self.id, |out| encode(&text, out));
+                shared.count_messages(1, 1);
+            }
+            Ok(Some(Frame::Text(text))) if !echoes => {
                 self.last_message = Some(shared.turn);
                 shared.count_messages(1, 0);
                 return Some(Event::Message { connection: self.id, text });

@@ -1,6 +1,7 @@
 //! Frames (draft 75 section 5.3, draft 76 section 5.3): 00 text FF, and in draft 76 the closing FF 00.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::FrameError;
@@ -13,6 +14,9 @@ pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
 
 /// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more.
 const MAX_LENGTH_BYTES: u8 = 10;
+
+/// How many bytes of short texts are checked together: few enough for the processor's nearest cache.
+const SHORT_TOGETHER: usize = 4096;
 
 /// Appends one text frame. A `str` holds no FF, so it cannot end the frame early (section 7).
 pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
@@ -168,6 +172,92 @@ fn take_text<'i>(input: &mut &'i [u8], rules: Rules) -> Result<Option<&'i [u8]>,
     };
     *input = rest.get(1..).unwrap_or_default();
     Ok(Some(text))
+}
+
+/// A text frame that stands whole at the start of an input.
+struct WholeFrame<'i> {
+    text: &'i [u8],
+    is_ascii: bool,
+    behind: &'i [u8],
+}
+
+impl<'i> WholeFrame<'i> {
+    /// In line always: in WebAssembly what it gives would go through memory otherwise, which costs more than the rest.
+    #[inline(always)]
+    fn split(input: &'i [u8], max_message_bytes: usize) -> Option<Self> {
+        let (0x00, rest) = input.split_first()? else {
+            return None;
+        };
+        let ascii = text::short_ascii_before_ff(rest);
+        let end = ascii.or_else(|| memchr::memchr(0xff, rest)).filter(|end| *end <= max_message_bytes)?;
+        let (text, rest) = rest.split_at_checked(end)?;
+        Some(Self { text, is_ascii: ascii.is_some(), behind: rest.get(1..)? })
+    }
+}
+
+/// Takes the text frames that stand whole and in order at the start of `input`, as they stand, and counts them. To be
+/// called at a frame's first byte only; the first that is anything else is left to [`Decoder::decode`].
+pub(crate) fn take_frames<'i>(input: &mut &'i [u8], max_message_bytes: usize) -> (&'i [u8], u64) {
+    let all = *input;
+    let mut count: u64 = 0;
+    while let Some(frame) = WholeFrame::split(input, max_message_bytes)
+        && (frame.is_ascii || text::check(frame.text).is_some())
+    {
+        *input = frame.behind;
+        count = count.saturating_add(1);
+    }
+    (all.get(..all.len().saturating_sub(input.len())).unwrap_or_default(), count)
+}
+
+/// The same, but what is wanted is the texts in one piece, and where each ends in it.
+///
+/// Short texts are gathered in `short` and checked together. False where they turn out not to be text: then none of them
+/// is taken, and to try again behind each frame would be to gather them each time.
+pub(crate) fn take_texts(
+    input: &mut &[u8],
+    max_message_bytes: usize,
+    short: &mut Vec<u8>,
+    text: &mut String,
+    ends: &mut Vec<u32>,
+) -> bool {
+    let mut taken = ends.len();
+    let mut rest = *input;
+    short.clear();
+    loop {
+        // A text that begins inside of a character could pass for the end of the one before it.
+        let next = WholeFrame::split(rest, max_message_bytes).filter(|frame| text::begins_whole(frame.text));
+        let is_short = next.as_ref().is_some_and(|frame| frame.text.len() < text::SHORT);
+        if !is_short || short.len() >= SHORT_TOGETHER {
+            let Some(part) = text::check(short) else {
+                ends.truncate(taken);
+                return false;
+            };
+            text.reserve(part.len().saturating_add(next.as_ref().map_or(0, |_| rest.len())));
+            text.push_str(part);
+            short.clear();
+            (*input, taken) = (rest, ends.len());
+        }
+        let Some(frame) = next else {
+            break;
+        };
+        let end = text.len().saturating_add(short.len()).saturating_add(frame.text.len());
+        let Ok(end) = u32::try_from(end) else {
+            break;
+        };
+        if is_short {
+            short.extend_from_slice(frame.text);
+            ends.push(end);
+        } else if let Some(part) = text::check(frame.text) {
+            text.push_str(part);
+            ends.push(end);
+            (*input, taken) = (frame.behind, ends.len());
+        } else {
+            break;
+        }
+        rest = frame.behind;
+    }
+    ends.truncate(taken);
+    true
 }
 
 /// Moves the whole of `input` to `held`, within `room`.

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// When the application is to be woken.
     tick: Option<Millis>,
     pub(crate) counts: Counts,
+    /// Short texts on their way to where they are wanted.
+    pub(crate) short_texts: Vec<u8>,
     /// Connections that ended in this call, to be taken off the table.
     pub(crate) ended: Vec<ConnectionId>,
 }
@@ -51,6 +53,7 @@ impl Shared {
             deadlines: BTreeSet::new(),
             tick: None,
             counts: Counts::default(),
+            short_texts: Vec::new(),
             ended: Vec::new(),
         }
     }

@@ -6,6 +6,49 @@ use alloc::string::String;
 use crate::error::FrameError;
 use crate::options::InvalidUtf8;
 
+/// Below so many bytes simdutf8 does without SIMD.
+pub(crate) const SHORT: usize = 64;
+
+/// The text that these bytes are.
+pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// Whether they do not begin inside of a character.
+pub(crate) fn begins_whole(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(|first| first & 0xc0 != 0x80)
+}
+
+/// Where the first FF is, if it is near and all before it is ASCII: one look at each word answers both. Quicker than
+/// searching and checking where messages are short.
+pub(crate) fn short_ascii_before_ff(bytes: &[u8]) -> Option<usize> {
+    let bytes = bytes.get(..SHORT).unwrap_or(bytes);
+    let (words, _) = bytes.as_chunks();
+    let mut start = 0_usize;
+    let mut found = None;
+    for word in words {
+        found = first_beyond_ascii(word);
+        if found.is_some() {
+            break;
+        }
+        start = start.saturating_add(WORD);
+    }
+    if found.is_none() {
+        start = bytes.len().checked_sub(WORD)?;
+        found = bytes.last_chunk().and_then(first_beyond_ascii);
+    }
+    let at = start.saturating_add(found?);
+    (bytes.get(at) == Some(&0xff)).then_some(at)
+}
+
+const WORD: usize = size_of::<u128>();
+const BEYOND_ASCII: u128 = u128::from_ne_bytes([0x80; WORD]);
+
+fn first_beyond_ascii(word: &[u8; WORD]) -> Option<usize> {
+    let high = u128::from_le_bytes(*word) & BEYOND_ASCII;
+    (high != 0).then(|| usize::try_from(high.trailing_zeros() / u8::BITS).unwrap_or(0))
+}
+
 /// Borrows where the bytes are borrowed and are UTF-8; copies only what has to be mended.
 pub(crate) fn decode(bytes: Cow<'_, [u8]>, invalid: InvalidUtf8) -> Result<Cow<'_, str>, FrameError> {
     let broken = match bytes {
@@ -26,7 +69,32 @@ pub(crate) fn decode(bytes: Cow<'_, [u8]>, invalid: InvalidUtf8) -> Result<Cow<'
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+
+    #[test]
+    fn the_end_of_short_ascii_is_found_at_any_length_and_alignment() {
+        for length in 0..100 {
+            for behind in 0..40 {
+                let bytes = [vec![b'x'; length], vec![0xff], vec![b'y'; behind]].concat();
+                // Shorter than a word, and longer than it looks, is somebody else's.
+                let expected = (bytes.len() >= WORD && length < SHORT).then_some(length);
+                assert_eq!(short_ascii_before_ff(&bytes), expected, "{length} {behind}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_not_taken_for_it() {
+        for at in 0..40 {
+            let mut bytes = [b'x'; 64];
+            bytes[40] = 0xff;
+            bytes[at] = 0x80;
+            assert_eq!(short_ascii_before_ff(&bytes), None);
+        }
+        assert_eq!(short_ascii_before_ff(&[b'x'; 64]), None);
+    }
 
     #[test]
     fn a_lone_surrogate_becomes_three_replacement_characters_in_both_forms() {

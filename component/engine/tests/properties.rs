@@ -100,6 +100,30 @@ proptest! {
     }
 
     #[test]
+    fn messages_taken_at_once_are_those_of_the_events(
+        options in options(),
+        parts in prop::collection::vec(frames(), 0..6),
+        cut in 0_usize..4,
+    ) {
+        let mut one_by_one = Driver::new(options.clone());
+        let mut at_once = Driver::new(options);
+        let parts = [vec![head75("")], parts].concat();
+        let input = parts.concat();
+        let cut = input.len().saturating_sub(cut);
+        for part in [&input[..cut], &input[cut..]] {
+            for driver in [&mut one_by_one, &mut at_once] {
+                driver.server.advance(0);
+            }
+            let expected: Vec<_> = one_by_one.server.receive(ID, part).map(|event| support::show(&event)).collect();
+            prop_assert_eq!(support::receive_at_once(&mut at_once.server, part), expected);
+            one_by_one.drain();
+            at_once.drain();
+            prop_assert_eq!(&one_by_one.bytes, &at_once.bytes);
+            prop_assert_eq!(one_by_one.server.counts(), at_once.server.counts());
+        }
+    }
+
+    #[test]
     fn nothing_follows_our_closing_handshake(frames in frames(), at in 0_usize..8, more in frames()) {
         let mut driver = Driver::new(Options { echo: true, skip_reserved_frames: true, ..Options::default() });
         driver.receive(&head76(""));
@@ -160,6 +184,33 @@ proptest! {
         prop_assert_eq!(log.open.len(), 0);
         let counts = server.counts();
         prop_assert_eq!((counts.connected75, counts.connected76, counts.buffered_bytes), (0, 0, 0));
+    }
+}
+
+/// More than is checked together, long ones between short ones, and one that is no text at the end of it all.
+#[test]
+fn many_messages_taken_at_once_are_those_of_the_events() {
+    let texts = (0..3000_usize).map(|number| match number % 500 {
+        499 => "long é".repeat(number),
+        _ => "€uro ".repeat(number % 7),
+    });
+    let mut input: Vec<u8> = texts.flat_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()).collect();
+    for last in [
+        &b""[..],
+        b"\0\xc3\xff\0\xa9\xff",
+        b"\0\xe2\x82\xff",
+        &[&b"\0\x80"[..], &[b'x'; 100], b"\xff"].concat(),
+    ] {
+        input.extend(last);
+        let mut drivers = [(); 2].map(|()| Driver::new(Options::default()));
+        for driver in &mut drivers {
+            driver.receive(&head75(""));
+        }
+        let [one_by_one, at_once] = &mut drivers;
+        let expected: Vec<_> =
+            one_by_one.server.receive(ID, &input).map(|event| support::show(&event)).collect();
+        assert!(support::receive_at_once(&mut at_once.server, &input) == expected);
+        assert!(expected.len() >= 3000);
     }
 }
 

@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use legacy_websocket::{
-    CloseCause, Connection, ConnectionId, Destination, Disposition, Draft, Event, FrameError, Head,
+    CloseCause, Connection, ConnectionId, Destination, Disposition, Draft, Event, Events, FrameError, Head,
     InvalidUtf8, Limits, Loss, Misuse, Options, Peer, Recipients, Server, State, Transmission, Undelivered,
     Version,
 };
@@ -172,9 +172,13 @@ impl Adapter {
     }
 
     fn take_bytes(&mut self, connection: u64, bytes: &[u8], step: &mut StepBuilder) {
-        step.reserve(bytes.len());
-        for event in self.server.receive(ConnectionId(connection), bytes) {
-            step.event(event);
+        let mut events = self.server.receive(ConnectionId(connection), bytes);
+        loop {
+            step.messages(connection, &mut events);
+            match events.next() {
+                Some(event) => step.event(event),
+                None => return,
+            }
         }
     }
 
@@ -219,15 +223,9 @@ pub(crate) fn default_limits() -> wit::Limits {
 struct StepBuilder {
     events: Vec<wit::Event>,
     transmissions: Vec<wit::Transmission>,
-    /// Room for the texts of this many bytes of input.
-    expected: usize,
 }
 
 impl StepBuilder {
-    fn reserve(&mut self, bytes: usize) {
-        self.expected = bytes;
-    }
-
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Message { connection, text } => self.message(connection, text),
@@ -237,26 +235,43 @@ impl StepBuilder {
 
     /// Adds to the batch of the same connection, if that came last.
     fn message(&mut self, connection: ConnectionId, text: Cow<'_, str>) {
-        if let Some(wit::Event::Messages(batch)) = self.events.last_mut()
-            && batch.connection == connection.0
+        if let Some(batch) = self.last_batch(connection.0)
             && let Ok(end) = u32::try_from(batch.text.len().saturating_add(text.len()))
         {
             batch.text.push_str(&text);
             batch.ends.push(end);
             return;
         }
-        let end = narrow(text.len());
-        let text = match text {
-            Cow::Owned(text) => text,
-            Cow::Borrowed(text) => {
-                let mut batch = String::with_capacity(self.expected);
-                batch.push_str(text);
-                batch
-            }
-        };
-        let mut ends = Vec::with_capacity(16);
-        ends.push(end);
-        self.events.push(wit::Event::Messages(wit::Messages { connection: connection.0, text, ends }));
+        let ends = Vec::from([narrow(text.len())]);
+        self.start_batch(wit::Messages { connection: connection.0, text: text.into_owned(), ends });
+    }
+
+    /// The same for as many as come next.
+    fn messages(&mut self, connection: u64, events: &mut Events<'_, '_>) {
+        if let Some(batch) = self.last_batch(connection) {
+            events.take_messages(&mut batch.text, &mut batch.ends);
+            return;
+        }
+        let mut batch = wit::Messages { connection, text: String::new(), ends: Vec::new() };
+        events.take_messages(&mut batch.text, &mut batch.ends);
+        if !batch.ends.is_empty() {
+            self.start_batch(batch);
+        }
+    }
+
+    fn last_batch(&mut self, connection: u64) -> Option<&mut wit::Messages> {
+        match self.events.last_mut() {
+            Some(wit::Event::Messages(batch)) if batch.connection == connection => Some(batch),
+            _ => None,
+        }
+    }
+
+    fn start_batch(&mut self, batch: wit::Messages) {
+        // Most steps have one event.
+        if self.events.is_empty() {
+            self.events.reserve_exact(1);
+        }
+        self.events.push(wit::Event::Messages(batch));
     }
 
     fn failed(&mut self, connection: u64, command: wit::CommandKind, why: Misuse) {

@@ -86,6 +86,26 @@ impl Driver {
     }
 }
 
+/// The same as `receive` of a server gives, with messages taken at once where that goes.
+pub fn receive_at_once(server: &mut Server, input: &[u8]) -> Vec<String> {
+    let mut shown = Vec::new();
+    // It is added to what is there.
+    let (mut text, mut ends) = (String::from("before"), vec![6]);
+    let mut events = server.receive(ID, input);
+    loop {
+        let before = ends.len();
+        events.take_messages(&mut text, &mut ends);
+        for pair in ends[before - 1..].windows(2) {
+            shown.push(format!("message {:?}", &text[pair[0] as usize..pair[1] as usize]));
+        }
+        assert_eq!(ends.last().copied(), u32::try_from(text.len()).ok());
+        match events.next() {
+            Some(event) => shown.push(show(&event)),
+            None => return shown,
+        }
+    }
+}
+
 /// One line an event.
 pub fn show(event: &Event<'_>) -> String {
     let mut line = String::new();
