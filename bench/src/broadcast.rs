@@ -1,14 +1,14 @@
 //! One says something, and everybody is told.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
 use crate::Rounds;
 use crate::load::connect;
-use crate::process::{Kind, Process, Role};
+use crate::process::{Clock, Kind, Process, Role, Sample};
 use crate::server::SUBSCRIBED;
 use crate::table::Measure;
 
@@ -30,7 +30,7 @@ pub(crate) fn measure(
     Ok(measure)
 }
 
-fn run(server: &Process, connections: usize, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+fn run(server: &Process, connections: usize, length: Duration) -> Result<Sample, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut streams = Vec::with_capacity(connections);
@@ -43,8 +43,8 @@ fn run(server: &Process, connections: usize, length: Duration) -> Result<(f64, D
         }
         let said = FRAME.repeat(IN_FLIGHT);
         let mut told = vec![0; said.len()];
-        let (start, mut count) = (Instant::now(), 0);
-        while start.elapsed() < length {
+        let (clock, mut count) = (Clock::start(server)?, 0);
+        while clock.elapsed() < length {
             streams[0].write_all(&said).await?;
             for stream in &mut streams {
                 stream.read_exact(&mut told).await?;
@@ -54,6 +54,6 @@ fn run(server: &Process, connections: usize, length: Duration) -> Result<(f64, D
             }
             count += connections * IN_FLIGHT;
         }
-        Ok((count as f64, start.elapsed()))
+        clock.stop(count as f64)
     })
 }

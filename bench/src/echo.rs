@@ -20,7 +20,7 @@ pub(crate) fn measure(
     let name = format!("{size}, {in_flight} in flight");
     let mut measure = Measure::new(name, "messages", servers.iter().map(|server| server.kind));
     rounds.run(servers, &mut measure, |server, length| {
-        Load { address: server.address, kind: server.kind, connections, bytes, in_flight }.run(length)
+        Load { connections, bytes, in_flight }.run(server, length)
     })?;
     Ok(measure)
 }

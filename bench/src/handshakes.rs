@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::Rounds;
 use crate::load::{REQUEST, connect};
-use crate::process::{Kind, Process};
+use crate::process::{Clock, Kind, Process, Sample};
 use crate::table::Measure;
 
 /// Clients that do this at once, each over and over again.
@@ -20,24 +20,24 @@ const CLIENTS: usize = 50;
 pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
     let mut measure =
         Measure::new("opening handshakes".into(), "handshakes", servers.iter().map(|server| server.kind));
-    rounds.run(servers, &mut measure, |server, length| run(server.address, server.kind, length))?;
+    rounds.run(servers, &mut measure, run)?;
     Ok(measure)
 }
 
-fn run(address: SocketAddr, kind: Kind, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+fn run(server: &Process, length: Duration) -> Result<Sample, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let start = Instant::now();
-        let end = start + length;
+        let clock = Clock::start(server)?;
+        let end = Instant::now() + length;
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            clients.spawn(client(address, kind, end));
+            clients.spawn(client(server.address, server.kind, end));
         }
         let mut count = 0;
         while let Some(client) = clients.join_next().await {
             count += client??;
         }
-        Ok((f64::from(count), start.elapsed()))
+        clock.stop(f64::from(count))
     })
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::process::Kind;
+use crate::process::{Clock, Kind, Process, Sample};
 
 /// The draft 76 example of section 1.2.
 pub(crate) const REQUEST: &[u8] = b"GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
@@ -25,24 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What is sent. Bare TCP gets the same bytes, without a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    pub(crate) address: SocketAddr,
-    pub(crate) kind: Kind,
     pub(crate) connections: usize,
     pub(crate) bytes: usize,
     pub(crate) in_flight: usize,
 }
 
 impl Load {
-    /// Messages that came back, and in what time.
-    pub(crate) fn run(self, length: Duration) -> Result<(f64, Duration), Box<dyn Error>> {
+    /// Messages that came back.
+    pub(crate) fn run(self, server: &Process, length: Duration) -> Result<Sample, Box<dyn Error>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut streams = Vec::new();
             for _ in 0..self.connections {
-                streams.push(connect(self.address, self.kind).await?);
+                streams.push(connect(server.address, server.kind).await?);
             }
-            let start = Instant::now();
-            let end = start + length;
+            let clock = Clock::start(server)?;
+            let end = Instant::now() + length;
             let mut clients = JoinSet::new();
             for stream in streams {
                 clients.spawn(self.client(stream, end));
@@ -56,7 +54,7 @@ impl Load {
                 Ok::<_, Box<dyn Error>>(())
             };
             timeout(length + PATIENCE, all).await.map_err(|_| "messages are lost")??;
-            Ok((messages as f64, start.elapsed()))
+            clock.stop(messages as f64)
         })
     }
 

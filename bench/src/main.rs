@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::process::{Kind, Process, Role};
+use crate::process::{Kind, Process, Role, Sample};
 use crate::table::Measure;
 
 #[derive(Debug, Parser)]
@@ -120,23 +120,20 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Measures every server in every round: how many in what time.
+    /// Measures every server in every round.
     fn run(
         self,
         servers: &[Process],
         measure: &mut Measure,
-        load: impl Fn(&Process, Duration) -> Result<(f64, Duration), Box<dyn Error>>,
+        load: impl Fn(&Process, Duration) -> Result<Sample, Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
         for _ in 0..self.rounds {
             for (at, server) in servers.iter().enumerate() {
                 if measure.has_failed(at) {
                     continue;
                 }
-                let cpu = server.cpu()?;
                 match load(server, Duration::from_secs_f64(self.seconds)) {
-                    Ok((count, elapsed)) => {
-                        measure.add(at, count, elapsed.as_secs_f64(), (server.cpu()? - cpu).as_secs_f64());
-                    }
+                    Ok(sample) => measure.add(at, sample),
                     Err(why) if server.kind.is_peer() => measure.fail(at, why.to_string()),
                     Err(why) => return Err(format!("{}: {why}", server.kind.name()).into()),
                 }

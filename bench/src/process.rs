@@ -85,6 +85,38 @@ impl Kind {
     }
 }
 
+/// What a server did from a moment on, and what it cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) count: f64,
+    pub(crate) elapsed: Duration,
+    /// User and system time.
+    pub(crate) cpu: Duration,
+}
+
+/// Runs from when everything is there that a sample needs.
+#[derive(Debug)]
+pub(crate) struct Clock<'a> {
+    server: &'a Process,
+    start: Instant,
+    cpu: Duration,
+}
+
+impl<'a> Clock<'a> {
+    pub(crate) fn start(server: &'a Process) -> Result<Self, Box<dyn Error>> {
+        Ok(Self { server, cpu: server.cpu()?, start: Instant::now() })
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// So many were done.
+    pub(crate) fn stop(self, count: f64) -> Result<Sample, Box<dyn Error>> {
+        Ok(Sample { count, elapsed: self.elapsed(), cpu: self.server.cpu()?.saturating_sub(self.cpu) })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -129,7 +161,7 @@ impl Process {
     }
 
     /// User and system time used so far.
-    pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
+    fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // Behind the name in parentheses: state is field 3, utime 14, stime 15, in hundredths of a second.
         let fields: Vec<_> = stat.rsplit(") ").next().ok_or("stat")?.split(' ').collect();

@@ -1,6 +1,6 @@
 //! Figures side by side.
 
-use crate::process::Kind;
+use crate::process::{Kind, Sample};
 
 /// The same thing measured of several servers, round by round.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Measure {
         Self { name, unit, servers }
     }
 
-    /// One round of one server: how many, in what time, for how much CPU, both in seconds.
-    pub(crate) fn add(&mut self, at: usize, count: f64, elapsed: f64, cpu: f64) {
-        self.servers[at].rates.push(count / elapsed);
-        self.servers[at].costs.push(cpu * 1e6 / count);
+    /// One round of one server.
+    pub(crate) fn add(&mut self, at: usize, Sample { count, elapsed, cpu }: Sample) {
+        self.servers[at].rates.push(count / elapsed.as_secs_f64());
+        self.servers[at].costs.push(cpu.as_secs_f64() * 1e6 / count);
     }
 
     /// A server cannot do it.
