@@ -114,6 +114,8 @@ impl Crew {
     /// The first is to be the only one. Before there is a connection.
     pub(crate) fn reduce_to_one(&self) {
         self.size.store(1, Ordering::Relaxed);
+        // Nobody carries out what its first commands were to others.
+        self.members[0].relayed.store(0, Ordering::SeqCst);
     }
 
     /// Whether a worker gets new connections.

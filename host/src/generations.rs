@@ -86,7 +86,9 @@ impl Generations {
         earlier.retire();
         self.earlier.borrow_mut().push(earlier);
         self.open.set(true);
-        self.plan.crew.set_fit(self.worker, true);
+        shell.tell_whether_fit();
+        // One without connections may have ended before.
+        self.prune();
         Ok(shell)
     }
 

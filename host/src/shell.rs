@@ -66,6 +66,8 @@ pub(crate) struct Shell {
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
     held_back: RefCell<HashMap<u64, Waker>>,
+    /// They have.
+    resumed: Notify,
     /// Retired, or a connection of a retired one has gone.
     emptied: Notify,
 }
@@ -74,6 +76,8 @@ pub(crate) struct Shell {
 struct Inner {
     plan: Arc<Plan>,
     engine: Box<dyn Engine>,
+    /// False while a lost one cannot be replaced.
+    engine_lives: bool,
     application: Handler,
     /// Who speaks when the application gives commands.
     origin: Origin,
@@ -94,6 +98,8 @@ struct Inner {
     slow: Vec<u64>,
     /// Events that a turn had no time for.
     carried: Vec<Event>,
+    /// Connections that went with an engine, of which the application has not heard.
+    untold: Vec<Event>,
 }
 
 /// What the shell keeps of a connection.
@@ -132,6 +138,7 @@ impl Shell {
             inner: RefCell::new(Inner {
                 plan: Arc::clone(plan),
                 engine,
+                engine_lives: true,
                 application,
                 origin: Origin { worker, generation, instance: 0 },
                 alone: false,
@@ -144,12 +151,14 @@ impl Shell {
                 touched: Vec::new(),
                 slow: Vec::new(),
                 carried: Vec::new(),
+                untold: Vec::new(),
             }),
             batch: RefCell::new(Batch::new()),
             sent: Rc::default(),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
             held_back: RefCell::default(),
+            resumed: Notify::new(),
             emptied: Notify::new(),
         }))
     }
@@ -160,6 +169,10 @@ impl Shell {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(crate) fn tell_whether_fit(&self) {
+        self.inner.borrow().tell_whether_fit();
     }
 
     /// Its application has asked for a single instance.
@@ -273,6 +286,7 @@ impl Shell {
     /// The others have carried out enough of what was sent them.
     pub(crate) fn resume(&self) {
         self.held_back.take().into_values().for_each(Waker::wake);
+        self.resumed.notify_one();
     }
 
     /// Carries out commands of another worker's application. Those that have no effect are given back.
@@ -312,6 +326,7 @@ impl Shell {
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
         self.inner.borrow_mut().connections.remove(&connection);
+        self.held_back.borrow_mut().remove(&connection);
         if self.is_retired() {
             self.emptied.notify_one();
         }
@@ -338,9 +353,14 @@ impl Shell {
                 None => Duration::from_secs(3600),
             };
             tokio::select! {
-                () = tokio::time::sleep(sleep) => self.turn(&[]),
-                () = self.earlier_timeout.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+                () = self.earlier_timeout.notified() => continue,
             }
+            // A tick may send even more.
+            while self.plan.crew.is_congested(self.worker) {
+                self.resumed.notified().await;
+            }
+            self.turn(&[]);
         }
     }
 
@@ -363,6 +383,7 @@ impl Shell {
         inner.retry_application(now);
         let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now).into_iter().chain(inner.retry_at()).min();
+        inner.tell_whether_fit();
         if let Some(began) = began {
             inner.metrics.turns.observe(began.elapsed());
         }

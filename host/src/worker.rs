@@ -124,9 +124,7 @@ impl Worker {
     /// Serves until it is told that all is over. As a task like those of the connections: the runtime would look after
     /// what blocks on it first, and so after who comes before who goes.
     pub(crate) async fn run(self, listeners: Vec<Listener>) {
-        if let Err(Ok(panic)) = spawn_local(self.work(listeners)).await.map_err(JoinError::try_into_panic) {
-            resume_unwind(panic);
-        }
+        pass_on(spawn_local(self.work(listeners)).await);
     }
 
     async fn work(mut self, listeners: Vec<Listener>) {
@@ -140,10 +138,12 @@ impl Worker {
                 },
                 // One that was replaced ends with its last connection; what ends it before is a panic of the
                 // application's.
-                Some(ended) = self.running.join_next() => match ended.map_err(JoinError::try_into_panic) {
-                    Err(Ok(panic)) => resume_unwind(panic),
-                    _ => self.shells.prune(),
-                },
+                Some(ended) = self.running.join_next() => {
+                    pass_on(ended);
+                    self.shells.prune();
+                }
+                // Likewise: what was read before a visitor is let in is taken to the application.
+                Some(ended) = self.accepting.join_next() => pass_on(ended),
             }
         }
     }
@@ -214,5 +214,12 @@ impl Worker {
         if !failed.is_empty() {
             self.plan.crew.tell(from.worker, Note::Failed { from, failed });
         }
+    }
+}
+
+/// A task's panic is ours.
+fn pass_on(ended: Result<(), JoinError>) {
+    if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+        resume_unwind(panic);
     }
 }

@@ -36,6 +36,7 @@ impl Inner {
         error!(connections = open, "{lost}; its connections are closed");
         self.orphans_below = self.plan.crew.id(self.origin.worker, self.accepted + 1);
         self.carried.clear();
+        self.untold.clear();
         if let Handler::Component(factory, _) | Handler::Gone(factory, _) = &self.application {
             let factory = Arc::clone(factory);
             self.renew_application(factory, now);
@@ -69,20 +70,18 @@ impl Inner {
             self.start_application().map_err(|lost| lost.to_string())
         });
         match started {
-            Ok(()) => {
-                self.set_fit(true);
-                info!("a fresh application serves on");
-            }
+            Ok(()) => info!("a fresh application serves on"),
             Err(error) => {
                 error!("no fresh application, clients are refused: {error}");
-                self.set_fit(false);
                 self.application = Handler::Gone(factory, now);
             }
         }
     }
 
-    fn set_fit(&self, fit: bool) {
+    /// Has connections go elsewhere while they cannot be served here.
+    pub(super) fn tell_whether_fit(&self) {
         if !self.retired {
+            let fit = self.engine_lives && !matches!(self.application, Handler::Gone(..));
             self.plan.crew.set_fit(self.origin.worker, fit);
         }
     }
@@ -99,55 +98,56 @@ impl Inner {
     /// The instance is gone and its connections with it; a fresh one serves on.
     pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
         self.totals.traps += 1;
-        let mut events = Vec::new();
+        let mut open = 0;
         for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
             debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
             link.closed = true;
             link.outbox.abort();
             self.touched.push(Rc::clone(&link.outbox));
             self.metrics.count_closed(&CloseCause::EngineLost);
-            events.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
+            open += 1;
+            let closed = Closed { connection: *connection, cause: CloseCause::EngineLost };
+            self.untold.push(Event::Closed(closed));
         }
-        error!(connections = events.len(), "{lost}; its connections are closed");
+        error!(connections = open, "{lost}; its connections are closed");
         self.slow.clear();
         self.carried.clear();
         let made = self.plan.factory.make(&self.plan.engine_options);
-        self.set_fit(made.is_ok());
+        self.engine_lives = made.is_ok();
         match made {
-            Ok(engine) => {
-                self.engine = engine;
-                self.metrics.restarts += 1;
-                let before = std::mem::take(&mut self.metrics.engine_messages);
-                self.metrics.messages_before[0] += before[0];
-                self.metrics.messages_before[1] += before[1];
-                info!("a fresh instance serves on");
-            }
+            Ok(engine) => self.engine = engine,
             Err(error) => {
                 error!("no fresh instance: {error}");
                 return Some(now.saturating_add(RETRY_AFTER));
             }
         }
-        self.leave_out_orphans(&mut events);
-        self.tell_of_loss(&events, now)
+        self.metrics.restarts += 1;
+        let before = std::mem::take(&mut self.metrics.engine_messages);
+        self.metrics.messages_before[0] += before[0];
+        self.metrics.messages_before[1] += before[1];
+        info!("a fresh instance serves on");
+        match self.tell_of_loss(now) {
+            Ok(next) => next,
+            // The next turn finds it gone.
+            Err(Lost::Engine(_)) => Some(now),
+            Err(Lost::Application(lost)) => self.replace_application(&lost, now).unwrap_or(Some(now)),
+        }
     }
 
     /// Tells the application which connections went with the engine, and has the fresh one carry out what it answers.
-    fn tell_of_loss(&mut self, events: &[Event], now: u64) -> Option<u64> {
+    fn tell_of_loss(&mut self, now: u64) -> Result<Option<u64>, Lost> {
+        let mut events = std::mem::take(&mut self.untold);
+        self.leave_out_orphans(&mut events);
         // None is what the first call has.
-        let told = if events.is_empty() { Ok(None) } else { self.tell(events) };
-        match told {
-            Ok(Some(step)) => {
-                self.deliver(step.transmissions);
-                self.carried.extend(step.events);
-            }
-            Ok(None) => {}
-            Err(Lost::Application(lost)) => return self.replace_application(&lost, now).ok().flatten(),
-            // The next turn finds it gone.
-            Err(Lost::Engine(_)) => return Some(now),
+        if !events.is_empty()
+            && let Some(step) = self.tell(&events)?
+        {
+            self.deliver(step.transmissions);
+            self.carried.extend(step.events);
         }
         // What the application may have asked for is forgotten; it may come early.
-        let next = self.engine.command(&[Command::Tick(0)]).ok()?.next_timeout;
-        if self.carried.is_empty() { next } else { Some(now) }
+        let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
+        Ok(if self.carried.is_empty() { next } else { Some(now) })
     }
 }
 
