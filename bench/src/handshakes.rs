@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -49,13 +48,7 @@ async fn client(address: SocketAddr, kind: Kind, end: Instant) -> std::io::Resul
             stream.write_all(REQUEST).await?;
             stream.read_exact(&mut [0; REQUEST.len()]).await?;
         }
-        reset(stream)?;
         count += 1;
     }
     Ok(count)
-}
-
-/// Leaves no port waiting behind: there are fewer than handshakes in a run.
-fn reset(stream: TcpStream) -> std::io::Result<()> {
-    stream.set_zero_linger()
 }

@@ -87,13 +87,15 @@ impl Load {
     }
 }
 
-/// Connects, and shakes hands where there are hands to shake.
+/// Connects, and shakes hands where there are hands to shake. Its end will be a reset, which leaves no port waiting
+/// behind: there are fewer than connections in a run.
 pub(crate) async fn connect(address: SocketAddr, kind: Kind) -> io::Result<TcpStream> {
     shake_hands(TcpStream::connect(address).await?, kind).await
 }
 
 pub(crate) async fn shake_hands(mut stream: TcpStream, kind: Kind) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
+    stream.set_zero_linger()?;
     if kind != Kind::Tcp {
         stream.write_all(REQUEST).await?;
         let mut answer = Vec::new();

@@ -166,8 +166,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             Measure::print_head();
             broadcast::measure(&Kind::OURS, connections, workers, rounds).map(drop)
         }
-        Command::Scale { rounds } => scale(rounds),
+        Command::Scale { rounds } => {
+            need_files(SCALES.into_iter().max().unwrap_or_default())?;
+            scale(rounds)
+        }
         Command::Idle { servers, connections } => {
+            need_files(connections)?;
             idle::measure(&Kind::available(&servers.servers)[1..], connections, servers.workers).map(drop)
         }
         Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
@@ -181,10 +185,25 @@ impl Servers {
     }
 }
 
+/// Connections at once, for what a message costs with few and with many.
+const SCALES: [usize; 3] = [100, 1000, 10_000];
+
+/// Whether there may be so many connections in this process, and in a server.
+fn need_files(connections: usize) -> Result<(), String> {
+    const OTHERS: u64 = 100;
+    let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| error.to_string())?;
+    if connections as u64 + OTHERS > limit {
+        return Err(format!(
+            "only {limit} files can be open: {connections} connections want another ulimit -Hn"
+        ));
+    }
+    Ok(())
+}
+
 fn scale(rounds: Rounds) -> Result<(), Box<dyn Error>> {
     let servers = Process::start_all(&Kind::OURS, Role::Echo, 1)?;
     Measure::print_head();
-    for connections in [100, 1000, 10_000] {
+    for connections in SCALES {
         println!("{connections} connections");
         echo::measure(&servers, (32, 1), connections, rounds)?;
     }
