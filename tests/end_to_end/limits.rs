@@ -45,8 +45,8 @@ fn an_idle_client_is_closed(engine: &str) {
     let server = start(engine, &["--debug", "--idle-timeout", "300ms"]);
     let (mut client75, mut client76) = (server.open75(), server.open76());
     client75.expect_end();
+    // TCP ends with it; an answer could meet a reset where a host has no half-close.
     client76.expect(CLOSING);
-    client76.send(CLOSING);
     client76.expect_end();
     server.wait_for_logs(&["closed", "IdleTimeout"], 2);
 }
