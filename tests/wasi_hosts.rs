@@ -11,6 +11,7 @@ mod limits;
 #[path = "end_to_end/policy.rs"]
 mod policy;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
@@ -23,7 +24,7 @@ use support::browser::chat_with_draft75;
 use support::chat::talk;
 use support::client::Client;
 use support::optional::{install, trial};
-use support::server::{Server, program};
+use support::server::{Server, program, run};
 use support::{CLOSING, Test, frame, hosts};
 
 const HOSTS: [Host; 3] = [
@@ -39,6 +40,7 @@ const TESTS: &[Test] = &[
     ("a_chat_between_the_drafts", a_chat_between_the_drafts),
     ("it_stops_in_order_when_standard_input_ends", it_stops_in_order_when_standard_input_ends),
     ("what_cannot_be_is_said_on_standard_error", what_cannot_be_is_said_on_standard_error),
+    ("its_defaults_are_those_of_the_program", its_defaults_are_those_of_the_program),
 ];
 
 fn main() -> ExitCode {
@@ -233,4 +235,34 @@ fn it_stops_in_order_when_standard_input_ends(host: &str) {
         stopping.join().unwrap()
     });
     assert!(stopped.contains("connections=2 connected=2"), "{stopped}");
+}
+
+fn its_defaults_are_those_of_the_program(host: &str) {
+    let (mut command, _) = hosts::command(&["--engine", host]).unwrap();
+    let (theirs, ours) = (command.arg("--help").output().unwrap(), run(&["serve", "--help"]));
+    let (theirs, ours) = (defaults(&theirs.stdout), defaults(&ours.stdout));
+    assert!(theirs.len() > 10, "{theirs:?}");
+    for (option, default) in theirs {
+        assert_eq!(Some(&default), ours.get(&option), "{option}");
+    }
+}
+
+/// Of each option that a help text has one for.
+fn defaults(help: &[u8]) -> BTreeMap<String, String> {
+    const TEXT_INDENT: usize = 10;
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for line in String::from_utf8_lossy(help).lines() {
+        let text = line.trim_start();
+        if text.starts_with("--") && line.len() - text.len() < TEXT_INDENT {
+            let option = text.split(' ').next().unwrap_or_default();
+            texts.push((option.into(), text.into()));
+        } else if let Some((_, all)) = texts.last_mut() {
+            *all += &format!(" {text}");
+        }
+    }
+    let default = |(option, text): (String, String)| {
+        let (_, default) = text.split_once("[default: ")?;
+        Some((option, default.split(']').next()?.into()))
+    };
+    texts.into_iter().filter_map(default).collect()
 }
