@@ -34,7 +34,7 @@ struct Point {
     handshakes: f64,
     refused: f64,
     queue_bytes: usize,
-    /// Part of the time that turns took.
+    /// Part of the workers' time that turns took.
     busy: f64,
 }
 
@@ -65,7 +65,7 @@ impl History {
                 handshakes: rate(sums.handshakes, last.handshakes),
                 refused: rate(sums.refused, last.refused),
                 queue_bytes: now.queue_bytes,
-                busy: (sums.busy - last.busy) / (sums.at - last.at),
+                busy: (sums.busy - last.busy) / (sums.at - last.at) / now.workers.len().max(1) as f64,
             });
             if self.points.len() > POINTS {
                 self.points.pop_front();
