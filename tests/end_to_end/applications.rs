@@ -1,9 +1,8 @@
 //! Applications as components: the examples, and what happens when one fails.
 
 use std::fs;
-use std::sync::OnceLock;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, PUBLISH};
+use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, FAULTY_LIBRARY, PUBLISH};
 
 use crate::file;
 use crate::support::client::Client;
@@ -22,14 +21,6 @@ on_both_engines!(
 );
 
 const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "300ms", "--max-memory-bytes", "67108864"];
-
-/// A file for all tests that want this component.
-macro_rules! wasm {
-    ($constant:ident) => {{
-        static PATH: OnceLock<String> = OnceLock::new();
-        PATH.get_or_init(|| file(concat!(stringify!($constant), ".wasm"), $constant)).as_str()
-    }};
-}
 
 impl Client {
     /// The next message.
@@ -191,8 +182,7 @@ fn what_it_writes_is_logged() {
 
 #[test]
 fn it_survives_the_engine() {
-    let engine = file("faulty-engine.wasm", legacy_websocket_artifacts::FAULTY_LIBRARY);
-    let server = Server::start(&[wasm!(PUBLISH), "--component", &engine]);
+    let server = Server::start(&[wasm!(PUBLISH), "--component", wasm!(FAULTY_LIBRARY)]);
     let mut client = server.open76();
     client.says("fault:trap");
     client.read_until_gone();

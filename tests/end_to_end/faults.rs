@@ -1,21 +1,15 @@
 //! What the host does when the component fails: a build of it that does so when told.
 
-use std::sync::OnceLock;
+use legacy_websocket_artifacts::FAULTY_LIBRARY;
 
-use crate::file;
 use crate::support::frame;
 use crate::support::server::Server;
 
 const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "200ms", "--max-memory-bytes", "67108864"];
 
-pub(crate) fn faulty() -> &'static str {
-    static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| file("faulty.wasm", legacy_websocket_artifacts::FAULTY_LIBRARY))
-}
-
 /// The fault costs the connections of that moment, is logged, and the next client is served.
 fn costs_one_instance(fault: &str) {
-    let server = Server::start(&[&["--component", faulty()][..], &LIMITS].concat());
+    let server = Server::start(&[&["--component", wasm!(FAULTY_LIBRARY)][..], &LIMITS].concat());
     let (mut culprit, mut bystander) = (server.open76(), server.open75());
     culprit.echo("in");
     bystander.echo("in");
@@ -31,7 +25,7 @@ fn costs_one_instance(fault: &str) {
 
 #[test]
 fn another_build_of_the_component_serves() {
-    let server = Server::start(&["--component", faulty()]);
+    let server = Server::start(&["--component", wasm!(FAULTY_LIBRARY)]);
     server.open76().echo("in");
     server.open75().echo("in");
 }
@@ -53,7 +47,7 @@ fn memory_without_end_costs_one_instance() {
 
 #[test]
 fn faults_one_after_the_other_are_counted() {
-    let server = Server::start(&[&["--component", faulty()][..], &LIMITS].concat());
+    let server = Server::start(&[&["--component", wasm!(FAULTY_LIBRARY)][..], &LIMITS].concat());
     for fault in ["trap", "spin", "grow", "trap"] {
         let mut client = server.open76();
         client.send(&frame(&format!("fault:{fault}")));

@@ -3,6 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The path of a component, by its constant.
+macro_rules! wasm {
+    ($constant:ident) => {
+        crate::file_once(concat!(stringify!($constant), ".wasm"), $constant)
+    };
+}
+
 mod applications;
 mod command_line;
 mod composition;
@@ -21,12 +28,20 @@ mod systemd;
 mod tls;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// A file for one test.
 fn file(name: &str, content: &[u8]) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, content).unwrap();
     path.to_str().unwrap().into()
+}
+
+/// A file for all tests that want it: none reads it while another writes it.
+fn file_once(name: &'static str, content: &[u8]) -> &'static str {
+    static WRITTEN: Mutex<BTreeMap<&str, &str>> = Mutex::new(BTreeMap::new());
+    WRITTEN.lock().unwrap().entry(name).or_insert_with(|| file(name, content).leak())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use legacy_websocket_artifacts::FAULTY_LIBRARY;
+
 use crate::support::client::Client;
 use crate::support::on_both_engines;
 use crate::support::server::Server;
@@ -116,7 +118,7 @@ fn what_happens_is_counted(engine: &str) {
 /// The counters never go back, though a fresh instance counts from 0.
 #[test]
 fn a_lost_instance_is_counted() {
-    let (server, admin) = start("component", &["--component", crate::faults::faulty()]);
+    let (server, admin) = start("component", &["--component", wasm!(FAULTY_LIBRARY)]);
     let mut client = server.open76();
     client.echo("before");
     assert_eq!(admin.metrics()[r#"legacy_websocket_messages_total{direction="sent"}"#], 1.0);

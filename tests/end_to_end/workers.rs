@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -25,13 +24,8 @@ on_both_engines!(
     all_are_stopped,
 );
 
-fn path() -> &'static str {
-    static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| file("faulty-with-workers.wasm", FAULTY_APPLICATION))
-}
-
 fn start(engine: &str, workers: &str, more: &[&str]) -> Server {
-    Server::start(&[&[path(), "--engine", engine, "--workers", workers], more].concat())
+    Server::start(&[&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", workers], more].concat())
 }
 
 /// So many clients, each of another worker, for connections go to who has fewest; draft 76 and draft 75 by turns.
@@ -168,8 +162,7 @@ fn a_fault_costs_the_clients_of_one_worker(engine: &str) {
 }
 
 fn a_single_instance_serves_alone(engine: &str) {
-    let chat = file(&format!("chat-alone-{engine}.wasm"), CHAT);
-    let server = Server::start(&[&chat, "--engine", engine, "--workers", "4"]);
+    let server = Server::start(&[wasm!(CHAT), "--engine", engine, "--workers", "4"]);
     server.wait_for_log(&["INFO", "one worker, for the application asks for a single instance"]);
     let mut clients: Vec<_> = (0..5).map(|_| server.open75()).collect();
     for (number, client) in (1..).zip(&mut clients) {
@@ -224,8 +217,7 @@ fn the_number_of_workers_is_checked() {
 /// The engine of one worker is lost; its application tells the clients of the others who has gone.
 #[test]
 fn a_lost_engine_is_told_to_the_others() {
-    let faulty = file("faulty-engine-with-workers.wasm", FAULTY_LIBRARY);
-    let server = start("component", "2", &["--component", &faulty]);
+    let server = start("component", "2", &["--component", wasm!(FAULTY_LIBRARY)]);
     let mut clients = one_of_each(&server, 2);
     clients[0].says("fault:trap");
     clients[0].read_until_gone();

@@ -27,6 +27,7 @@ mod queue;
 #[path = "../../library/src/runtime.rs"]
 mod runtime;
 mod shell;
+mod undecided;
 mod wit;
 
 use crate::arguments::{Parsed, parse};

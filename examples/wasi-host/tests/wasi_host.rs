@@ -1,9 +1,10 @@
 //! The example serves; `tests/wasi_hosts.rs` puts it to the same tests as the host.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+#[path = "../../visit.rs"]
+mod visit;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::{env, fs};
 
 use legacy_websocket_artifacts::ECHO;
@@ -12,28 +13,6 @@ use legacy_websocket_artifacts::ECHO;
 fn a_draft_76_client_gets_its_echo_and_its_closing_handshake() {
     let application = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo.wasm");
     fs::write(&application, ECHO).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_wasi-host"))
-        .arg(application)
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on ws://").unwrap().trim_end_matches('/');
-    let mut socket = TcpStream::connect(address).unwrap();
-    socket
-        .write_all(
-            b"GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
-              Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U\
-              \x00h\xc3\xa9\xff\xff\x00",
-        )
-        .unwrap();
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).unwrap();
-    let _ = child.kill();
-    let _ = child.wait();
-    let answer = answer.escape_ascii().to_string();
-    assert!(answer.ends_with("8jKS\\'y:G*Co,Wxa-\\x00h\\xc3\\xa9\\xff\\xff\\x00"), "{answer}");
+    let mut example = Command::new(env!("CARGO_BIN_EXE_wasi-host"));
+    visit::visit(example.arg(application).args(["--listen", "127.0.0.1:0"]));
 }

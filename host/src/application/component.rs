@@ -1,6 +1,8 @@
 //! An application as a component on wasmtime, in a sandbox of its own.
 
-use std::collections::HashSet;
+#[path = "../../../component/server/src/undecided.rs"]
+mod undecided;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs};
@@ -9,12 +11,13 @@ use tracing::debug;
 use wasmtime::Engine as Wasmtime;
 use wasmtime::component::{Component, Linker};
 
+use self::undecided::undecided;
 use super::convert::{Commands, Heads, lower_events};
 use super::wasi::{Output, link};
 use super::{ApplicationError, ApplicationLost};
 use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
 use crate::wit::application::{Application, ApplicationPre};
-use crate::wit::{Acceptance, Command, Event};
+use crate::wit::{self, Acceptance, Command, Event};
 
 /// A compiled application, ready to be instantiated.
 pub struct ApplicationFactory {
@@ -98,35 +101,11 @@ impl Instance {
         let commands = Commands(commands.map_err(|error| lost(sandbox, &error))?);
         let fields = commands.fields();
         let mut lent = commands.lend(&fields);
-        accept_undecided(events, &mut lent);
+        for handshake in undecided(events, &lent) {
+            let (connection, subprotocol) = (handshake.connection, handshake.subprotocol.as_deref());
+            lent.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
+        }
         Ok(carry(&lent))
-    }
-}
-
-/// What the application has not decided is accepted, as `handler` says.
-fn accept_undecided<'a>(events: &'a [Event], commands: &mut Vec<Command<'a>>) {
-    let handshakes = events.iter().filter_map(|event| match event {
-        Event::Handshake(handshake) => Some(handshake),
-        _ => None,
-    });
-    let mut handshakes = handshakes.peekable();
-    if handshakes.peek().is_none() {
-        return;
-    }
-    let decided: HashSet<u64> = commands.iter().filter_map(decides).collect();
-    for handshake in handshakes.filter(|handshake| !decided.contains(&handshake.connection)) {
-        let (connection, subprotocol) = (handshake.connection, handshake.subprotocol.as_deref());
-        commands.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
-    }
-}
-
-/// About whose handshake a command decides.
-fn decides(command: &Command<'_>) -> Option<u64> {
-    match command {
-        Command::Accept(acceptance) => Some(acceptance.connection),
-        Command::Reject(refusal) => Some(refusal.connection),
-        Command::Close(connection) => Some(*connection),
-        _ => None,
     }
 }
 
