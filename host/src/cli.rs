@@ -12,15 +12,15 @@ mod tls;
 use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use self::compose::ComposeArgs;
 use self::serve::Serve;
+use crate::log;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
@@ -36,13 +36,15 @@ pub fn main() -> ExitCode {
         }
         Command::CheckConfig { file } => check_config(file),
     };
-    match result {
+    let status = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log::flush();
+    status
 }
 
 /// A server for the WebSocket protocols of 2010 (draft-hixie-75 and draft-hixie-76).
@@ -82,14 +84,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn start_log(debug: bool) {
-    let default = if debug { "legacy_websocket_host=debug" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .init();
+    log::start(if debug { "legacy_websocket_host=debug" } else { "info" });
 }
 
 #[cfg(test)]

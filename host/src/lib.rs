@@ -58,6 +58,7 @@ mod crew;
 mod engine;
 mod generations;
 mod listener;
+mod log;
 mod metrics;
 mod options;
 mod outbox;

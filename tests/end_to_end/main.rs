@@ -19,6 +19,7 @@ mod frames;
 mod handshakes;
 mod http;
 mod limits;
+mod log;
 mod metrics;
 mod peers;
 mod policy;

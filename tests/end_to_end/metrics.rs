@@ -24,7 +24,7 @@ fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
     (server, Admin(address))
 }
 
-struct Admin(String);
+pub(crate) struct Admin(pub(crate) String);
 
 impl Admin {
     /// Status line and fields, and the body.
@@ -46,7 +46,7 @@ impl Admin {
 
     /// Every sample; the format is checked on the way.
     #[track_caller]
-    fn metrics(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
         let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
         for line in self.get("/metrics").lines() {
             if let Some(family) = line.strip_prefix("# TYPE ") {

@@ -1,5 +1,6 @@
 //! The program as a user runs it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     addresses: Vec<SocketAddr>,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
@@ -64,14 +65,26 @@ impl Server {
     /// Starts it in a way of the test's own.
     #[track_caller]
     pub(crate) fn start_command(mut command: Command, count: usize) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.expect("the program starts");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command, count)
+    }
+
+    /// Starts it with standard output or standard error as the test has set them; what is not a pipe of
+    /// [`Stdio::piped`] is not read here.
+    #[track_caller]
+    pub(crate) fn spawn(mut command: Command, count: usize) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let log = Arc::new(Log::default());
-        let (stderr, theirs) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        let reader = thread::spawn(move || theirs.fill(BufReader::new(stderr)));
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let addresses = (0..count).map(|_| announced(&mut stdout, &log)).collect();
-        Self { child, stdout, addresses, log, reader: Some(reader) }
+        let reader = child.stderr.take().map(|stderr| {
+            let theirs = Arc::clone(&log);
+            thread::spawn(move || theirs.fill(BufReader::new(stderr)))
+        });
+        let mut stdout = child.stdout.take().map(BufReader::new);
+        let addresses = match &mut stdout {
+            Some(stdout) => (0..count).map(|_| announced(stdout, &log)).collect(),
+            None => Vec::new(),
+        };
+        Self { child, stdout, addresses, log, reader }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -124,11 +137,42 @@ impl Server {
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let mut more = String::new();
-        self.stdout.read_to_string(&mut more).unwrap();
+        if let Some(stdout) = &mut self.stdout {
+            stdout.read_to_string(&mut more).unwrap();
+        }
         assert_eq!(more, "", "standard output is for the addresses");
         let status = self.child.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         (status, self.log.text())
+    }
+
+    /// Waits until it listens on so many addresses of IPv4, as the kernel sees it, and returns them.
+    #[track_caller]
+    pub(crate) fn listening(&self, count: usize) -> Vec<SocketAddr> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let addresses = listening(self.child.id());
+            if addresses.len() >= count {
+                return addresses;
+            }
+            assert!(Instant::now() < end, "it listens on {addresses:?}");
+            thread::yield_now();
+        }
+    }
+
+    /// Waits for its end, whatever keeps it from that.
+    #[track_caller]
+    pub(crate) fn wait_in_time(mut self) -> ExitStatus {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end");
+            thread::yield_now();
+        }
     }
 
     /// SIGTERM, or the end of standard input if it has one; then a regular end: the line of the log that sums up.
@@ -157,6 +201,26 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The sockets of IPv4 on which a process listens.
+fn listening(process: u32) -> Vec<SocketAddr> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    let theirs: BTreeSet<_> =
+        targets.filter_map(|target| target.into_os_string().into_string().ok()).collect();
+    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap_or_default();
+    let listening = table.lines().skip(1).filter_map(|line| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let (address, port) = columns.get(1)?.split_once(':')?;
+        let inode = format!("socket:[{}]", columns.get(9)?);
+        // 0A is TCP_LISTEN; addresses stand there in the machine's order of bytes.
+        (*columns.get(3)? == "0A" && theirs.contains(&inode)).then(|| {
+            let address = u32::from_str_radix(address, 16).unwrap().to_ne_bytes();
+            (address, u16::from_str_radix(port, 16).unwrap()).into()
+        })
+    });
+    listening.collect()
 }
 
 /// The address of one `listening on` line, which has to be exactly as documented.

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use crate::log;
 use crate::metrics::{BOUNDS, Histogram, Snapshot};
 
 const PREFIX: &str = "legacy_websocket_";
@@ -75,6 +76,8 @@ pub(super) fn text(now: &Snapshot) -> String {
         "Fresh instances of the engine after one was lost.",
         now.metrics.restarts,
     );
+    let lost = log::lost_lines();
+    out.single("log_lines_lost_total", "counter", "Lines of the log that could not be written.", lost);
     out.histogram("turn_seconds", "Time of turns: engine, application and writes.", &metrics.turns);
     out.single("uptime_seconds", "gauge", "Since the start.", now.uptime.as_secs_f64());
     out.family("info", "gauge", "What runs.");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::log;
 use crate::metrics::{Row, Snapshot, draft_name, state_name};
 
 /// Between two points of the plots, and how many there are: ten minutes.
@@ -109,6 +110,7 @@ struct Page<'a> {
     slow_readers: u64,
     traps: u64,
     restarts: u64,
+    log_lines_lost: u64,
     turns: u64,
     turn_seconds: f64,
     rejected: Vec<(String, u64)>,
@@ -157,6 +159,7 @@ pub(super) fn json(
         slow_readers: now.totals.slow_readers,
         traps: now.totals.traps,
         restarts: now.metrics.restarts,
+        log_lines_lost: log::lost_lines(),
         turns: metrics.turns.count(),
         turn_seconds: metrics.turns.seconds,
         rejected: statuses.chain(reasons).collect(),

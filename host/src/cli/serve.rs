@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::future::poll_fn;
-use std::io::{Write, stdout};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -26,6 +25,7 @@ use super::tls::{TlsArgs, reload_on_hangup};
 use crate::application::{ApplicationFactory, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
 use crate::listener::{Listener, bind};
+use crate::log;
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::Server;
 use crate::tls::Tls;
@@ -238,12 +238,11 @@ fn listen(serve: &Serve, tls: Option<&Tls>) -> Result<Vec<Listener>, Box<dyn Err
         let tls = tls.ok_or("a socket named wss needs --tls-cert and --tls-key")?;
         listeners.push(Listener::with_tls(tcp, tls.clone()));
     }
-    let mut out = stdout();
+    let mut lines = String::new();
     for listener in &listeners {
-        // Whoever closed our standard output did not want to know.
-        let _ = writeln!(out, "listening on {}", listener.url()?);
+        lines += &format!("listening on {}\n", listener.url()?);
     }
-    let _ = out.flush();
+    log::print(lines);
     Ok(listeners)
 }
 

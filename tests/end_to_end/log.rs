@@ -1,0 +1,129 @@
+//! What standard error and standard output may do without harm: be full, closed, or not read.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use crate::metrics::Admin;
+use crate::support::client::Client;
+use crate::support::head75;
+use crate::support::server::{Server, program};
+
+/// Where it serves, apart from the metrics' 127.0.0.1.
+const LISTEN: &str = "127.0.0.2:0";
+
+#[test]
+fn a_full_disk_costs_the_log_and_nothing_else() {
+    serves_without_its_log(full());
+}
+
+#[test]
+fn a_pipe_whose_reader_is_gone_costs_the_log_and_nothing_else() {
+    serves_without_its_log(closed());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_costs_the_log_and_nothing_else() {
+    let (unread, _reader) = unread();
+    serves_without_its_log(unread);
+}
+
+#[test]
+fn standard_output_that_takes_nothing_does_not_hold_up_the_start() {
+    let (unread, _reader) = unread();
+    for stdout in [full(), closed(), unread] {
+        let mut command = program();
+        command.args(["serve", "--engine", "native", "--listen", LISTEN]).stdout(stdout);
+        let server = Server::spawn(command, 0);
+        let address = server.listening(1)[0];
+        Client::open75(address).echo("in");
+        server.signal("TERM");
+        let (status, log) = server.wait();
+        assert!(status.success() && !log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn what_is_lost_is_said_as_soon_as_there_is_room_again() {
+    let (unread, mut reader) = unread();
+    let server = start(unread);
+    let (address, admin) = addresses(&server);
+    lose_lines(address, &admin);
+    let copied = std::thread::spawn(move || {
+        let mut log = Vec::new();
+        // A panic would reset the connection.
+        let _ = io::copy(&mut reader, &mut log);
+        String::from_utf8_lossy(&log).into_owned()
+    });
+    server.signal("TERM");
+    assert!(server.wait_in_time().success());
+    let log = copied.join().unwrap();
+    assert!(log.contains("WARN lines of the log were lost lines="), "{}", &log[log.len() - 2000..]);
+}
+
+/// Clients come, are refused and served while the log takes nothing; what is lost is counted; SIGTERM ends it.
+fn serves_without_its_log(stderr: Stdio) {
+    let server = start(stderr);
+    let (address, admin) = addresses(&server);
+    let mut before = Client::open76(address);
+    lose_lines(address, &admin);
+    before.echo("still there");
+    Client::open75(address).echo("and others");
+    server.signal("TERM");
+    assert!(server.wait_in_time().success());
+}
+
+/// `--debug` has lines that are not limited by number.
+fn start(stderr: Stdio) -> Server {
+    let mut command = program();
+    command
+        .args(["serve", "--engine", "native", "--debug", "--workers", "1", "--drain-timeout", "0s"])
+        .args(["--listen", LISTEN, "--metrics", "0"])
+        .stderr(stderr);
+    Server::spawn(command, 1)
+}
+
+/// Of the server, and of its metrics: what says so in the log cannot be read.
+fn addresses(server: &Server) -> (SocketAddr, Admin) {
+    let admin =
+        server.listening(2).into_iter().find(|address| address.ip().to_string() == "127.0.0.1").unwrap();
+    (server.address(), Admin(admin.to_string()))
+}
+
+/// Goes on until some are lost: the queue holds a mebibyte.
+fn lose_lines(address: SocketAddr, admin: &Admin) {
+    Client::connect(address).refused(b"NO REQUEST\r\n\r\n", "400");
+    while admin.metrics()["legacy_websocket_log_lines_lost_total"] == 0.0 {
+        for _ in 0..100 {
+            let mut client = Client::connect(address);
+            client.send(&head75(""));
+            client.read_until(b"\r\n\r\n");
+        }
+    }
+}
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+fn closed() -> Stdio {
+    io::pipe().unwrap().1.into()
+}
+
+/// Full from the start, so that the first line blocks; and what would have to be read.
+fn unread() -> (Stdio, UnixStream) {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while match ours.write(&[b'.'; 4096]) {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            false
+        }
+    } {}
+    ours.set_nonblocking(false).unwrap();
+    (OwnedFd::from(ours).into(), theirs)
+}
