@@ -52,7 +52,7 @@ fn tour(phantomjs: &Path, engine: &str) {
     assert_same(theirs, &expected);
     // This engine closes by the end of TCP, without FF 00, and so do we then.
     assert_same(ours, &expected);
-    server.wait_for_log(&["closed", if record.client.reset { "Reset" } else { "EndOfStream" }]);
+    server.wait_for_log(&["closed", if record.client.reset { "reset" } else { "end-of-stream" }]);
 }
 
 fn server_closes(phantomjs: &Path) {

@@ -95,7 +95,7 @@ fn ten_thousand_fields(engine: &str) {
 }
 
 fn a_length_of_four_gigabytes(engine: &str) {
-    for (options, reason) in [(&[][..], "0xff"), (&["--skip-reserved-frames"], "MessageLimit")] {
+    for (options, reason) in [(&[][..], "0xff"), (&["--skip-reserved-frames"], "message-limit")] {
         let mut scene = Scene::new(engine, options);
         for mut peer in [scene.server.open75(), scene.server.open76()] {
             peer.send(b"\xff\x8f\xff\xff\xff\x7f");
@@ -129,7 +129,7 @@ fn a_head_in_a_byte_now_and_then(engine: &str) {
     peer.wait_for_answer(|peer| peer.send(b"a"));
     assert!(peer.read_to_end().starts_with(b"HTTP/1.1 408 "));
     scene.goes_on();
-    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "HandshakeTimeout"]);
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "handshake-timeout"]);
     scene.ends_well();
 }
 
@@ -149,7 +149,7 @@ fn a_message_in_a_byte_now_and_then(engine: &str) {
         scene.goes_on();
     }
     peer.expect_end();
-    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "MessageLimit"]);
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
     scene.ends_well();
 }
 
@@ -160,7 +160,7 @@ fn half_a_message_and_silence(engine: &str) {
     // The innocent is not idle meanwhile.
     peer.wait_for_answer(|_| scene.goes_on());
     peer.expect_end();
-    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "IdleTimeout"]);
+    scene.server.wait_for_log(&["closed", &peer.address().to_string(), "idle-timeout"]);
     scene.ends_well();
 }
 
@@ -170,7 +170,7 @@ fn a_message_without_end(engine: &str) {
         peer.send(b"\0");
         assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
         scene.goes_on();
-        scene.server.wait_for_log(&["closed", &peer.address().to_string(), "MessageLimit"]);
+        scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
     }
     scene.holds_at_most(2 * MIB);
     scene.ends_well();
@@ -194,7 +194,7 @@ fn messages_that_do_not_end_from_many_peers(engine: &str) {
     const HELD: usize = 900_000;
     const LIMIT: usize = 8 << 20;
     let limit = LIMIT.to_string();
-    let mut scene = Scene::new(engine, &["--max-buffered-bytes", &limit, "--workers", "1"]);
+    let mut scene = Scene::new(engine, &["--max-buffered-bytes", &limit, "--workers", "1", "--debug"]);
     let mut small = scene.server.open75();
     small.send(b"\0half ");
     let part = [b"\0", &[b'a'; HELD][..]].concat();
@@ -208,7 +208,7 @@ fn messages_that_do_not_end_from_many_peers(engine: &str) {
         })
         .collect();
     let survivors = LIMIT / HELD;
-    scene.server.wait_for_logs(&["closed", "BufferLimit"], HOGS - survivors);
+    scene.server.wait_for_logs(&["closed", "buffer-limit"], HOGS - survivors);
     scene.holds_at_most(LIMIT as u64);
     small.send(b"and half\xff");
     small.expect(&frame("half and half"));

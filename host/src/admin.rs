@@ -23,6 +23,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use self::status::History;
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
 use crate::server::Observer;
 
 const PAGE: &str = include_str!("admin/status.html");
@@ -43,7 +45,9 @@ pub async fn serve_admin(listener: TcpListener, observer: Observer) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!("accept for the metrics: {error}");
+                if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
+                    warn!(unlogged, "accept for the metrics: {error}");
+                }
                 sleep(Duration::from_secs(1)).await;
                 continue;
             }

@@ -1,6 +1,5 @@
 //! What comes between accept and a connection: a place within the limits, the PROXY protocol, TLS.
 
-use std::cell::Cell;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::rc::Rc;
@@ -17,17 +16,17 @@ use tracing::{debug, warn};
 use crate::connection::Connection;
 use crate::crew::{Load, Note};
 use crate::generations::Generations;
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
 use crate::options::ShellOptions;
 use crate::peers::{Admission, Excess};
+use crate::printable::Printable;
 use crate::proxy;
 use crate::socket::Socket;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 
 /// Peers that are refused in words at once. More are closed without.
 pub(crate) const MAX_REFUSALS: usize = 256;
-
-/// Lines of the log in a second about who did not get in; a flood of peers must not become one of the log.
-const LINES_A_SECOND: u32 = 10;
 
 /// Who is there, as the engine is told.
 #[derive(Clone, Copy, Debug)]
@@ -84,15 +83,6 @@ pub(crate) struct Door {
 #[derive(Debug)]
 struct Rules {
     shells: Rc<Generations>,
-    lines: Lines,
-}
-
-/// Counts lines of the log.
-#[derive(Debug, Default)]
-struct Lines {
-    second: Cell<Option<Instant>>,
-    logged: Cell<u32>,
-    unlogged: Cell<u64>,
 }
 
 /// Why somebody is not served.
@@ -104,7 +94,7 @@ enum Refusal {
 
 impl Door {
     pub(crate) fn new(shells: Rc<Generations>, worker: usize) -> Self {
-        let rules = Rc::new(Rules { shells, lines: Lines::default() });
+        let rules = Rc::new(Rules { shells });
         Self { worker, rules, waiting: JoinSet::new() }
     }
 
@@ -186,11 +176,19 @@ impl Rules {
     /// Reads who is behind the proxy.
     async fn forwarded(&self, mut visitor: Visitor, seat: Seat) {
         let within = self.options().handshake_timeout;
-        let forwarded = match in_time(within, proxy::read(&mut visitor.stream)).await {
-            Ok(forwarded) => forwarded,
+        let reading = async {
+            match look_ahead(&visitor.stream).await {
+                Some(_) => proxy::read(&mut visitor.stream).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let forwarded = match in_time(within, reading).await {
+            Ok(Some(forwarded)) => forwarded,
+            Ok(None) => return self.count_probe(visitor.address),
             Err(error) => {
                 self.shells.current().count_refused("proxy-header");
-                if let Some(unlogged) = self.lines.take() {
+                if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
+                    let error = Printable::cut(error.as_bytes());
                     warn!(peer = %visitor.address, unlogged, "no PROXY header, closed: {error}");
                 }
                 return;
@@ -211,18 +209,32 @@ impl Rules {
             return self.let_in(Arrival { socket: Socket::Plain(stream), peer, place });
         };
         let within = self.options().handshake_timeout;
-        match in_time(within, tls.acceptor().accept(stream)).await {
-            Ok(stream) => {
+        let accepting = async {
+            let Some(start) = look_ahead(&stream).await else {
+                return Ok(None);
+            };
+            let accepted = tls.acceptor().accept(stream).await;
+            accepted.map(Some).map_err(|error| tls::explain(&error, &start))
+        };
+        match in_time(within, accepting).await {
+            Ok(Some(stream)) => {
                 let peer = Peer { address, secure: true };
                 self.let_in(Arrival { socket: Socket::Tls(Box::new(stream)), peer, place });
             }
+            Ok(None) => self.count_probe(address),
             Err(error) => {
                 self.shells.current().count_refused("tls-handshake");
-                if let Some(unlogged) = self.lines.take() {
+                if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
+                    let error = Printable::cut(error.as_bytes());
                     warn!(peer = %address, unlogged, "TLS handshake failed: {error}");
                 }
             }
         }
+    }
+
+    fn count_probe(&self, peer: SocketAddr) {
+        self.shells.current().count_probe();
+        debug!(%peer, "a connection has ended without a byte");
     }
 
     fn let_in(&self, arrival: Arrival) {
@@ -239,7 +251,7 @@ impl Rules {
     /// nothing is said: the handshake would cost more than a connection.
     async fn refuse(&self, mut visitor: Visitor, why: Refusal) {
         self.shells.current().count_refused(why.name());
-        if let Some(unlogged) = self.lines.take() {
+        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
             let (peer, status, reason) = (visitor.address, why.status(), why.reason());
             warn!(%peer, status, reason, unlogged, "refused");
         }
@@ -260,20 +272,13 @@ impl Rules {
     }
 }
 
-impl Lines {
-    /// How many lines were left out before this one; none if this one is left out, too.
-    fn take(&self) -> Option<u64> {
-        let now = Instant::now();
-        if self.second.get().is_none_or(|began| now.duration_since(began).as_secs() > 0) {
-            self.second.set(Some(now));
-            self.logged.set(0);
-        }
-        if self.logged.get() == LINES_A_SECOND {
-            self.unlogged.set(self.unlogged.get() + 1);
-            return None;
-        }
-        self.logged.set(self.logged.get() + 1);
-        Some(self.unlogged.take())
+/// What the peer sends first, as far as it is there, and leaves it where it is; None if the peer goes without a byte, as
+/// health checks do.
+async fn look_ahead(stream: &TcpStream) -> Option<Vec<u8>> {
+    let mut start = [0; tls::START_BYTES];
+    match stream.peek(&mut start).await {
+        Ok(0) | Err(_) => None,
+        Ok(count) => Some(start[..count].into()),
     }
 }
 

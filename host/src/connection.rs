@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     outbox: Rc<Outbox>,
     shell: Rc<Shell>,
     reading: Reading,
+    /// The peer has sent something.
+    heard: bool,
     /// Runs while output waits without progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
     closing: Closing,
@@ -51,7 +53,7 @@ impl Connection {
         let outbox = Rc::new(shell.outbox(socket));
         let id = shell.opened(peer, Rc::clone(&outbox));
         let (reading, closing) = (Reading::ToEngine, Closing::NotYet);
-        Self { id, outbox, shell, reading, timer: None, closing, _place: place }
+        Self { id, outbox, shell, reading, heard: false, timer: None, closing, _place: place }
     }
 
     /// Ready when the connection is to be closed.
@@ -92,7 +94,12 @@ impl Connection {
     /// One read. The shell takes it to the engine when it has collected those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let keep = (self.reading == Reading::ToEngine).then_some(self.id);
-        if ready!(self.shell.poll_read(cx, &self.outbox, keep))? == 0 {
+        let read = ready!(self.shell.poll_read(cx, &self.outbox, keep));
+        self.heard |= matches!(read, Ok(1..));
+        if !self.heard && self.reading == Reading::ToEngine {
+            self.shell.count_probe();
+        }
+        if read? == 0 {
             let reading = std::mem::replace(&mut self.reading, Reading::Ended);
             if reading == Reading::ToEngine {
                 self.shell.ended(self.id);

@@ -59,10 +59,16 @@ mod engine;
 mod generations;
 mod listener;
 mod log;
+#[path = "../../component/server/src/log_rate_limiter.rs"]
+mod log_rate_limiter;
 mod metrics;
+#[path = "../../component/server/src/names.rs"]
+mod names;
 mod options;
 mod outbox;
 mod peers;
+#[path = "../../component/server/src/printable.rs"]
+mod printable;
 mod proxy;
 mod record;
 mod relay;

@@ -12,6 +12,8 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::arrival::Visitor;
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
 use crate::tls::Tls;
 
 /// Connections that the kernel completes ahead of us.
@@ -86,7 +88,9 @@ pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn() -> boo
         match poll_fn(|cx| if goes_on() { poll_accept(listeners, cx) } else { Poll::Pending }).await {
             Ok(visitor) => return visitor,
             Err(error) => {
-                warn!("accept: {error}; again in {pause:?}");
+                if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
+                    warn!(unlogged, "accept: {error}; again in {pause:?}");
+                }
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }

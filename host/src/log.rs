@@ -5,17 +5,21 @@
 //! standard output, which panics or blocks where that is gone as well.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::os::fd::AsFd;
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{error, warn};
+use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
+
+use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+use crate::printable::Printable;
 
 /// Bytes that wait to be written, beside those that are being written. What is more is lost.
 const MAX_QUEUE_BYTES: usize = 1 << 20;
@@ -28,6 +32,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// The program's log, once it is started.
 static LOG: OnceLock<LineQueue> = OnceLock::new();
+
+/// The origin of the rate limiters' clock.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+thread_local! {
+    /// A worker is a thread.
+    static LIMITER: RefCell<LogRateLimiter> = RefCell::default();
+}
 
 /// Has all events, and the messages of panics, written to standard error. `RUST_LOG` takes precedence over `filter`.
 pub(crate) fn start(filter: &str) {
@@ -52,6 +64,7 @@ pub(crate) fn start(filter: &str) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("without a name");
         let message = panic.to_string().replace('\n', " ");
+        let message = Printable::whole(message.as_bytes());
         let backtrace = Backtrace::capture();
         match backtrace.status() {
             BacktraceStatus::Captured => error!("thread {name} {message}\n{backtrace}"),
@@ -59,6 +72,16 @@ pub(crate) fn start(filter: &str) {
         }
         flush();
     }));
+}
+
+/// Whether this worker may write one more line of what peers can cause. With `--debug` it always may: who asks for a
+/// line for every state wants them all.
+pub(crate) fn permit(category: LogCategory) -> Option<LogPermit> {
+    if enabled!(Level::DEBUG) {
+        return Some(LogPermit { unlogged: None });
+    }
+    let now = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
+    LIMITER.with_borrow_mut(|limiter| limiter.permit(category, now))
 }
 
 /// Waits until everything is written that has been logged so far, but not for long.
@@ -79,7 +102,9 @@ pub(crate) fn print(text: String) {
         return;
     };
     // Whoever closed our standard output did not want to know.
-    let print = move || drop(write(&mut File::from(out), text.as_bytes()));
+    let print = move || {
+        write(&mut File::from(out), text.as_bytes());
+    };
     let _ = thread::Builder::new().name("stdout".into()).spawn(print);
 }
 

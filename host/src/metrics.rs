@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 use std::time::Duration;
 
-use crate::wit::{CloseCause, Counts, Draft, State, Status};
+use crate::names::cause_name;
+use crate::wit::{CloseCause, Counts, Draft, Status};
 
 /// What a server has seen, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) rejected: BTreeMap<u16, u64>,
     /// Peers turned away before the engine heard of them, by the reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Connections that ended without a byte, as those of health checks.
+    pub(crate) probes: u64,
     /// Connections closed, by the cause.
     pub(crate) closed: BTreeMap<&'static str, u64>,
     /// Bytes read for the engine.
@@ -134,6 +137,7 @@ impl Metrics {
         for (reason, count) in &other.refused {
             *self.refused.entry(reason).or_default() += count;
         }
+        self.probes += other.probes;
         for (cause, count) in &other.closed {
             *self.closed.entry(cause).or_default() += count;
         }
@@ -176,45 +180,5 @@ impl Histogram {
 
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
-    }
-}
-
-pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
-    match cause {
-        CloseCause::ByPeer => "by-peer",
-        CloseCause::ByUs => "by-us",
-        CloseCause::ByUsAbruptly => "by-us-abruptly",
-        CloseCause::EndOfStream => "end-of-stream",
-        CloseCause::Reset => "reset",
-        CloseCause::HandshakeTimeout => "handshake-timeout",
-        CloseCause::IdleTimeout => "idle-timeout",
-        CloseCause::CloseTimeout => "close-timeout",
-        CloseCause::Refused => "refused",
-        CloseCause::Responded => "responded",
-        CloseCause::BadFrame(_) => "bad-frame",
-        CloseCause::BadText => "bad-text",
-        CloseCause::MessageLimit => "message-limit",
-        CloseCause::BufferLimit => "buffer-limit",
-        CloseCause::SlowReader => "slow-reader",
-        CloseCause::EngineLost => "engine-lost",
-        CloseCause::Other(_) => "other",
-    }
-}
-
-pub(crate) fn state_name(state: State) -> &'static str {
-    match state {
-        State::Unknown => "unknown",
-        State::Opening => "opening",
-        State::Waiting => "waiting",
-        State::Handshaking => "handshaking",
-        State::Connected => "connected",
-        State::Closed => "closed",
-    }
-}
-
-pub(crate) fn draft_name(draft: Draft) -> &'static str {
-    match draft {
-        Draft::Draft75 => "draft75",
-        Draft::Draft76 => "draft76",
     }
 }

@@ -97,7 +97,7 @@ struct Inner {
 #[derive(Debug)]
 struct Link {
     peer: SocketAddr,
-    /// What a trusted proxy calls the peer.
+    /// What a trusted proxy calls the peer, as it may stand in the log.
     forwarded: Option<Box<str>>,
     /// The engine is done with it and the application was told; what waits is still written.
     closed: bool,

@@ -1,9 +1,9 @@
 //! TLS: a certificate and its key, from files that may be replaced while the server runs.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
+use std::{fs, io};
 
 use thiserror::Error;
 use tokio::time::sleep;
@@ -14,8 +14,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::{error, info};
 
+use crate::printable::LogValue;
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What [`explain`] looks at: the start of a record with a ClientHello, up to the version that it offers.
+pub(crate) const START_BYTES: usize = 11;
 
 /// What a TLS listener shows its clients: TLS 1.2 and 1.3. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -123,6 +128,28 @@ impl Tls {
     }
 }
 
+/// Why a handshake failed with a client that sent `start` first. The client's own version says what it offers at best
+/// up to TLS 1.2 (RFC 8446, section 4.1.2).
+pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
+    let version = match start {
+        // A record of type handshake with a message of type client_hello.
+        [0x16, _, _, _, _, 0x01, _, _, _, 0x03, minor, ..] => *minor,
+        [0x16, ..] => return error.to_string(),
+        // The ClientHello of SSL 2.0, in which later versions may be offered as well (RFC 5246, appendix E.2).
+        [0x80..=0xff, _, 0x01, 0x03, minor, ..] => *minor,
+        _ => return format!("this is no TLS: {}", LogValue(start)),
+    };
+    let offered = match version {
+        0 => "SSL 3.0",
+        1 => "TLS 1.0",
+        2 => "TLS 1.1",
+        _ => return error.to_string(),
+    };
+    format!(
+        "the client offers {offered} at best, and TLS 1.2 is required: docs/proxies.md has a TLS terminator for it"
+    )
+}
+
 fn read(certificates: &Path, key: &Path) -> Result<Current, TlsError> {
     // Before the files, so that a change meanwhile is seen afterwards.
     let stamps = [stamp(certificates), stamp(key)];
@@ -147,4 +174,27 @@ fn read(certificates: &Path, key: &Path) -> Result<Current, TlsError> {
 fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_offers_at_best_is_said() {
+        let error = io::Error::other("as rustls says it");
+        for (start, said) in [
+            (b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".as_slice(), "TLS 1.0 at best"),
+            (b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x02", "TLS 1.1 at best"),
+            (b"\x16\x03\x00\x00\x2d\x01\x00\x00\x29\x03\x00", "SSL 3.0 at best"),
+            (b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", "TLS 1.0 at best"),
+            (b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03", "as rustls says it"),
+            (b"\x16\x03", "as rustls says it"),
+            (b"GET / HTTP/", "no TLS: \"GET / HTTP/\""),
+            (b"\x1b[31m", "no TLS: \"\\u{1b}[31m\""),
+        ] {
+            let explained = explain(&error, start);
+            assert!(explained.contains(said), "{start:?}: {explained}");
+        }
+    }
 }

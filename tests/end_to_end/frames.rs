@@ -28,7 +28,7 @@ fn a_closing_handshake_in_two_writes_is_answered(engine: &str) {
     client.send(&CLOSING[1..]);
     client.expect(CLOSING);
     client.expect_end();
-    server.wait_for_log(&["closed", &client.address().to_string(), "ByPeer"]);
+    server.wait_for_log(&["closed", &client.address().to_string(), "by-peer"]);
 }
 
 fn nothing_is_answered_behind_a_closing_handshake(engine: &str) {
@@ -48,7 +48,7 @@ fn draft_75_has_no_closing_handshake(engine: &str) {
     client.echo("still open");
     client.finish();
     client.expect_end();
-    server.wait_for_log(&["closed", &client.address().to_string(), "EndOfStream"]);
+    server.wait_for_log(&["closed", &client.address().to_string(), "end-of-stream"]);
 }
 
 fn a_reserved_frame_closes_and_is_logged(engine: &str) {
@@ -84,7 +84,7 @@ fn text_that_is_not_utf8_closes_where_told(engine: &str) {
         client.echo("h\u{e9}");
         client.send(b"\0\xc3\x28\xff");
         client.expect_end();
-        server.wait_for_log(&["closed", &client.address().to_string(), "BadText"]);
+        server.wait_for_log(&["closed", &client.address().to_string(), "bad-text"]);
     }
 }
 
@@ -103,7 +103,7 @@ fn a_message_over_the_limit_closes(engine: &str) {
         client.echo("0123456789");
         client.send(&frame("0123456789+"));
         client.expect_end();
-        server.wait_for_log(&["closed", &client.address().to_string(), "MessageLimit"]);
+        server.wait_for_log(&["closed", &client.address().to_string(), "message-limit"]);
     }
 }
 

@@ -13,6 +13,7 @@ on_both_engines!(
     a_key3_that_never_comes_times_out,
     each_address_is_announced_and_served,
     a_single_place_is_for_whichever_address,
+    a_flood_of_refusals_is_none_of_the_log,
 );
 
 fn start(engine: &str, options: &[&str]) -> Server {
@@ -48,21 +49,21 @@ fn an_idle_client_is_closed(engine: &str) {
     // TCP ends with it; an answer could meet a reset where a host has no half-close.
     client76.expect(CLOSING);
     client76.expect_end();
-    server.wait_for_logs(&["closed", "IdleTimeout"], 2);
+    server.wait_for_logs(&["closed", "idle-timeout"], 2);
 }
 
 fn a_silent_peer_is_closed(engine: &str) {
     let server = start(engine, &["--handshake-timeout", "300ms"]);
     let mut client = server.connect();
     client.read_to_end();
-    server.wait_for_log(&["closed", &client.address().to_string(), "HandshakeTimeout"]);
+    server.wait_for_log(&["closed", &client.address().to_string(), "handshake-timeout"]);
 }
 
 fn half_a_head_times_out(engine: &str) {
     let server = start(engine, &["--handshake-timeout", "300ms"]);
     let mut client = server.connect();
     client.refused(b"GET /demo HTTP/1.1\r\nHost: exam", "408");
-    server.wait_for_log(&["closed", &client.address().to_string(), "HandshakeTimeout"]);
+    server.wait_for_log(&["closed", &client.address().to_string(), "handshake-timeout"]);
 }
 
 fn a_key3_that_never_comes_times_out(engine: &str) {
@@ -71,7 +72,7 @@ fn a_key3_that_never_comes_times_out(engine: &str) {
     client.send(&[&head76(""), &KEY3[..7]].concat());
     client.read_until(b"\r\n\r\n");
     client.expect_end();
-    server.wait_for_log(&["closed", &client.address().to_string(), "HandshakeTimeout"]);
+    server.wait_for_log(&["closed", &client.address().to_string(), "handshake-timeout"]);
 }
 
 fn each_address_is_announced_and_served(engine: &str) {
@@ -91,4 +92,21 @@ fn a_single_place_is_for_whichever_address(engine: &str) {
         Client::connect(address).refused(&head75(""), "503");
     }
     client.echo("still");
+}
+
+fn a_flood_of_refusals_is_none_of_the_log(engine: &str) {
+    const FLOOD: usize = 300;
+    let server = start(engine, &[]);
+    let refuse = || drop(server.connect().refused(b"NO REQUEST\r\n\r\n", "400"));
+    (0..FLOOD).for_each(|_| refuse());
+    // The next one that is logged says how many are missing.
+    let unlogged = loop {
+        refuse();
+        if let Some(line) = server.log().lines().find(|line| line.contains(" unlogged=")) {
+            let count = line.rsplit('=').next().and_then(|count| count.parse::<usize>().ok());
+            break count.expect("a number at the line's end");
+        }
+    };
+    let logged = server.log().matches(" rejected ").count();
+    assert!((1..FLOOD).contains(&logged) && unlogged > 0, "{logged} lines, {unlogged} left out");
 }

@@ -7,10 +7,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
+use legacy_websocket_artifacts::FAULTY_APPLICATION;
+
 use crate::metrics::Admin;
 use crate::support::client::Client;
 use crate::support::head75;
 use crate::support::server::{Server, program};
+use crate::support::tls::Certificate;
 
 /// Where it serves, apart from the metrics' 127.0.0.1.
 const LISTEN: &str = "127.0.0.2:0";
@@ -62,6 +65,48 @@ fn what_is_lost_is_said_as_soon_as_there_is_room_again() {
     assert!(server.wait_in_time().success());
     let log = copied.join().unwrap();
     assert!(log.contains("WARN lines of the log were lost lines="), "{}", &log[log.len() - 2000..]);
+}
+
+#[test]
+fn health_checks_that_say_nothing_are_counted_and_not_logged() {
+    let certificate = Certificate::new("health-checks");
+    for options in [&[][..], &["--proxy-protocol"]] {
+        let mut command = program();
+        command
+            .args(["serve", "--engine", "native", "--workers", "1", "--listen", LISTEN, "--metrics", "0"])
+            .args(certificate.options())
+            .args(options);
+        let server = Server::spawn(command, 2);
+        let line = server.wait_for_log(&["status on http://"]);
+        let admin = Admin(line.split("http://").nth(1).unwrap().trim_end_matches('/').into());
+        for address in server.addresses() {
+            for _ in 0..3 {
+                drop(Client::connect(*address));
+            }
+        }
+        while admin.metrics()["legacy_websocket_probes_total"] < 6.0 {}
+        let metrics = admin.metrics();
+        assert!(!metrics.keys().any(|name| name.contains("refused_total{")), "{metrics:?}");
+        server.signal("TERM");
+        let (status, log) = server.wait();
+        assert!(status.success() && !log.contains("WARN"), "{log}");
+    }
+}
+
+#[test]
+fn an_application_that_prints_without_end_does_not_flood_the_log() {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--workers", "1"]);
+    let mut client = server.open76();
+    client.says("fault:print");
+    while !server.log().contains(" unlogged=") {
+        client.says("fault:print");
+        client.says("e:done");
+        client.hears("e:done");
+    }
+    // Of a thousand lines the first hundred, and one that says how many are missing.
+    let line = server.wait_for_log(&["INFO application: line ", " unlogged="]);
+    let unlogged: u32 = line.rsplit('=').next().unwrap().parse().unwrap();
+    assert!(unlogged >= 900, "{line}");
 }
 
 /// Clients come, are refused and served while the log takes nothing; what is lost is counted; SIGTERM ends it.

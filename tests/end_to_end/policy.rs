@@ -12,6 +12,7 @@ on_both_engines!(
     only_listed_hosts_are_let_in,
     the_public_url_is_the_location,
     forwarded_fields_count_only_where_they_are_trusted,
+    nothing_that_came_reaches_a_terminal_as_it_is,
 );
 
 const LOCATION: &str = "ws://example.com/demo";
@@ -94,4 +95,14 @@ fn forwarded_fields_count_only_where_they_are_trusted(engine: &str) {
     client.send(&head75(forwarded));
     client.expect(&answer75("wss://public.example/demo", ""));
     server.wait_for_log(&["connected", "192.0.2.7"]);
+}
+
+fn nothing_that_came_reaches_a_terminal_as_it_is(engine: &str) {
+    let server = start(engine, &["--debug", "--trust-forwarded", "--origin", "http://other.example"]);
+    let fields = "X-Forwarded-For: \x1b[31m\u{9b}red status=101\r\nUser-Agent: \x1b]0;title\x07\r\n";
+    server.connect().refused(&head75(fields), "403");
+    server.wait_for_log(&["rejected", r#" peer="\u{1b}[31m\u{9b}red status=101""#]);
+    server.wait_for_log(&["closed", r#" peer="\u{1b}[31m\u{9b}red status=101""#, "cause=refused"]);
+    let log = server.log();
+    assert!(!log.contains(['\x1b', '\u{9b}', '\x07']), "{log:?}");
 }

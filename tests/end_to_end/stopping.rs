@@ -37,7 +37,7 @@ fn a_client_that_does_not_answer_holds_nothing_up(engine: &str) {
     client75.expect_end();
     client76.expect(CLOSING);
     client76.expect_end();
-    server.wait_for_log(&["closed", &client76.address().to_string(), "CloseTimeout"]);
+    server.wait_for_log(&["closed", &client76.address().to_string(), "close-timeout"]);
     let (status, log) = server.wait();
     assert!(status.success(), "{log}");
 }

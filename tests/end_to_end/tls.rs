@@ -17,6 +17,7 @@ on_both_engines!(
     a_plain_client_on_the_port_for_tls_is_refused,
     a_slow_reader_over_tls_is_closed,
     a_tls_handshake_that_does_not_end_is_closed,
+    what_an_old_client_offers_is_said,
 );
 
 fn start(engine: &str, options: &[&str]) -> (Server, Certificate) {
@@ -47,11 +48,11 @@ fn both_drafts_over_tls(engine: &str) {
     // The other port goes on without.
     server.open76().echo("plain");
     client76.close76();
-    server.wait_for_log(&["closed", &client76.address().to_string(), "ByPeer"]);
+    server.wait_for_log(&["closed", &client76.address().to_string(), "by-peer"]);
     // No alert, just TCP's end.
     let address = client75.address().to_string();
     drop(client75);
-    server.wait_for_log(&["closed", &address, "EndOfStream"]);
+    server.wait_for_log(&["closed", &address, "end-of-stream"]);
 }
 
 fn long_messages_go_both_ways(engine: &str) {
@@ -112,6 +113,20 @@ fn a_tls_handshake_that_does_not_end_is_closed(engine: &str) {
     client.expect_end();
     server.wait_for_log(&["TLS handshake failed", &client.address().to_string()]);
     connect(&server, &certificate).shake_hands75(LOCATION);
+}
+
+fn what_an_old_client_offers_is_said(engine: &str) {
+    let (server, _) = start(engine, &[]);
+    let mut client = Client::connect(server.addresses()[1]);
+    // A ClientHello of TLS 1.0: no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+    let hello = [b"\x01\x00\x00\x29\x03\x01", &[7; 32][..], b"\x00\x00\x02\x00\x2f\x01\x00"].concat();
+    client.send(&[b"\x16\x03\x01\x00\x2d", &hello[..]].concat());
+    assert_eq!(client.read_until_gone().first(), Some(&21));
+    server.wait_for_log(&[
+        "WARN TLS handshake failed: the client offers TLS 1.0 at best",
+        "docs/proxies.md",
+        &client.address().to_string(),
+    ]);
 }
 
 #[test]

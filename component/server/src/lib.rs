@@ -22,7 +22,10 @@ mod bindings;
 mod link;
 mod listener;
 mod log;
+mod log_rate_limiter;
+mod names;
 mod observe;
+mod printable;
 mod queue;
 #[path = "../../library/src/runtime.rs"]
 mod runtime;

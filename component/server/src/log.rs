@@ -2,12 +2,14 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::fmt::Arguments;
+use core::fmt::{Arguments, Display, Formatter, Result};
 
 use crate::bindings::wasi::cli::stderr::get_stderr;
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::wall_clock;
 use crate::bindings::wasi::io::streams::OutputStream;
+use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+use crate::shell::now;
 
 /// What one call of `blocking-write-and-flush` takes.
 const BLOCKING_BYTES: usize = 4096;
@@ -27,11 +29,20 @@ pub(crate) struct Log {
     pub(crate) debug: bool,
     /// Lines that standard error had no room for.
     lost: u64,
+    limiter: LogRateLimiter,
 }
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { stderr: get_stderr(), debug: false, lost: 0 }
+        Self { stderr: get_stderr(), debug: false, lost: 0, limiter: LogRateLimiter::default() }
+    }
+
+    /// Whether one more line of what peers can cause may be written. With `--debug` it always may.
+    pub(crate) fn permit(&mut self, category: LogCategory) -> Option<LogPermit> {
+        if self.debug {
+            return Some(LogPermit { unlogged: None });
+        }
+        self.limiter.permit(category, now())
     }
 
     /// Writes a line, or leaves it out where standard error is not being read: clients do not wait for it.
@@ -46,7 +57,7 @@ impl Log {
         let time = timestamp();
         let mut text = format!("{time} {level} {line}\n");
         if self.lost > 0 {
-            text = format!("{time}  WARN {} lines of the log were lost\n{text}", self.lost);
+            text = format!("{time}  WARN lines of the log were lost lines={}\n{text}", self.lost);
         }
         let room = self.stderr.check_write().unwrap_or(0);
         if room < text.len() as u64 || self.stderr.write(text.as_bytes()).is_err() {
@@ -56,6 +67,13 @@ impl Log {
             // What it could not take was counted before.
             let _ = self.stderr.flush();
         }
+    }
+}
+
+/// What a line that was permitted has at its end.
+impl Display for LogPermit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        self.unlogged.map_or(Ok(()), |unlogged| write!(f, " unlogged={unlogged}"))
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the operator is told of the events, and what is counted.
 
 use alloc::format;
-use alloc::string::{String, ToString};
-use core::fmt::{Debug, Display, Formatter, Result};
+use alloc::string::String;
+use core::fmt::{Display, Formatter, Result};
 
 use crate::log::Level;
-use crate::shell::{Shell, now};
-use crate::wit::{CloseCause, Closed, Event, Loss, State};
+use crate::log_rate_limiter::{LogCategory, LogPermit};
+use crate::names::{cause_detail, cause_name, command_name, draft_name, failure_name, state_name};
+use crate::printable::LogValue;
+use crate::shell::Shell;
+use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 
 /// What was seen since the start.
 #[derive(Clone, Copy, Default)]
@@ -15,21 +18,14 @@ pub(crate) struct Totals {
     pub(crate) connected: u64,
     pub(crate) rejected: u64,
     pub(crate) slow_readers: u64,
-    /// When a refusal was logged last, and how many were not since.
-    refusal_logged: Option<u64>,
-    refusals_unlogged: u64,
 }
 
-/// Refusals are logged so often, in milliseconds.
-const LOG_EVERY: u64 = 1000;
+/// A field of a line, with a space before it, if there is a value.
+struct Field<'v>(&'static str, Option<&'v [u8]>);
 
-/// The name of a case without that of its type, which the bindings' `Debug` puts before it.
-struct Name<T>(T);
-
-impl<T: Debug> Display for Name<T> {
+impl Display for Field<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let name = format!("{:?}", self.0);
-        f.write_str(name.rsplit("::").next().unwrap_or_default())
+        self.1.map_or(Ok(()), |value| write!(f, " {}={}", self.0, LogValue(value)))
     }
 }
 
@@ -40,8 +36,8 @@ impl Shell {
             Event::Connected(connected) => {
                 self.totals.connected += 1;
                 self.rename(connected.connection, &connected.peer);
-                let (connection, peer, draft) =
-                    (connected.connection, &connected.peer, Name(connected.draft));
+                let connection = connected.connection;
+                let (peer, draft) = (self.peer(connection), draft_name(connected.draft));
                 self.log.write(
                     Level::Debug,
                     format_args!("connected connection={connection} peer={peer} draft={draft}"),
@@ -50,18 +46,14 @@ impl Shell {
             Event::Rejected(rejection) => {
                 self.totals.rejected += 1;
                 self.rename(rejection.connection, &rejection.peer);
-                let (connection, peer, status) = (rejection.connection, &rejection.peer, rejection.status);
-                let reason = &rejection.reason;
-                self.log.write(
-                    Level::Warn,
-                    format_args!(
-                        "rejected connection={connection} peer={peer} status={status} reason={reason}"
-                    ),
-                );
+                if let Some(permit) = self.log.permit(LogCategory::Rejection) {
+                    self.log_rejection(rejection, permit);
+                }
             }
             Event::Closed(closed) => self.observe_closed(closed),
             Event::Failed(failed) => {
-                let (connection, command, why) = (failed.connection, Name(failed.command), Name(failed.why));
+                let connection = failed.connection;
+                let (command, why) = (command_name(failed.command), failure_name(failed.why));
                 let peer = self.peer(connection);
                 self.log.write(
                     Level::Debug,
@@ -71,7 +63,8 @@ impl Shell {
                 );
             }
             Event::StateChanged(change) if change.new != State::Closed => {
-                let (connection, old, new) = (change.connection, Name(change.old), Name(change.new));
+                let connection = change.connection;
+                let (old, new) = (state_name(change.old), state_name(change.new));
                 let peer = self.peer(connection);
                 self.log.write(
                     Level::Debug,
@@ -92,16 +85,32 @@ impl Shell {
 
     /// Somebody was not let in.
     pub(crate) fn observe_refused(&mut self, peer: &str, reason: &str) {
-        let now = now();
-        if self.totals.refusal_logged.is_some_and(|at| now.saturating_sub(at) < LOG_EVERY) {
-            self.totals.refusals_unlogged += 1;
-            return;
+        if let Some(permit) = self.log.permit(LogCategory::Admission) {
+            let reason = LogValue(reason.as_bytes());
+            self.log
+                .write(Level::Warn, format_args!("refused peer={peer} status=503 reason={reason}{permit}"));
         }
-        self.totals.refusal_logged = Some(now);
-        let unlogged = core::mem::take(&mut self.totals.refusals_unlogged);
+    }
+
+    /// With what came, if it came whole.
+    fn log_rejection(&mut self, rejection: &Rejection, permit: LogPermit) {
+        let (connection, status) = (rejection.connection, rejection.status);
+        let (peer, reason) = (self.peer(connection), LogValue(rejection.reason.as_bytes()));
+        let head = self.adapter.head(connection);
+        let head = head.as_ref();
+        let value = |names: &[&str]| head.and_then(|head| find(head, names));
+        let method = Field("method", head.map(|head| head.method.as_bytes()));
+        let path = Field("path", head.map(|head| head.target.as_slice()));
+        let host = Field("host", value(&["Host"]));
+        let origin = Field("origin", value(&["Origin"]));
+        let subprotocol = Field("subprotocol", value(&["Sec-WebSocket-Protocol", "WebSocket-Protocol"]));
+        let user_agent = Field("user_agent", value(&["User-Agent"]));
         self.log.write(
             Level::Warn,
-            format_args!("refused peer={peer} status=503 reason={reason} unlogged={unlogged}"),
+            format_args!(
+                "rejected connection={connection} peer={peer} status={status} reason={reason}\
+                 {method}{path}{host}{origin}{subprotocol}{user_agent}{permit}"
+            ),
         );
     }
 
@@ -110,33 +119,42 @@ impl Shell {
         if let Some(link) = self.links.get_mut(&connection) {
             link.closed = true;
         }
-        let level = match &closed.cause {
-            CloseCause::SlowReader => return self.count_slow_reader(connection),
+        match &closed.cause {
+            CloseCause::SlowReader => self.count_slow_reader(connection),
             CloseCause::BadFrame(_)
             | CloseCause::Other(_)
             | CloseCause::BadText
             | CloseCause::MessageLimit
             | CloseCause::BufferLimit
-            | CloseCause::HandshakeTimeout => Level::Warn,
-            _ => Level::Debug,
-        };
-        let peer = self.peer(connection);
-        let reason = match &closed.cause {
-            CloseCause::BadFrame(reason) | CloseCause::Other(reason) => reason.clone(),
-            cause => Name(cause).to_string(),
-        };
-        self.log.write(level, format_args!("closed connection={connection} peer={peer} reason={reason}"));
+            | CloseCause::HandshakeTimeout => self.warn_closed(connection, &closed.cause),
+            cause => {
+                let (peer, cause) = (self.peer(connection), cause_name(cause));
+                self.log.write(
+                    Level::Debug,
+                    format_args!("closed connection={connection} peer={peer} cause={cause}"),
+                );
+            }
+        }
+    }
+
+    fn warn_closed(&mut self, connection: u64, cause: &CloseCause) {
+        if let Some(permit) = self.log.permit(LogCategory::Closure) {
+            let peer = self.peer(connection);
+            let detail = Field("detail", cause_detail(cause).map(str::as_bytes));
+            let cause = cause_name(cause);
+            self.log.write(
+                Level::Warn,
+                format_args!("closed connection={connection} peer={peer} cause={cause}{detail}{permit}"),
+            );
+        }
     }
 
     fn count_slow_reader(&mut self, connection: u64) {
         self.totals.slow_readers += 1;
-        let (peer, total) = (self.peer(connection), self.totals.slow_readers);
-        self.log.write(
-            Level::Warn,
-            format_args!("closed connection={connection} peer={peer} reason=slow-reader total={total}"),
-        );
+        self.warn_closed(connection, &CloseCause::SlowReader);
     }
 
+    /// As it may stand in the log.
     fn peer(&self, connection: u64) -> String {
         self.links.get(&connection).map_or_else(|| "gone".into(), |link| link.peer.clone())
     }
@@ -146,7 +164,13 @@ impl Shell {
         if let Some(link) = self.links.get_mut(&connection)
             && link.peer != name
         {
-            link.peer = name.into();
+            link.peer = format!("{}", LogValue(name.as_bytes()));
         }
     }
+}
+
+/// The value of the first field of one of these names.
+fn find<'h>(head: &'h RequestHead, names: &[&str]) -> Option<&'h [u8]> {
+    let named = |name: &str| names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
+    head.fields.iter().find(|field| named(&field.name)).map(|field| field.value.as_slice())
 }

@@ -42,7 +42,7 @@ pub(crate) struct Shell {
     /// Links that are not being refused.
     open: usize,
     options: ShellOptions,
-    adapter: Adapter,
+    pub(crate) adapter: Adapter,
     listeners: Vec<Listener>,
     /// Until when nobody is accepted.
     accept_from: u64,

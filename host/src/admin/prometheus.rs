@@ -44,6 +44,12 @@ pub(super) fn text(now: &Snapshot) -> String {
     for (reason, count) in &metrics.refused {
         out.sample(name, &[("reason", reason)], count);
     }
+    out.single(
+        "probes_total",
+        "counter",
+        "Connections that ended without a byte, as those of health checks.",
+        metrics.probes,
+    );
     let name = "closed_total";
     out.family(name, "counter", "Connections closed by cause.");
     for (cause, count) in &metrics.closed {

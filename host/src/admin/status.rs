@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::log;
-use crate::metrics::{Row, Snapshot, draft_name, state_name};
+use crate::metrics::{Row, Snapshot};
+use crate::names::{draft_name, state_name};
+use crate::printable::Printable;
 
 /// Between two points of the plots, and how many there are: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -177,7 +179,7 @@ impl From<Row> for Connection {
     fn from(Row { status, origin, age, queue_bytes }: Row) -> Self {
         Self {
             id: status.connection,
-            peer: status.peer,
+            peer: Printable::cut(status.peer.as_bytes()).to_string(),
             draft: status.draft.map(draft_name),
             state: state_name(status.state),
             origin,

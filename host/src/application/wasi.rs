@@ -9,6 +9,9 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, Val};
 use wasmtime::{Result, bail};
 
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
+use crate::printable::Printable;
 use crate::sandbox::Guest;
 
 /// Longest line of an application's output that is logged in one piece, in bytes.
@@ -37,11 +40,12 @@ impl Output {
     }
 
     pub(super) fn flush(&mut self) {
-        if !self.0.is_empty() {
-            let line: String = String::from_utf8_lossy(&self.0).escape_debug().collect();
-            info!("application: {line}");
-            self.0.clear();
+        if !self.0.is_empty()
+            && let Some(LogPermit { unlogged }) = log::permit(LogCategory::Output)
+        {
+            info!(unlogged, "application: {}", Printable::whole(&self.0));
         }
+        self.0.clear();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the shell does when an instance is lost, the engine's or the application's.
 
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -7,6 +8,9 @@ use tracing::{debug, error, info};
 
 use super::{Inner, Lost};
 use crate::application::{ApplicationFactory, ApplicationLost, Handler};
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
+use crate::names::cause_name;
 use crate::wit::{CloseCause, Closed, Command, Event, Input};
 
 /// How long an application that could not be started is left alone, in milliseconds.
@@ -33,7 +37,7 @@ impl Inner {
     ) -> Result<Option<u64>, Lost> {
         self.totals.application_traps += 1;
         let open = self.connections.values().filter(|link| !link.closed).count();
-        error!(connections = open, "{lost}; its connections are closed");
+        log_loss(open, lost);
         self.orphans_below = self.plan.crew.id(self.origin.worker, self.accepted + 1);
         self.carried.clear();
         self.untold.clear();
@@ -70,9 +74,9 @@ impl Inner {
             self.start_application().map_err(|lost| lost.to_string())
         });
         match started {
-            Ok(()) => info!("a fresh application serves on"),
+            Ok(()) => log_fresh("application"),
             Err(error) => {
-                error!("no fresh application, clients are refused: {error}");
+                log_none("application, clients are refused", &error);
                 self.application = Handler::Gone(factory, now);
             }
         }
@@ -100,7 +104,7 @@ impl Inner {
         self.totals.traps += 1;
         let mut open = 0;
         for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
-            debug!(connection, peer = %link.name(), reason = "EngineLost", "closed");
+            debug!(connection, peer = %link.name(), cause = %cause_name(&CloseCause::EngineLost), "closed");
             link.closed = true;
             link.outbox.abort();
             self.touched.push(Rc::clone(&link.outbox));
@@ -109,7 +113,7 @@ impl Inner {
             let closed = Closed { connection: *connection, cause: CloseCause::EngineLost };
             self.untold.push(Event::Closed(closed));
         }
-        error!(connections = open, "{lost}; its connections are closed");
+        log_loss(open, lost);
         self.slow.clear();
         self.carried.clear();
         let made = self.plan.factory.make(&self.plan.engine_options);
@@ -117,7 +121,7 @@ impl Inner {
         match made {
             Ok(engine) => self.engine = engine,
             Err(error) => {
-                error!("no fresh instance: {error}");
+                log_none("instance", &error);
                 return Some(now.saturating_add(RETRY_AFTER));
             }
         }
@@ -125,7 +129,7 @@ impl Inner {
         let before = std::mem::take(&mut self.metrics.engine_messages);
         self.metrics.messages_before[0] += before[0];
         self.metrics.messages_before[1] += before[1];
-        info!("a fresh instance serves on");
+        log_fresh("instance");
         match self.tell_of_loss(now) {
             Ok(next) => next,
             // The next turn finds it gone.
@@ -148,6 +152,24 @@ impl Inner {
         // What the application may have asked for is forgotten; it may come early.
         let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
         Ok(if self.carried.is_empty() { next } else { Some(now) })
+    }
+}
+
+fn log_loss(connections: usize, lost: &impl Display) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        error!(connections, unlogged, "{lost}; its connections are closed");
+    }
+}
+
+fn log_fresh(what: &str) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        info!(unlogged, "a fresh {what} serves on");
+    }
+}
+
+fn log_none(what: &str, why: &impl Display) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        error!(unlogged, "no fresh {what}: {why}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Shell;
 use crate::engine::{Engine, EngineLost};
 use crate::metrics::{Row, Snapshot, limit_rows};
+use crate::printable::Printable;
 use crate::wit::{Counts, RequestHead, Status};
 
 /// What an engine has counted that is gone.
@@ -20,6 +21,11 @@ const NOTHING: Counts = Counts {
 impl Shell {
     pub(crate) fn count_refused(&self, reason: &'static str) {
         *self.inner.borrow_mut().metrics.refused.entry(reason).or_default() += 1;
+    }
+
+    /// A connection has ended without a byte.
+    pub(crate) fn count_probe(&self) {
+        self.inner.borrow_mut().metrics.probes += 1;
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -59,7 +65,7 @@ impl Shell {
             let field = |head: RequestHead| {
                 head.fields.into_iter().find(|field| field.name.eq_ignore_ascii_case("Origin"))
             };
-            row.origin = head.and_then(field).map(|field| String::from_utf8_lossy(&field.value).into_owned());
+            row.origin = head.and_then(field).map(|field| Printable::cut(&field.value).to_string());
         }
         (rows, more)
     }

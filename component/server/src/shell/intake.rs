@@ -8,6 +8,7 @@ use super::{Shell, now};
 use crate::link::Link;
 use crate::listener::{Accepted, peer};
 use crate::log::Level;
+use crate::log_rate_limiter::LogCategory;
 use crate::wit::{Input, Opened};
 
 /// Connections accepted in one turn.
@@ -39,8 +40,13 @@ impl Shell {
                 Ok(None) => return,
                 Err(error) => {
                     self.accept_from = now().saturating_add(ACCEPT_PAUSE);
-                    let name = error.name();
-                    self.log.write(Level::Warn, format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms"));
+                    if let Some(permit) = self.log.permit(LogCategory::Admission) {
+                        let name = error.name();
+                        self.log.write(
+                            Level::Warn,
+                            format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms{permit}"),
+                        );
+                    }
                     return;
                 }
             }

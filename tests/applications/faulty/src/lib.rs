@@ -1,7 +1,7 @@
-//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, or `fault:nap` to be busy for a moment.
-//! What it sends back begins with the number of messages that this instance has seen; what begins with `e:` comes back as
-//! it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID`
-//! are about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
+//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, `fault:print`, or `fault:nap` to be busy
+//! for a moment. What it sends back begins with the number of messages that this instance has seen; what begins with `e:`
+//! comes back as it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID` are
+//! about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
 //! sender's id; each `failed` event is told to whoever sent last, and everybody of who was lost with the engine.
 
 use std::hint::{black_box, spin_loop};
@@ -82,6 +82,10 @@ fn fail(what: &str) -> Command {
             for number in 0..MOMENT {
                 black_box(number);
             }
+            Command::Tick(1)
+        }
+        "print" => {
+            (0..1000).for_each(|number| println!("line {number}"));
             Command::Tick(1)
         }
         "panic" => panic!("told to"),

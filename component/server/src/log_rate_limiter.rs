@@ -1,0 +1,99 @@
+//! How many lines a second the log has of what peers can cause.
+//!
+//! Compiled twice: here, and in the host, where each worker has one.
+
+/// What lines are about; each has a budget of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogCategory {
+    /// Peers that are not let in: too many of them, no PROXY header, a TLS handshake that fails; and failures to accept.
+    Admission,
+    /// Opening handshakes and requests that are refused.
+    Rejection,
+    /// Connections that end by a peer's fault.
+    Closure,
+    /// Instances of the engine and of the application that are lost, and what takes their place.
+    Instance,
+    /// What the application writes to standard output and standard error.
+    Output,
+}
+
+/// Leaves out the lines of each category that are more than its budget for a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LogRateLimiter {
+    windows: [Window; 5],
+}
+
+/// A line may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogPermit {
+    /// How many of its category were left out since the one before; None if none were.
+    pub(crate) unlogged: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// When it began, in milliseconds; None before the first line.
+    began: Option<u64>,
+    logged: u32,
+    unlogged: u64,
+}
+
+impl LogCategory {
+    /// Lines in a second. An application's traceback is some dozens of lines, and is worth nothing in parts.
+    fn budget(self) -> u32 {
+        match self {
+            Self::Admission | Self::Rejection | Self::Closure | Self::Instance => 10,
+            Self::Output => 100,
+        }
+    }
+}
+
+impl LogRateLimiter {
+    /// Whether one more line may be written at `now`, in milliseconds of a clock that does not go back.
+    pub(crate) fn permit(&mut self, category: LogCategory, now: u64) -> Option<LogPermit> {
+        let window = self.windows.get_mut(category as usize)?;
+        if window.began.is_none_or(|began| now.saturating_sub(began) >= 1000) {
+            window.began = Some(now);
+            window.logged = 0;
+        }
+        if window.logged >= category.budget() {
+            window.unlogged = window.unlogged.saturating_add(1);
+            return None;
+        }
+        window.logged = window.logged.saturating_add(1);
+        let unlogged = core::mem::take(&mut window.unlogged);
+        Some(LogPermit { unlogged: (unlogged > 0).then_some(unlogged) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERMIT: Option<LogPermit> = Some(LogPermit { unlogged: None });
+
+    #[test]
+    fn a_second_has_so_many_lines_and_the_next_says_how_many_are_missing() {
+        let mut limiter = LogRateLimiter::default();
+        for _ in 0..10 {
+            assert_eq!(limiter.permit(LogCategory::Rejection, 5000), PERMIT);
+        }
+        for now in [5000, 5500, 5999] {
+            assert_eq!(limiter.permit(LogCategory::Rejection, now), None);
+        }
+        let unlogged = Some(3);
+        assert_eq!(limiter.permit(LogCategory::Rejection, 6000), Some(LogPermit { unlogged }));
+        assert_eq!(limiter.permit(LogCategory::Rejection, 6000), PERMIT);
+    }
+
+    #[test]
+    fn no_category_takes_lines_from_another() {
+        let mut limiter = LogRateLimiter::default();
+        while limiter.permit(LogCategory::Rejection, 0).is_some() {}
+        for category in [LogCategory::Admission, LogCategory::Closure, LogCategory::Instance] {
+            assert_eq!(limiter.permit(category, 0), PERMIT);
+        }
+        let lines = std::iter::from_fn(|| limiter.permit(LogCategory::Output, 0)).count();
+        assert_eq!(lines, 100);
+    }
+}

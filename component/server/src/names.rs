@@ -1,0 +1,71 @@
+//! What things are called in the log, in metrics and on the status page: by their names in the WIT package.
+//!
+//! Compiled twice, as the adapter is: here, and in the host. Whoever includes it provides a module `wit`.
+
+use super::wit::{CloseCause, CommandKind, Draft, Failure, State};
+
+pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
+    match cause {
+        CloseCause::ByPeer => "by-peer",
+        CloseCause::ByUs => "by-us",
+        CloseCause::ByUsAbruptly => "by-us-abruptly",
+        CloseCause::EndOfStream => "end-of-stream",
+        CloseCause::Reset => "reset",
+        CloseCause::HandshakeTimeout => "handshake-timeout",
+        CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::CloseTimeout => "close-timeout",
+        CloseCause::Refused => "refused",
+        CloseCause::Responded => "responded",
+        CloseCause::BadFrame(_) => "bad-frame",
+        CloseCause::BadText => "bad-text",
+        CloseCause::MessageLimit => "message-limit",
+        CloseCause::BufferLimit => "buffer-limit",
+        CloseCause::SlowReader => "slow-reader",
+        CloseCause::EngineLost => "engine-lost",
+        CloseCause::Other(_) => "other",
+    }
+}
+
+/// What a cause says beside its name.
+pub(crate) fn cause_detail(cause: &CloseCause) -> Option<&str> {
+    match cause {
+        CloseCause::BadFrame(detail) | CloseCause::Other(detail) => Some(detail),
+        _ => None,
+    }
+}
+
+pub(crate) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Unknown => "unknown",
+        State::Opening => "opening",
+        State::Waiting => "waiting",
+        State::Handshaking => "handshaking",
+        State::Connected => "connected",
+        State::Closed => "closed",
+    }
+}
+
+pub(crate) fn draft_name(draft: Draft) -> &'static str {
+    match draft {
+        Draft::Draft75 => "draft75",
+        Draft::Draft76 => "draft76",
+    }
+}
+
+pub(crate) fn command_name(command: CommandKind) -> &'static str {
+    match command {
+        CommandKind::Send => "send",
+        CommandKind::Close => "close",
+        CommandKind::Accept => "accept",
+        CommandKind::Reject => "reject",
+        CommandKind::Respond => "respond",
+    }
+}
+
+pub(crate) fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::UnknownConnection => "unknown-connection",
+        Failure::WrongState => "wrong-state",
+        Failure::Invalid => "invalid",
+    }
+}
