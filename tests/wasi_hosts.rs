@@ -210,6 +210,7 @@ fn what_cannot_be_is_said_on_standard_error(host: &str) {
     for (options, reason) in [
         (&["--listen", &address][..], "address-in-use"),
         (&["--public-url", "http://example.com"], "ws://"),
+        (&["--origin", "example.com"], "http://example.com"),
         (&["--max-connections", "0"], "--max-connections"),
         (&["--unheard-of"], "--unheard-of"),
     ] {

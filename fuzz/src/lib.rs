@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
 pub enum End {
     /// It has not.
     Open,
-    /// By the client's closing handshake.
+    /// By the client's closing frame.
     Closing,
     /// By something that is not allowed, or too long.
     Refused,
@@ -90,15 +90,11 @@ pub fn read_frames(draft76: bool, options: &Options, bytes: &[u8]) -> (Vec<Strin
             }
             continue;
         }
-        let may_close = kind == 0xff && draft76;
-        if !skip && !may_close {
-            return (messages, End::Refused);
-        }
         if !skip {
-            return match bytes.next() {
-                None => (messages, End::Open),
-                Some(0x00) => (messages, End::Closing),
-                Some(_) => (messages, End::Refused),
+            return match (kind, bytes.next()) {
+                (0xff, None) => (messages, End::Open),
+                (0xff, Some(0x00)) => (messages, End::Closing),
+                _ => (messages, End::Refused),
             };
         }
         let mut length = 0_u128;
@@ -114,7 +110,7 @@ pub fn read_frames(draft76: bool, options: &Options, bytes: &[u8]) -> (Vec<Strin
                 break;
             }
         }
-        if length == 0 && may_close {
+        if length == 0 && kind == 0xff && draft76 {
             return (messages, End::Closing);
         }
         for _ in 0..length {

@@ -92,8 +92,10 @@ fn post(server: &Server, body: &str) -> String {
     let mut client = server.connect();
     let length = body.len();
     client.send(
-        format!("POST /publish HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
-            .as_bytes(),
+        format!(
+            "POST /publish HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .as_bytes(),
     );
     String::from_utf8(client.read_to_end()).unwrap()
 }

@@ -67,6 +67,9 @@ fn fails(options: &[&str], parts: &[&str]) {
 #[test]
 fn an_option_that_cannot_be_is_named() {
     fails(&["--public-url", "http://example.com"], &["public", "ws://"]);
+    fails(&["--origin", "example.com"], &["origin", "\"http://example.com\""]);
+    fails(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
+    fails(&["--host", "http://example.com"], &["host", "\"example.com\""]);
     fails(&["--max-connections", "0"], &["--max-connections", "'0'"]);
     fails(&["--max-fields", "0"], &["max", "fields", "0"]);
     fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);

@@ -77,6 +77,7 @@ fn what_it_names_is_looked_at() {
         ("application = '/does/not/exist'", ["/does/not/exist", "No such file"]),
         ("component = '/does/not/exist'", ["/does/not/exist", "No such file"]),
         ("public-url = 'http://example.com'", ["public", "ws://"]),
+        ("origin = 'example.com'", ["origin", "http://example.com"]),
         (
             "tls-listen = '127.0.0.1:0'\ntls-cert = '/does/not/exist'\ntls-key = 'x'",
             ["/does/not/exist", "No such"],

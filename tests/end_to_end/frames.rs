@@ -8,6 +8,7 @@ on_both_engines!(
     a_closing_handshake_in_two_writes_is_answered,
     nothing_is_answered_behind_a_closing_handshake,
     draft_75_has_no_closing_handshake,
+    a_closing_frame_on_draft_75_is_an_orderly_end,
     a_reserved_frame_closes_and_is_logged,
     reserved_frames_are_skipped_where_told,
     text_that_is_not_utf8_is_mended,
@@ -49,6 +50,16 @@ fn draft_75_has_no_closing_handshake(engine: &str) {
     client.finish();
     client.expect_end();
     server.wait_for_log(&["closed", &client.address().to_string(), "end-of-stream"]);
+}
+
+fn a_closing_frame_on_draft_75_is_an_orderly_end(engine: &str) {
+    let server = start(engine, &["--debug"]);
+    let mut client = server.open75();
+    client.send(&[&frame("last"), CLOSING].concat());
+    client.expect(&frame("last"));
+    // Not answered: to draft 75 it would be a frame.
+    client.expect_end();
+    server.wait_for_log(&["DEBUG", "closed", &client.address().to_string()]);
 }
 
 fn a_reserved_frame_closes_and_is_logged(engine: &str) {

@@ -20,14 +20,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
+use crate::ahead::Ahead;
 use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
+use crate::forwarded::Forwarded;
 use crate::frame::{Decoder, Frame, Rules, encode, hold, take_frames, take_texts};
 use crate::handshake::{Handshake, asked_text, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
-use crate::location::last_of_list;
 use crate::shared::{Shared, Timer};
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
@@ -63,9 +64,9 @@ enum Phase {
     /// The rest of a plain request's body.
     Body { body: Vec<u8>, length: usize },
     /// The application's response; what came ahead of it.
-    Responding { ahead: Vec<u8> },
+    Responding { ahead: Ahead },
     /// The application's decision; what came ahead of it.
-    Deciding { handshake: Handshake, ahead: Vec<u8> },
+    Deciding { handshake: Handshake, ahead: Ahead },
     /// The rest of key3; the 101 is written.
     Key3 { parts: (u32, u32), key3: [u8; KEY3_BYTES], have: usize },
     /// Frames. `closing`: we have sent FF 00.
@@ -217,6 +218,8 @@ impl Connection {
             Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::EndOfStream),
             // Due already.
             Phase::Ending { .. } => {}
+            // Some clients leave the NUL out.
+            Phase::Policy(have) if have.saturating_add(1) == POLICY_REQUEST.len() => self.send_policy(shared),
             _ => self.end(shared, CloseCause::EndOfStream, Disposition::Finish),
         }
     }
@@ -285,9 +288,8 @@ impl Connection {
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => {
                 // A pipelined request, or messages behind a handshake.
                 let ahead_limit = limits.max_head_bytes.saturating_add(limits.max_message_bytes);
-                match hold(mem::take(ahead), input, room.min(ahead_limit)) {
-                    Ok(held) => *ahead = held,
-                    Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
+                if let Err(error) = ahead.hold(input, ahead_limit, room) {
+                    self.end(shared, CloseCause::Frame(error), Disposition::Finish);
                 }
             }
             Phase::Key3 { parts, key3, have } => {
@@ -355,17 +357,20 @@ impl Connection {
     }
 
     fn take_head(&mut self, shared: &mut Shared, head: Head) {
-        if shared.policy.options.trust_forwarded
-            && let Some(address) = last_of_list(&head, "X-Forwarded-For")
-        {
+        let head = Arc::new(head);
+        self.head = Some(Arc::clone(&head));
+        let trusted = shared.policy.options.trust_forwarded;
+        let forwarded = match trusted.then(|| Forwarded::read(&head)).transpose() {
+            Ok(forwarded) => forwarded.unwrap_or_default(),
+            Err(refusal) => return self.refuse(shared, refusal, CloseCause::Refused),
+        };
+        if let Some(address) = &forwarded.address {
             let address = String::from_utf8_lossy(address).into_owned();
             self.peer = Arc::new(Peer { address, secure: self.peer.secure });
         }
-        let head = Arc::new(head);
-        self.head = Some(Arc::clone(&head));
-        match examine(&head, &shared.policy) {
+        match examine(&head, &self.peer, &forwarded, &shared.policy) {
             Err(refusal) => self.refuse(shared, refusal, CloseCause::Refused),
-            Ok(None) => self.take_request(shared, &head),
+            Ok(None) => self.take_request(shared, &head, &forwarded),
             Ok(Some(handshake)) => {
                 self.draft = Some(handshake.draft());
                 if shared.policy.options.authorise {
@@ -376,7 +381,7 @@ impl Connection {
                         subprotocol: asked_text(&head, handshake.draft()),
                         head,
                     });
-                    self.phase = Phase::Deciding { handshake, ahead: Vec::new() };
+                    self.phase = Phase::Deciding { handshake, ahead: Ahead::default() };
                 } else {
                     self.answer(shared, handshake, true, &[]);
                 }
@@ -384,8 +389,11 @@ impl Connection {
         }
     }
 
-    fn take_request(&mut self, shared: &mut Shared, head: &Head) {
-        match http::body_length(head, shared.policy.options.limits.max_message_bytes) {
+    fn take_request(&mut self, shared: &mut Shared, head: &Head, forwarded: &Forwarded) {
+        let max = shared.policy.options.limits.max_message_bytes;
+        let length = http::check(head, &self.peer, forwarded, &shared.policy)
+            .and_then(|()| http::body_length(head, max));
+        match length {
             Err(refusal) => self.refuse(shared, refusal, CloseCause::Refused),
             Ok(0) => self.request(shared, Vec::new()),
             Ok(length) => {
@@ -398,7 +406,7 @@ impl Connection {
     }
 
     fn request(&mut self, shared: &mut Shared, body: Vec<u8>) {
-        self.phase = Phase::Responding { ahead: Vec::new() };
+        self.phase = Phase::Responding { ahead: Ahead::default() };
         if let Some(head) = &self.head {
             shared.events.push_back(Event::Request {
                 connection: self.id,

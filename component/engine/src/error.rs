@@ -1,5 +1,7 @@
 //! What can go wrong, one small type per layer, and what the peer is told: [`Refusal::status`].
 
+use alloc::string::String;
+
 use thiserror::Error;
 
 use crate::handshake::LaterProtocol;
@@ -11,6 +13,9 @@ pub enum MalformedHead {
     /// The first bytes are no request line: not three parts separated by single spaces.
     #[error("malformed request line")]
     RequestLine,
+    /// The first byte is that of a TLS handshake.
+    #[error("TLS on a port without TLS")]
+    Tls,
     /// A field line without a colon, with a name outside U+0021..U+007E, or folded.
     #[error("malformed field name")]
     FieldName,
@@ -80,9 +85,19 @@ pub enum Refusal {
     /// A field that may be there once came twice.
     #[error("a field that may come once came twice")]
     DuplicateField,
+    /// An opening handshake with a body: Content-Length other than 0, and other than 8 in draft 76, whose clients
+    /// of the time count key3; or a transfer coding.
+    #[error("an opening handshake has no body")]
+    HandshakeBody,
     /// No Host, or an empty one.
     #[error("Host is absent")]
     HostAbsent,
+    /// A Host (or a forwarded one) that cannot be a host and a port.
+    #[error("Host is not a host and port")]
+    HostMalformed,
+    /// This field, which a trusted proxy sets, cannot be read.
+    #[error("malformed {0}")]
+    Forwarded(&'static str),
     /// A Host that the options do not list: DNS rebinding.
     #[error("Host is not accepted")]
     HostForeign,
@@ -95,7 +110,7 @@ pub enum Refusal {
     /// A subprotocol that the options do not list.
     #[error("the subprotocol is not accepted")]
     Subprotocol,
-    /// `Sec-WebSocket-Version`, `Sec-WebSocket-Key` or a `Sec-WebSocket-Draft` other than 0.
+    /// A field of a later protocol: [`LaterProtocol`].
     #[error("this server speaks draft-hixie-75 and draft-hixie-76; the client asked for {0}")]
     LaterProtocol(LaterProtocol),
     /// The draft that the client speaks is switched off.
@@ -128,7 +143,10 @@ impl Refusal {
             | Self::Upgrade
             | Self::Connection
             | Self::DuplicateField
+            | Self::HandshakeBody
             | Self::HostAbsent
+            | Self::HostMalformed
+            | Self::Forwarded(_)
             | Self::OneKey
             | Self::Key(_) => 400,
             Self::HostForeign | Self::OriginAbsent | Self::OriginForeign | Self::Subprotocol => 403,
@@ -188,12 +206,22 @@ pub enum Misuse {
 }
 
 /// Options that cannot be: from [`Server::new`](crate::Server::new).
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOptions {
     /// Not `ws://` or `wss://` with a host, or with a query or fragment (draft 76 section 3.1).
-    #[error("the public URL must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
-    PublicUrl,
+    #[error("public URL {0:?}: it must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
+    PublicUrl(String),
+    /// An accepted Origin, Host or subprotocol that no request can have.
+    #[error("{option} {value:?} can never match: {hint}")]
+    NeverMatches {
+        /// `origin`, `host` or `subprotocol`.
+        option: &'static str,
+        /// What was listed.
+        value: String,
+        /// What was probably meant.
+        hint: String,
+    },
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),

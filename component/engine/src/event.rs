@@ -47,7 +47,7 @@ pub enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by callers")]
 pub struct Peer {
-    /// For logs and applications; never interpreted. Replaced by the last `X-Forwarded-For` value where
+    /// For logs and applications; never interpreted. Replaced by what a proxy forwards where
     /// [`Options::trust_forwarded`](crate::Options::trust_forwarded) is set.
     pub address: String,
     /// The connection is encrypted: the location begins with `wss`.
@@ -68,7 +68,8 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Closing handshake (draft 76 section 1.4), begun by the peer and answered by us.
+    /// Closing handshake (draft 76 section 1.4), begun by the peer and answered by us; in draft 75, which has none, the
+    /// FF 00 that some libraries end with all the same.
     ByPeer,
     /// Closing handshake, begun by us and answered by the peer.
     ByUs,

@@ -1,4 +1,4 @@
-//! Frames (draft 75 section 5.3, draft 76 section 5.3): 00 text FF, and in draft 76 the closing FF 00.
+//! Frames (draft 75 section 5.3, draft 76 section 5.3): 00 text FF, and the closing FF 00.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -9,7 +9,7 @@ use crate::event::Draft;
 use crate::options::InvalidUtf8;
 use crate::text;
 
-/// The closing handshake of draft 76.
+/// The closing frame of draft 76.
 pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
 
 /// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more.
@@ -88,7 +88,7 @@ impl Decoder {
                             }
                             None => *self = Self::Text(hold(Vec::new(), input, room)?),
                         },
-                        0xff if rules.skip_reserved || rules.draft == Draft::Draft76 => *self = Self::Final,
+                        0xff => *self = Self::Final,
                         kind if !rules.skip_reserved => return Err(FrameError::ReservedType(kind)),
                         0x01..=0x7f => *self = Self::Discard(0),
                         kind => *self = Self::Length { kind, value: 0, bytes: 0 },
@@ -123,7 +123,8 @@ impl Decoder {
                     }
                 }
                 Self::Final => {
-                    if first == 0x00 && rules.draft == Draft::Draft76 {
+                    // To draft 75 it is an empty frame, yet libraries of the time end with it there as well.
+                    if first == 0x00 && (rules.draft == Draft::Draft76 || !rules.skip_reserved) {
                         *input = rest;
                         *self = Self::Type;
                         return Ok(Some(Frame::Closing));

@@ -1,12 +1,14 @@
 //! The head of a request: request line, fields, blank line (draft 76 section 5.1, draft 75 section 5.2).
 
+mod reader;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::error::{MalformedHead, Refusal};
-use crate::frame::hold;
-use crate::options::Limits;
+use crate::error::Refusal;
+
+pub(crate) use reader::HeadReader;
 
 /// The head of a request, as it came: an opening handshake or plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Head {
     /// The whole head, known to be well-formed.
     raw: Box<[u8]>,
     method_end: usize,
+    /// Behind the method's space, or behind the host of a target in absolute form.
+    path_start: usize,
     target_end: usize,
     line_end: usize,
 }
@@ -26,10 +30,11 @@ impl Head {
     }
 
     /// The request target, a draft's "resource name" with its query, as it came: browsers of the time send
-    /// raw UTF-8, some clients bytes that are no UTF-8 at all.
+    /// raw UTF-8, some clients bytes that are no UTF-8 at all. Of a target in absolute form
+    /// (`http://example.com/path`, RFC 9112 section 3.2.2) the path and query.
     #[must_use]
     pub fn target(&self) -> &[u8] {
-        self.raw.get(self.method_end.saturating_add(1)..self.target_end).unwrap_or_default()
+        self.raw.get(self.path_start..self.target_end).unwrap_or_default()
     }
 
     /// [`target`](Self::target) as text, with U+FFFD for what is not UTF-8.
@@ -66,7 +71,8 @@ impl Head {
         self.values("Cookie").flat_map(|value| value.split(|byte| *byte == b';')).filter_map(|pair| {
             let pair = String::from_utf8_lossy(pair);
             let (name, value) = pair.split_once('=')?;
-            Some((name.trim().into(), value.trim().into()))
+            let [name, value] = [name, value].map(|text| text.trim_matches([' ', '\t']));
+            Some((name.into(), value.into()))
         })
     }
 
@@ -80,7 +86,7 @@ impl Head {
     pub(crate) fn lists(&self, name: &str, token: &str) -> bool {
         self.values(name)
             .flat_map(|value| value.split(|byte| *byte == b','))
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+            .any(|item| trim(item).eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// The value of a field that may be there at most once.
@@ -90,104 +96,43 @@ impl Head {
         if values.next().is_some() { Err(Refusal::DuplicateField) } else { Ok(first) }
     }
 
-    fn parse(raw: &[u8]) -> Result<Self, MalformedHead> {
-        let line = lines(raw).next().ok_or(MalformedHead::RequestLine)?;
-        let method_end = memchr::memchr(b' ', line).ok_or(MalformedHead::RequestLine)?;
-        let rest = line.get(method_end.saturating_add(1)..).unwrap_or_default();
-        let target = memchr::memchr(b' ', rest).ok_or(MalformedHead::RequestLine)?;
-        let method = line.get(..method_end).unwrap_or_default();
-        if method.is_empty() || !method.iter().copied().all(is_token) || target == 0 || !is_text(line) {
-            return Err(MalformedHead::RequestLine);
-        }
-        let line_end = line.len().saturating_add(2);
-        for field in lines(raw.get(line_end..).unwrap_or_default()) {
-            let colon = memchr::memchr(b':', field).ok_or(MalformedHead::FieldName)?;
-            let (name, value) = field.split_at_checked(colon).unwrap_or_default();
-            if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
-                return Err(MalformedHead::FieldName);
-            }
-            if !is_text(value) {
-                return Err(MalformedHead::FieldValue);
-            }
-        }
-        let target_end = method_end.saturating_add(1).saturating_add(target);
-        Ok(Self { raw: raw.into(), method_end, target_end, line_end })
-    }
-}
-
-/// Collects a head at any chunking, within the limits.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeadReader {
-    held: Vec<u8>,
-    /// Bytes of the current line so far, its CR included.
-    line: usize,
-    lines: usize,
-}
-
-impl HeadReader {
-    /// Bytes held.
-    pub(crate) fn held(&self) -> usize {
-        self.held.len()
+    /// The host and port of a target in absolute form.
+    pub(crate) fn authority(&self) -> Option<&[u8]> {
+        let prefix = self.raw.get(self.method_end.saturating_add(1)..self.path_start)?;
+        prefix.splitn(3, |byte| *byte == b'/').nth(2)
     }
 
-    /// Takes bytes up to the head's end off `input`; None when they do not reach it.
-    pub(crate) fn read(
-        &mut self,
-        input: &mut &[u8],
-        limits: &Limits,
-        room: usize,
-    ) -> Result<Option<Head>, Refusal> {
-        if self.held.is_empty() && input.first().is_some_and(|byte| !is_token(*byte)) {
-            return Err(MalformedHead::RequestLine.into());
-        }
-        let end = self.scan(input, limits)?;
-        let free = limits.max_head_bytes.saturating_sub(self.held.len());
-        let Some((mut part, rest)) = end.and_then(|end| input.split_at_checked(end)) else {
-            if input.len() >= free {
-                return Err(Refusal::HeadTooLong);
-            }
-            self.held =
-                hold(core::mem::take(&mut self.held), input, room).map_err(|_| Refusal::HeadTooLong)?;
-            return Ok(None);
+    /// Of a whole head that [`HeadReader`] let pass.
+    fn new(mut raw: Vec<u8>) -> Self {
+        let after = |at: usize, byte| {
+            let found = raw.get(at..).and_then(|rest| memchr::memchr(byte, rest));
+            found.map_or(raw.len(), |found| at.saturating_add(found))
         };
-        *input = rest;
-        if part.len() > free {
-            return Err(Refusal::HeadTooLong);
+        let method_end = after(0, b' ');
+        let target_start = method_end.saturating_add(1);
+        let mut target_end = after(target_start, b' ');
+        let mut line_end = after(target_end, b'\n').saturating_add(1);
+        let prefix = raw.get(target_start..target_end).map_or(0, absolute_prefix);
+        let path_start = target_start.saturating_add(prefix);
+        if prefix != 0 && raw.get(path_start) != Some(&b'/') {
+            // "http://example.com?query": an empty path counts as "/".
+            raw.insert(path_start.min(raw.len()), b'/');
+            target_end = target_end.saturating_add(1);
+            line_end = line_end.saturating_add(1);
         }
-        if self.held.is_empty() {
-            return Ok(Some(Head::parse(part)?));
-        }
-        let held = core::mem::take(self).held;
-        let raw = hold(held, &mut part, usize::MAX).map_err(|_| Refusal::HeadTooLong)?;
-        Ok(Some(Head::parse(&raw)?))
+        Self { raw: raw.into(), method_end, path_start, target_end, line_end }
     }
+}
 
-    /// Where the head ends in `input`. Lines are counted and checked as they come, so that what can only be
-    /// refused is refused before it is whole.
-    fn scan(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
-        let mut start = 0_usize;
-        for feed in memchr::memchr_iter(b'\n', input) {
-            let before = match feed.checked_sub(1) {
-                Some(at) => input.get(at),
-                None => self.held.last(),
-            };
-            if before != Some(&b'\r') {
-                return Err(MalformedHead::BareLineFeed.into());
-            }
-            let line = self.line.saturating_add(feed.saturating_sub(start));
-            start = feed.saturating_add(1);
-            self.line = 0;
-            if line == 1 {
-                return Ok(Some(start));
-            }
-            self.lines = self.lines.saturating_add(1);
-            if self.lines > limits.max_fields.saturating_add(1) {
-                return Err(Refusal::TooManyFields);
-            }
-        }
-        self.line = self.line.saturating_add(input.len().saturating_sub(start));
-        Ok(None)
-    }
+/// The length of the scheme and host with which a target in absolute form begins; 0 in any other form.
+fn absolute_prefix(target: &[u8]) -> usize {
+    let begins =
+        |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let Some(scheme) = [&b"http://"[..], b"https://"].into_iter().find(begins) else {
+        return 0;
+    };
+    let rest = target.get(scheme.len()..).unwrap_or_default();
+    scheme.len().saturating_add(memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len()))
 }
 
 /// The lines before the blank one, without their CR LF.
@@ -197,9 +142,12 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .take_while(|line| !line.is_empty())
 }
 
-/// A character of a method (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Without the spaces and tabs around it (RFC 9110 section 5.6.3), and these only.
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last.saturating_add(1));
+    value.get(start..end).unwrap_or_default()
 }
 
 /// No CR, LF, NUL.
@@ -210,6 +158,7 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Limits;
 
     fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
         HeadReader::default().read(&mut &*bytes, &Limits::default(), usize::MAX)
@@ -232,30 +181,35 @@ mod tests {
     }
 
     #[test]
-    fn each_malformed_head_has_its_own_reason() {
-        for (bytes, why) in [
-            (&b"\x16\x03\x01"[..], MalformedHead::RequestLine),
-            (b"GET /\r\n\r\n", MalformedHead::RequestLine),
-            (b"GET  HTTP/1.1\r\n\r\n", MalformedHead::RequestLine),
-            (b"\r\n", MalformedHead::RequestLine),
-            (b"GET / HTTP/1.1\n", MalformedHead::BareLineFeed),
-            (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", MalformedHead::FieldName),
-            (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", MalformedHead::FieldName),
-            (b"GET / HTTP/1.1\r\nA: b\r\n folded: c\r\n\r\n", MalformedHead::FieldName),
-            (b"GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", MalformedHead::FieldValue),
-            (b"GET / HTTP/1.1\r\nA: b\0c\r\n\r\n", MalformedHead::FieldValue),
+    fn of_an_absolute_target_the_path_is_served() {
+        for (target, authority, path) in [
+            ("/a?b", None, "/a?b"),
+            ("http://example.com/a?b", Some("example.com"), "/a?b"),
+            ("HTTPS://example.com:8000/", Some("example.com:8000"), "/"),
+            ("http://example.com", Some("example.com"), "/"),
+            ("http://example.com?a/b", Some("example.com"), "/?a/b"),
+            ("http://", Some(""), "/"),
+            ("http:/a", None, "http:/a"),
+            ("ws://example.com/", None, "ws://example.com/"),
+            ("*", None, "*"),
         ] {
-            assert_eq!(read(bytes), Err(Refusal::Malformed(why)), "{}", bytes.escape_ascii());
+            let head =
+                read(alloc::format!("GET {target} HTTP/1.1\r\nA: b\r\n\r\n").as_bytes()).unwrap().unwrap();
+            assert_eq!(head.authority(), authority.map(str::as_bytes), "{target}");
+            assert_eq!(head.target_text(), path, "{target}");
+            assert_eq!(
+                (head.method(), head.version(), head.value("A")),
+                ("GET", &b"HTTP/1.1"[..], Some(&b"b"[..]))
+            );
         }
     }
 
     #[test]
-    fn limits_hold_before_the_head_is_whole() {
-        let limits = Limits { max_head_bytes: 32, max_fields: 2, ..Limits::default() };
-        let read = |bytes: &[u8]| HeadReader::default().read(&mut &*bytes, &limits, usize::MAX);
-        assert_eq!(read(&[b'a'; 31]), Ok(None));
-        assert_eq!(read(&[b'a'; 32]), Err(Refusal::HeadTooLong));
-        assert_eq!(read(b"GET / HTTP/1.1\r\na:\r\nb:\r\n\r\n").map(|head| head.is_some()), Ok(true));
-        assert_eq!(read(b"GET / HTTP/1.1\r\na:\r\nb:\r\nc:\r\n"), Err(Refusal::TooManyFields));
+    fn spaces_and_tabs_are_trimmed_and_nothing_else() {
+        for (value, trimmed) in
+            [(" \ta b\t ", "a b"), ("\x0c3", "\x0c3"), ("\x0b a", "\x0b a"), (" ", ""), ("", "")]
+        {
+            assert_eq!(trim(value.as_bytes()), trimmed.as_bytes());
+        }
     }
 }

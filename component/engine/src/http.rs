@@ -5,27 +5,43 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{MalformedHead, Misuse, Refusal};
-use crate::handshake::is_free_field;
-use crate::head::{Head, is_text};
+use crate::event::Peer;
+use crate::forwarded::Forwarded;
+use crate::head::{Head, is_text, trim};
+use crate::location::Endpoint;
+use crate::policy::Policy;
 
-/// The length of a request's body.
-pub(crate) fn body_length(head: &Head, max: usize) -> Result<usize, Refusal> {
+/// Checks what HTTP asks of a request besides its form.
+pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Policy) -> Result<(), Refusal> {
     if !matches!(head.version(), b"HTTP/1.1" | b"HTTP/1.0") {
         return Err(Refusal::HttpVersion);
     }
+    if head.version() == b"HTTP/1.1" && head.value("Host").is_none() {
+        return Err(Refusal::HostAbsent);
+    }
+    Endpoint::find(head, peer, forwarded, policy.public_url.as_ref())?;
+    Ok(())
+}
+
+/// The length of a request's body.
+pub(crate) fn body_length(head: &Head, max: usize) -> Result<usize, Refusal> {
     if head.value("Transfer-Encoding").is_some() {
         return Err(Refusal::TransferCoding);
     }
+    let length = content_length(head)?.unwrap_or(0);
+    if length <= max { Ok(length) } else { Err(Refusal::BodyTooLong) }
+}
+
+/// Content-Length; the largest number where it is larger.
+pub(crate) fn content_length(head: &Head) -> Result<Option<usize>, Refusal> {
     let Some(length) = head.single("Content-Length")? else {
-        return Ok(0);
+        return Ok(None);
     };
-    let digits = length.trim_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    let digits = str::from_utf8(trim(length)).unwrap_or_default();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(MalformedHead::ContentLength.into());
     }
-    // Too many digits for a number are certainly too many bytes.
-    let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<usize>().ok());
-    length.filter(|length| *length <= max).ok_or(Refusal::BodyTooLong)
+    Ok(Some(digits.parse().unwrap_or(usize::MAX)))
 }
 
 /// Whether the client waits for `100 Continue` before it sends the body.
@@ -97,6 +113,14 @@ pub(crate) fn check_fields(fields: &[(String, Vec<u8>)]) -> Result<(), Misuse> {
         plain && is_free_field(name) && is_text(value)
     });
     if fine { Ok(()) } else { Err(Misuse::Invalid) }
+}
+
+/// Whether an application may add a field of this name to our answer.
+fn is_free_field(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !matches!(lower.as_str(), "upgrade" | "connection" | "content-length" | "transfer-encoding")
+        && !lower.starts_with("websocket-")
+        && !lower.starts_with("sec-websocket-")
 }
 
 fn status_line(status: u16) -> String {

@@ -125,16 +125,20 @@
 
 extern crate alloc;
 
+mod ahead;
+mod authority;
 mod challenge;
 mod connection;
 mod error;
 mod event;
+mod forwarded;
 mod frame;
 mod handshake;
 mod head;
 mod http;
 mod location;
 mod options;
+mod policy;
 mod server;
 mod shared;
 mod text;

@@ -1,128 +1,108 @@
 //! The location in our answer (draft 76 sections 3.2 and 5.2, draft 75 section 5.1): the URL that the client
 //! connected to, which it compares byte for byte.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::error::InvalidOptions;
+use crate::authority::Authority;
+use crate::error::{InvalidOptions, Refusal};
 use crate::event::Peer;
-use crate::head::Head;
-use crate::options::Policy;
+use crate::forwarded::Forwarded;
+use crate::head::{Head, trim};
 
 /// A configured `ws://HOST[:PORT][/PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     secure: bool,
-    /// Host and port, lower case, without a default port.
-    authority: String,
-    /// Put before the resource name; without a slash at its end.
-    path: String,
+    /// Scheme, host, port and path, without a slash at the end: what stands before the resource name.
+    prefix: Vec<u8>,
 }
 
 impl PublicUrl {
     pub(crate) fn parse(url: &str) -> Result<Self, InvalidOptions> {
-        let (scheme, rest) = url.split_once("://").ok_or(InvalidOptions::PublicUrl)?;
+        let invalid = || InvalidOptions::PublicUrl(url.into());
+        let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
             "wss" => true,
-            _ => return Err(InvalidOptions::PublicUrl),
+            _ => return Err(invalid()),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.strip_suffix('/').unwrap_or(path);
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@".contains(&byte));
-        if authority.is_empty() || !plain(authority) || !plain(path) {
-            return Err(InvalidOptions::PublicUrl);
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@".contains(&byte)) {
+            return Err(invalid());
         }
-        Ok(Self {
-            secure,
-            authority: without_default_port(&authority.to_ascii_lowercase(), secure).into(),
-            path: if path.is_empty() { String::new() } else { alloc::format!("/{path}") },
-        })
+        let authority = Authority::parse(authority.as_bytes()).ok_or_else(invalid)?;
+        let mut prefix = Endpoint { secure, authority }.url();
+        if !path.is_empty() {
+            prefix.push(b'/');
+            prefix.extend_from_slice(path.as_bytes());
+        }
+        Ok(Self { secure, prefix })
+    }
+}
+
+/// What the client connected to, as far as we can know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint<'a> {
+    pub(crate) secure: bool,
+    pub(crate) authority: Authority<'a>,
+}
+
+impl<'a> Endpoint<'a> {
+    /// None: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, and this over
+    /// Host (RFC 9112 section 3.2.2); a port in it over a forwarded one.
+    pub(crate) fn find(
+        head: &'a Head,
+        peer: &Peer,
+        forwarded: &'a Forwarded,
+        public_url: Option<&PublicUrl>,
+    ) -> Result<Option<Self>, Refusal> {
+        let named = head.single("Host")?;
+        let host = forwarded.host.as_deref().or_else(|| head.authority()).or(named).map(trim);
+        let Some(host) = host.filter(|host| !host.is_empty()) else {
+            return Ok(None);
+        };
+        let mut authority = Authority::parse(host).ok_or(Refusal::HostMalformed)?;
+        authority.port = authority.port.or(forwarded.port);
+        let secure = public_url.map(|url| url.secure).or(forwarded.secure).unwrap_or(peer.secure);
+        Ok(Some(Self { secure, authority }))
+    }
+
+    fn url(&self) -> Vec<u8> {
+        let mut url = Vec::from(if self.secure { &b"wss://"[..] } else { b"ws://" });
+        self.authority.write(Some(default_port(self.secure)), &mut url);
+        url
     }
 }
 
 /// The URL of the resource as the client must have written it.
-pub(crate) fn location(head: &Head, peer: &Peer, policy: &Policy) -> Vec<u8> {
-    let mut location = Vec::new();
-    let mut put = |secure: bool, authority: &[u8], path: &[u8]| {
-        location.extend_from_slice(if secure { b"wss://" } else { b"ws://" });
-        location.extend_from_slice(authority);
-        location.extend_from_slice(path);
-    };
-    if let Some(url) = &policy.public_url {
-        put(url.secure, url.authority.as_bytes(), url.path.as_bytes());
-    } else {
-        let trusted = policy.options.trust_forwarded;
-        let secure = match trusted.then(|| last_of_list(head, "X-Forwarded-Proto")).flatten() {
-            Some(scheme) => scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss"),
-            None => peer.secure,
-        };
-        let host = host(head, policy).unwrap_or_default().to_ascii_lowercase();
-        put(secure, strip_port(&host, default_port(secure)), b"");
-    }
+pub(crate) fn location(head: &Head, endpoint: &Endpoint<'_>, public_url: Option<&PublicUrl>) -> Vec<u8> {
+    let mut location = public_url.map_or_else(|| endpoint.url(), |url| url.prefix.clone());
     location.extend_from_slice(head.target());
     location
 }
 
-/// The host that the client named, as far as we can know it.
-pub(crate) fn host<'a>(head: &'a Head, policy: &Policy) -> Option<&'a [u8]> {
-    let forwarded = policy.options.trust_forwarded.then(|| last_of_list(head, "X-Forwarded-Host")).flatten();
-    forwarded.or_else(|| head.value("Host")).map(<[u8]>::trim_ascii).filter(|host| !host.is_empty())
-}
-
-/// The last value of a comma-separated field that the nearest proxy appends to.
-pub(crate) fn last_of_list<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
-    let value = head.values(name).last()?;
-    value.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii).filter(|value| !value.is_empty())
-}
-
-/// Whether a Host value is `accepted`, which may or may not name a port.
-pub(crate) fn host_matches(accepted: &str, host: &[u8]) -> bool {
-    host.eq_ignore_ascii_case(accepted.as_bytes())
-        || without_port(host).eq_ignore_ascii_case(accepted.as_bytes())
-}
-
-fn default_port(secure: bool) -> &'static [u8] {
-    if secure { b"443" } else { b"80" }
-}
-
-fn without_default_port(authority: &str, secure: bool) -> &str {
-    authority.strip_suffix(if secure { ":443" } else { ":80" }).unwrap_or(authority)
-}
-
-/// The colons of an IPv6 literal stand inside brackets, so a port is what follows the last colon behind them.
-fn split_port(host: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memrchr(b':', host)?;
-    let (name, port) = host.split_at_checked(colon)?;
-    let port = port.get(1..)?;
-    port.iter().all(u8::is_ascii_digit).then_some((name, port))
-}
-
-fn strip_port<'a>(host: &'a [u8], port: &[u8]) -> &'a [u8] {
-    match split_port(host) {
-        Some((name, found)) if found == port => name,
-        _ => host,
-    }
-}
-
-fn without_port(host: &[u8]) -> &[u8] {
-    split_port(host).map_or(host, |(name, _)| name)
+pub(crate) fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::head::HeadReader;
-    use crate::options::{Limits, Options};
+    use crate::options::Limits;
     use alloc::format;
-    use alloc::string::ToString;
+    use alloc::string::String;
 
-    fn locate(fields: &str, secure: bool, options: Options) -> String {
+    fn locate(fields: &str, secure: bool, trusted: bool, public_url: Option<&str>) -> String {
         let raw = format!("GET /chat?e=mc2 HTTP/1.1\r\n{fields}\r\n\r\n");
         let head = HeadReader::default().read(&mut raw.as_bytes(), &Limits::default(), usize::MAX);
-        let peer = Peer { secure, ..Peer::default() };
         let head = head.unwrap().unwrap();
-        String::from_utf8(location(&head, &peer, &Policy::new(options).unwrap())).unwrap()
+        let peer = Peer { secure, ..Peer::default() };
+        let forwarded = if trusted { Forwarded::read(&head).unwrap() } else { Forwarded::default() };
+        let public_url = public_url.map(|url| PublicUrl::parse(url).unwrap());
+        let endpoint = Endpoint::find(&head, &peer, &forwarded, public_url.as_ref()).unwrap().unwrap();
+        String::from_utf8(location(&head, &endpoint, public_url.as_ref())).unwrap()
     }
 
     #[test]
@@ -135,34 +115,41 @@ mod tests {
             ("[::1]:8000", false, "ws://[::1]:8000/chat?e=mc2"),
             ("[::80]", false, "ws://[::80]/chat?e=mc2"),
             ("[::1]:80", false, "ws://[::1]/chat?e=mc2"),
+            ("fe80::80", false, "ws://[fe80::80]/chat?e=mc2"),
+            ("example.com:", false, "ws://example.com/chat?e=mc2"),
+            ("example.com:080", false, "ws://example.com/chat?e=mc2"),
         ] {
-            assert_eq!(locate(&format!("Host: {host}"), secure, Options::default()), expected);
+            assert_eq!(locate(&format!("Host: {host}"), secure, false, None), expected);
         }
     }
 
     #[test]
     fn forwarded_fields_count_only_where_they_are_trusted() {
         let fields = "Host: inner:8000\r\nX-Forwarded-Proto: http, https\r\nX-Forwarded-Host: outer";
-        assert_eq!(locate(fields, false, Options::default()), "ws://inner:8000/chat?e=mc2");
-        let trusting = Options { trust_forwarded: true, ..Options::default() };
-        assert_eq!(locate(fields, false, trusting), "wss://outer/chat?e=mc2");
-    }
-
-    #[test]
-    fn a_public_url_replaces_what_the_host_says() {
-        let options = |url: &str| Options { public_url: Some(url.to_string()), ..Options::default() };
-        assert_eq!(locate("Host: inner", false, options("WSS://Outer:443/ws/")), "wss://outer/ws/chat?e=mc2");
-        for bad in ["http://a", "ws://", "ws:///x", "ws://a?b", "ws://a b", "ws://user@a", "a"] {
-            assert_eq!(PublicUrl::parse(bad), Err(InvalidOptions::PublicUrl), "{bad}");
+        assert_eq!(locate(fields, false, false, None), "ws://inner:8000/chat?e=mc2");
+        assert_eq!(locate(fields, false, true, None), "wss://outer/chat?e=mc2");
+        for (fields, expected) in [
+            ("Host: outer\r\nX-Forwarded-Port: 8443", "ws://outer:8443/chat?e=mc2"),
+            ("Host: outer\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Ssl: on", "wss://outer/chat?e=mc2"),
+            ("Host: outer:81\r\nX-Forwarded-Port: 8443", "ws://outer:81/chat?e=mc2"),
+            ("Host: inner\r\nForwarded: host=\"outer:81\";proto=https", "wss://outer:81/chat?e=mc2"),
+            ("Host: inner\r\nX-Forwarded-Host: fe80::1", "ws://[fe80::1]/chat?e=mc2"),
+        ] {
+            assert_eq!(locate(fields, false, true, None), expected);
         }
     }
 
     #[test]
-    fn an_accepted_host_may_leave_its_port_open() {
-        assert!(host_matches("example.com", b"EXAMPLE.com:8000"));
-        assert!(host_matches("example.com:8000", b"example.com:8000"));
-        assert!(!host_matches("example.com:8000", b"example.com:8001"));
-        assert!(host_matches("[::1]", b"[::1]:8000"));
-        assert!(!host_matches("example.com", b"evil-example.com"));
+    fn a_public_url_replaces_what_the_host_says() {
+        assert_eq!(
+            locate("Host: inner", false, false, Some("WSS://Outer:443/ws/")),
+            "wss://outer/ws/chat?e=mc2"
+        );
+        assert_eq!(locate("Host: inner", false, false, Some("ws://::1/")), "ws://[::1]/chat?e=mc2");
+        for bad in
+            ["http://a", "ws://", "ws:///x", "ws://a?b", "ws://a b", "ws://user@a", "ws://a:65536", "a"]
+        {
+            assert_eq!(PublicUrl::parse(bad), Err(InvalidOptions::PublicUrl(bad.into())), "{bad}");
+        }
     }
 }

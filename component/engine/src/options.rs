@@ -4,7 +4,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::InvalidOptions;
-use crate::location::PublicUrl;
 
 /// A length of time, or a point in time counted from an origin that the caller chose, in milliseconds.
 pub type Millis = u64;
@@ -39,21 +38,24 @@ pub enum InvalidUtf8 {
 pub struct Options {
     /// Which drafts are accepted.
     pub version: Version,
-    /// Accepted `Origin` values (draft 76 section 5.1), compared without regard to ASCII case. Empty,
-    /// or with `*`: any, also none at all. `null` has to be listed like any other.
+    /// Accepted `Origin` values (draft 76 section 5.1) as browsers send them, `http://example.com:8000`, compared
+    /// without regard to ASCII case. Empty, or with `*`: any, also none at all. `null` has to be listed like any other.
+    /// Some libraries send host and port without a scheme: `example.com:8000` is accepted for these.
     pub origins: Vec<String>,
     /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Once there
-    /// is one, a client that asks for another is refused; a client that asks for none is accepted.
+    /// is one, a client that asks for others only is refused; a client that asks for none is accepted. What a client
+    /// asks for may be a list, separated by commas or spaces: it is accepted if one of its items is, and named whole in
+    /// the answer.
     pub subprotocols: Vec<String>,
     /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, without
-    /// regard to ASCII case. Empty, or with `*`: any. Where forwarded fields are trusted it is the
+    /// regard to ASCII case; IPv6 addresses with or without brackets. Empty, or with `*`: any. Where forwarded fields are trusted it is the
     /// forwarded host that counts.
     pub hosts: Vec<String>,
     /// What clients see when a TLS terminator or proxy stands before the server (draft 76 section 5.2,
     /// step 2): `wss://example.com`, `ws://example.com:8080/prefix`.
     pub public_url: Option<String>,
-    /// Believe `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For`, each field's last value. Only
-    /// behind a proxy that sets them.
+    /// Believe `X-Forwarded-Proto`, `-Ssl`, `-Host`, `-Port` and `-For`, each field's last value, and what these leave
+    /// open the last element of `Forwarded` (RFC 7239). Only behind a proxy that sets or removes all of them.
     pub trust_forwarded: bool,
     /// Ask the application before an opening handshake is answered: [`Event::Handshake`](crate::Event).
     pub authorise: bool,
@@ -61,7 +63,7 @@ pub struct Options {
     /// clients out.
     pub echo: bool,
     /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
-    /// ending the connection.
+    /// ending the connection. In draft 75 FF 00 is one of them, an empty frame; otherwise it counts as the peer's end.
     pub skip_reserved_frames: bool,
     /// What to do with text that is not UTF-8.
     pub invalid_utf8: InvalidUtf8,
@@ -126,20 +128,5 @@ impl Limits {
             }
         }
         Ok(())
-    }
-}
-
-/// Options as the engine uses them.
-#[derive(Debug)]
-pub(crate) struct Policy {
-    pub(crate) options: Options,
-    pub(crate) public_url: Option<PublicUrl>,
-}
-
-impl Policy {
-    pub(crate) fn new(options: Options) -> Result<Self, InvalidOptions> {
-        options.limits.validate()?;
-        let public_url = options.public_url.as_deref().map(PublicUrl::parse).transpose()?;
-        Ok(Self { options, public_url })
     }
 }

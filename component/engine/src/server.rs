@@ -11,7 +11,8 @@ use crate::event::{
     CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
 };
 use crate::frame::encode;
-use crate::options::{Millis, Options, Policy};
+use crate::options::{Millis, Options};
+use crate::policy::Policy;
 use crate::shared::{Counts, Shared};
 
 /// The protocol and the server logic of both drafts, for any number of connections.

@@ -4,7 +4,8 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::event::{ConnectionId, Destination, Disposition, Draft, Event, Transmission};
-use crate::options::{Millis, Policy};
+use crate::options::Millis;
+use crate::policy::Policy;
 
 /// How many connections a server has, and what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

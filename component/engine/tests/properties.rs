@@ -29,15 +29,18 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"<policy-file-request/>\0".to_vec()),
         1 => "[ -~]{0,40}".prop_map(|value| head76(&format!("Cookie: {value}\r\n"))),
         1 => (0_usize..30).prop_map(|length| {
-            format!("POST /x HTTP/1.1\r\nContent-Length: {length}\r\n\r\n").into_bytes()
+            format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").into_bytes()
         }),
-        1 => Just(b"GET / HTTP/1.1\r\n\r\nHEAD / HTTP/1.0\r\n\r\n".to_vec()),
+        1 => Just(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nHEAD http://a HTTP/1.0\r\n\r\n".to_vec()),
+        1 => "[\\[\\]:%a0-9]{0,9}".prop_map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()),
+        1 => "[ -~]{0,40}".prop_map(|value| head76(&format!("Forwarded: for={value}\r\n"))),
         1 => prop::collection::vec(any::<u8>(), 0..60),
     ]
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    (any::<[bool; 4]>(), 1_usize..40).prop_map(|([skip, authorise, echo, policy], max)| Options {
+    (any::<[bool; 5]>(), 1_usize..40).prop_map(|([skip, authorise, echo, policy, trust], max)| Options {
+        trust_forwarded: trust,
         skip_reserved_frames: skip,
         authorise,
         echo,

@@ -11,12 +11,13 @@ use support::{ANSWER, Driver, ID, KEY3, head75, head76};
 type Act = fn(&mut Driver);
 
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, Act); 11] = [
+const PHASES: [(&str, bool, Act); 12] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
-    ("body", false, |driver| driver.receive(b"POST / HTTP/1.1\r\nContent-Length: 99\r\n\r\n")),
-    ("responding", false, |driver| driver.receive(b"GET / HTTP/1.1\r\n\r\n")),
+    ("Flash policy but for its NUL", false, |driver| driver.receive(b"<policy-file-request/>")),
+    ("body", false, |driver| driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")),
+    ("responding", false, |driver| driver.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     ("deciding", true, |driver| driver.receive(&head75(""))),
     ("key3", false, |driver| driver.receive(&head76(""))),
     ("open, draft 75", false, |driver| driver.receive(&head75(""))),

@@ -104,7 +104,8 @@ const OPTIONS: &[Flag] = &[
         name: "origin",
         value: "ORIGIN",
         default: "*",
-        help: "Accepted Origin (repeatable). Any other is refused with 403. \"*\": any, also none.",
+        help: "Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Any other is refused with 403. \
+               \"*\": any, also none.",
         set: |arguments, value| {
             arguments.engine.origins.push(value.into());
             Ok(())
@@ -114,8 +115,8 @@ const OPTIONS: &[Flag] = &[
         name: "subprotocol",
         value: "NAME",
         default: "",
-        help: "Accepted subprotocol (repeatable). By default any that a client asks for; once one is listed, any \
-               other is refused with 403.",
+        help: "Accepted subprotocol (repeatable). By default any that a client asks for; once one is listed, a \
+               client that asks for others only is refused with 403.",
         set: |arguments, value| {
             arguments.engine.subprotocols.push(value.into());
             Ok(())
@@ -146,7 +147,8 @@ const OPTIONS: &[Flag] = &[
         name: "trust-forwarded",
         value: "",
         default: "",
-        help: "Believe X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For. Only behind a proxy that sets them.",
+        help: "Believe X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that \
+               sets or removes all of them.",
         set: |arguments, _| {
             arguments.engine.trust_forwarded = true;
             Ok(())

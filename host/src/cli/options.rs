@@ -18,12 +18,13 @@ pub(super) struct Protocol {
     #[arg(long = "version", value_enum, default_value_t = VersionArg::Auto)]
     draft: VersionArg,
 
-    /// Accepted Origin (repeatable). Any other is refused with 403. "*": any, also none.
+    /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Any other is refused with 403. "*": any,
+    /// also none.
     #[arg(long, value_name = "ORIGIN", default_value = "*")]
     origin: Vec<String>,
 
     /// Accepted subprotocol (repeatable). By default any that a client asks for, for these clients fail when
-    /// theirs is not named in the answer; once one is listed, any other is refused with 403.
+    /// theirs is not named in the answer; once one is listed, a client that asks for others only is refused with 403.
     #[arg(long, value_name = "NAME")]
     subprotocol: Vec<String>,
 
@@ -36,7 +37,8 @@ pub(super) struct Protocol {
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 
-    /// Believe X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For. Only behind a proxy that sets them.
+    /// Believe X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets or
+    /// removes all of them.
     #[arg(long)]
     trust_forwarded: bool,
 

@@ -30,7 +30,7 @@ impl Connection {
         http::check_fields(fields)?;
         if let Phase::Deciding { handshake, ahead } = mem::replace(&mut self.phase, Phase::Ended) {
             self.answer(shared, handshake, subprotocol.is_some(), fields);
-            self.resume(shared, &ahead);
+            self.resume(shared, ahead);
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Connection {
         }
         self.phase = Phase::Head(HeadReader::default());
         self.start_handshake_timer(shared);
-        self.resume(shared, &ahead);
+        self.resume(shared, ahead);
         if self.half_closed && !matches!(self.phase, Phase::Responding { .. }) {
             self.end(shared, CloseCause::EndOfStream, Disposition::Finish);
         }

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::{Connection, Phase};
+use crate::ahead::Ahead;
 use crate::challenge::KEY3_BYTES;
 use crate::error::Refusal;
 use crate::event::{CloseCause, Disposition, Draft, Event, State};
 use crate::frame::{CLOSING, Decoder};
-use crate::handshake::{Handshake, asked_subprotocol, write_answer};
+use crate::handshake::{Handshake, asked_subprotocol};
 use crate::http;
 use crate::shared::Shared;
 
@@ -30,7 +31,7 @@ impl Connection {
         let draft = handshake.draft();
         let mut answer = Vec::new();
         let subprotocol = asked_subprotocol(&head, draft).filter(|_| name_subprotocol);
-        write_answer(&mut answer, &head, &self.peer, &shared.policy, draft, subprotocol, fields);
+        handshake.write_answer(&mut answer, &head, subprotocol, fields);
         shared.transmit(self.id, |out| out.append(&mut answer));
         self.names_subprotocol = subprotocol.is_some();
         match handshake.parts {
@@ -60,11 +61,20 @@ impl Connection {
     }
 
     /// Goes on with what came ahead of an answer.
-    pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: &[u8]) {
-        while !ahead.is_empty() {
-            if let Some(Event::Message { connection, text }) = self.step(shared, &mut ahead) {
+    pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: Ahead) {
+        let mut rest = ahead.rest();
+        while !rest.is_empty() && !matches!(self.phase, Phase::Responding { .. } | Phase::Deciding { .. }) {
+            if let Some(Event::Message { connection, text }) = self.step(shared, &mut rest) {
                 shared.events.push_back(Event::Message { connection, text: Cow::Owned(text.into_owned()) });
             }
+        }
+        let left = rest.len();
+        match &mut self.phase {
+            Phase::Responding { ahead: next } | Phase::Deciding { ahead: next, .. } => {
+                ahead.take_all_but(left);
+                *next = ahead;
+            }
+            _ => {}
         }
         self.account(shared);
     }
@@ -139,7 +149,7 @@ impl Connection {
         let held = match &self.phase {
             Phase::Head(reader) => reader.held(),
             Phase::Body { body, .. } => body.len(),
-            Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.len(),
+            Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.held(),
             Phase::Open { decoder, .. } => decoder.held(),
             Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
         };

@@ -1,0 +1,62 @@
+//! What a peer sends ahead of an answer: pipelined requests, messages behind an opening handshake.
+
+use alloc::vec::Vec;
+
+use crate::error::FrameError;
+use crate::frame::hold;
+
+/// Bytes that wait for an answer. What is at the front is taken off without moving the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Ahead {
+    /// Bytes held, those that were taken and are not freed yet included.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Takes all but the last `left` bytes off. Frees them once they are half of what is held, so that each byte is moved
+    /// once at most.
+    pub(crate) fn take_all_but(&mut self, left: usize) {
+        self.taken = self.bytes.len().saturating_sub(left);
+        if self.taken >= left {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Moves the whole of `input` behind the rest, which may have `limit` bytes, within `room`.
+    pub(crate) fn hold(&mut self, input: &mut &[u8], limit: usize, room: usize) -> Result<(), FrameError> {
+        if self.rest().len().saturating_add(input.len()) > limit {
+            return Err(FrameError::NoRoom);
+        }
+        self.bytes = hold(core::mem::take(&mut self.bytes), input, room)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_off_the_front_and_go_on_at_the_end() {
+        let mut ahead = Ahead::default();
+        ahead.hold(&mut &b"abcdef"[..], 6, usize::MAX).unwrap();
+        ahead.take_all_but(5);
+        assert_eq!((ahead.rest(), ahead.held()), (&b"bcdef"[..], 6));
+        ahead.hold(&mut &b"g"[..], 6, usize::MAX).unwrap();
+        assert_eq!(ahead.hold(&mut &b"h"[..], 6, usize::MAX), Err(FrameError::NoRoom));
+        ahead.take_all_but(2);
+        assert_eq!((ahead.rest(), ahead.held()), (&b"fg"[..], 2));
+        assert_eq!(ahead.hold(&mut &b"h"[..], 6, 2), Err(FrameError::NoRoom));
+    }
+}

@@ -1,0 +1,168 @@
+//! What a trusted proxy says of the client's own request: the `X-Forwarded-…` fields, and `Forwarded` (RFC 7239).
+
+use alloc::vec::Vec;
+
+use crate::authority::parse_port;
+use crate::error::Refusal;
+use crate::head::{Head, trim};
+
+/// What the nearest proxy says, each part None where it says nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    /// Who the client is.
+    pub(crate) address: Option<Vec<u8>>,
+    /// Whether the client came by TLS.
+    pub(crate) secure: Option<bool>,
+    /// The Host that the client sent.
+    pub(crate) host: Option<Vec<u8>>,
+    /// The port that the client connected to.
+    pub(crate) port: Option<u16>,
+}
+
+impl Forwarded {
+    /// To be called where such fields are trusted.
+    ///
+    /// Each `X-Forwarded-…` field takes precedence over its parameter in `Forwarded`, and `X-Forwarded-Proto` over
+    /// `X-Forwarded-Ssl`. Of each field the last value counts, for a proxy appends to what the client sent.
+    pub(crate) fn read(head: &Head) -> Result<Self, Refusal> {
+        let scheme = last_of_list(head, "X-Forwarded-Proto").map(is_secure_scheme);
+        let port = match last_of_list(head, "X-Forwarded-Port") {
+            Some(digits) => parse_port(digits).ok_or(Refusal::Forwarded("X-Forwarded-Port"))?,
+            None => None,
+        };
+        let mut forwarded = Self {
+            address: last_of_list(head, "X-Forwarded-For").map(Into::into),
+            secure: scheme.or_else(|| {
+                last_of_list(head, "X-Forwarded-Ssl").map(|value| value.eq_ignore_ascii_case(b"on"))
+            }),
+            host: last_of_list(head, "X-Forwarded-Host").map(Into::into),
+            port,
+        };
+        forwarded.add_standard(head)?;
+        Ok(forwarded)
+    }
+
+    /// What `Forwarded` adds.
+    fn add_standard(&mut self, head: &Head) -> Result<(), Refusal> {
+        let Some(line) = head.values("Forwarded").last() else {
+            return Ok(());
+        };
+        let nearest = split_unquoted(line, b',').last().unwrap_or_default();
+        for parameter in split_unquoted(nearest, b';').map(trim).filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = memchr::memchr(b'=', parameter)
+                .and_then(|equals| parameter.split_at_checked(equals))
+                .ok_or(Refusal::Forwarded("Forwarded"))?;
+            let value = value.get(1..).and_then(unquote).ok_or(Refusal::Forwarded("Forwarded"))?;
+            if value.is_empty() {
+                continue;
+            }
+            match name.to_ascii_lowercase().as_slice() {
+                b"for" => self.address = self.address.take().or(Some(value)),
+                b"proto" => self.secure = self.secure.or_else(|| Some(is_secure_scheme(&value))),
+                b"host" => self.host = self.host.take().or(Some(value)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_secure_scheme(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss")
+}
+
+/// The last value of a comma-separated field.
+fn last_of_list<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
+    let value = head.values(name).last()?;
+    value.rsplit(|byte| *byte == b',').next().map(trim).filter(|value| !value.is_empty())
+}
+
+/// The parts between separators that stand in no quoted string.
+fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return *byte == separator && !quoted,
+        }
+        false
+    })
+}
+
+/// A token as it is (and what should have been quoted), a quoted string without its quotes and escapes.
+fn unquote(value: &[u8]) -> Option<Vec<u8>> {
+    let Some(mut rest) = value.strip_prefix(b"\"") else {
+        return (!value.contains(&b'"')).then(|| value.into());
+    };
+    let mut text = Vec::new();
+    loop {
+        match rest {
+            [b'"'] => return Some(text),
+            [b'"', ..] | [] => return None,
+            [b'\\', byte, more @ ..] | [byte, more @ ..] => {
+                text.push(*byte);
+                rest = more;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::HeadReader;
+    use crate::options::Limits;
+
+    fn read(fields: &str) -> Result<Forwarded, Refusal> {
+        let raw = alloc::format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
+        let head = HeadReader::default().read(&mut raw.as_bytes(), &Limits::default(), usize::MAX);
+        Forwarded::read(&head.unwrap().unwrap())
+    }
+
+    fn forwarded(address: &str, secure: Option<bool>, host: &str, port: Option<u16>) -> Forwarded {
+        let some = |text: &str| (!text.is_empty()).then(|| text.into());
+        Forwarded { address: some(address), secure, host: some(host), port }
+    }
+
+    #[test]
+    fn the_last_value_of_each_field_counts() {
+        let fields = "X-Forwarded-For: spoofed, 192.0.2.1\r\nX-Forwarded-Proto: http, HTTPS\r\n\
+            X-Forwarded-Host: spoofed\r\nX-Forwarded-Host: outer\r\nX-Forwarded-Port: 80, 8443";
+        assert_eq!(read(fields), Ok(forwarded("192.0.2.1", Some(true), "outer", Some(8443))));
+        assert_eq!(read("X-Forwarded-Ssl: On"), Ok(forwarded("", Some(true), "", None)));
+        assert_eq!(read("X-Forwarded-Ssl: off"), Ok(forwarded("", Some(false), "", None)));
+        let both = "X-Forwarded-Ssl: on\r\nX-Forwarded-Proto: http";
+        assert_eq!(read(both), Ok(forwarded("", Some(false), "", None)));
+        assert_eq!(read("X-Forwarded-Port: 0x50"), Err(Refusal::Forwarded("X-Forwarded-Port")));
+    }
+
+    #[test]
+    fn the_last_element_of_forwarded_counts() {
+        for (value, expected) in [
+            ("for=192.0.2.1;proto=https;host=outer", forwarded("192.0.2.1", Some(true), "outer", None)),
+            ("for=a;host=a, For=\"[2001:db8::1]:47\" ; by=b", forwarded("[2001:db8::1]:47", None, "", None)),
+            (r#"host="a,b;c\"d", Proto=http"#, forwarded("", Some(false), "", None)),
+            (r#"host="o\ut\\er""#, forwarded("", None, "out\\er", None)),
+            ("host=outer:8000;;", forwarded("", None, "outer:8000", None)),
+            ("", Forwarded::default()),
+        ] {
+            assert_eq!(read(&alloc::format!("Forwarded: {value}")), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_does_not_end_hides_nothing() {
+        for value in ["for=\"spoofed, for=192.0.2.1", "for=a\"b", "for=\"a\"b", "for=\"a\\", "for"] {
+            let refusal = Err(Refusal::Forwarded("Forwarded"));
+            assert_eq!(read(&alloc::format!("Forwarded: {value}")), refusal, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_its_own_takes_precedence_over_the_parameter() {
+        let fields = "Forwarded: for=b;host=b;proto=https\r\nX-Forwarded-For: a\r\nX-Forwarded-Proto: http";
+        assert_eq!(read(fields), Ok(forwarded("a", Some(false), "b", None)));
+    }
+}

@@ -1,0 +1,258 @@
+//! Who is accepted: Origin, Host and subprotocol, as the options list them (draft 76 sections 1.9, 5.1 and 7).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::authority::Authority;
+use crate::error::{InvalidOptions, Refusal};
+use crate::head::{Head, is_text};
+use crate::location::{Endpoint, PublicUrl, default_port};
+use crate::options::Options;
+
+/// Options as the engine uses them.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) options: Options,
+    pub(crate) public_url: Option<PublicUrl>,
+}
+
+impl Policy {
+    pub(crate) fn new(options: Options) -> Result<Self, InvalidOptions> {
+        options.limits.validate()?;
+        check_list("origin", &options.origins, origin_hint)?;
+        check_list("host", &options.hosts, host_hint)?;
+        check_list("subprotocol", &options.subprotocols, subprotocol_hint)?;
+        let public_url = options.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        Ok(Self { options, public_url })
+    }
+
+    pub(crate) fn check_host(&self, endpoint: &Endpoint<'_>) -> Result<(), Refusal> {
+        let is_it = |accepted: &str| {
+            let accepted = Authority::parse(accepted.as_bytes());
+            accepted
+                .is_some_and(|accepted| endpoint.authority.matches(&accepted, default_port(endpoint.secure)))
+        };
+        if allows(&self.options.hosts, is_it) { Ok(()) } else { Err(Refusal::HostForeign) }
+    }
+
+    pub(crate) fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
+        let origin = head.single("Origin")?;
+        let is_it =
+            |accepted: &str| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(accepted.as_bytes()));
+        match origin {
+            _ if allows(&self.options.origins, is_it) => Ok(()),
+            Some(_) => Err(Refusal::OriginForeign),
+            None => Err(Refusal::OriginAbsent),
+        }
+    }
+
+    /// Draft 76 makes one opaque string of what a client asks for; clients that put a list there are answered with the
+    /// whole of it, so one item that is accepted is enough.
+    pub(crate) fn check_subprotocol(&self, asked: &[u8]) -> Result<(), Refusal> {
+        let is_it = |accepted: &str| {
+            let accepted = accepted.as_bytes();
+            accepted == asked
+                || asked.split(|byte| matches!(byte, b',' | b' ' | b'\t')).any(|item| item == accepted)
+        };
+        if allows(&self.options.subprotocols, is_it) { Ok(()) } else { Err(Refusal::Subprotocol) }
+    }
+}
+
+/// An empty list, or one with a star, allows anything.
+fn allows(list: &[String], is_it: impl Fn(&str) -> bool) -> bool {
+    list.is_empty() || list.iter().any(|accepted| accepted == "*" || is_it(accepted))
+}
+
+/// `hint` says what was probably meant by a value that can never match.
+fn check_list(
+    option: &'static str,
+    list: &[String],
+    hint: impl Fn(&str) -> Option<String>,
+) -> Result<(), InvalidOptions> {
+    for value in list.iter().filter(|value| *value != "*") {
+        if let Some(hint) = hint(value) {
+            return Err(InvalidOptions::NeverMatches { option, value: value.clone(), hint });
+        }
+    }
+    Ok(())
+}
+
+fn origin_hint(value: &str) -> Option<String> {
+    if value == "null" {
+        return None;
+    }
+    if let Some(hint) = list_hint(value) {
+        return Some(hint);
+    }
+    let meant = match value.split_once("://") {
+        Some((scheme, rest)) => {
+            let port = match scheme.to_ascii_lowercase().as_str() {
+                "http" | "ws" => Some(80),
+                "https" | "wss" => Some(443),
+                // Pages from files have "file://".
+                _ if authority_of(rest).is_empty() => return did_you_mean(value, &format!("{scheme}://")),
+                _ => None,
+            };
+            normal(rest, port).map(|authority| format!("{scheme}://{authority}"))
+        }
+        // Libraries send host and port without a scheme; a host alone is a browser's Origin that lacks its scheme.
+        None if Authority::parse(value.as_bytes()).is_some_and(|authority| authority.port.is_some()) => {
+            return None;
+        }
+        None => normal(value, Some(80)).map(|authority| format!("http://{authority}")),
+    };
+    match meant {
+        Some(meant) => did_you_mean(value, &meant),
+        None => Some("browsers send http://HOST[:PORT] or https://HOST[:PORT]".into()),
+    }
+}
+
+fn host_hint(value: &str) -> Option<String> {
+    if let Some(hint) = list_hint(value) {
+        return Some(hint);
+    }
+    if Authority::parse(value.as_bytes()).is_some() {
+        return None;
+    }
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    match normal(rest, None) {
+        Some(meant) => did_you_mean(value, &meant),
+        None => Some("clients send HOST[:PORT]".into()),
+    }
+}
+
+fn subprotocol_hint(value: &str) -> Option<String> {
+    (!is_text(value.as_bytes())).then(|| "a field has no line ends and no NUL".into())
+}
+
+/// What no single Origin or Host has.
+fn list_hint(value: &str) -> Option<String> {
+    if value.is_empty() {
+        Some("it is empty; \"*\" is any".into())
+    } else if value.contains(|char: char| char == ',' || char.is_whitespace()) {
+        Some("list each value by itself".into())
+    } else if value.contains('*') {
+        Some("\"*\" stands alone, for any".into())
+    } else {
+        None
+    }
+}
+
+/// None where it is what was said.
+fn did_you_mean(value: &str, meant: &str) -> Option<String> {
+    (!value.eq_ignore_ascii_case(meant)).then(|| format!("did you mean {meant:?}?"))
+}
+
+/// Host and port of what may have a path behind them, as browsers write them.
+fn normal(rest: &str, default_port: Option<u16>) -> Option<String> {
+    let mut out = Vec::new();
+    Authority::parse(authority_of(rest).as_bytes())?.write(default_port, &mut out);
+    String::from_utf8(out).ok()
+}
+
+/// What stands before a path, query or fragment, and behind the name of a user.
+fn authority_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    fn refused(options: Options) -> String {
+        Policy::new(options).err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn an_origin_that_can_never_match_is_refused_with_what_was_meant() {
+        for (value, meant) in [
+            ("example.com", "http://example.com"),
+            ("example.com/", "http://example.com"),
+            ("localhost:8000/chat", "http://localhost:8000"),
+            ("http://example.com/", "http://example.com"),
+            ("http://example.com/chat?x", "http://example.com"),
+            ("http://example.com:80", "http://example.com"),
+            ("HTTPS://Example.com:443/", "HTTPS://example.com"),
+            ("http://example.com:", "http://example.com"),
+            ("http://example.com:08000", "http://example.com:8000"),
+            ("http://user@example.com", "http://example.com"),
+            ("http://::1", "http://[::1]"),
+            ("file:///", "file://"),
+        ] {
+            let expected = format!("origin {value:?} can never match: did you mean {meant:?}?");
+            assert_eq!(refused(Options { origins: vec![value.into()], ..Options::default() }), expected);
+        }
+        for value in [
+            "",
+            "http://a,http://b",
+            "http://a http://b",
+            "http://*.example.com",
+            "http://",
+            "http://a:99999",
+        ] {
+            let error = refused(Options { origins: vec![value.into()], ..Options::default() });
+            assert!(error.starts_with(&format!("origin {value:?} can never match: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_origin_that_clients_send_is_accepted() {
+        for value in [
+            "*",
+            "null",
+            "file://",
+            "http://example.com",
+            "HTTP://EXAMPLE.COM",
+            "https://example.com:8443",
+            "http://example.com:443",
+            "http://[::1]:8000",
+            "127.0.0.1:8765",
+            "chrome-extension://abcdefgh",
+        ] {
+            assert_eq!(refused(Options { origins: vec![value.into()], ..Options::default() }), "", "{value}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_can_never_match_is_refused_with_what_was_meant() {
+        for (value, meant) in [
+            ("http://example.com", "example.com"),
+            ("wss://example.com:8000/chat", "example.com:8000"),
+            ("example.com/", "example.com"),
+            ("user@example.com", "example.com"),
+        ] {
+            let expected = format!("host {value:?} can never match: did you mean {meant:?}?");
+            assert_eq!(refused(Options { hosts: vec![value.into()], ..Options::default() }), expected);
+        }
+        for value in ["", "a,b", "*.example.com", "example.com:port", "example.com:65536", "http://"] {
+            let error = refused(Options { hosts: vec![value.into()], ..Options::default() });
+            assert!(error.starts_with(&format!("host {value:?} can never match: ")), "{error}");
+        }
+        for value in ["*", "example.com", "example.com:8000", "::1", "[::1]:8000"] {
+            assert_eq!(refused(Options { hosts: vec![value.into()], ..Options::default() }), "", "{value}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_subprotocols_is_accepted_if_an_item_is() {
+        let subprotocols = vec!["base64".into(), "a b".into()];
+        let policy = Policy::new(Options { subprotocols, ..Options::default() }).unwrap();
+        for (asked, is_accepted) in [
+            ("base64", true),
+            ("binary, base64", true),
+            ("binary,base64", true),
+            ("binary base64 plain", true),
+            ("a b", true),
+            ("binary, a b", false),
+            ("base64x, xbase64", false),
+            ("BASE64", false),
+            ("", false),
+        ] {
+            assert_eq!(policy.check_subprotocol(asked.as_bytes()).is_ok(), is_accepted, "{asked}");
+        }
+    }
+}
