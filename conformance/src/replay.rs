@@ -242,6 +242,7 @@ impl Turn {
         }
         match self.then {
             Then::Keep => {}
+            Then::HalfClose => out.push_str("    half-close\n"),
             Then::Finish => out.push_str("    finish\n"),
             Then::Abort => out.push_str("    abort\n"),
         }

@@ -48,6 +48,7 @@ fn apply(options: &mut Options, Setting { name, value }: &Setting) -> Option<()>
         ("max-message-bytes", value) => limits.max_message_bytes = value.parse().ok()?,
         ("handshake-timeout", value) => limits.handshake_timeout = seconds(value)?,
         ("idle-timeout", value) => limits.idle_timeout = seconds(value)?,
+        ("message-timeout", value) => limits.message_timeout = seconds(value)?,
         ("close-timeout", value) => limits.close_timeout = seconds(value)?,
         _ => return None,
     }

@@ -2,6 +2,8 @@
 
 mod native;
 
+use std::collections::BTreeSet;
+
 use legacy_websocket_trace::{Action, Connection};
 
 pub use self::native::Native;
@@ -88,15 +90,38 @@ pub struct Write {
 
 /// What a shell does behind a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the engine's own three")]
+#[expect(clippy::exhaustive_enums, reason = "what a shell can do")]
 pub enum Then {
     /// Goes on.
     #[default]
     Keep,
+    /// Ends its side of TCP, and goes on receiving.
+    HalfClose,
     /// Ends TCP.
     Finish,
     /// Closes at once.
     Abort,
+}
+
+/// Whom a broadcast reaches.
+#[derive(Debug, Default)]
+pub struct Members(BTreeSet<u64>);
+
+impl Members {
+    /// From here on it is reached, or no longer.
+    pub fn set(&mut self, id: u64, reached: bool) {
+        if reached {
+            self.0.insert(id);
+        } else {
+            self.0.remove(&id);
+        }
+    }
+
+    /// All of them, but for one.
+    #[must_use]
+    pub fn but(&self, but: Option<u64>) -> Vec<u64> {
+        self.0.iter().copied().filter(|id| Some(*id) != but).collect()
+    }
 }
 
 impl<'a> Command<'a> {

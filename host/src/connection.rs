@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use crate::arrival::{Arrival, Place};
@@ -69,7 +70,13 @@ impl Connection {
             }
             match flushed {
                 Poll::Ready(Ok(())) if then == Disposition::Finish => return self.poll_linger(cx),
-                Poll::Ready(Ok(())) => self.timer = None,
+                Poll::Ready(Ok(())) => {
+                    self.timer = None;
+                    // Where it fails, reading does, too.
+                    if then == Disposition::HalfClose {
+                        let _ = self.send_fin(cx);
+                    }
+                }
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
                 Poll::Pending if self.poll_timer(cx, self.shell.options().write_timeout).is_ready() => {
                     return self.give_up(Loss::SlowReader);
@@ -86,8 +93,7 @@ impl Connection {
                 return self.give_up(Loss::Reset);
             }
         }
-        // It is the others' turn.
-        cx.waker().wake_by_ref();
+        yield_to_others(cx);
         Poll::Pending
     }
 
@@ -114,12 +120,8 @@ impl Connection {
             self.closing = Closing::SendingFin;
             self.timer = None;
         }
-        if self.closing == Closing::SendingFin {
-            match self.outbox.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => self.closing = Closing::FinSent,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
+        if self.closing == Closing::SendingFin && self.send_fin(cx).is_err() {
+            return Poll::Ready(());
         }
         if self.reading == Reading::ToEngine {
             self.reading = Reading::Discarding;
@@ -133,8 +135,20 @@ impl Connection {
                 return Poll::Ready(());
             }
         }
-        cx.waker().wake_by_ref();
+        yield_to_others(cx);
         Poll::Pending
+    }
+
+    /// Our FIN, once. It may have to wait for the kernel in TLS.
+    fn send_fin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.closing != Closing::FinSent {
+            self.closing = Closing::SendingFin;
+            if let Poll::Ready(sent) = self.outbox.poll_shutdown(cx) {
+                self.closing = Closing::FinSent;
+                return sent;
+            }
+        }
+        Ok(())
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, after: Duration) -> Poll<()> {
@@ -145,6 +159,12 @@ impl Connection {
         self.shell.lost(self.id, why);
         Poll::Ready(())
     }
+}
+
+/// Has the task polled again after the others, and after the runtime has looked at the sockets: a peer that always has
+/// something to read must not keep it from those of the others.
+fn yield_to_others(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 impl Future for Connection {

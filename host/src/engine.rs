@@ -35,6 +35,20 @@ pub trait Engine: std::fmt::Debug {
     /// As [`turn`](Self::turn).
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
 
+    /// The same where more commands follow that answer the same events, or where these answer none: an end that
+    /// waits for the application's answers waits on.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
+
+    /// How many events for the application a call may give, about; what is more waits for the next turn. 0, the
+    /// default: no limit.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    fn set_budget(&mut self, events: u32) -> Result<(), EngineLost>;
+
     /// What it has counted.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ impl Default for EngineOptions {
                 max_buffered_bytes: limits.max_buffered_bytes as u64,
                 handshake_timeout: limits.handshake_timeout,
                 idle_timeout: limits.idle_timeout,
+                message_timeout: limits.message_timeout,
                 close_timeout: limits.close_timeout,
             },
         }

@@ -55,11 +55,12 @@ impl Outbox {
             return Ok(());
         }
         // What ends the connection is the last that is queued, so it may go over the limit.
-        if then == Disposition::Keep && inner.queue.is_over(bytes.len()) {
+        let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
+        if !ends && inner.queue.is_over(bytes.len()) {
             return Err(Overflow);
         }
         inner.queue.push(bytes);
-        if then != Disposition::Keep {
+        if ends {
             inner.then = then;
         }
         Ok(())

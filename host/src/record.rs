@@ -215,6 +215,15 @@ impl Engine for Recorded {
         self.tape.hear(step)
     }
 
+    fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
+        let step = self.engine.command_partly(commands);
+        self.tape.hear(step)
+    }
+
+    fn set_budget(&mut self, events: u32) -> Result<(), EngineLost> {
+        self.engine.set_budget(events)
+    }
+
     fn counts(&mut self) -> Result<Counts, EngineLost> {
         self.engine.counts()
     }
@@ -240,6 +249,8 @@ struct Tape {
 #[derive(Debug)]
 struct Track {
     connection: Arc<Connection>,
+    /// A broadcast reaches it.
+    joined: bool,
     kept: u64,
     missing: u64,
 }
@@ -255,7 +266,7 @@ impl Tape {
         }
         let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
         let connection = Connection { number, peer: peer.parse().ok(), since: SystemTime::now() };
-        self.connections.insert(id, Track { connection: Arc::new(connection), kept: 0, missing: 0 });
+        self.connections.insert(id, Track { connection: Arc::new(connection), joined: false, kept: 0, missing: 0 });
     }
 
     fn client(&mut self, id: u64, bytes: &[u8]) {
@@ -314,19 +325,34 @@ impl Tape {
                         self.server(*id, &transmission.bytes, transmission.then);
                     }
                 }
+                Destination::All => self.server_all(None, &transmission.bytes),
+                Destination::AllBut(id) => self.server_all(Some(*id), &transmission.bytes),
             }
         }
         Ok(step)
     }
 
+    fn server_all(&mut self, but: Option<u64>, bytes: &[u8]) {
+        let joined = self.connections.iter().filter(|(id, track)| track.joined && Some(**id) != but);
+        for id in joined.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.server(id, bytes, Disposition::Keep);
+        }
+    }
+
     fn server(&mut self, id: u64, bytes: &[u8], then: Disposition) {
-        if !self.connections.contains_key(&id) {
+        let Some(track) = self.connections.get_mut(&id) else {
             return;
+        };
+        match then {
+            Disposition::Join => track.joined = true,
+            Disposition::Leave => track.joined = false,
+            _ => {}
         }
         if !bytes.is_empty() && then != Disposition::Abort {
             self.step(id, What::Server(bytes.into()));
         }
-        if then != Disposition::Keep {
+        // A half-closed connection goes on, and is recorded as ended when the engine is done with it.
+        if matches!(then, Disposition::Finish | Disposition::Abort) {
             self.step(id, What::ServerEnd { reset: then == Disposition::Abort });
             self.done(id);
         }

@@ -74,8 +74,8 @@ impl<'a> Split<'a> {
         }
         let elsewhere = (0..crew.size()).map(|_| Relayed::new(from)).collect();
         let mut split = Self { here: Vec::with_capacity(commands.len()), elsewhere };
-        for command in commands {
-            split.take(crew, from, command);
+        for together in commands.chunk_by(is_same_send) {
+            split.take(crew, from, together);
         }
         Some(split)
     }
@@ -93,11 +93,15 @@ impl<'a> Split<'a> {
         }
     }
 
-    fn take(&mut self, crew: &Crew, from: Origin, command: &'a Command<'a>) {
+    /// Takes one command, or sends to the same recipients, which are one to the others.
+    fn take(&mut self, crew: &Crew, from: Origin, together: &'a [Command<'a>]) {
+        let [command, ..] = together else {
+            return;
+        };
         let (connection, owned, bytes) = match command {
             // One that is malformed fails here, once.
             Command::Send(outgoing) if ends_fit(outgoing.text, outgoing.ends) => {
-                return self.take_send(crew, from, command, outgoing);
+                return self.take_sends(crew, from, together, outgoing);
             }
             Command::Close(connection) => (*connection, Owned::Close(*connection), 0),
             Command::Reject(Refusal { connection, status, reason }) => {
@@ -112,17 +116,19 @@ impl<'a> Split<'a> {
         }
     }
 
-    fn take_send(&mut self, crew: &Crew, from: Origin, command: &'a Command<'a>, outgoing: &'a Outgoing<'a>) {
+    /// `first` is the first of them.
+    fn take_sends(&mut self, crew: &Crew, from: Origin, sends: &'a [Command<'a>], first: &'a Outgoing<'a>) {
         let mut said = None;
         let mut send = |worker: usize, to: To| {
-            let said = Arc::clone(said.get_or_insert_with(|| Said::of(outgoing)));
+            let said = Arc::clone(said.get_or_insert_with(|| Said::of(sends)));
             let bytes = said.bytes() + to.bytes();
             self.elsewhere[worker].push(Owned::Send { to, said }, bytes);
         };
         let others = (0..crew.size()).filter(|worker| *worker != from.worker);
-        match outgoing.to {
+        let whole = sends.iter().map(Here::Whole);
+        match first.to {
             Recipients::One(connection) => match worker_of(crew, from, connection) {
-                here if here == from.worker => self.here.push(Here::Whole(command)),
+                here if here == from.worker => self.here.extend(whole),
                 worker => send(worker, To::One(connection)),
             },
             Recipients::Many(connections) => {
@@ -135,19 +141,42 @@ impl<'a> Split<'a> {
                     send(worker, To::Many(to));
                 }
                 if !here.is_empty() {
-                    self.here.push(Here::Part(outgoing, here));
+                    let outgoing = sends.iter().filter_map(outgoing);
+                    self.here.extend(outgoing.map(|outgoing| Here::Part(outgoing, here.clone())));
                 }
             }
             Recipients::All => {
                 others.for_each(|worker| send(worker, To::All));
-                self.here.push(Here::Whole(command));
+                self.here.extend(whole);
             }
             Recipients::AllBut(connection) => {
                 others.for_each(|worker| send(worker, To::AllBut(connection)));
-                self.here.push(Here::Whole(command));
+                self.here.extend(whole);
             }
         }
     }
+}
+
+fn outgoing<'a>(command: &'a Command<'a>) -> Option<&'a Outgoing<'a>> {
+    match command {
+        Command::Send(outgoing) => Some(outgoing),
+        _ => None,
+    }
+}
+
+/// Both send to the same recipients, and neither is malformed.
+fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
+    let (Some(one), Some(other)) = (outgoing(one), outgoing(other)) else {
+        return false;
+    };
+    let same = match (&one.to, &other.to) {
+        (Recipients::One(one), Recipients::One(other)) => one == other,
+        (Recipients::Many(one), Recipients::Many(other)) => one == other,
+        (Recipients::All, Recipients::All) => true,
+        (Recipients::AllBut(one), Recipients::AllBut(other)) => one == other,
+        _ => false,
+    };
+    same && ends_fit(one.text, one.ends) && ends_fit(other.text, other.ends)
 }
 
 /// What is no connection at all is ours to complain about.
@@ -237,8 +266,16 @@ impl To {
 }
 
 impl Said {
-    fn of(outgoing: &Outgoing<'_>) -> Arc<Self> {
-        Arc::new(Self { text: outgoing.text.into(), ends: outgoing.ends.into() })
+    /// All of them as one.
+    fn of(sends: &[Command<'_>]) -> Arc<Self> {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for outgoing in sends.iter().filter_map(outgoing) {
+            // A batch of 4 GB does not come about: a call of the application gives less.
+            let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            text.push_str(outgoing.text);
+            ends.extend(outgoing.ends.iter().map(|end| start.saturating_add(*end)));
+        }
+        Arc::new(Self { text: text.into(), ends: ends.into() })
     }
 
     fn bytes(&self) -> usize {
@@ -302,6 +339,20 @@ mod tests {
             ],
         ];
         assert_eq!(split(&commands), Some(expected.map(|commands| format!("{commands:?}"))));
+    }
+
+    #[test]
+    fn sends_to_the_same_recipients_are_one_to_the_others() {
+        let commands = [
+            send(Recipients::All, &[4]),
+            send(Recipients::All, &[1, 4]),
+            send(Recipients::AllBut(1), &[4]),
+            send(Recipients::All, &[4]),
+        ];
+        let [here, there] = split(&commands).unwrap();
+        assert_eq!(here, format!("{commands:?}"));
+        let together = Outgoing { to: Recipients::All, text: "texttext", ends: &[4, 5, 8] };
+        assert_eq!(there, format!("{:?}", [&Command::Send(together), &commands[2], &commands[3]]));
     }
 
     #[test]

@@ -4,10 +4,11 @@
 mod events;
 mod losses;
 mod observe;
+mod pace;
 mod step;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
+use self::pace::Pace;
 use crate::application::{ApplicationLost, Handler};
 use crate::arrival::Peer;
 use crate::batch::Batch;
@@ -77,6 +80,16 @@ struct Inner {
     /// No more connections come.
     retired: bool,
     connections: HashMap<u64, Link>,
+    /// Those that a broadcast reaches, in any order.
+    members: Vec<(u64, Rc<Outbox>)>,
+    /// Connections whose input waits in the engine.
+    paused: HashSet<u64>,
+    /// Connections that may be read from again.
+    unpaused: Vec<u64>,
+    /// How many events the application gets in a call.
+    pace: Pace,
+    /// How often it has answered a failure by a command that failed, one after the other.
+    failures: u32,
     /// Connections so far, with those of the shell before.
     accepted: u64,
     /// Connections below it are those of an application that was lost; nobody is told of them.
@@ -104,6 +117,8 @@ struct Link {
     /// When it was accepted, in milliseconds since the start.
     since: u64,
     outbox: Rc<Outbox>,
+    /// Its place among the members.
+    member: Option<usize>,
 }
 
 impl Link {
@@ -134,6 +149,11 @@ impl Shell {
                 alone: false,
                 retired: false,
                 connections: HashMap::new(),
+                members: Vec::new(),
+                paused: HashSet::new(),
+                unpaused: Vec::new(),
+                pace: Pace::new(),
+                failures: 0,
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
                 totals: Totals::default(),
@@ -218,9 +238,9 @@ impl Shell {
             inner.accepted += 1;
             let id = self.plan.crew.id(self.worker, inner.accepted);
             inner.totals.connections += 1;
-            inner
-                .connections
-                .insert(id, Link { peer: peer.address, forwarded: None, closed: false, since, outbox });
+            let link =
+                Link { peer: peer.address, forwarded: None, closed: false, since, outbox, member: None };
+            inner.connections.insert(id, link);
             id
         };
         let address = peer.address.to_string();
@@ -237,7 +257,7 @@ impl Shell {
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
         if let Some(connection) = keep
-            && self.plan.crew.is_congested(self.worker)
+            && (self.plan.crew.is_congested(self.worker) || self.inner.borrow().paused.contains(&connection))
         {
             self.held_back.borrow_mut().insert(connection, cx.waker().clone());
             return Poll::Pending;
@@ -286,7 +306,8 @@ impl Shell {
         self.call(|engine, now| {
             // Its clock may have stood still for long.
             let mut step = engine.turn(now, &[])?;
-            let carried_out = engine.command(commands)?;
+            // They answer nothing that our application was told.
+            let carried_out = engine.command_partly(commands)?;
             let mut failed = Vec::new();
             for event in carried_out.events {
                 match event {
@@ -296,7 +317,7 @@ impl Shell {
             }
             result = Ok(failed);
             step.transmissions.extend(carried_out.transmissions);
-            Ok(Step { next_timeout: carried_out.next_timeout, ..step })
+            Ok(Step { next_timeout: carried_out.next_timeout, paused: carried_out.paused, ..step })
         });
         result
     }
@@ -315,7 +336,11 @@ impl Shell {
 
     /// The connection's task is done: nothing can be written any more.
     pub(crate) fn forget(&self, connection: u64) {
-        self.inner.borrow_mut().connections.remove(&connection);
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.leave(connection);
+            inner.connections.remove(&connection);
+        }
         self.held_back.borrow_mut().remove(&connection);
         if self.is_retired() {
             self.emptied.notify_one();
@@ -342,9 +367,14 @@ impl Shell {
                 Some(at) => Duration::from_millis(at.saturating_sub(self.now())),
                 None => Duration::from_secs(3600),
             };
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.earlier_timeout.notified() => continue,
+            if sleep.is_zero() {
+                // A timer's grain is a millisecond.
+                yield_now().await;
+            } else {
+                tokio::select! {
+                    () = tokio::time::sleep(sleep) => {}
+                    () = self.earlier_timeout.notified() => continue,
+                }
             }
             // A tick may send even more.
             while self.plan.crew.is_congested(self.worker) {
@@ -370,12 +400,17 @@ impl Shell {
         let began = self.options().measure_turns.then(Instant::now);
         let now = self.now();
         let mut inner = self.inner.borrow_mut();
-        inner.retry_application(now);
+        inner.begin(now);
         let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now).into_iter().chain(inner.retry_at()).min();
         inner.tell_whether_fit();
         if let Some(began) = began {
             inner.metrics.turns.observe(began.elapsed());
+        }
+        for connection in inner.unpaused.drain(..) {
+            if let Some(waker) = self.held_back.borrow_mut().remove(&connection) {
+                waker.wake();
+            }
         }
         self.set_timeout(next);
     }

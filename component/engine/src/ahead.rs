@@ -13,6 +13,16 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
+    /// All but the first `taken` bytes of these.
+    pub(crate) fn new(bytes: Vec<u8>, taken: usize) -> Self {
+        Self { bytes, taken }
+    }
+
+    /// The other way round.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.taken)
+    }
+
     /// Bytes held, those that were taken and are not freed yet included.
     pub(crate) fn held(&self) -> usize {
         self.bytes.len()

@@ -13,8 +13,10 @@
 //! `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
 
 mod commands;
+mod deferred;
 mod transitions;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,11 +27,14 @@ use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::forwarded::Forwarded;
-use crate::frame::{Decoder, Frame, Rules, encode, hold, take_frames, take_texts};
+use crate::frame::{Decoder, Frame, Rules, TextLimits, encode, hold, take_frames, take_texts};
 use crate::handshake::{Handshake, asked_text, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
+use crate::options::Millis;
 use crate::shared::{Shared, Timer};
+
+pub use self::deferred::Deferred;
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -52,6 +57,12 @@ pub struct Connection {
     last_message: Option<u64>,
     /// What of the server's buffered bytes is ours.
     held: usize,
+    /// When what we hold, or the frame that is not whole yet, began.
+    begun: Option<Millis>,
+    /// When something was received or sent last, once connected.
+    active: Millis,
+    /// Input that a later turn takes.
+    deferred: Option<Box<Deferred>>,
 }
 
 /// What we wait for, with the data that this needs.
@@ -69,12 +80,22 @@ enum Phase {
     Deciding { handshake: Handshake, ahead: Ahead },
     /// The rest of key3; the 101 is written.
     Key3 { parts: (u32, u32), key3: [u8; KEY3_BYTES], have: usize },
-    /// Frames. `closing`: we have sent FF 00.
-    Open { decoder: Decoder, closing: bool },
+    /// Frames.
+    Open { decoder: Decoder, closing: Closing },
     /// The application's answers to messages that came in the same turn as what ends the connection.
     Ending { cause: CloseCause },
     /// Nothing.
     Ended,
+}
+
+/// How far our own closing handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    NotYet,
+    /// FF 00 is sent.
+    Sent,
+    /// FIN is sent as well.
+    HalfClosed,
 }
 
 /// Getters.
@@ -120,7 +141,7 @@ impl Connection {
     /// Connected, and not closing: messages can be sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
-        matches!(self.phase, Phase::Open { closing: false, .. } | Phase::Ending { .. })
+        matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. } | Phase::Ending { .. })
     }
 
     /// Off the table at the server's next call.
@@ -141,6 +162,11 @@ impl Connection {
     pub(crate) fn held(&self) -> usize {
         self.held
     }
+
+    /// When that began.
+    pub(crate) fn begun(&self) -> Option<Millis> {
+        self.begun
+    }
 }
 
 /// Input.
@@ -158,6 +184,9 @@ impl Connection {
             half_closed: false,
             last_message: None,
             held: 0,
+            begun: None,
+            active: 0,
+            deferred: None,
         };
         connection.set_state(shared, State::Opening);
         connection.start_handshake_timer(shared);
@@ -186,6 +215,7 @@ impl Connection {
         &mut self,
         shared: &mut Shared,
         input: &mut &[u8],
+        limit: usize,
         text: &mut String,
         ends: &mut Vec<u32>,
     ) -> bool {
@@ -195,7 +225,8 @@ impl Connection {
             return true;
         }
         let before = ends.len();
-        let again = take_texts(input, options.limits.max_message_bytes, &mut shared.short_texts, text, ends);
+        let limits = TextLimits { count: limit, bytes: options.limits.max_message_bytes };
+        let again = take_texts(input, limits, &mut shared.short_texts, text, ends);
         let count = ends.len().saturating_sub(before);
         if count != 0 {
             self.last_message = Some(shared.turn);
@@ -206,16 +237,25 @@ impl Connection {
 
     /// Something was received or sent.
     pub(crate) fn touch(&mut self, shared: &mut Shared) {
-        if matches!(self.phase, Phase::Open { closing: false, .. }) {
-            self.start_idle_timer(shared);
+        if matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. }) {
+            self.active = shared.now;
+            self.start_open_timer(shared);
         }
     }
 
     pub(crate) fn receive_eof(&mut self, shared: &mut Shared) {
+        if let Some(deferred) = &mut self.deferred {
+            deferred.ended = true;
+            return;
+        }
         match self.phase {
             // A client may end its side behind its request and still want the response.
             Phase::Responding { .. } => self.half_closed = true,
-            Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::EndOfStream),
+            Phase::Open { closing: Closing::NotYet, .. } => {
+                self.end_behind_answers(shared, CloseCause::EndOfStream);
+            }
+            // WebKit's draft 76 answers no closing frame, but ends TCP.
+            Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::ByUs),
             // Due already.
             Phase::Ending { .. } => {}
             // Some clients leave the NUL out.
@@ -241,12 +281,15 @@ impl Connection {
             }
             Phase::Responding { .. } | Phase::Deciding { .. } => self.refuse(shared, Refusal::NoAnswer, late),
             Phase::Key3 { .. } => self.end(shared, late, Disposition::Finish),
-            Phase::Open { closing: true, .. } => {
+            Phase::Open { closing: Closing::Sent, .. } => self.half_close(shared),
+            Phase::Open { closing: Closing::HalfClosed, .. } => {
                 self.end(shared, CloseCause::CloseTimeout, Disposition::Finish);
             }
-            Phase::Open { closing: false, .. } => {
+            Phase::Open { closing: Closing::NotYet, .. } => {
+                let late = self.message_deadline(shared).is_some_and(|at| at <= shared.now);
+                let cause = if late { CloseCause::MessageTimeout } else { CloseCause::IdleTimeout };
                 self.send_closing(shared);
-                self.end(shared, CloseCause::IdleTimeout, Disposition::Finish);
+                self.end(shared, cause, Disposition::Finish);
             }
             Phase::Ending { cause } => self.finish(shared, *cause),
             Phase::Ended => {}
@@ -316,6 +359,11 @@ impl Connection {
         input: &mut &'i [u8],
         room: usize,
     ) -> Option<Event<'i>> {
+        if self.begun.is_some() && matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. }) {
+            // What is incomplete from here on is another frame.
+            self.begun = None;
+            self.touch(shared);
+        }
         let Phase::Open { decoder, closing } = &mut self.phase else {
             return None;
         };
@@ -327,7 +375,7 @@ impl Connection {
             invalid_utf8: options.invalid_utf8,
             max_message_bytes: options.limits.max_message_bytes,
         };
-        let echo = echoes && !*closing;
+        let echo = echoes && *closing == Closing::NotYet;
         if echo && *decoder == Decoder::Type {
             // What stands there in whole frames goes back as it came.
             let (frames, count) = take_frames(input, rules.max_message_bytes);
@@ -348,7 +396,10 @@ impl Connection {
             }
             Ok(None | Some(Frame::Text(_))) => {}
             Ok(Some(Frame::Closing)) => {
-                let cause = if *closing { CloseCause::ByUs } else { CloseCause::ByPeer };
+                let cause = match closing {
+                    Closing::NotYet => CloseCause::ByPeer,
+                    Closing::Sent | Closing::HalfClosed => CloseCause::ByUs,
+                };
                 self.end_behind_answers(shared, cause);
             }
             Err(error) => self.end_behind_answers(shared, CloseCause::Frame(error)),

@@ -71,7 +71,7 @@ pub enum CloseCause {
     /// Closing handshake (draft 76 section 1.4), begun by the peer and answered by us; in draft 75, which has none, the
     /// FF 00 that some libraries end with all the same.
     ByPeer,
-    /// Closing handshake, begun by us and answered by the peer.
+    /// Closing handshake, begun by us; the peer answered it, or ended TCP.
     ByUs,
     /// We ended it where there is no closing handshake.
     ByUsAbruptly,
@@ -85,6 +85,8 @@ pub enum CloseCause {
     HandshakeTimeout,
     /// [`Limits::idle_timeout`](crate::Limits::idle_timeout) has passed.
     IdleTimeout,
+    /// [`Limits::message_timeout`](crate::Limits::message_timeout) has passed.
+    MessageTimeout,
     /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed.
     CloseTimeout,
     /// Refused; [`Event::Rejected`] came before.
@@ -220,12 +222,27 @@ pub struct Undelivered {
 pub enum Disposition {
     /// Go on.
     Keep,
+    /// Go on; from here on the connection is one of those that [`Destination::All`] reaches.
+    Join,
+    /// Go on; [`Destination::All`] no longer reaches the connection: our closing frame was the last one.
+    Leave,
+    /// End our side of TCP, but go on receiving.
+    HalfClose,
     /// End our side of TCP, discard what still comes until the peer ends its side or
     /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed, then close. Closing at once could
-    /// make the kernel send a reset that destroys what was written last.
+    /// make the kernel send a reset that destroys what was written last. [`Destination::All`] no longer reaches
+    /// the connection.
     Finish,
     /// Close at once; waiting output is dropped.
     Abort,
+}
+
+impl Disposition {
+    /// Nothing is written to the connection after this.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Finish | Self::Abort)
+    }
 }
 
 /// Where a [`Transmission`] goes.
@@ -236,6 +253,11 @@ pub enum Destination {
     One(ConnectionId),
     /// To at least two, each the same bytes.
     Many(Vec<ConnectionId>),
+    /// To every connection that has joined ([`Disposition::Join`]) and has not left since, in the order of
+    /// the transmissions. So a broadcast needs no list, however many clients there are.
+    All,
+    /// The same but for one.
+    AllBut(ConnectionId),
 }
 
 /// Bytes to write: whole frames, in one write where it can be one.

@@ -216,17 +216,19 @@ pub(crate) fn take_frames<'i>(input: &mut &'i [u8], max_message_bytes: usize) ->
 /// is taken, and to try again behind each frame would be to gather them each time.
 pub(crate) fn take_texts(
     input: &mut &[u8],
-    max_message_bytes: usize,
+    limits: TextLimits,
     short: &mut Vec<u8>,
     text: &mut String,
     ends: &mut Vec<u32>,
 ) -> bool {
     let mut taken = ends.len();
+    let full = taken.saturating_add(limits.count);
     let mut rest = *input;
     short.clear();
     loop {
+        let next = if ends.len() < full { WholeFrame::split(rest, limits.bytes) } else { None };
         // A text that begins inside of a character could pass for the end of the one before it.
-        let next = WholeFrame::split(rest, max_message_bytes).filter(|frame| text::begins_whole(frame.text));
+        let next = next.filter(|frame| text::begins_whole(frame.text));
         let is_short = next.as_ref().is_some_and(|frame| frame.text.len() < text::SHORT);
         if !is_short || short.len() >= SHORT_TOGETHER {
             let Some(part) = text::check(short) else {
@@ -259,6 +261,15 @@ pub(crate) fn take_texts(
     }
     ends.truncate(taken);
     true
+}
+
+/// What of an input [`take_texts`] takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TextLimits {
+    /// Texts at once.
+    pub(crate) count: usize,
+    /// One text.
+    pub(crate) bytes: usize,
 }
 
 /// Moves the whole of `input` to `held`, within `room`.

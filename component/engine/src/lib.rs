@@ -78,7 +78,7 @@
 //!             }
 //!             while let Some(transmission) = server.poll_transmit() {
 //!                 stream.write_all(&transmission.bytes)?;
-//!                 if transmission.then != Disposition::Keep {
+//!                 if transmission.then == Disposition::HalfClose || transmission.then.is_end() {
 //!                     stream.shutdown(Shutdown::Write)?;
 //!                 }
 //!             }
@@ -143,7 +143,7 @@ mod server;
 mod shared;
 mod text;
 
-pub use crate::connection::Connection;
+pub use crate::connection::{Connection, Deferred};
 pub use crate::error::{FrameError, InvalidOptions, MalformedHead, MalformedKey, Misuse, Refusal};
 pub use crate::event::{
     CloseCause, ConnectionId, Destination, Disposition, Draft, Event, Loss, Peer, Recipients, State,

@@ -86,7 +86,8 @@ pub struct Limits {
     /// pages of the time send, and a thousand peers at it still fit a small machine.
     pub max_message_bytes: usize,
     /// Incomplete heads, bodies and messages of all connections together, in bytes. Default 64 MiB.
-    /// Before it is passed the connection that holds the most is closed.
+    /// Before it is passed a connection is closed: of those that hold much the one that has received it most
+    /// slowly.
     pub max_buffered_bytes: usize,
     /// From open to connected, and for each further request of a kept connection, in milliseconds.
     /// Default 10,000.
@@ -94,8 +95,11 @@ pub struct Limits {
     /// A connected client with nothing received or sent, in milliseconds; 0 (the default): never, for the
     /// drafts have no ping with which a client could show that it lives.
     pub idle_timeout: Millis,
-    /// From our FF 00 to the peer's, in milliseconds. Default 2,000: WebKit's draft 76 never answers, and
-    /// its page learns of the close only when TCP ends.
+    /// From the first byte of a message to its last, in milliseconds; 0: no limit. Default 60,000: 1 MiB at
+    /// 18 kB/s, and nobody can hold a part of `max_buffered_bytes` for longer.
+    pub message_timeout: Millis,
+    /// From our FF 00 to the peer's, or to its end of TCP, in milliseconds. Default 2,000. WebKit's draft 76
+    /// never answers, and learns of the close only when TCP ends: our FIN follows after 250 ms.
     pub close_timeout: Millis,
 }
 
@@ -108,6 +112,7 @@ impl Default for Limits {
             max_buffered_bytes: 64 << 20,
             handshake_timeout: 10_000,
             idle_timeout: 0,
+            message_timeout: 60_000,
             close_timeout: 2_000,
         }
     }

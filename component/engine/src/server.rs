@@ -5,10 +5,11 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Deferred};
 use crate::error::{FrameError, InvalidOptions, Misuse};
 use crate::event::{
-    CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
+    CloseCause, ConnectionId, Destination, Disposition, Event, Loss, Peer, Recipients, Transmission,
+    Undelivered,
 };
 use crate::frame::encode;
 use crate::options::{Millis, Options};
@@ -17,7 +18,7 @@ use crate::shared::{Counts, Shared};
 
 /// The protocol and the server logic of both drafts, for any number of connections.
 ///
-/// There are four kinds of methods:
+/// There are five kinds of methods:
 ///
 /// - **Getters** take `&self`.
 /// - **Input** is what the shell has seen: [`advance`](Self::advance) (time), [`open`](Self::open),
@@ -25,6 +26,8 @@ use crate::shared::{Counts, Shared};
 /// - **Commands** are what the application wants: [`send`](Self::send), [`broadcast`](Self::broadcast),
 ///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject),
 ///   [`respond`](Self::respond), [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
+/// - **Deferring** is for shells that bound what one turn gives the application: [`defer`](Self::defer),
+///   [`take_deferred`](Self::take_deferred), [`put_back`](Self::put_back).
 /// - **Output** is polled: [`poll_event`](Self::poll_event), [`poll_transmit`](Self::poll_transmit),
 ///   [`poll_timeout`](Self::poll_timeout), in that order, after every input and command, until each
 ///   gives `None`. [`receive`](Self::receive) gives its events itself, because messages borrow from its
@@ -109,8 +112,13 @@ impl Server {
         self.remove_ended();
         self.make_room(id, input);
         let mut connection = self.connections.get_mut(&id).map(AsMut::as_mut);
+        let mut input = input;
         if let Some(connection) = &mut connection {
             connection.touch(&mut self.shared);
+            if connection.has_deferred() {
+                connection.defer(&mut self.shared, input);
+                input = &[];
+            }
         }
         Events { connection, shared: &mut self.shared, input, one_by_one: false }
     }
@@ -129,6 +137,54 @@ impl Server {
             connection.end(&mut self.shared, why.into(), Disposition::Abort);
             self.remove_ended();
         }
+    }
+}
+
+/// Deferring: for shells that bound what one turn gives the application.
+impl Server {
+    /// Whether such a shell is at work. What came ahead of an answer ([`accept`](Self::accept),
+    /// [`respond`](Self::respond)) is deferred then, instead of being told at once.
+    pub fn set_bounded(&mut self, bounded: bool) {
+        self.shared.bounded = bounded;
+    }
+
+    /// Keeps input for a later turn, unread: a read, or what [`Events::stop`] has left of one. What comes from that
+    /// connection afterwards, its end included, waits behind it. Counts as
+    /// [`Limits::max_buffered_bytes`](crate::Limits::max_buffered_bytes); read no more from that peer.
+    pub fn defer(&mut self, id: ConnectionId, input: &[u8]) {
+        self.make_room(id, input);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.defer(&mut self.shared, input);
+        }
+    }
+
+    /// Takes the input that has waited longest, to be given to [`receive`](Self::receive). Give back what it leaves, or
+    /// nothing, by [`put_back`](Self::put_back).
+    #[must_use]
+    pub fn take_deferred(&mut self) -> Option<Deferred> {
+        loop {
+            let id = self.shared.deferred.pop_front()?;
+            let deferred = self.connections.get_mut(&id).and_then(|connection| connection.take_deferred());
+            if deferred.is_some() {
+                return deferred;
+            }
+        }
+    }
+
+    /// What is left of deferred input waits again, after that of the others; where nothing is left the peer's end takes
+    /// effect, if it has come.
+    pub fn put_back(&mut self, deferred: Deferred) {
+        let id = deferred.connection();
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.put_back(&mut self.shared, deferred);
+            self.remove_ended();
+        }
+    }
+
+    /// Connections whose input is deferred, the one that waits longest first.
+    pub fn deferred(&self) -> impl Iterator<Item = ConnectionId> {
+        let waits = |id: &ConnectionId| self.connections.get(id).is_some_and(|it| it.has_deferred());
+        self.shared.deferred.iter().copied().filter(waits)
     }
 }
 
@@ -171,14 +227,7 @@ impl Server {
             Recipients::All => None,
             Recipients::AllBut(id) => Some(*id),
         };
-        let mut reached = Vec::new();
-        for connection in self.connections.values_mut() {
-            if connection.can_send() && Some(connection.id()) != but {
-                connection.touch(&mut self.shared);
-                reached.push(connection.id());
-            }
-        }
-        self.transmit_encoded(reached, texts)
+        self.send_to_all(but, texts)
     }
 
     /// Ends a connection: by the closing handshake in draft 76, during which messages may still arrive; by
@@ -258,6 +307,12 @@ impl Server {
         self.shared.events.pop_front()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) would give one.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.shared.events.is_empty()
+    }
+
     /// The next bytes to write.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Transmission> {
@@ -318,21 +373,45 @@ impl Server {
                 None => undelivered(Undelivered { connection: id, why: Misuse::UnknownConnection }),
             }
         }
-        self.transmit_encoded(reached, texts)
+        let count = reached.len();
+        let to = match reached.as_slice() {
+            [one] => Destination::One(*one),
+            _ => Destination::Many(reached),
+        };
+        self.transmit_encoded(to, count, texts)
     }
 
-    fn transmit_encoded<'t>(&mut self, to: Vec<ConnectionId>, texts: impl Iterator<Item = &'t str>) -> usize {
-        let reached = to.len();
+    fn send_to_all<'t>(
+        &mut self,
+        but: Option<ConnectionId>,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> usize {
+        let but = but.filter(|id| self.connections.get(id).is_some_and(|connection| connection.can_send()));
+        if self.shared.policy.options.limits.idle_timeout != 0 {
+            for connection in self.connections.values_mut().filter(|connection| connection.can_send()) {
+                if Some(connection.id()) != but {
+                    connection.touch(&mut self.shared);
+                }
+            }
+        }
+        let reached = self.shared.members.saturating_sub(usize::from(but.is_some()));
+        self.transmit_encoded(but.map_or(Destination::All, Destination::AllBut), reached, texts)
+    }
+
+    fn transmit_encoded<'t>(
+        &mut self,
+        to: Destination,
+        reached: usize,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> usize {
         if reached != 0 {
-            let mut bytes = Vec::new();
-            let sent = encode_all(texts, &mut bytes);
+            let sent = self.shared.transmit_to(to, |out| encode_all(texts, out));
             self.shared.count_messages(0, sent.saturating_mul(u64::try_from(reached).unwrap_or(u64::MAX)));
-            self.shared.transmit_many(to, bytes);
         }
         reached
     }
 
-    /// Closes whoever holds the most until `more` bytes fit, so that peers who fill the memory with messages
+    /// Closes the slowest holders until `more` bytes fit, so that peers who fill the memory with messages
     /// that never end cost themselves and not the others.
     fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
         if self.shared.room() >= input.len() {
@@ -340,15 +419,30 @@ impl Server {
         }
         let more = self.connections.get(&id).map_or(0, |connection| connection.may_hold(input));
         while self.shared.room() < more {
-            let Some(most) = self.connections.values_mut().max_by_key(|connection| connection.held()) else {
+            let Some(slowest) = self.slowest_holder().filter(|slowest| *slowest != id) else {
                 return;
             };
-            if most.id() == id || most.held() == 0 {
-                return;
+            if let Some(connection) = self.connections.get_mut(&slowest) {
+                connection.end(&mut self.shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
             }
-            most.end(&mut self.shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
             self.remove_ended();
         }
+    }
+
+    /// Of the connections that hold at least half as much as is usual, the one that has received it most slowly; in the
+    /// first second the one that holds the most.
+    fn slowest_holder(&self) -> Option<ConnectionId> {
+        let holders = || self.connections.values().filter(|connection| connection.held() != 0);
+        let count = holders().count();
+        let much = self.shared.counts.buffered_bytes.checked_div(count.saturating_mul(2))?;
+        let millis_a_byte = |connection: &Connection| {
+            let age = self.shared.now.saturating_sub(connection.begun().unwrap_or(self.shared.now));
+            let held = u64::try_from(connection.held()).unwrap_or(u64::MAX);
+            (age / 1000).saturating_mul(1_000_000).checked_div(held).unwrap_or(0)
+        };
+        let candidates = holders().filter(|connection| connection.held() >= much);
+        let slowest = candidates.max_by_key(|connection| (millis_a_byte(connection), connection.held()));
+        slowest.map(|connection| connection.id())
     }
 
     fn remove_ended(&mut self) {
@@ -379,17 +473,32 @@ pub struct Events<'s, 'i> {
     one_by_one: bool,
 }
 
-impl Events<'_, '_> {
-    /// Takes messages that come next off the input, in one piece: their texts are added to `text`, and where each
-    /// ends in it to `ends`. For who can do with that it is quicker than one event after the other.
+impl<'i> Events<'_, 'i> {
+    /// What is left of the input.
+    #[must_use]
+    pub fn rest(&self) -> &'i [u8] {
+        self.input
+    }
+
+    /// Stops between two events. What is left of the input is the caller's, to [`Server::defer`].
+    pub fn stop(mut self) -> &'i [u8] {
+        let rest = core::mem::take(&mut self.input);
+        if let Some(connection) = self.connection.take() {
+            connection.account(self.shared);
+        }
+        rest
+    }
+
+    /// Takes messages that come next off the input, in one piece and up to `limit` of them: their texts are added to
+    /// `text`, and where each ends in it to `ends`. That is quicker than one event after the other.
     ///
     /// It takes what is easy to take, perhaps nothing: what comes from `next` may be a message all the same, with others
     /// behind it. So call it before each `next`.
-    pub fn take_messages(&mut self, text: &mut String, ends: &mut Vec<u32>) {
+    pub fn take_messages(&mut self, limit: usize, text: &mut String, ends: &mut Vec<u32>) {
         if let Some(connection) = &mut self.connection
             && !self.one_by_one
         {
-            self.one_by_one = !connection.take_messages(self.shared, &mut self.input, text, ends);
+            self.one_by_one = !connection.take_messages(self.shared, &mut self.input, limit, text, ends);
         }
     }
 }
@@ -407,7 +516,10 @@ impl<'i> Iterator for Events<'_, 'i> {
 
 impl Drop for Events<'_, '_> {
     fn drop(&mut self) {
-        self.for_each(drop);
+        // Without a connection there is no input, and what else there is to tell is polled.
+        if self.connection.is_some() {
+            self.for_each(drop);
+        }
     }
 }
 

@@ -41,6 +41,12 @@ pub(crate) struct Shared {
     pub(crate) short_texts: Vec<u8>,
     /// Connections that ended in this call, to be taken off the table.
     pub(crate) ended: Vec<ConnectionId>,
+    /// Connections that a broadcast reaches.
+    pub(crate) members: usize,
+    /// What came ahead of an answer is deferred, not told with the answer.
+    pub(crate) bounded: bool,
+    /// Connections with deferred input, the one that waits longest first. Some may have ended.
+    pub(crate) deferred: VecDeque<ConnectionId>,
 }
 
 impl Shared {
@@ -56,6 +62,9 @@ impl Shared {
             counts: Counts::default(),
             short_texts: Vec::new(),
             ended: Vec::new(),
+            members: 0,
+            bounded: false,
+            deferred: VecDeque::new(),
         }
     }
 
@@ -79,34 +88,25 @@ impl Shared {
 
     /// Lets `write` append to what this connection is sent last, so that it goes out in one write.
     pub(crate) fn transmit<T>(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.transmit_to(Destination::One(to), write)
+    }
+
+    /// The same for any destination: what goes to the same recipients one after the other is one transmission.
+    pub(crate) fn transmit_to<T>(&mut self, to: Destination, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         if let Some(last) = self.transmissions.back_mut()
-            && last.to == Destination::One(to)
-            && last.then == Disposition::Keep
+            && last.to == to
+            && matches!(last.then, Disposition::Keep | Disposition::Join)
         {
             return write(&mut last.bytes);
         }
         let mut bytes = Vec::new();
         let result = write(&mut bytes);
-        let to = Destination::One(to);
         self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
         result
     }
 
-    /// The same bytes for several.
-    pub(crate) fn transmit_many(&mut self, mut to: Vec<ConnectionId>, bytes: Vec<u8>) {
-        let to = match (to.pop(), to.is_empty()) {
-            (None, _) => return,
-            (Some(one), true) => Destination::One(one),
-            (Some(last), false) => {
-                to.push(last);
-                Destination::Many(to)
-            }
-        };
-        self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
-    }
-
-    /// Nothing follows for this connection.
-    pub(crate) fn transmit_end(&mut self, to: ConnectionId, then: Disposition) {
+    /// What comes after the bytes so far.
+    pub(crate) fn transmit_then(&mut self, to: ConnectionId, then: Disposition) {
         self.transmit(to, |_| ());
         if let Some(last) = self.transmissions.back_mut() {
             last.then = then;
@@ -118,6 +118,9 @@ impl Shared {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        if !self.deferred.is_empty() {
+            return Some(self.now);
+        }
         let first = self.deadlines.first().map(|(at, _)| *at);
         first.into_iter().chain(self.tick).min()
     }
@@ -153,7 +156,12 @@ pub(crate) struct Timer {
 impl Timer {
     /// After so many milliseconds from now; none: never.
     pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Option<Millis>) {
-        self.due = after.map(|after| shared.now.saturating_add(after));
+        self.set_at(shared, id, after.map(|after| shared.now.saturating_add(after)));
+    }
+
+    /// The same at a time.
+    pub(crate) fn set_at(&mut self, shared: &mut Shared, id: ConnectionId, due: Option<Millis>) {
+        self.due = due;
         match (self.due, self.armed) {
             (Some(due), Some(armed)) if armed <= due => {}
             (due, armed) => {

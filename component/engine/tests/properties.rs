@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use legacy_websocket::{ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Server};
 use proptest::prelude::*;
 use support::{Driver, ID, KEY3, head75, head76};
@@ -61,6 +63,18 @@ fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>
         driver.receive_and_answer(part, |driver| answer_all(driver, told));
     }
     (driver.events, driver.bytes, driver.end)
+}
+
+/// Takes up to `share` events off the input, and defers the rest. Returns how many bytes it took.
+fn receive_some(driver: &mut Driver, input: &[u8], share: usize) -> usize {
+    let told = driver.events.len();
+    let mut events = driver.server.receive(ID, input);
+    for _ in 0..share {
+        driver.events.extend(events.next().map(|event| support::show(&event)));
+    }
+    let rest = events.stop();
+    answer_all(driver, told);
+    input.len() - rest.len()
 }
 
 /// Repeats each message, and says yes to every request and handshake.
@@ -127,6 +141,34 @@ proptest! {
     }
 
     #[test]
+    fn a_bounded_turn_gives_the_same_events_and_bytes(
+        options in options(),
+        request in request(),
+        frames in frames(),
+        share in 1_usize..6,
+        cut in 0_usize..80,
+    ) {
+        let input = [request, frames].concat();
+        let mut driver = Driver::new(options.clone());
+        driver.server.set_bounded(true);
+        let (first, second) = input.split_at(cut.min(input.len()));
+        for part in [first, second] {
+            driver.server.advance(0);
+            let taken = receive_some(&mut driver, part, share);
+            driver.server.defer(ID, &part[taken..]);
+        }
+        while let Some(mut deferred) = driver.server.take_deferred() {
+            driver.server.advance(0);
+            let taken = receive_some(&mut driver, &deferred.bytes().to_vec(), share);
+            deferred.consume(taken);
+            driver.server.put_back(deferred);
+        }
+        driver.server.advance(0);
+        driver.drain();
+        prop_assert_eq!((driver.events, driver.bytes, driver.end), run(&options, &input, &[]));
+    }
+
+    #[test]
     fn nothing_follows_our_closing_handshake(frames in frames(), at in 0_usize..8, more in frames()) {
         let mut driver = Driver::new(Options { echo: true, skip_reserved_frames: true, ..Options::default() });
         driver.receive(&head76(""));
@@ -176,6 +218,9 @@ proptest! {
                 }
             }
             log.drain(&mut server);
+            let reached = server.connections().filter(|connection| connection.can_send());
+            prop_assert_eq!(reached.map(|connection| connection.id()).collect::<BTreeSet<_>>(),
+                log.joined.iter().copied().collect::<BTreeSet<_>>());
             prop_assert!(server.counts().buffered_bytes <= 64);
             prop_assert_eq!(server.counts().open, log.open.len());
         }
@@ -221,6 +266,8 @@ fn many_messages_taken_at_once_are_those_of_the_events() {
 #[derive(Default)]
 struct Log {
     open: Vec<ConnectionId>,
+    /// Whom a broadcast reaches.
+    joined: Vec<ConnectionId>,
     finished: Vec<ConnectionId>,
 }
 
@@ -253,9 +300,23 @@ impl Log {
             let to = match transmission.to {
                 Destination::One(id) => vec![id],
                 Destination::Many(ids) => ids,
+                Destination::All => self.joined.clone(),
+                Destination::AllBut(but) => self.joined.iter().copied().filter(|id| *id != but).collect(),
             };
             for id in to {
-                let ended = transmission.then != Disposition::Keep;
+                match transmission.then {
+                    Disposition::Join => {
+                        assert!(!self.joined.contains(&id), "joined twice");
+                        self.joined.push(id);
+                    }
+                    Disposition::Leave => {
+                        assert!(self.joined.contains(&id), "left without having joined");
+                        self.joined.retain(|joined| *joined != id);
+                    }
+                    then if then.is_end() => self.joined.retain(|joined| *joined != id),
+                    _ => {}
+                }
+                let ended = transmission.then.is_end();
                 assert!(self.open.contains(&id) || self.finished.contains(&id));
                 if ended {
                     self.finished.retain(|finished| *finished != id);

@@ -40,17 +40,23 @@ macro_rules! lift_fields {
 #[derive(Debug)]
 pub(crate) struct Adapter {
     server: Server,
+    /// How many events a call may give.
+    budget: usize,
 }
 
 impl Adapter {
     pub(crate) fn create(options: &wit::Options) -> Result<Self, String> {
         let server = Server::new(lift_options(options)).map_err(|error| format!("{error}"))?;
-        Ok(Self { server })
+        Ok(Self { server, budget: usize::MAX })
+    }
+
+    pub(crate) fn set_budget(&mut self, events: u32) {
+        self.budget = if events == 0 { usize::MAX } else { usize::try_from(events).unwrap_or(usize::MAX) };
+        self.server.set_bounded(events != 0);
     }
 
     pub(crate) fn turn(&mut self, now: u64, inputs: &[wit::Input]) -> wit::Step {
-        let mut step = StepBuilder::default();
-        self.server.advance(now);
+        let (mut step, share) = self.begin(now, inputs.len());
         for input in inputs {
             match input {
                 wit::Input::Opened(opened) => {
@@ -61,7 +67,7 @@ impl Adapter {
                     }
                 }
                 wit::Input::Received(received) => {
-                    self.take_bytes(received.connection, &received.bytes, &mut step);
+                    self.take_bytes(received.connection, &received.bytes, share, &mut step);
                 }
                 wit::Input::Ended(connection) => self.server.receive_eof(ConnectionId(*connection)),
                 wit::Input::Lost(lost) => {
@@ -75,29 +81,45 @@ impl Adapter {
             }
             step.drain_events(&mut self.server);
         }
+        self.take_deferred(share, 0, &mut step);
         step.finish(&mut self.server)
     }
 
     pub(crate) fn receive(&mut self, now: u64, reads: &[wit::Read], bytes: &[u8]) -> wit::Step {
-        let mut step = StepBuilder::default();
-        self.server.advance(now);
+        let (mut step, share) = self.begin(now, reads.len());
         let mut start = 0;
         for read in reads {
             let end = usize::try_from(read.end).unwrap_or(usize::MAX);
-            self.take_bytes(read.connection, bytes.get(start..end).unwrap_or_default(), &mut step);
+            self.take_bytes(read.connection, bytes.get(start..end).unwrap_or_default(), share, &mut step);
             start = end;
         }
+        self.take_deferred(share, 0, &mut step);
         step.finish(&mut self.server)
     }
 
     pub(crate) fn command(&mut self, commands: &[wit::Command]) -> wit::Step {
-        let mut step = StepBuilder::default();
-        // What came ahead of an acceptance is told with this step, and answered with the next commands.
+        let mut step = StepBuilder::within(self.budget);
+        let told_more = self.carry_out(commands, &mut step);
+        // What waited for these commands is due: the end of connections whose last messages they answer.
+        if !told_more {
+            self.server.advance(0);
+        }
+        step.finish(&mut self.server)
+    }
+
+    pub(crate) fn command_partly(&mut self, commands: &[wit::Command]) -> wit::Step {
+        let mut step = StepBuilder::within(self.budget);
+        self.carry_out(commands, &mut step);
+        step.finish(&mut self.server)
+    }
+
+    /// Whether more came with an acceptance: it is told with this step, and answered with the next commands.
+    fn carry_out(&mut self, commands: &[wit::Command], step: &mut StepBuilder) -> bool {
         let mut told_more = false;
         for command in commands {
             let (connection, kind, result) = match command {
                 wit::Command::Send(outgoing) => {
-                    self.send(outgoing, &mut step);
+                    self.send(outgoing, step);
                     continue;
                 }
                 wit::Command::Close(connection) => {
@@ -107,7 +129,7 @@ impl Adapter {
                     let fields = lift_fields!(accept.fields);
                     let id = ConnectionId(accept.connection);
                     let result = self.server.accept(id, accept.subprotocol.as_deref(), &fields);
-                    told_more |= result.is_ok();
+                    told_more |= result.is_ok() && self.budget == usize::MAX;
                     (accept.connection, wit::CommandKind::Accept, result)
                 }
                 wit::Command::Reject(refusal) => {
@@ -133,11 +155,7 @@ impl Adapter {
             }
             step.drain_events(&mut self.server);
         }
-        // What waited for these commands is due: the end of connections whose last messages they answer.
-        if !told_more {
-            self.server.advance(0);
-        }
-        step.finish(&mut self.server)
+        told_more
     }
 
     pub(crate) fn head(&self, connection: u64) -> Option<wit::RequestHead> {
@@ -171,13 +189,66 @@ impl Adapter {
         }
     }
 
-    fn take_bytes(&mut self, connection: u64, bytes: &[u8], step: &mut StepBuilder) {
+    /// Deadlines, and up to half of the budget for input that has waited. Returns also how many events are each
+    /// connection's share.
+    fn begin(&mut self, now: u64, inputs: usize) -> (StepBuilder, usize) {
+        let mut step = StepBuilder::within(self.budget);
+        self.server.advance(now);
+        step.drain_events(&mut self.server);
+        if self.budget == usize::MAX {
+            return (step, usize::MAX);
+        }
+        let parties = self.server.deferred().count().saturating_add(inputs);
+        let share = self.budget.checked_div(parties).unwrap_or(self.budget).max(1);
+        self.take_deferred(share, self.budget / 2, &mut step);
+        (step, share)
+    }
+
+    /// What of a read goes beyond the budget, or the connection's share of it, waits for a later turn.
+    fn take_bytes(&mut self, connection: u64, bytes: &[u8], share: usize, step: &mut StepBuilder) {
+        let taken = self.take_some(connection, bytes, share, false, step);
+        if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            self.server.defer(ConnectionId(connection), rest);
+        }
+    }
+
+    /// Goes on with input that waits, each connection in turn, until so much of the budget is left.
+    fn take_deferred(&mut self, share: usize, leave: usize, step: &mut StepBuilder) {
+        while step.left > leave
+            && let Some(mut deferred) = self.server.take_deferred()
+        {
+            let share = share.min(step.left.saturating_sub(leave));
+            let taken = self.take_some(deferred.connection().0, deferred.bytes(), share, true, step);
+            deferred.consume(taken);
+            self.server.put_back(deferred);
+            step.drain_events(&mut self.server);
+        }
+    }
+
+    /// Takes up to `share` events off the input, or up to the first that waits for an answer. Returns how many bytes that
+    /// were.
+    fn take_some(
+        &mut self,
+        connection: u64,
+        bytes: &[u8],
+        share: usize,
+        until_asked: bool,
+        step: &mut StepBuilder,
+    ) -> usize {
+        let floor = step.left.saturating_sub(share);
+        if step.left == 0 {
+            return 0;
+        }
         let mut events = self.server.receive(ConnectionId(connection), bytes);
         loop {
-            step.messages(connection, &mut events);
+            step.messages(connection, step.left.saturating_sub(floor), &mut events);
+            let stops = step.left <= floor || (until_asked && step.ends_with_question(connection));
+            if stops && !events.rest().is_empty() {
+                return bytes.len().saturating_sub(events.stop().len());
+            }
             match events.next() {
                 Some(event) => step.event(event),
-                None => return,
+                None => return bytes.len(),
             }
         }
     }
@@ -215,18 +286,27 @@ pub(crate) fn default_limits() -> wit::Limits {
         max_buffered_bytes: u64::try_from(limits.max_buffered_bytes).unwrap_or(u64::MAX),
         handshake_timeout: limits.handshake_timeout,
         idle_timeout: limits.idle_timeout,
+        message_timeout: limits.message_timeout,
         close_timeout: limits.close_timeout,
     }
 }
 
-#[derive(Default)]
 struct StepBuilder {
     events: Vec<wit::Event>,
     transmissions: Vec<wit::Transmission>,
+    /// Of the budget.
+    left: usize,
 }
 
 impl StepBuilder {
+    fn within(budget: usize) -> Self {
+        Self { events: Vec::new(), transmissions: Vec::new(), left: budget }
+    }
+
     fn event(&mut self, event: Event<'_>) {
+        // A change of state comes with something else.
+        let cost = usize::from(!matches!(event, Event::StateChanged { .. }));
+        self.left = self.left.saturating_sub(cost);
         match event {
             Event::Message { connection, text } => self.message(connection, text),
             other => self.events.extend(lower_event(other)),
@@ -247,15 +327,29 @@ impl StepBuilder {
     }
 
     /// The same for as many as come next.
-    fn messages(&mut self, connection: u64, events: &mut Events<'_, '_>) {
-        if let Some(batch) = self.last_batch(connection) {
-            events.take_messages(&mut batch.text, &mut batch.ends);
-            return;
-        }
-        let mut batch = wit::Messages { connection, text: String::new(), ends: Vec::new() };
-        events.take_messages(&mut batch.text, &mut batch.ends);
-        if !batch.ends.is_empty() {
-            self.start_batch(batch);
+    fn messages(&mut self, connection: u64, limit: usize, events: &mut Events<'_, '_>) {
+        let count = if let Some(batch) = self.last_batch(connection) {
+            let before = batch.ends.len();
+            events.take_messages(limit, &mut batch.text, &mut batch.ends);
+            batch.ends.len().saturating_sub(before)
+        } else {
+            let mut batch = wit::Messages { connection, text: String::new(), ends: Vec::new() };
+            events.take_messages(limit, &mut batch.text, &mut batch.ends);
+            let count = batch.ends.len();
+            if count != 0 {
+                self.start_batch(batch);
+            }
+            count
+        };
+        self.left = self.left.saturating_sub(count);
+    }
+
+    /// The last event is one of this connection that is to be answered before it goes on.
+    fn ends_with_question(&self, connection: u64) -> bool {
+        match self.events.last() {
+            Some(wit::Event::Handshake(handshake)) => handshake.connection == connection,
+            Some(wit::Event::Request(request)) => request.connection == connection,
+            _ => false,
         }
     }
 
@@ -289,20 +383,25 @@ impl StepBuilder {
     }
 
     fn drain_events(&mut self, server: &mut Server) {
-        while let Some(event) = server.poll_event() {
+        while self.left != 0
+            && let Some(event) = server.poll_event()
+        {
             self.event(event);
         }
     }
 
     fn finish(mut self, server: &mut Server) -> wit::Step {
         self.drain_events(server);
+        // What the budget had no room for: due at once.
+        let more = server.has_events();
         while let Some(transmission) = server.poll_transmit() {
             self.transmissions.push(lower_transmission(transmission));
         }
         wit::Step {
             events: self.events,
             transmissions: self.transmissions,
-            next_timeout: server.poll_timeout(),
+            next_timeout: if more { Some(0) } else { server.poll_timeout() },
+            paused: server.deferred().map(|id| id.0).collect(),
         }
     }
 }
@@ -366,6 +465,7 @@ fn lift_options(options: &wit::Options) -> Options {
             max_buffered_bytes: usize::try_from(limits.max_buffered_bytes).unwrap_or(usize::MAX),
             handshake_timeout: limits.handshake_timeout,
             idle_timeout: limits.idle_timeout,
+            message_timeout: limits.message_timeout,
             close_timeout: limits.close_timeout,
         },
     }
@@ -436,6 +536,7 @@ fn lower_cause(cause: CloseCause) -> wit::CloseCause {
         CloseCause::SlowReader => wit::CloseCause::SlowReader,
         CloseCause::HandshakeTimeout => wit::CloseCause::HandshakeTimeout,
         CloseCause::IdleTimeout => wit::CloseCause::IdleTimeout,
+        CloseCause::MessageTimeout => wit::CloseCause::MessageTimeout,
         CloseCause::CloseTimeout => wit::CloseCause::CloseTimeout,
         CloseCause::Refused => wit::CloseCause::Refused,
         CloseCause::Responded => wit::CloseCause::Responded,
@@ -453,10 +554,15 @@ fn lower_transmission(transmission: Transmission) -> wit::Transmission {
         to: match transmission.to {
             Destination::One(id) => wit::Destination::One(id.0),
             Destination::Many(ids) => wit::Destination::Many(ids.into_iter().map(|id| id.0).collect()),
+            Destination::All => wit::Destination::All,
+            Destination::AllBut(id) => wit::Destination::AllBut(id.0),
         },
         bytes: transmission.bytes,
         then: match transmission.then {
             Disposition::Keep => wit::Disposition::Keep,
+            Disposition::Join => wit::Disposition::Join,
+            Disposition::Leave => wit::Disposition::Leave,
+            Disposition::HalfClose => wit::Disposition::HalfClose,
             Disposition::Finish => wit::Disposition::Finish,
             Disposition::Abort => wit::Disposition::Abort,
         },

@@ -58,7 +58,12 @@ impl Exported {
     fn step(&self, run: impl FnOnce(&mut Adapter) -> wit::Step) -> wit::Step {
         match self.0.try_borrow_mut() {
             Ok(mut adapter) => run(&mut adapter),
-            Err(_) => wit::Step { events: Vec::new(), transmissions: Vec::new(), next_timeout: None },
+            Err(_) => wit::Step {
+                events: Vec::new(),
+                transmissions: Vec::new(),
+                next_timeout: None,
+                paused: Vec::new(),
+            },
         }
     }
 
@@ -84,6 +89,16 @@ impl GuestServer for Exported {
 
     fn command(&self, commands: Vec<wit::Command>) -> wit::Step {
         self.step(|adapter| adapter.command(&commands))
+    }
+
+    fn command_partly(&self, commands: Vec<wit::Command>) -> wit::Step {
+        self.step(|adapter| adapter.command_partly(&commands))
+    }
+
+    fn set_budget(&self, events: u32) {
+        if let Ok(mut adapter) = self.0.try_borrow_mut() {
+            adapter.set_budget(events);
+        }
     }
 
     fn head(&self, connection: u64) -> Option<wit::RequestHead> {

@@ -236,10 +236,18 @@ const OPTIONS: &[Flag] = &[
         set: |arguments, value| put(&mut arguments.engine.limits.idle_timeout, time(value)),
     },
     Flag {
+        name: "message-timeout",
+        value: "TIME",
+        default: "60s",
+        help: "From the first byte of a message to its last. 0s: no limit.",
+        set: |arguments, value| put(&mut arguments.engine.limits.message_timeout, time(value)),
+    },
+    Flag {
         name: "close-timeout",
         value: "TIME",
         default: "2s",
-        help: "For the peer's answer to our closing handshake, and for its end of TCP behind ours.",
+        help: "For the peer's answer to our closing handshake, and for its end of TCP after ours. Our FIN follows the \
+               closing frame after 250ms: some browsers react to nothing else.",
         set: |arguments, value| {
             put(&mut arguments.engine.limits.close_timeout, some(time(value)))?;
             arguments.shell.linger_timeout = arguments.engine.limits.close_timeout;

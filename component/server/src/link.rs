@@ -37,6 +37,8 @@ pub(crate) struct Link {
     heard: bool,
     queue: Queue,
     then: Disposition,
+    /// Its input waits in the engine.
+    pub(crate) paused: bool,
     reading: Reading,
     read_size: u64,
     max_read: u64,
@@ -94,6 +96,7 @@ impl Link {
             heard: false,
             queue: Queue::new(options.max_queue_bytes),
             then: Disposition::Keep,
+            paused: false,
             reading: Reading::ToEngine,
             read_size: MIN_READ,
             // An echo of what is read below half of the queue's limit stays below the limit.
@@ -123,7 +126,8 @@ impl Link {
         let waits = !self.queue.is_empty();
         let held_up = (waits && self.queue.is_congested())
             || (self.then == Disposition::Finish && !self.fin_sent && !self.refused)
-            || self.reading == Reading::Ended;
+            || self.reading == Reading::Ended
+            || self.paused;
         (!held_up).then_some(&self.readable)
     }
 
@@ -162,11 +166,12 @@ impl Link {
             return Ok(());
         }
         // What ends the connection is the last that is queued, so it may go over the limit.
-        if then == Disposition::Keep && self.queue.is_over(bytes.len()) {
+        let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
+        if !ends && self.queue.is_over(bytes.len()) {
             return Err(Overflow);
         }
         self.queue.push(Rc::clone(bytes));
-        if then != Disposition::Keep {
+        if ends {
             self.then = then;
         }
         Ok(())
@@ -194,8 +199,21 @@ impl Link {
         if self.then == Disposition::Finish {
             return self.finish(progress, now, options);
         }
+        if self.then == Disposition::HalfClose && !self.half_close() {
+            self.wake = Some(now.saturating_add(RECHECK));
+            return Outcome::Keep;
+        }
         (self.writable, self.deadline) = (None, None);
         Outcome::Keep
+    }
+
+    /// Our FIN, once the host has written what it holds. Whether it is sent.
+    fn half_close(&mut self) -> bool {
+        if !self.fin_sent && self.output.check_write().is_ok_and(|room| room >= self.idle_room) {
+            let _ = self.socket.shutdown(ShutdownType::Send);
+            self.fin_sent = true;
+        }
+        self.fin_sent
     }
 
     /// Closes it. Where a host does not let go of what it was handed before it is written, dropping the stream
@@ -233,6 +251,10 @@ impl Link {
     /// All is queued that will be: our FIN once it is written, then what still comes until the peer's FIN.
     fn finish(&mut self, progress: bool, now: u64, options: &ShellOptions) -> Outcome {
         if self.fin_sent {
+            if self.reading == Reading::ToEngine {
+                // It was half-closed before.
+                self.linger(now, options);
+            }
             self.wake = self.deadline;
             let over = self.reading == Reading::Ended || self.deadline.is_none_or(|at| at <= now);
             return if over { Outcome::Done } else { Outcome::Keep };
@@ -241,13 +263,8 @@ impl Link {
             Err(_) => Outcome::Done,
             Ok(room) if room >= self.idle_room && self.waits_for_request(now, options) => Outcome::Keep,
             Ok(room) if room >= self.idle_room => {
-                let _ = self.socket.shutdown(ShutdownType::Send);
-                self.fin_sent = true;
-                self.writable = None;
-                if self.reading == Reading::ToEngine {
-                    self.reading = Reading::Discarding;
-                }
-                self.deadline = Some(now.saturating_add(options.linger_timeout));
+                self.half_close();
+                self.linger(now, options);
                 // Where there is no half-close this is the end.
                 self.read();
                 self.finish(progress, now, options)
@@ -264,6 +281,14 @@ impl Link {
                 outcome
             }
         }
+    }
+
+    fn linger(&mut self, now: u64, options: &ShellOptions) {
+        self.writable = None;
+        if self.reading == Reading::ToEngine {
+            self.reading = Reading::Discarding;
+        }
+        self.deadline = Some(now.saturating_add(options.linger_timeout));
     }
 
     /// Who is refused without being heard has not asked yet; hosts without a half-close would destroy the answer.

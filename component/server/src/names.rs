@@ -13,6 +13,7 @@ pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
         CloseCause::Reset => "reset",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",
         CloseCause::Responded => "responded",

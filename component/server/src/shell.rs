@@ -3,7 +3,7 @@
 
 mod intake;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -23,9 +23,12 @@ use crate::log::{Level, Log, print};
 use crate::observe::Totals;
 use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, Step, Transmission};
 
-/// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
-/// every failure with another failing command.
-const MAX_ROUNDS: usize = 64;
+/// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
+/// may answer every failure with another failing command.
+const TURN_TIME: u64 = 10;
+
+/// Events that the application gets in one call, about.
+const CALL_EVENTS: u32 = 256;
 
 /// Bytes read in one turn, but for the read that goes beyond.
 const TURN_BYTES: usize = 256 * 1024;
@@ -60,6 +63,10 @@ pub(crate) struct Shell {
     lost: Vec<Lost>,
     /// Events that a turn had no time for.
     carried: Vec<Event>,
+    /// Connections that a broadcast reaches.
+    members: BTreeSet<u64>,
+    /// Connections whose input waits in the engine.
+    paused: Vec<u64>,
 }
 
 /// Why serving could not begin.
@@ -88,10 +95,11 @@ enum Ready {
 impl Shell {
     /// Binds, tells where, and lets the application begin.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Failed> {
-        let adapter = match Adapter::create(&arguments.engine) {
+        let mut adapter = match Adapter::create(&arguments.engine) {
             Ok(adapter) => adapter,
             Err(reason) => return Err(Failed { log, reason }),
         };
+        adapter.set_budget(CALL_EVENTS);
         let bound = arguments.listen.iter().map(|address| Listener::bind(*address));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
@@ -122,6 +130,8 @@ impl Shell {
             touched: Vec::new(),
             lost: Vec::new(),
             carried: Vec::new(),
+            members: BTreeSet::new(),
+            paused: Vec::new(),
         };
         let now = now();
         let commands = handle(&[]);
@@ -292,6 +302,7 @@ impl Shell {
 
     fn run_engine(&mut self, inputs: &[Input]) {
         let now = now();
+        self.run_carried(now);
         let due = self.next_timeout.is_some_and(|at| at <= now);
         if due || !inputs.is_empty() {
             let step = self.adapter.turn(now, inputs);
@@ -309,19 +320,24 @@ impl Shell {
 
     /// Carries a step to where it belongs, and what comes of it, until nothing does.
     fn run_step(&mut self, mut step: Step, now: u64) {
-        if !self.carried.is_empty() {
-            let later = core::mem::replace(&mut step.events, core::mem::take(&mut self.carried));
-            step.events.extend(later);
-        }
-        for _ in 0..MAX_ROUNDS {
+        let until = now.saturating_add(TURN_TIME);
+        loop {
             self.deliver(core::mem::take(&mut step.transmissions), now);
+            self.pause(&step.paused);
             for event in &step.events {
                 self.observe(event);
+            }
+            let is_over = self::now() > until;
+            if is_over && !step.events.is_empty() {
+                // It is the others' turn; this goes on in the next one, which is due.
+                self.carried = step.events;
+                self.next_timeout = Some(now);
+                return;
             }
             let commands = ask(&step.events);
             step = if !commands.is_empty() {
                 self.adapter.command(&commands)
-            } else if !self.lost.is_empty() || step.next_timeout.is_some_and(|at| at <= now) {
+            } else if !self.lost.is_empty() || (!is_over && step.next_timeout.is_some_and(|at| at <= now)) {
                 let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
                 self.adapter.turn(now, &lost)
             } else {
@@ -329,10 +345,30 @@ impl Shell {
                 return;
             };
         }
-        // It is the others' turn; this goes on in the next one, which is due.
-        self.deliver(step.transmissions, now);
-        self.carried = step.events;
-        self.next_timeout = Some(now);
+    }
+
+    /// What a turn had no time for comes before anything new.
+    fn run_carried(&mut self, now: u64) {
+        let carried = core::mem::take(&mut self.carried);
+        if !carried.is_empty() {
+            let commands = ask(&carried);
+            let step = self.adapter.command(&commands);
+            self.run_step(step, now);
+        }
+    }
+
+    /// Reads nothing from these until another step leaves them out.
+    fn pause(&mut self, connections: &[u64]) {
+        for id in core::mem::replace(&mut self.paused, connections.to_vec()) {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.paused = false;
+            }
+        }
+        for id in connections {
+            if let Some(link) = self.links.get_mut(id) {
+                link.paused = true;
+            }
+        }
     }
 
     fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
@@ -349,11 +385,26 @@ impl Shell {
                         self.deliver_one(id, &bytes, then, now);
                     }
                 }
+                Destination::All => self.deliver_all(None, &bytes, now),
+                Destination::AllBut(but) => self.deliver_all(Some(but), &bytes, now),
             }
         }
     }
 
+    fn deliver_all(&mut self, but: Option<u64>, bytes: &Rc<Vec<u8>>, now: u64) {
+        let members = core::mem::take(&mut self.members);
+        for id in members.iter().filter(|id| Some(**id) != but) {
+            self.deliver_one(*id, bytes, Disposition::Keep, now);
+        }
+        self.members = members;
+    }
+
     fn deliver_one(&mut self, id: u64, bytes: &Rc<Vec<u8>>, then: Disposition, now: u64) {
+        match then {
+            Disposition::Join => drop(self.members.insert(id)),
+            Disposition::Leave | Disposition::Finish | Disposition::Abort => drop(self.members.remove(&id)),
+            Disposition::Keep | Disposition::HalfClose => {}
+        }
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -394,6 +445,7 @@ impl Shell {
     }
 
     fn close(&mut self, id: u64) {
+        self.members.remove(&id);
         if let Some(link) = self.links.remove(&id) {
             self.open = self.open.saturating_sub(usize::from(!link.refused));
             self.closing.extend(link.close());

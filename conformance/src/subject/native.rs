@@ -5,23 +5,26 @@ use legacy_websocket::{
     Options, Peer, Server, Transmission,
 };
 
-use super::{Command, Event, Input, Step, Subject, Then, Write};
+use super::{Command, Event, Input, Members, Step, Subject, Then, Write};
 
 /// The engine natively, through its own API.
 #[derive(Debug)]
-pub struct Native(Server);
+pub struct Native {
+    server: Server,
+    members: Members,
+}
 
 impl Native {
     /// With these options; None if the engine refuses them.
     #[must_use]
     pub fn new(options: Options) -> Option<Self> {
-        Server::new(options).ok().map(Self)
+        Some(Self { server: Server::new(options).ok()?, members: Members::default() })
     }
 }
 
 impl Subject for Native {
     fn input(&mut self, now: u64, input: Input<'_>) -> Step {
-        let server = &mut self.0;
+        let Self { server, members } = self;
         let mut step = Step::default();
         // What waits for the application's answers is not over before they are here.
         if !matches!(input, Input::Commands(_)) {
@@ -51,7 +54,7 @@ impl Subject for Native {
             step.events.push(lower(event));
         }
         while let Some(transmission) = server.poll_transmit() {
-            step.writes.extend(writes(transmission));
+            step.writes.extend(writes(transmission, members));
         }
         step.next_timeout = server.poll_timeout();
         step
@@ -88,17 +91,25 @@ fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)>
     Some((id, Event::Other(format!("failed: {name}, {why}"))))
 }
 
-fn writes(Transmission { to, bytes, then }: Transmission) -> Vec<Write> {
+fn writes(Transmission { to, bytes, then }: Transmission, members: &mut Members) -> Vec<Write> {
+    if let Destination::One(id) = to
+        && !matches!(then, Disposition::Keep | Disposition::HalfClose)
+    {
+        members.set(id.0, then == Disposition::Join);
+    }
     let then = match then {
-        Disposition::Keep => Then::Keep,
+        Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,
+        Disposition::HalfClose => Then::HalfClose,
         Disposition::Finish => Then::Finish,
         Disposition::Abort => Then::Abort,
     };
     let ids = match to {
-        Destination::One(id) => vec![id],
-        Destination::Many(ids) => ids,
+        Destination::One(id) => vec![id.0],
+        Destination::Many(ids) => ids.into_iter().map(|id| id.0).collect(),
+        Destination::All => members.but(None),
+        Destination::AllBut(id) => members.but(Some(id.0)),
     };
-    ids.into_iter().map(|id| Write { id: id.0, bytes: bytes.clone(), then }).collect()
+    ids.into_iter().map(|id| Write { id, bytes: bytes.clone(), then }).collect()
 }
 
 fn lower(event: Told<'_>) -> (u64, Event) {
@@ -138,6 +149,7 @@ fn cause(cause: CloseCause) -> String {
         CloseCause::SlowReader => "slow-reader",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",
         CloseCause::Responded => "responded",

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use conformance::subject::{Command, Event, Input, Step, Subject, Then, Write};
+use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write};
 use legacy_websocket::{InvalidUtf8, Options, Version};
 use legacy_websocket_host::wit::{
     self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
@@ -12,11 +12,15 @@ use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, Eng
 
 /// An instance of the component.
 #[derive(Debug)]
-pub(crate) struct Component(Box<dyn Engine>);
+pub(crate) struct Component {
+    engine: Box<dyn Engine>,
+    members: Members,
+}
 
 impl Component {
     pub(crate) fn new(options: &Options) -> Self {
-        Self(factory().make(&host_options(options)).expect("the engine takes the options"))
+        let engine = factory().make(&host_options(options)).expect("the engine takes the options");
+        Self { engine, members: Members::default() }
     }
 }
 
@@ -60,6 +64,7 @@ pub(crate) fn host_options(options: &Options) -> EngineOptions {
         max_buffered_bytes: options.limits.max_buffered_bytes as u64,
         handshake_timeout: options.limits.handshake_timeout,
         idle_timeout: options.limits.idle_timeout,
+        message_timeout: options.limits.message_timeout,
         close_timeout: options.limits.close_timeout,
     };
     host
@@ -67,7 +72,7 @@ pub(crate) fn host_options(options: &Options) -> EngineOptions {
 
 impl Subject for Component {
     fn input(&mut self, now: u64, input: Input<'_>) -> Step {
-        let engine = &mut self.0;
+        let Self { engine, members } = self;
         let step = match input {
             Input::Open(connection) => {
                 engine.turn(now, &[wit::Input::Opened(Opened { connection, peer: "client", secure: false })])
@@ -84,7 +89,7 @@ impl Subject for Component {
             Input::Commands([Command::Shutdown]) => engine.turn(now, &[wit::Input::Shutdown]),
             Input::Commands(commands) => carry_out(engine.as_mut(), commands),
         };
-        lower(step.expect("the instance lives"))
+        lower(step.expect("the instance lives"), members)
     }
 }
 
@@ -116,17 +121,25 @@ fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<wit::S
     engine.command(&commands.collect::<Vec<_>>())
 }
 
-fn lower(step: wit::Step) -> Step {
+fn lower(step: wit::Step, members: &mut Members) -> Step {
     let events = step.events.into_iter().flat_map(lower_event).collect();
     let writes = step.transmissions.into_iter().flat_map(|wit::Transmission { to, bytes, then }| {
+        if let Destination::One(id) = to
+            && !matches!(then, Disposition::Keep | Disposition::HalfClose)
+        {
+            members.set(id, then == Disposition::Join);
+        }
         let then = match then {
-            Disposition::Keep => Then::Keep,
+            Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,
+            Disposition::HalfClose => Then::HalfClose,
             Disposition::Finish => Then::Finish,
             Disposition::Abort => Then::Abort,
         };
         let ids = match to {
             Destination::One(id) => vec![id],
             Destination::Many(ids) => ids,
+            Destination::All => members.but(None),
+            Destination::AllBut(id) => members.but(Some(id)),
         };
         ids.into_iter().map(move |id| Write { id, bytes: bytes.clone(), then })
     });
@@ -193,6 +206,7 @@ fn cause(cause: CloseCause) -> String {
         CloseCause::SlowReader => "slow-reader",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",
         CloseCause::Responded => "responded",

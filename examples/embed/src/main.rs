@@ -52,9 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
             let mut open = true;
             for transmission in step.transmissions.into_iter().chain(more.transmissions) {
-                // A write that fails shows as the end of reading, soon.
+                // With one connection at a time there is no other that `to` could name. A write that fails shows as the
+                // end of reading, soon.
                 let _ = socket.write_all(&transmission.bytes);
-                open &= transmission.then == Disposition::Keep;
+                open &= !matches!(transmission.then, Disposition::Finish | Disposition::Abort);
             }
             if !open {
                 let _ = socket.shutdown(Shutdown::Write);

@@ -166,6 +166,7 @@ fn lower_cause(cause: &CloseCause) -> theirs::CloseCause<'_> {
         CloseCause::Reset => theirs::CloseCause::Reset,
         CloseCause::HandshakeTimeout => theirs::CloseCause::HandshakeTimeout,
         CloseCause::IdleTimeout => theirs::CloseCause::IdleTimeout,
+        CloseCause::MessageTimeout => theirs::CloseCause::MessageTimeout,
         CloseCause::CloseTimeout => theirs::CloseCause::CloseTimeout,
         CloseCause::Refused => theirs::CloseCause::Refused,
         CloseCause::Responded => theirs::CloseCause::Responded,

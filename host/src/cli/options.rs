@@ -75,8 +75,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
     max_message_bytes: u32,
 
-    /// Incomplete heads, bodies and messages of all connections of a worker together. More: the one that holds the
-    /// most is closed.
+    /// Incomplete heads, bodies and messages of all connections of a worker together. More: of those that hold much
+    /// the connection that sends most slowly is closed.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_buffered_bytes: u64,
 
@@ -108,7 +108,12 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
 
-    /// For the peer's answer to our closing handshake, and for its end of TCP behind ours.
+    /// From the first byte of a message to its last. 0s: no limit.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    message_timeout: Duration,
+
+    /// For the peer's answer to our closing handshake, and for its end of TCP after ours. Our FIN follows the closing
+    /// frame after 250ms: some browsers react to nothing else.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = some_time)]
     close_timeout: Duration,
 
@@ -175,6 +180,7 @@ pub(super) fn engine_options(
             max_buffered_bytes: limits.max_buffered_bytes,
             handshake_timeout: millis(limits.handshake_timeout),
             idle_timeout: millis(limits.idle_timeout),
+            message_timeout: millis(limits.message_timeout),
             close_timeout: millis(limits.close_timeout),
         },
     })

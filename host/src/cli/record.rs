@@ -98,6 +98,7 @@ fn settings(options: &EngineOptions) -> Vec<Setting> {
     for (name, limit, usual) in [
         ("handshake-timeout", limits.handshake_timeout, usual.handshake_timeout),
         ("idle-timeout", limits.idle_timeout, usual.idle_timeout),
+        ("message-timeout", limits.message_timeout, usual.message_timeout),
         ("close-timeout", limits.close_timeout, usual.close_timeout),
     ] {
         if limit != usual {

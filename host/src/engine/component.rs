@@ -110,6 +110,14 @@ impl Engine for ComponentEngine {
         self.call(|interface, store, server| interface.call_command(store, server, commands))
     }
 
+    fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
+        self.call(|interface, store, server| interface.call_command_partly(store, server, commands))
+    }
+
+    fn set_budget(&mut self, events: u32) -> Result<(), EngineLost> {
+        self.call(|interface, store, server| interface.call_set_budget(store, server, events))
+    }
+
     fn counts(&mut self) -> Result<Counts, EngineLost> {
         self.call(|interface, store, server| interface.call_counts(store, server))
     }

@@ -31,6 +31,15 @@ impl Engine for NativeEngine {
         Ok(self.0.command(commands))
     }
 
+    fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
+        Ok(self.0.command_partly(commands))
+    }
+
+    fn set_budget(&mut self, events: u32) -> Result<(), EngineLost> {
+        self.0.set_budget(events);
+        Ok(())
+    }
+
     fn counts(&mut self) -> Result<Counts, EngineLost> {
         Ok(self.0.counts())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tracing::{debug, error, info};
 
+use super::pace::Pace;
 use super::{Inner, Lost};
 use crate::application::{ApplicationFactory, ApplicationLost, Handler};
 use crate::log;
@@ -38,6 +39,7 @@ impl Inner {
         self.totals.application_traps += 1;
         let open = self.connections.values().filter(|link| !link.closed).count();
         log_loss(open, lost);
+        self.pace = Pace::new();
         self.orphans_below = self.plan.crew.id(self.origin.worker, self.accepted + 1);
         self.carried.clear();
         self.untold.clear();
@@ -106,6 +108,7 @@ impl Inner {
         for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
             debug!(connection, peer = %link.name(), cause = %cause_name(&CloseCause::EngineLost), "closed");
             link.closed = true;
+            link.member = None;
             link.outbox.abort();
             self.touched.push(Rc::clone(&link.outbox));
             self.metrics.count_closed(&CloseCause::EngineLost);
@@ -114,12 +117,18 @@ impl Inner {
             self.untold.push(Event::Closed(closed));
         }
         log_loss(open, lost);
+        self.members.clear();
+        self.unpaused.extend(self.paused.drain());
         self.slow.clear();
         self.carried.clear();
         let made = self.plan.factory.make(&self.plan.engine_options);
         self.engine_lives = made.is_ok();
         match made {
-            Ok(engine) => self.engine = engine,
+            Ok(engine) => {
+                self.engine = engine;
+                // It is to be told how much it may give.
+                self.pace = Pace::new();
+            }
             Err(error) => {
                 log_none("instance", &error);
                 return Some(now.saturating_add(RETRY_AFTER));

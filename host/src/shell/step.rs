@@ -1,51 +1,93 @@
 //! What is done with an engine's step.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::{Inner, Lost};
-use crate::engine::EngineLost;
+use crate::application::ApplicationLost;
+use crate::engine::{Engine, EngineLost};
+use crate::outbox::Outbox;
 use crate::relay::Split;
 use crate::wit::{
     Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection, Step, Transmission,
 };
 
-/// Rounds of events and commands in one turn: pipelined requests come one by one, and an application may answer
+/// How long a turn may go on by itself before it is the others' turn: an application may be slow, and may answer
 /// every failure with another failing command.
-const MAX_ROUNDS: usize = 64;
+const TURN_TIME: Duration = Duration::from_millis(10);
+
+/// Commands, and about how many bytes of them, that one call of the engine carries out: what comes of them has to fit
+/// into its memory.
+const CALL_COMMANDS: usize = 1024;
+const CALL_BYTES: usize = 4 << 20;
+
+/// A single command that is larger is the application's fault, and must not become the engine's.
+const MAX_COMMAND_BYTES: usize = 64 << 20;
+
+/// Events that go to the application at once whatever its pace is. The engine gives fewer; failures can be more.
+const MAX_EVENTS: usize = 4096;
+
+/// Answers to failures that failed, one after the other, before the application is taken for lost.
+const MAX_FAILURES: u32 = 10_000;
 
 impl Inner {
-    /// Carries a step to where it belongs, and what comes of it, until nothing does. Returns the engine's next
-    /// deadline.
-    pub(super) fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
-        let mut next = step.map_err(Lost::from).and_then(|step| self.run(step, now));
-        if let Err(Lost::Application(lost)) = next {
-            next = self.replace_application(&lost, now);
+    /// Begins a turn: what was carried over comes before anything new.
+    pub(super) fn begin(&mut self, now: u64) {
+        self.retry_application(now);
+        if let Some(events) = self.pace.take_change()
+            && let Err(lost) = self.engine.set_budget(events)
+        {
+            self.recover(Err(lost.into()), now);
         }
-        let next = next.unwrap_or_else(|lost| self.replace_engine(&lost, now));
+        if !self.carried.is_empty() {
+            let result = self.tell_carried(now);
+            self.recover(result, now);
+        }
+    }
+
+    /// Carries a step to where it belongs, and what comes of it, until nothing does or the time for that is over. Returns
+    /// the engine's next deadline.
+    pub(super) fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
+        let result = step.map_err(Lost::from).and_then(|step| self.run(step, now));
+        let next = self.recover(result, now);
         for outbox in self.touched.drain(..) {
             outbox.flush();
         }
-        next
+        if self.carried.is_empty() { next } else { Some(now) }
+    }
+
+    fn recover(&mut self, mut result: Result<Option<u64>, Lost>, now: u64) -> Option<u64> {
+        if let Err(Lost::Application(lost)) = result {
+            result = self.replace_application(&lost, now);
+        }
+        result.unwrap_or_else(|lost| self.replace_engine(&lost, now))
+    }
+
+    fn tell_carried(&mut self, now: u64) -> Result<Option<u64>, Lost> {
+        let events = std::mem::take(&mut self.carried);
+        match self.tell_some(events)? {
+            Some(step) => self.run(step, now),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, Lost> {
-        if !self.carried.is_empty() {
-            let later = std::mem::replace(&mut step.events, std::mem::take(&mut self.carried));
-            step.events.extend(later);
-        }
-        for _ in 0..MAX_ROUNDS {
+        let until = Instant::now() + TURN_TIME;
+        loop {
             self.deliver(std::mem::take(&mut step.transmissions));
-            self.observe(&step.events);
-            self.leave_out_orphans(&mut step.events);
-            let commanded = match step.events.as_slice() {
-                [] => None,
-                events => self.tell(events)?,
-            };
-            step = if let Some(following) = commanded {
+            self.pause(&step.paused);
+            let events = std::mem::take(&mut step.events);
+            self.observe(&events);
+            let is_over = Instant::now() >= until;
+            step = if !self.carried.is_empty() || (is_over && !events.is_empty()) {
+                // It is the others' turn; this goes on in the next one.
+                self.carried.extend(events);
+                return Ok(Some(now));
+            } else if let Some(following) = self.tell_some(events)? {
                 following
-            } else if !self.slow.is_empty() || step.next_timeout.is_some_and(|at| at <= now) {
+            } else if !self.slow.is_empty() || (!is_over && step.next_timeout.is_some_and(|at| at <= now)) {
                 let slow = std::mem::take(&mut self.slow).into_iter();
                 let lost = |connection| Input::Lost(LostConnection { connection, why: Loss::SlowReader });
                 self.engine.turn(now, &slow.map(lost).collect::<Vec<_>>())?
@@ -53,31 +95,58 @@ impl Inner {
                 return Ok(step.next_timeout);
             };
         }
-        // It is the others' turn; this goes on in the next one, which is due.
-        self.deliver(step.transmissions);
-        self.carried = step.events;
-        Ok(Some(now))
+    }
+
+    /// Tells the application as many as it may have at once; the others are carried over.
+    fn tell_some(&mut self, mut events: Vec<Event>) -> Result<Option<Step>, Lost> {
+        self.leave_out_orphans(&mut events);
+        if events.len() > MAX_EVENTS {
+            self.carried = events.split_off(MAX_EVENTS);
+        }
+        if events.is_empty() { Ok(None) } else { self.tell(&events) }
     }
 
     /// Tells the application, and carries out what it wants.
     pub(super) fn tell(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
+        let began = Instant::now();
         let Self { plan, engine, application, origin, alone, .. } = self;
-        let mut command = |commands: &[Command<'_>]| match commands {
-            [] => Ok(None),
-            commands => engine.command(commands).map(Some),
-        };
+        let mut bytes = 0;
         let carry = |commands: &[Command<'_>]| {
             // Only the first call has none.
             *alone |=
                 events.is_empty() && commands.iter().any(|asked| matches!(asked, Command::SingleInstance));
+            bytes = commands.iter().map(command_bytes).sum();
+            if let Some(long) = commands.iter().map(command_bytes).find(|bytes| *bytes > MAX_COMMAND_BYTES) {
+                let reason = format!("a command of {long} bytes; {MAX_COMMAND_BYTES} are the most");
+                return Err(ApplicationLost(reason).into());
+            }
             let Some(split) = Split::of(&plan.crew, *origin, commands) else {
-                return command(commands);
+                return Ok(carry_out(engine.as_mut(), commands)?);
             };
-            let step = command(&split.here());
+            let step = carry_out(engine.as_mut(), &split.here());
             split.send(&plan.crew);
-            step
+            Ok(step?)
         };
-        Ok(application.handle(events, carry)??)
+        let step = application.handle(events, carry)?;
+        self.count_failures(events, step.as_ref().ok().and_then(Option::as_ref))?;
+        self.pace.observe(event_count(events), began.elapsed(), bytes);
+        step
+    }
+
+    /// An application that answers each failure with a command that fails as well would go on for ever.
+    fn count_failures(&mut self, told: &[Event], step: Option<&Step>) -> Result<(), ApplicationLost> {
+        let is_failure = |event: &Event| matches!(event, Event::Failed(_));
+        let again = step.is_some_and(|step| step.events.iter().any(is_failure));
+        match (told.iter().any(is_failure), again) {
+            (true, true) => self.failures += 1,
+            (true, false) => self.failures = 0,
+            (false, _) => {}
+        }
+        if self.failures < MAX_FAILURES {
+            return Ok(());
+        }
+        self.failures = 0;
+        Err(ApplicationLost(format!("it answered {MAX_FAILURES} failures in a row by commands that failed")))
     }
 
     pub(super) fn deliver(&mut self, transmissions: Vec<Transmission>) {
@@ -94,6 +163,8 @@ impl Inner {
                         self.deliver_one(connection, bytes.clone(), then);
                     }
                 }
+                Destination::All => self.deliver_all(None, &bytes),
+                Destination::AllBut(but) => self.deliver_all(Some(but), &bytes),
             }
         }
     }
@@ -102,21 +173,123 @@ impl Inner {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
-        if link.outbox.touch() {
-            self.touched.push(Rc::clone(&link.outbox));
+        let outbox = Rc::clone(&link.outbox);
+        self.push(connection, &outbox, bytes, then);
+        match then {
+            Disposition::Join => self.join(connection, outbox),
+            Disposition::Leave | Disposition::Finish | Disposition::Abort => self.leave(connection),
+            Disposition::Keep | Disposition::HalfClose => {}
+        }
+    }
+
+    fn deliver_all(&mut self, but: Option<u64>, bytes: &Bytes) {
+        let members = std::mem::take(&mut self.members);
+        for (connection, outbox) in &members {
+            if Some(*connection) != but {
+                self.push(*connection, outbox, bytes.clone(), Disposition::Keep);
+            }
+        }
+        self.members = members;
+    }
+
+    fn push(&mut self, connection: u64, outbox: &Rc<Outbox>, bytes: Bytes, then: Disposition) {
+        if outbox.touch() {
+            self.touched.push(Rc::clone(outbox));
         }
         if then == Disposition::Abort {
-            link.outbox.abort();
-        } else if link.outbox.push(bytes.clone(), then).is_err() {
+            outbox.abort();
+        } else if outbox.push(bytes.clone(), then).is_err() {
             // The kernel may take what waits only for the end of the turn.
-            link.outbox.flush();
-            if link.outbox.push(bytes, then).is_err() {
-                link.outbox.abort();
+            outbox.flush();
+            if outbox.push(bytes, then).is_err() {
+                outbox.abort();
                 self.slow.push(connection);
             }
-            if link.outbox.touch() {
-                self.touched.push(Rc::clone(&link.outbox));
+            if outbox.touch() {
+                self.touched.push(Rc::clone(outbox));
             }
         }
     }
+
+    /// From here on a broadcast reaches it.
+    fn join(&mut self, connection: u64, outbox: Rc<Outbox>) {
+        if let Some(link) = self.connections.get_mut(&connection)
+            && link.member.is_none()
+        {
+            link.member = Some(self.members.len());
+            self.members.push((connection, outbox));
+        }
+    }
+
+    /// A broadcast no longer reaches it.
+    pub(super) fn leave(&mut self, connection: u64) {
+        let Some(at) = self.connections.get_mut(&connection).and_then(|link| link.member.take()) else {
+            return;
+        };
+        self.members.swap_remove(at);
+        if let Some((moved, _)) = self.members.get(at)
+            && let Some(link) = self.connections.get_mut(moved)
+        {
+            link.member = Some(at);
+        }
+    }
+
+    /// Reads nothing from these until another step leaves them out.
+    fn pause(&mut self, connections: &[u64]) {
+        if connections.is_empty() && self.paused.is_empty() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.paused, connections.iter().copied().collect());
+        self.unpaused.extend(before.into_iter().filter(|connection| !self.paused.contains(connection)));
+    }
+}
+
+/// Has the engine carry out commands, in as many calls as they need.
+fn carry_out(engine: &mut dyn Engine, mut commands: &[Command<'_>]) -> Result<Option<Step>, EngineLost> {
+    let mut whole: Option<Step> = None;
+    while !commands.is_empty() {
+        let mut bytes = 0;
+        let fits = |command: &&Command<'_>| {
+            bytes += command_bytes(command);
+            bytes <= CALL_BYTES
+        };
+        let count = commands.iter().take(CALL_COMMANDS).take_while(fits).count().max(1);
+        let (part, rest) = commands.split_at(count);
+        let step = if rest.is_empty() { engine.command(part)? } else { engine.command_partly(part)? };
+        whole = Some(match whole {
+            None => step,
+            Some(mut whole) => {
+                whole.events.extend(step.events);
+                whole.transmissions.extend(step.transmissions);
+                Step { events: whole.events, transmissions: whole.transmissions, ..step }
+            }
+        });
+        commands = rest;
+    }
+    Ok(whole)
+}
+
+/// What a command holds, about.
+fn command_bytes(command: &Command<'_>) -> usize {
+    match command {
+        Command::Send(outgoing) => {
+            let to = match outgoing.to {
+                crate::wit::Recipients::Many(connections) => size_of_val(connections),
+                _ => 0,
+            };
+            outgoing.text.len() + size_of_val(outgoing.ends) + to
+        }
+        Command::Respond(response) => response.body.len(),
+        _ => 0,
+    }
+}
+
+/// As the engine's budget counts them.
+fn event_count(events: &[Event]) -> usize {
+    let count = |event: &Event| match event {
+        Event::Messages(messages) => messages.ends.len(),
+        Event::StateChanged(_) => 0,
+        _ => 1,
+    };
+    events.iter().map(count).sum()
 }

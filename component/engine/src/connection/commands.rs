@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Connection, Phase};
+use super::transitions::ANSWER_TIME;
+use super::{Closing, Connection, Phase};
 use crate::error::{Misuse, Refusal};
 use crate::event::{CloseCause, Disposition, Draft, Event, State};
 use crate::handshake::asked_text;
@@ -57,7 +58,7 @@ impl Connection {
         self.start_handshake_timer(shared);
         self.resume(shared, ahead);
         if self.half_closed && !matches!(self.phase, Phase::Responding { .. }) {
-            self.end(shared, CloseCause::EndOfStream, Disposition::Finish);
+            self.receive_eof(shared);
         }
         Ok(())
     }
@@ -75,11 +76,13 @@ impl Connection {
 
     pub(crate) fn close(&mut self, shared: &mut Shared) {
         match &mut self.phase {
-            Phase::Open { closing: true, .. } => {}
-            Phase::Open { closing: closing @ false, .. } if self.draft == Some(Draft::Draft76) => {
-                *closing = true;
+            Phase::Open { closing: Closing::Sent | Closing::HalfClosed, .. } => {}
+            Phase::Open { closing, .. } if self.draft == Some(Draft::Draft76) => {
+                *closing = Closing::Sent;
                 self.send_closing(shared);
-                let after = shared.policy.options.limits.close_timeout;
+                shared.transmit_then(self.id, Disposition::Leave);
+                shared.members = shared.members.saturating_sub(1);
+                let after = shared.policy.options.limits.close_timeout.min(ANSWER_TIME);
                 self.timer.set(shared, self.id, Some(after));
             }
             Phase::Ending { cause } => {
@@ -107,10 +110,14 @@ impl Connection {
         if let (State::Connected, Some(draft)) = (self.state, self.draft) {
             shared.count_connected(draft, false);
         }
+        if self.can_send() {
+            shared.members = shared.members.saturating_sub(1);
+        }
         self.phase = Phase::Ended;
+        self.deferred = None;
         self.account(shared);
         self.timer.set(shared, self.id, None);
-        shared.transmit_end(self.id, then);
+        shared.transmit_then(self.id, then);
         self.set_state(shared, State::Closed);
         shared.events.push_back(Event::Closed { connection: self.id, cause });
         shared.ended.push(self.id);

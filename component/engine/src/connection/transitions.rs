@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Connection, Phase};
+use super::{Closing, Connection, Phase};
 use crate::ahead::Ahead;
 use crate::challenge::KEY3_BYTES;
 use crate::error::Refusal;
@@ -14,7 +14,11 @@ use crate::event::{CloseCause, Disposition, Draft, Event, State};
 use crate::frame::{CLOSING, Decoder};
 use crate::handshake::{Handshake, asked_subprotocol};
 use crate::http;
+use crate::options::Millis;
 use crate::shared::Shared;
+
+/// How long the peer has for an answer to our FF 00 before our FIN follows, in milliseconds.
+pub(super) const ANSWER_TIME: Millis = 250;
 
 impl Connection {
     /// Writes the 101. In draft 76 it does not wait for key3: proxies hold that back until they see it.
@@ -46,9 +50,12 @@ impl Connection {
     pub(super) fn connected(&mut self, shared: &mut Shared, draft: Draft) {
         self.set_state(shared, State::Handshaking);
         self.set_state(shared, State::Connected);
-        self.phase = Phase::Open { decoder: Decoder::default(), closing: false };
+        self.phase = Phase::Open { decoder: Decoder::default(), closing: Closing::NotYet };
         shared.count_connected(draft, true);
-        self.start_idle_timer(shared);
+        shared.members = shared.members.saturating_add(1);
+        shared.transmit_then(self.id, Disposition::Join);
+        self.active = shared.now;
+        self.start_open_timer(shared);
         if let Some(head) = &self.head {
             shared.events.push_back(Event::Connected {
                 connection: self.id,
@@ -62,6 +69,9 @@ impl Connection {
 
     /// Goes on with what came ahead of an answer.
     pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: Ahead) {
+        if shared.bounded {
+            return self.defer_ahead(shared, ahead);
+        }
         let mut rest = ahead.rest();
         while !rest.is_empty() && !matches!(self.phase, Phase::Responding { .. } | Phase::Deciding { .. }) {
             if let Some(Event::Message { connection, text }) = self.step(shared, &mut rest) {
@@ -134,9 +144,32 @@ impl Connection {
         self.timer.set(shared, self.id, Some(after));
     }
 
-    pub(super) fn start_idle_timer(&mut self, shared: &mut Shared) {
+    /// Our FIN follows our FF 00: some peers react to nothing else.
+    pub(super) fn half_close(&mut self, shared: &mut Shared) {
+        let left = shared.policy.options.limits.close_timeout.saturating_sub(ANSWER_TIME);
+        if let Phase::Open { closing, .. } = &mut self.phase
+            && left > 0
+        {
+            *closing = Closing::HalfClosed;
+            shared.transmit_then(self.id, Disposition::HalfClose);
+            self.timer.set(shared, self.id, Some(left));
+        } else {
+            self.end(shared, CloseCause::CloseTimeout, Disposition::Finish);
+        }
+    }
+
+    /// Of the idle timeout and the message timeout the earlier one.
+    pub(super) fn start_open_timer(&mut self, shared: &mut Shared) {
         let idle = shared.policy.options.limits.idle_timeout;
-        self.timer.set(shared, self.id, (idle != 0).then_some(idle));
+        let idle = (idle != 0).then(|| self.active.saturating_add(idle));
+        let due = idle.into_iter().chain(self.message_deadline(shared)).min();
+        self.timer.set_at(shared, self.id, due);
+    }
+
+    /// When the message that has begun has to be whole.
+    pub(super) fn message_deadline(&self, shared: &Shared) -> Option<Millis> {
+        let timeout = shared.policy.options.limits.message_timeout;
+        self.begun.filter(|_| timeout != 0).map(|begun| begun.saturating_add(timeout))
     }
 
     pub(super) fn set_state(&mut self, shared: &mut Shared, new: State) {
@@ -145,7 +178,7 @@ impl Connection {
     }
 
     /// Tells the server how much we hold now.
-    pub(super) fn account(&mut self, shared: &mut Shared) {
+    pub(crate) fn account(&mut self, shared: &mut Shared) {
         let held = match &self.phase {
             Phase::Head(reader) => reader.held(),
             Phase::Body { body, .. } => body.len(),
@@ -153,6 +186,18 @@ impl Connection {
             Phase::Open { decoder, .. } => decoder.held(),
             Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
         };
+        let amid_frame = match &self.phase {
+            Phase::Open { decoder, closing: Closing::NotYet } => *decoder != Decoder::Type,
+            _ => false,
+        };
+        let begun = (held != 0 || amid_frame).then(|| self.begun.unwrap_or(shared.now));
+        if begun != self.begun {
+            self.begun = begun;
+            if matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. }) {
+                self.start_open_timer(shared);
+            }
+        }
+        let held = held.saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.len()));
         let others = shared.counts.buffered_bytes.saturating_sub(self.held);
         shared.counts.buffered_bytes = others.saturating_add(held);
         self.held = held;

@@ -74,7 +74,7 @@ impl Driver {
             assert_eq!(self.end, None, "something is written behind the end");
             self.writes += usize::from(!bytes.is_empty());
             self.bytes.extend(bytes);
-            if then != legacy_websocket::Disposition::Keep {
+            if then.is_end() {
                 self.end = Some(format!("{then:?}"));
             }
         }
@@ -94,7 +94,7 @@ pub fn receive_at_once(server: &mut Server, input: &[u8]) -> Vec<String> {
     let mut events = server.receive(ID, input);
     loop {
         let before = ends.len();
-        events.take_messages(&mut text, &mut ends);
+        events.take_messages(usize::MAX, &mut text, &mut ends);
         for pair in ends[before - 1..].windows(2) {
             shown.push(format!("message {:?}", &text[pair[0] as usize..pair[1] as usize]));
         }

@@ -9,8 +9,12 @@ use legacy_websocket_application::{
 
 const PAGE: &str = include_str!("../chat.html");
 
-/// Lines that a newcomer is shown.
+/// Lines that a newcomer is shown, and bytes of them.
 const HISTORY: usize = 20;
+const HISTORY_BYTES: usize = 64 * 1024;
+
+/// Members that `/stats` lists by name.
+const LISTED: usize = 50;
 
 const MAX_NAME_CHARS: usize = 20;
 
@@ -78,13 +82,18 @@ impl Chat {
                 let name = self.members.get(&id).map_or("somebody", |member| &member.name);
                 let line = format!("{name}: {text}");
                 self.said += 1;
-                if self.history.len() == HISTORY {
-                    self.history.pop_front();
-                }
-                self.history.push_back(line.clone());
+                self.remember(line.clone());
                 Command::send(Recipients::All, line)
             }
         });
+    }
+
+    fn remember(&mut self, line: String) {
+        self.history.push_back(line);
+        let bytes = |history: &VecDeque<String>| history.iter().map(String::len).sum::<usize>();
+        while self.history.len() > HISTORY || bytes(&self.history) > HISTORY_BYTES {
+            self.history.pop_front();
+        }
     }
 
     fn rename(&mut self, id: ConnectionId, name: &str) -> Result<String, &'static str> {
@@ -107,8 +116,10 @@ impl Chat {
             };
             format!("{} ({draft})", member.name)
         };
-        let members: Vec<_> = self.members.values().map(member).collect();
-        format!("{} here: {}; {} messages", members.len(), members.join(", "), self.said)
+        let listed: Vec<_> = self.members.values().take(LISTED).map(member).collect();
+        let more = self.members.len().saturating_sub(LISTED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{} here: {}{more}; {} messages", self.members.len(), listed.join(", "), self.said)
     }
 }
 

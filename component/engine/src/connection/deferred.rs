@@ -1,0 +1,110 @@
+//! Input that waits for a later turn.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::{Connection, Phase};
+use crate::ahead::Ahead;
+use crate::event::{CloseCause, ConnectionId, Disposition};
+use crate::frame::hold;
+use crate::shared::Shared;
+
+/// Input of one connection that a bounded turn has left for later: see
+/// [`Server::take_deferred`](crate::Server::take_deferred).
+#[derive(Debug)]
+pub struct Deferred {
+    connection: ConnectionId,
+    bytes: Vec<u8>,
+    start: usize,
+    /// The peer's end of TCP comes after it.
+    pub(super) ended: bool,
+}
+
+impl Deferred {
+    /// Whose input it is.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// What has not been consumed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// Takes bytes off the start.
+    pub fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.bytes.len());
+    }
+
+    /// What it holds in memory.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Connection {
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.deferred.is_some()
+    }
+
+    /// Keeps input, after what is kept already.
+    pub(crate) fn defer(&mut self, shared: &mut Shared, mut input: &[u8]) {
+        if input.is_empty() || self.has_ended() {
+            return;
+        }
+        let room = shared.room().saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.len()));
+        let mut deferred = self.deferred.take().unwrap_or_else(|| {
+            shared.deferred.push_back(self.id);
+            Box::new(Deferred { connection: self.id, bytes: Vec::new(), start: 0, ended: false })
+        });
+        match hold(mem::take(&mut deferred.bytes), &mut input, room) {
+            Ok(bytes) => {
+                deferred.bytes = bytes;
+                self.deferred = Some(deferred);
+                self.account(shared);
+            }
+            Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
+        }
+    }
+
+    /// Keeps what came ahead of an answer that has been given now.
+    pub(super) fn defer_ahead(&mut self, shared: &mut Shared, ahead: Ahead) {
+        if !ahead.rest().is_empty() {
+            let (bytes, start) = ahead.into_parts();
+            shared.deferred.push_back(self.id);
+            self.deferred = Some(Box::new(Deferred { connection: self.id, bytes, start, ended: false }));
+        }
+        self.account(shared);
+    }
+
+    pub(crate) fn take_deferred(&mut self) -> Option<Deferred> {
+        self.deferred.take().map(|deferred| *deferred)
+    }
+
+    pub(crate) fn put_back(&mut self, shared: &mut Shared, deferred: Deferred) {
+        if self.has_ended() {
+            return;
+        }
+        let ended = deferred.ended;
+        if !deferred.bytes().is_empty() {
+            match &mut self.phase {
+                // It came ahead of an answer.
+                Phase::Responding { ahead } | Phase::Deciding { ahead, .. } if ahead.held() == 0 => {
+                    *ahead = Ahead::new(deferred.bytes, deferred.start);
+                }
+                _ => {
+                    shared.deferred.push_back(self.id);
+                    self.deferred = Some(Box::new(deferred));
+                    return self.account(shared);
+                }
+            }
+        }
+        self.account(shared);
+        if ended {
+            self.receive_eof(shared);
+        }
+    }
+}
