@@ -266,7 +266,8 @@ impl Tape {
         }
         let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
         let connection = Connection { number, peer: peer.parse().ok(), since: SystemTime::now() };
-        self.connections.insert(id, Track { connection: Arc::new(connection), joined: false, kept: 0, missing: 0 });
+        self.connections
+            .insert(id, Track { connection: Arc::new(connection), joined: false, kept: 0, missing: 0 });
     }
 
     fn client(&mut self, id: u64, bytes: &[u8]) {

@@ -109,6 +109,17 @@ fn an_application_that_prints_without_end_does_not_flood_the_log() {
     assert!(unlogged >= 900, "{line}");
 }
 
+#[test]
+fn an_application_that_is_lost_again_and_again_does_not_flood_the_log() {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--workers", "1"]);
+    let left_out = |line: &str| line.contains("the application was lost") && line.contains(" unlogged=");
+    while !server.log().lines().any(left_out) {
+        let mut client = server.open75();
+        client.says("fault:panic");
+        client.expect_end();
+    }
+}
+
 /// Clients come, are refused and served while the log takes nothing; what is lost is counted; SIGTERM ends it.
 fn serves_without_its_log(stderr: Stdio) {
     let server = start(stderr);

@@ -12,6 +12,7 @@ on_both_engines!(
     only_listed_hosts_are_let_in,
     the_public_url_is_the_location,
     forwarded_fields_count_only_where_they_are_trusted,
+    a_refusal_is_logged_with_what_came,
     nothing_that_came_reaches_a_terminal_as_it_is,
 );
 
@@ -97,11 +98,25 @@ fn forwarded_fields_count_only_where_they_are_trusted(engine: &str) {
     server.wait_for_log(&["connected", "192.0.2.7"]);
 }
 
+fn a_refusal_is_logged_with_what_came(engine: &str) {
+    let server = start(engine, &["--origin", "http://other.example", "--subprotocol", "chat"]);
+    server.connect().refused(&head75("WebSocket-Protocol: sample\r\nUser-Agent: Old \"one\"\r\n"), "403");
+    server.wait_for_log(&[
+        "WARN rejected connection=",
+        " status=403 reason=\"Origin is not accepted\" method=GET path=/demo host=example.com ",
+        r#" origin=http://example.com subprotocol=sample user_agent="Old \"one\"""#,
+    ]);
+    // Of what cannot be read as a request nothing is said.
+    server.connect().refused(b"NO REQUEST\r\nOrigin: http://example.com\r\n\r\n", "400");
+    let line = server.wait_for_log(&["rejected", "status=400"]);
+    assert!(!line.contains("origin="), "{line}");
+}
+
 fn nothing_that_came_reaches_a_terminal_as_it_is(engine: &str) {
     let server = start(engine, &["--debug", "--trust-forwarded", "--origin", "http://other.example"]);
     let fields = "X-Forwarded-For: \x1b[31m\u{9b}red status=101\r\nUser-Agent: \x1b]0;title\x07\r\n";
     server.connect().refused(&head75(fields), "403");
-    server.wait_for_log(&["rejected", r#" peer="\u{1b}[31m\u{9b}red status=101""#]);
+    server.wait_for_log(&["rejected", r#" peer="\u{1b}[31m\u{9b}red status=101""#, r"\u{1b}]0;title\u{7}"]);
     server.wait_for_log(&["closed", r#" peer="\u{1b}[31m\u{9b}red status=101""#, "cause=refused"]);
     let log = server.log();
     assert!(!log.contains(['\x1b', '\u{9b}', '\x07']), "{log:?}");

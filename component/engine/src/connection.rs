@@ -273,12 +273,11 @@ impl Connection {
         match &self.phase {
             // A kept connection that asks nothing more has done nothing wrong.
             Phase::Head(reader) if reader.held() == 0 => {
-                let cause = if self.head.is_some() { CloseCause::IdleTimeout } else { late };
+                let cause = if self.head.is_some() { CloseCause::Responded } else { late };
                 self.end(shared, cause, Disposition::Finish);
             }
-            Phase::Head(_) | Phase::Policy(_) | Phase::Body { .. } => {
-                self.refuse(shared, Refusal::Timeout, late)
-            }
+            Phase::Head(_) | Phase::Policy(_) => self.refuse_unread(shared, Refusal::Timeout, late),
+            Phase::Body { .. } => self.refuse(shared, Refusal::Timeout, late),
             Phase::Responding { .. } | Phase::Deciding { .. } => self.refuse(shared, Refusal::NoAnswer, late),
             Phase::Key3 { .. } => self.end(shared, late, Disposition::Finish),
             Phase::Open { closing: Closing::Sent, .. } => self.half_close(shared),
@@ -310,13 +309,13 @@ impl Connection {
                 match reader.read(input, &limits, room) {
                     Ok(None) => {}
                     Ok(Some(head)) => self.take_head(shared, head),
-                    Err(refusal) => self.refuse(shared, refusal, CloseCause::Refused),
+                    Err(refusal) => self.refuse_unread(shared, refusal, CloseCause::Refused),
                 }
             }
             Phase::Policy(have) => match match_policy_request(have, input) {
                 Ok(false) => {}
                 Ok(true) => self.send_policy(shared),
-                Err(error) => self.refuse(shared, error.into(), CloseCause::Refused),
+                Err(error) => self.refuse_unread(shared, error.into(), CloseCause::Refused),
             },
             Phase::Body { body, length } => {
                 let more = length.saturating_sub(body.len()).min(input.len());

@@ -73,7 +73,7 @@ pub enum CloseCause {
     ByPeer,
     /// Closing handshake, begun by us; the peer answered it, or ended TCP.
     ByUs,
-    /// We ended it where there is no closing handshake.
+    /// We ended it before the opening handshake was done. (Draft 75, without a closing handshake: `ByUs`.)
     ByUsAbruptly,
     /// TCP's end without a closing handshake: the normal end in draft 75, and of WebKit's draft 76.
     EndOfStream,

@@ -139,6 +139,7 @@ mod http;
 mod location;
 mod options;
 mod policy;
+mod rejected;
 mod server;
 mod shared;
 mod text;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::connection::{Connection, Deferred};
@@ -12,6 +13,7 @@ use crate::event::{
     Undelivered,
 };
 use crate::frame::encode;
+use crate::head::Head;
 use crate::options::{Millis, Options};
 use crate::policy::Policy;
 use crate::shared::{Counts, Shared};
@@ -60,6 +62,13 @@ impl Server {
     #[must_use]
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.connections.get(&id).map(AsRef::as_ref).filter(|connection| !connection.has_ended())
+    }
+
+    /// The head of a request that was refused in this turn, if it came whole and is one of the turn's first few. For
+    /// logs, which learn by [`Event::Rejected`] that the connection is over.
+    #[must_use]
+    pub fn rejected_head(&self, id: ConnectionId) -> Option<&Arc<Head>> {
+        self.shared.rejected.get(id)
     }
 
     /// Every open connection, by rising id.
@@ -381,11 +390,7 @@ impl Server {
         self.transmit_encoded(to, count, texts)
     }
 
-    fn send_to_all<'t>(
-        &mut self,
-        but: Option<ConnectionId>,
-        texts: impl Iterator<Item = &'t str>,
-    ) -> usize {
+    fn send_to_all<'t>(&mut self, but: Option<ConnectionId>, texts: impl Iterator<Item = &'t str>) -> usize {
         let but = but.filter(|id| self.connections.get(id).is_some_and(|connection| connection.can_send()));
         if self.shared.policy.options.limits.idle_timeout != 0 {
             for connection in self.connections.values_mut().filter(|connection| connection.can_send()) {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::event::{ConnectionId, Destination, Disposition, Draft, Event, Transmission};
 use crate::options::Millis;
 use crate::policy::Policy;
+use crate::rejected::RejectedHeads;
 
 /// How many connections a server has, and what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) bounded: bool,
     /// Connections with deferred input, the one that waits longest first. Some may have ended.
     pub(crate) deferred: VecDeque<ConnectionId>,
+    pub(crate) rejected: RejectedHeads,
 }
 
 impl Shared {
@@ -65,6 +67,7 @@ impl Shared {
             members: 0,
             bounded: false,
             deferred: VecDeque::new(),
+            rejected: RejectedHeads::default(),
         }
     }
 

@@ -159,7 +159,9 @@ impl Adapter {
     }
 
     pub(crate) fn head(&self, connection: u64) -> Option<wit::RequestHead> {
-        self.server.connection(ConnectionId(connection))?.head().map(|head| lower_head(head))
+        let id = ConnectionId(connection);
+        let head = self.server.connection(id).and_then(Connection::head);
+        head.or_else(|| self.server.rejected_head(id)).map(|head| lower_head(head))
     }
 
     pub(crate) fn cookies(&self, connection: u64) -> Vec<(String, String)> {

@@ -5,7 +5,8 @@
 /// What lines are about; each has a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogCategory {
-    /// Peers that are not let in: too many of them, no PROXY header, a TLS handshake that fails; and failures to accept.
+    /// Peers that are not let in (too many of them, no PROXY header, a TLS handshake that fails), and failures to
+    /// accept.
     Admission,
     /// Opening handshakes and requests that are refused.
     Rejection,

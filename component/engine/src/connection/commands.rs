@@ -89,6 +89,8 @@ impl Connection {
                 let cause = *cause;
                 self.finish(shared, cause);
             }
+            // Draft 75 has no closing handshake.
+            Phase::Open { .. } => self.end(shared, CloseCause::ByUs, Disposition::Finish),
             _ => self.end(shared, CloseCause::ByUsAbruptly, Disposition::Finish),
         }
     }
@@ -96,7 +98,8 @@ impl Connection {
     pub(crate) fn shutdown(&mut self, shared: &mut Shared) {
         match &self.phase {
             Phase::Head(reader) if reader.held() == 0 => self.close(shared),
-            Phase::Head(_) | Phase::Body { .. } | Phase::Responding { .. } | Phase::Deciding { .. } => {
+            Phase::Head(_) => self.refuse_unread(shared, Refusal::ShuttingDown, CloseCause::Refused),
+            Phase::Body { .. } | Phase::Responding { .. } | Phase::Deciding { .. } => {
                 self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
             }
             _ => self.close(shared),

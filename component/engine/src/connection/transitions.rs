@@ -93,6 +93,12 @@ impl Connection {
         self.refuse_with(shared, refusal.status(), Cow::Owned(alloc::format!("{refusal}")), cause);
     }
 
+    /// Refuses what is no whole request; the head of the one before it has nothing to do with that.
+    pub(super) fn refuse_unread(&mut self, shared: &mut Shared, refusal: Refusal, cause: CloseCause) {
+        self.head = None;
+        self.refuse(shared, refusal, cause);
+    }
+
     pub(super) fn refuse_with(
         &mut self,
         shared: &mut Shared,
@@ -104,6 +110,9 @@ impl Connection {
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {
             shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
+        }
+        if let Some(head) = &self.head {
+            shared.rejected.push(shared.turn, self.id, head);
         }
         shared.events.push_back(Event::Rejected {
             connection: self.id,

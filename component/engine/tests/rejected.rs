@@ -1,0 +1,71 @@
+//! What a shell can say of a request that was refused, and how ends are called that are nobody's fault.
+
+use legacy_websocket::{CloseCause, ConnectionId, Event, Options, Peer, Server};
+
+const ID: ConnectionId = ConnectionId(7);
+
+const HANDSHAKE: &[u8] = b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: a\r\n\
+    Origin: http://a\r\n\r\n";
+
+fn server(origin: &str) -> Server {
+    let mut options = Options::default();
+    options.origins = vec![origin.into()];
+    let mut server = Server::new(options).unwrap();
+    server.advance(0);
+    server.open(ID, Peer::default()).unwrap();
+    server
+}
+
+fn events(server: &mut Server, input: &[u8]) -> Vec<Event<'static>> {
+    server.receive(ID, input).for_each(drop);
+    std::iter::from_fn(|| server.poll_event()).collect()
+}
+
+fn cause(server: &mut Server) -> Option<CloseCause> {
+    std::iter::from_fn(|| server.poll_event()).find_map(|event| match event {
+        Event::Closed { cause, .. } => Some(cause),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_head_of_a_refused_request_is_there_until_others_are_refused() {
+    let mut server = server("http://b");
+    events(&mut server, HANDSHAKE);
+    let target = |server: &Server, id| server.rejected_head(id).map(|head| head.target().to_vec());
+    assert_eq!(target(&server, ID), Some(b"/demo".into()));
+    assert_eq!(target(&server, ConnectionId(8)), None);
+    server.advance(1);
+    server.open(ConnectionId(8), Peer::default()).unwrap();
+    server.receive(ConnectionId(8), HANDSHAKE).for_each(drop);
+    assert_eq!(target(&server, ConnectionId(8)), Some(b"/demo".into()));
+    assert_eq!(target(&server, ID), None);
+}
+
+#[test]
+fn what_cannot_be_read_does_not_pass_for_the_request_before_it() {
+    let mut server = server("*");
+    events(&mut server, b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.respond(ID, 200, &[], b"").unwrap();
+    events(&mut server, b"NO REQUEST\r\n\r\n");
+    assert!(server.connection(ID).is_none());
+    assert!(server.rejected_head(ID).is_none());
+}
+
+#[test]
+fn draft_75_that_we_close_is_closed_by_us() {
+    let mut server = server("*");
+    events(&mut server, HANDSHAKE);
+    server.close(ID).unwrap();
+    assert_eq!(cause(&mut server), Some(CloseCause::ByUs));
+}
+
+#[test]
+fn a_kept_connection_that_asks_nothing_more_ends_with_its_last_response() {
+    let mut server = server("*");
+    events(&mut server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.respond(ID, 200, &[], b"").unwrap();
+    let end = server.poll_timeout().unwrap();
+    server.advance(end);
+    assert_eq!(cause(&mut server), Some(CloseCause::Responded));
+}
