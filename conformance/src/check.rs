@@ -1,6 +1,8 @@
 //! The corpus against a running server, over real sockets.
 
 mod socket;
+mod taken;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,13 +10,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use legacy_websocket_trace::{Connection, Draft, Setting, Step, Variables};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::socket::{News, Sockets};
+pub use self::tls::Tls;
+use crate::chunking::Chunkings;
 use crate::client::{self, Received, see};
 use crate::corpus::Case;
 use crate::expectation;
-use crate::plan::{Chunking, Op, plan};
+use crate::plan::{Chunking, Op, bounded, plan};
 use crate::report::{self, Kind, Seen, Side, Verdict};
 use crate::transcript::Transcript;
 
@@ -24,6 +28,8 @@ use crate::transcript::Transcript;
 pub struct Target {
     /// Where it listens.
     pub address: SocketAddr,
+    /// TLS, where it is `wss://`.
+    pub tls: Option<Tls>,
     /// What it is to be asked for, and by whom.
     pub variables: Variables,
     /// The only draft that it speaks, if that is so.
@@ -38,7 +44,16 @@ pub struct Target {
     pub longest_pause: Duration,
     /// How long nothing must come for us to believe that nothing will.
     pub quiet: Duration,
+    /// How what clients write is cut. Each chunking is a run of the case, up to the first that does not pass.
+    pub chunkings: Chunkings,
+    /// Where the seeds of random chunkings begin.
+    pub seed: u64,
+    /// How long the server has to read what was written before more is: without it the kernel joins what was cut.
+    pub pause: Duration,
 }
+
+/// Of a head, and of what is behind it in each turn, so many writes take time; the last has the rest.
+const MAX_WRITES: usize = 100;
 
 /// Checks one case. `snapshot` is the text of its snapshot.
 ///
@@ -53,8 +68,11 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
         draft: case.trace.draft,
         section: case.trace.section.clone(),
         severity: case.trace.severity,
+        requirements: case.trace.requirements.clone(),
         verdict: Verdict::NotApplicable,
         reason: String::new(),
+        cause: String::new(),
+        chunking: None,
         known: None,
         expected: lines(expected.first().unwrap_or(&none)),
         seen: Vec::new(),
@@ -64,19 +82,56 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
         report.reason = why_not;
         return Ok(report);
     }
+    let mut last = Vec::new();
+    for chunking in target.chunkings.of(case, target.seed) {
+        let ops = bounded(plan(&case.trace, &target.variables, chunking), MAX_WRITES);
+        if ops == last {
+            continue;
+        }
+        run(case, target, &expected, &ops, &mut report).await?;
+        if report.verdict != Verdict::Pass {
+            if chunking != Chunking::Written {
+                report.reason.push_str(&format!(" ({chunking})"));
+                report.cause.push_str(", where it is cut");
+                report.chunking = Some(chunking.to_string());
+            }
+            break;
+        }
+        last = ops;
+    }
+    Ok(report)
+}
+
+/// Runs a case with its bytes cut in one way, and puts what came of it into the report.
+async fn run(
+    case: &Case,
+    target: &Target,
+    expected: &[Sight],
+    ops: &[Op],
+    report: &mut report::Case,
+) -> io::Result<()> {
     let mut run = Run::new(case, target, expected);
-    for op in plan(&case.trace, &target.variables, Chunking::Written) {
+    for op in ops {
         run.op(op).await?;
     }
-    let seen = run.seen();
-    let as_good = run.expected.contains(&run.counts());
+    let counts = run.counts();
+    let as_good = run.expected.contains(&counts);
     report.verdict = if as_good { Verdict::Pass } else { Verdict::of_difference(case.trace.severity) };
-    report.seen = lines(&seen);
-    if !as_good {
-        report.reason = difference(&report.expected, &lines(&run.counts()));
-    }
+    report.seen = lines(&run.seen());
+    (report.reason, report.cause) =
+        if as_good { Default::default() } else { difference(&report.expected, &lines(&counts)) };
     report.transcript = run.transcript.entries();
-    Ok(report)
+    Ok(())
+}
+
+/// Connects once, as each case will, and ends the connection.
+///
+/// # Errors
+/// The server is not there, or does not speak TLS where that is asked for.
+pub async fn probe(target: &Target) -> io::Result<()> {
+    let mut sockets = Sockets::new();
+    timeout(target.patience, sockets.open(1, target.address, target.tls.as_ref())).await??;
+    Ok(())
 }
 
 /// What a client sees, in the order of connections: connection, turn, what.
@@ -116,18 +171,20 @@ fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
 struct Run<'a> {
     case: &'a Case,
     target: &'a Target,
-    expected: Vec<Sight>,
+    expected: &'a [Sight],
     sockets: Sockets,
     sent: BTreeMap<Connection, Vec<u8>>,
     received: BTreeMap<Connection, Vec<Received>>,
     /// By us: what still comes is not looked at.
     reset: Vec<Connection>,
     turn: usize,
+    /// The client has written, or ended its side, in this turn.
+    acted: bool,
     transcript: Transcript,
 }
 
 impl<'a> Run<'a> {
-    fn new(case: &'a Case, target: &'a Target, expected: Vec<Sight>) -> Self {
+    fn new(case: &'a Case, target: &'a Target, expected: &'a [Sight]) -> Self {
         Self {
             case,
             target,
@@ -137,20 +194,25 @@ impl<'a> Run<'a> {
             received: BTreeMap::new(),
             reset: Vec::new(),
             turn: 1,
+            acted: false,
             transcript: Transcript::new(case.trace.draft),
         }
     }
 
-    async fn op(&mut self, op: Op) -> io::Result<()> {
-        match op {
+    async fn op(&mut self, op: &Op) -> io::Result<()> {
+        if matches!(op, Op::Bytes(..) | Op::End { .. }) && std::mem::replace(&mut self.acted, true) {
+            sleep(self.target.pause).await;
+            self.sockets.taken(Instant::now() + self.target.patience).await;
+        }
+        match *op {
             Op::Open(connection) => {
-                self.sockets.open(connection, self.target.address).await?;
+                self.sockets.open(connection, self.target.address, self.target.tls.as_ref()).await?;
                 self.sent.insert(connection, Vec::new());
             }
-            Op::Bytes(connection, bytes) => {
-                self.sent.entry(connection).or_default().extend_from_slice(&bytes);
-                self.transcript.bytes(connection, Side::Client, &bytes);
-                self.write(connection, &bytes).await;
+            Op::Bytes(connection, ref bytes) => {
+                self.sent.entry(connection).or_default().extend_from_slice(bytes);
+                self.transcript.bytes(connection, Side::Client, bytes);
+                self.write(connection, bytes).await;
             }
             Op::End { connection, reset } => {
                 let kind = if reset { Kind::Reset } else { Kind::Fin };
@@ -165,6 +227,7 @@ impl<'a> Run<'a> {
                 self.wait().await;
                 self.transcript.note(1, Side::Client, Kind::Wait);
                 self.turn += 1;
+                self.acted = false;
             }
             Op::After(time) => sleep(time).await,
             // Such cases do not apply.
@@ -188,6 +251,8 @@ impl<'a> Run<'a> {
     /// Waits until all is here that is expected of this turn, or nothing more comes.
     async fn wait(&mut self) {
         let end = Instant::now() + self.target.patience;
+        // Silence tells nothing of a server that has not read yet.
+        self.sockets.taken(end).await;
         let mut quiet_since = Instant::now();
         loop {
             while let Some(news) = self.sockets.try_next() {
@@ -247,7 +312,7 @@ impl<'a> Run<'a> {
         for (connection, sent) in &self.sent {
             let received = self.received.get(connection).map_or(&[][..], Vec::as_slice);
             let url = self.case.trace.url.as_deref();
-            let seen = see(self.case.trace.draft, url, sent, received);
+            let seen = see(self.case.trace.draft, url, self.target.tls.is_some(), sent, received);
             all.extend(seen.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
         all
@@ -267,7 +332,7 @@ impl<'a> Run<'a> {
         let turn = u32::try_from(self.turn).unwrap_or(u32::MAX);
         let seen = self.counts();
         let mut progress = Progress::Otherwise;
-        for expected in &self.expected {
+        for expected in self.expected {
             let due: Vec<_> = expected.iter().filter(|(_, when, _)| *when <= turn).collect();
             if due.iter().copied().eq(&seen) {
                 let now = due.iter().any(|(_, when, _)| *when == turn);
@@ -331,9 +396,10 @@ fn lines(sight: &Sight) -> Vec<Seen> {
     sight.iter().map(line).collect()
 }
 
-/// The first thing that is not as it should be, in words.
-fn difference(expected: &[Seen], seen: &[Seen]) -> String {
+/// The first thing that is not as it should be, in words; and in words that other cases share.
+fn difference(expected: &[Seen], seen: &[Seen]) -> (String, String) {
     let at = expected.iter().zip(seen).take_while(|(expected, seen)| expected == seen).count();
+    let (expected, seen) = (expected.get(at), seen.get(at));
     let name = |seen: Option<&Seen>| seen.map_or_else(|| "nothing more".into(), ToString::to_string);
-    format!("expected {}; saw {}", name(expected.get(at)), name(seen.get(at)))
+    (format!("expected {}; saw {}", name(expected), name(seen)), report::cause(expected, seen))
 }

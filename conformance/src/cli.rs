@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod corpus;
 mod trace;
 
 use std::error::Error;
@@ -34,6 +35,10 @@ enum Command {
     Replay(trace::Replay),
     /// Print a trace readably.
     Show(trace::Show),
+    /// Add a trace to the corpus as a case, and bless it.
+    Add(corpus::Add),
+    /// Write the snapshots of the cases that are new or changed, and the coverage table; say what changed.
+    Bless(corpus::Bless),
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +65,8 @@ pub fn main() -> ExitCode {
         Command::Report(merge) => merge.run(),
         Command::Replay(replay) => replay.run(),
         Command::Show(show) => show.run(),
+        Command::Add(add) => add.run(),
+        Command::Bless(bless) => bless.run(),
     };
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,

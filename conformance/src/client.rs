@@ -24,11 +24,17 @@ impl Received {
 /// What a client sees of one connection: each thing with the turn, from 1, in which it came.
 ///
 /// `sent` is what the client sends on the connection altogether; `url` the URL that it opened, if that is not
-/// what Host and the resource name say.
+/// what Host, the resource name and `secure` say: whether it is `wss://`.
 #[must_use]
-pub fn see(draft: Draft, url: Option<&str>, sent: &[u8], turns: &[Received]) -> Vec<(u32, String)> {
+pub fn see(
+    draft: Draft,
+    url: Option<&str>,
+    secure: bool,
+    sent: &[u8],
+    turns: &[Received],
+) -> Vec<(u32, String)> {
     let mut client =
-        Client { request: Request::read(draft, url, sent), state: State::Head, rest: Vec::new() };
+        Client { request: Request::read(draft, url, secure, sent), state: State::Head, rest: Vec::new() };
     let mut seen = Vec::new();
     for (turn, received) in (1..).zip(turns) {
         client.rest.extend_from_slice(&received.bytes);
@@ -182,7 +188,7 @@ struct Request {
 }
 
 impl Request {
-    fn read(draft: Draft, url: Option<&str>, sent: &[u8]) -> Self {
+    fn read(draft: Draft, url: Option<&str>, secure: bool, sent: &[u8]) -> Self {
         let end = find(sent, b"\r\n\r\n").map_or(sent.len(), |end| end + 4);
         let (head, body) = sent.split_at(end);
         let fields = fields(head);
@@ -190,8 +196,9 @@ impl Request {
         let location = url.map(str::to_owned).or_else(|| {
             let target = head.split(|byte| *byte == b' ').nth(1)?;
             let host = first("host")?.trim().to_ascii_lowercase();
-            let host = host.strip_suffix(":80").unwrap_or(&host);
-            Some(format!("ws://{host}{}", latin1(target)))
+            let (scheme, port) = if secure { ("wss", ":443") } else { ("ws", ":80") };
+            let host = host.strip_suffix(port).unwrap_or(&host);
+            Some(format!("{scheme}://{host}{}", latin1(target)))
         });
         let plain = first("websocket-protocol");
         let subprotocol = match draft {
@@ -335,7 +342,10 @@ mod tests {
         let last = received.len() - 1;
         let turn = |(at, bytes): (usize, &&[u8])| Received { bytes: bytes.to_vec(), end: end && at == last };
         let turns: Vec<_> = received.iter().enumerate().map(turn).collect();
-        see(draft, None, sent, &turns).into_iter().map(|(turn, what)| format!("{turn} {what}")).collect()
+        see(draft, None, false, sent, &turns)
+            .into_iter()
+            .map(|(turn, what)| format!("{turn} {what}"))
+            .collect()
     }
 
     const UPGRADE: &str = "Upgrade: WebSocket\r\nConnection: upgrade\r\n";
@@ -376,6 +386,19 @@ mod tests {
             saw(Draft::Draft75, &sent, &[&head], false),
             ["1 101, wrong: first lines, origin, location"]
         );
+    }
+
+    #[test]
+    fn behind_tls_the_location_is_wss() {
+        let sent = request(KEYS);
+        let saw = |location: &str| {
+            let head = response76(UPGRADE).escape_ascii().to_string();
+            let head = head.replace("ws://example.com/demo", location);
+            let head = head.replace("\\r", "\r").replace("\\n", "\n").into_bytes();
+            see(Draft::Draft76, None, true, &sent, &[Received { bytes: head, end: false }]).remove(0).1
+        };
+        assert_eq!(saw("wss://example.com:80/demo"), "101");
+        assert_eq!(saw("ws://example.com/demo"), "101, wrong: location");
     }
 
     #[test]

@@ -7,16 +7,25 @@ use legacy_websocket_trace::{Connection, Setting};
 use crate::corpus::Case;
 use crate::replay::Outcome;
 
+/// What the files are called behind the last dot.
+pub const EXTENSION: &str = "snap";
+
 /// Where the snapshots of this repository are.
 #[must_use]
 pub fn folder() -> PathBuf {
-    crate::corpus::folder().with_file_name("snapshots")
+    beside(&crate::corpus::folder())
+}
+
+/// Where the snapshots of a corpus are.
+#[must_use]
+pub fn beside(corpus: &Path) -> PathBuf {
+    corpus.with_file_name("snapshots")
 }
 
 /// Where a case's snapshot is, below a folder of snapshots.
 #[must_use]
 pub fn path(folder: &Path, id: &str) -> PathBuf {
-    folder.join(format!("{id}.snap"))
+    folder.join(format!("{id}.{EXTENSION}"))
 }
 
 /// The text of a case's snapshot: one outcome for each of [`Case::all_settings`].
@@ -27,6 +36,21 @@ pub fn render(case: &Case, outcomes: &[Outcome]) -> String {
         out.push_str(&format!("== {}\n{}", name(settings), outcome.render()));
     }
     out
+}
+
+/// A snapshot's file: its text, behind a head that says what it is.
+#[must_use]
+pub fn file(case: &Case, text: &str) -> String {
+    let title = &case.trace.title;
+    let is_plain = |char: char| char.is_alphanumeric() || " .-_/".contains(char);
+    let title = if title.chars().all(is_plain) { title.clone() } else { format!("{title:?}") };
+    format!("---\nsource: conformance/tests/corpus.rs\ndescription: {title}\n---\n{text}")
+}
+
+/// A snapshot's text in its file.
+#[must_use]
+pub fn body(file: &str) -> &str {
+    file.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(file, |(_, body)| body)
 }
 
 /// The parts of a snapshot's text, one for each of [`Case::all_settings`]: each is a snapshot's text by itself.

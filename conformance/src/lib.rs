@@ -3,7 +3,9 @@
 //!
 //! `README.md` beside this crate specifies the corpus for other implementations.
 
+pub mod bless;
 pub mod check;
+mod chunking;
 pub mod cli;
 pub mod client;
 pub mod corpus;
@@ -17,4 +19,5 @@ pub mod settings;
 pub mod subject;
 mod transcript;
 
+pub use chunking::Chunkings;
 pub use plan::Chunking;

@@ -1,9 +1,12 @@
 //! A trace as the inputs of a server, cut up in one way or another.
 
-use std::collections::HashMap;
+mod parts;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Action, Connection, Step, Trace, Variables};
+use legacy_websocket_trace::{Action, Connection, Draft, Step, Trace, Variables};
 
 /// One thing for the runner to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,26 @@ pub enum Chunking {
     Split(usize),
     /// Cut at random, by this seed.
     Random(u64),
+    /// Cut inside each part: a frame's type, text, character and length, the closing frame; and, where the case is
+    /// about the handshake, inside its head and key3.
+    Parts {
+        /// The handshake is cut, too.
+        handshake: bool,
+    },
+}
+
+impl fmt::Display for Chunking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written => f.write_str("as written"),
+            Self::Whole => f.write_str("in one piece"),
+            Self::Bytes => f.write_str("byte by byte"),
+            Self::Split(1) => f.write_str("cut after 1 byte"),
+            Self::Split(at) => write!(f, "cut after {at} bytes"),
+            Self::Random(seed) => write!(f, "cut at random, seed {seed}"),
+            Self::Parts { .. } => f.write_str("cut inside each part"),
+        }
+    }
 }
 
 /// What is to be done, in order. Ends with [`Op::Wait`].
@@ -59,7 +82,64 @@ pub(crate) fn plan(trace: &Trace, variables: &Variables, chunking: Chunking) -> 
             let mut random = fastrand::Rng::with_seed(seed);
             cut(ops, |_, _, _| random.usize(1..=24))
         }
+        Chunking::Parts { handshake } => {
+            let draft76 = trace.draft == Draft::Draft76;
+            let cuts: BTreeMap<_, _> = sent(&ops)
+                .into_iter()
+                .map(|(connection, sent)| (connection, parts::cuts(&sent, draft76, handshake)))
+                .collect();
+            cut(ops, |connection, start, left| {
+                let cuts = cuts.get(&connection).map_or(&[][..], Vec::as_slice);
+                cuts.iter().find(|cut| **cut > start).map_or(left, |cut| cut - start)
+            })
+        }
     }
+}
+
+/// Joins pieces again: of each connection's head, and of what is behind it in each turn, no more than `most` pieces
+/// are left. Where each cut takes its time, megabytes are not sent a byte at a time.
+pub(crate) fn bounded(ops: Vec<Op>, most: usize) -> Vec<Op> {
+    let mut out = Vec::new();
+    let mut states: HashMap<Connection, (Vec<u8>, bool, usize)> = HashMap::new();
+    for op in ops {
+        if let Op::Bytes(connection, bytes) = &op {
+            let (tail, behind_head, pieces) = states.entry(*connection).or_default();
+            *pieces += 1;
+            if *pieces > most
+                && let Some(Op::Bytes(before, joined)) = out.last_mut()
+                && before == connection
+            {
+                joined.extend_from_slice(bytes);
+            } else {
+                out.push(op.clone());
+            }
+            if !*behind_head {
+                tail.extend_from_slice(bytes);
+                *behind_head = tail.windows(4).any(|window| window == b"\r\n\r\n");
+                if *behind_head {
+                    *pieces = 0;
+                }
+                tail.drain(..tail.len().saturating_sub(3));
+            }
+        } else {
+            if op == Op::Wait {
+                states.values_mut().for_each(|(.., pieces)| *pieces = 0);
+            }
+            out.push(op);
+        }
+    }
+    out
+}
+
+/// What is sent on each connection altogether.
+fn sent(ops: &[Op]) -> BTreeMap<Connection, Vec<u8>> {
+    let mut sent: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+    for op in ops {
+        if let Op::Bytes(connection, bytes) = op {
+            sent.entry(*connection).or_default().extend_from_slice(bytes);
+        }
+    }
+    sent
 }
 
 fn written(trace: &Trace, variables: &Variables) -> Vec<Op> {
@@ -159,11 +239,25 @@ mod tests {
             (Chunking::Split(4), "open1 abcd | ef open2 gh end |"),
             (Chunking::Split(5), "open1 abcd | e f open2 gh end |"),
             (Chunking::Split(9), "open1 abcd | ef open2 gh end |"),
+            (Chunking::Parts { handshake: true }, "open1 abc d | ef open2 g h end |"),
+            (Chunking::Parts { handshake: false }, "open1 abcd | ef open2 gh end |"),
         ] {
             assert_eq!(parts(chunking).join(" "), expected, "{chunking:?}");
         }
         let random = parts(Chunking::Random(7));
         assert_eq!(random.concat(), "open1abcd|efopen2ghend|");
         assert_eq!(random, parts(Chunking::Random(7)));
+    }
+
+    #[test]
+    fn cuts_are_bounded_in_the_head_and_behind_it() {
+        let bytes = |text: &[u8]| text.iter().map(|byte| Op::Bytes(1, vec![*byte])).collect::<Vec<_>>();
+        let ops = [bytes(b"abcdef\r\n\r\nghijk"), vec![Op::Wait], bytes(b"lmnop")].concat();
+        let name = |op: &Op| match op {
+            Op::Bytes(_, bytes) => bytes.escape_ascii().to_string(),
+            _ => "|".into(),
+        };
+        let names: Vec<_> = bounded(ops, 3).iter().map(name).collect();
+        assert_eq!(names.join(" "), r"a b cdef\r\n\r\n g h ijk | l m nop");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use legacy_websocket_trace::{Connection, Literal, Trace, Variables};
+use legacy_websocket_trace::{Action, Connection, Literal, Trace, Variables};
 
 use crate::client::{Received, see};
 use crate::plan::{Chunking, Op, plan};
@@ -11,6 +11,9 @@ use crate::subject::{Command, Event, Input, Step, Subject, Then};
 
 /// What the application of the replay answers to plain HTTP.
 const NOT_FOUND: &str = "There is nothing here.\n";
+
+/// What may come of a trace, in bytes of all connections together. A trace may come from anywhere.
+const MAX_OUTPUT: usize = 64 << 20;
 
 /// What came of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Outcome {
     pub turns: Vec<BTreeMap<Connection, Turn>>,
     /// What the clients see: connection, turn, what.
     pub seen: Vec<(Connection, u32, String)>,
+    /// More would have come of it than anybody looks at, and so it was not replayed to its end.
+    pub stopped: bool,
 }
 
 /// What came of one turn on one connection.
@@ -57,6 +62,7 @@ impl<S: Subject> Replayer<S> {
             turns: vec![BTreeMap::new()],
             sent: BTreeMap::new(),
             resets: BTreeMap::new(),
+            output: 0,
         };
         let mut ops = plan(trace, variables, chunking);
         // The last turn is over when everything is.
@@ -64,7 +70,7 @@ impl<S: Subject> Replayer<S> {
         for op in ops {
             run.op(op);
         }
-        let Run { turns, sent, resets, .. } = run;
+        let Run { turns, sent, resets, output, .. } = run;
         let mut seen = Vec::new();
         for (connection, sent) in &sent {
             let mut received: Vec<_> = turns
@@ -75,15 +81,15 @@ impl<S: Subject> Replayer<S> {
                 received.truncate(*turn);
                 received.push(Received::reset());
             }
-            let news = see(trace.draft, trace.url.as_deref(), sent, &received);
+            let news = see(trace.draft, trace.url.as_deref(), false, sent, &received);
             seen.extend(news.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
-        let last = sent.keys().max().copied().unwrap_or_default();
-        for id in self.next_id..=self.next_id + u64::from(last) {
-            self.subject.input(self.now, Input::Reset(id));
+        for connection in sent.keys() {
+            self.subject.input(self.now, Input::Reset(self.next_id + u64::from(*connection)));
         }
+        let last = sent.keys().max().copied().unwrap_or_default();
         self.next_id += u64::from(last) + 1;
-        Outcome { turns, seen }
+        Outcome { turns, seen, stopped: output > MAX_OUTPUT }
     }
 }
 
@@ -102,10 +108,21 @@ struct Run<'a, S> {
     sent: BTreeMap<Connection, Vec<u8>>,
     /// In which turn, from 0, the client reset the connection.
     resets: BTreeMap<Connection, usize>,
+    /// Bytes written so far, or to be written.
+    output: usize,
 }
 
 impl<S: Subject> Run<'_, S> {
     fn op(&mut self, op: Op) {
+        if let Op::Application(Action::Broadcast(_), text) = &op {
+            let all = text.len().saturating_mul(self.sent.len());
+            if self.output.saturating_add(all) > MAX_OUTPUT {
+                self.output = usize::MAX;
+            }
+        }
+        if self.output > MAX_OUTPUT {
+            return;
+        }
         match op {
             Op::Open(connection) => {
                 self.sent.insert(connection, Vec::new());
@@ -121,7 +138,8 @@ impl<S: Subject> Run<'_, S> {
             }
             Op::End { connection, reset: false } => self.input(Input::Fin(self.id(connection))),
             Op::After(time) => {
-                *self.now += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                *self.now = self.now.saturating_add(time);
                 self.input(Input::Time);
             }
             Op::Application(action, text) => {
@@ -180,6 +198,7 @@ impl<S: Subject> Run<'_, S> {
         for write in step.writes {
             let Some(connection) = connection(write.id) else { continue };
             let turn = turn.entry(connection).or_default();
+            self.output = self.output.saturating_add(write.bytes.len());
             turn.bytes.extend_from_slice(&write.bytes);
             if write.then != Then::Keep {
                 turn.then = write.then;
@@ -246,5 +265,37 @@ impl Turn {
             Then::Finish => out.push_str("    finish\n"),
             Then::Abort => out.push_str("    abort\n"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use legacy_websocket::Options;
+
+    use super::*;
+    use crate::subject::Native;
+
+    fn outcome(steps: &str) -> Outcome {
+        let text =
+            format!("legacy-websocket-trace 1\ntitle: t\ndraft: 75\nsection: s\nseverity: MAY\n\n{steps}");
+        let native = Native::new(Options::default()).unwrap();
+        Replayer::new(native).replay(&text.parse().unwrap(), &Variables::default(), Chunking::Written)
+    }
+
+    const HEAD: &str = "GET / HTTP/1.1\\r\\nUpgrade: WebSocket\\r\\nConnection: Upgrade\\r\\nHost: a\\r\\n\
+        Origin: http://a\\r\\n\\r\\n";
+
+    #[test]
+    fn the_number_of_a_connection_costs_nothing() {
+        let outcome = outcome("C4294967295 \"x\"\nC4294967294 fin\nafter 18446744073709551615s\nafter 1s\n");
+        assert_eq!(outcome.seen.len(), 4, "{:?}", outcome.seen);
+    }
+
+    #[test]
+    fn what_comes_of_a_trace_is_bounded() {
+        let clients: String = (2..100).map(|number| format!("C{number} \"{HEAD}\"\n")).collect();
+        let outcome = outcome(&format!("{clients}A broadcast \"x\"*1000000\n"));
+        assert!(outcome.stopped);
+        assert!(!self::outcome(&format!("C \"{HEAD}\"\nA broadcast \"x\"*1000000\n")).stopped);
     }
 }

@@ -1,6 +1,7 @@
 //! What a run of the suite against one server found, and how it is shown.
 
 mod details;
+mod fold;
 mod html;
 mod json;
 mod junit;
@@ -15,6 +16,9 @@ use std::time::Duration;
 use legacy_websocket_trace::{Draft, Severity};
 use serde::{Deserialize, Serialize};
 
+use crate::client;
+
+pub use self::fold::fold_refused;
 pub use self::html::html;
 pub use self::json::ReadError;
 pub use self::junit::junit;
@@ -69,10 +73,19 @@ pub struct Case {
     /// How much it matters.
     #[serde(with = "json::SeverityName")]
     pub severity: Severity,
+    /// The requirements that it tests, by their ids.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub requirements: Vec<String>,
     /// What came of it.
     pub verdict: Verdict,
     /// One sentence for a verdict that is not `pass`; empty for `pass`.
     pub reason: String,
+    /// The reason without what is the case's own: many cases may fail for one. Empty where there is none.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub cause: String,
+    /// How the client's bytes were cut when it did not pass; none where it was as the trace has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub chunking: Option<String>,
     /// The reason that the list of known failures gives.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub known: Option<String>,
@@ -182,6 +195,26 @@ impl Case {
     pub fn area(&self) -> &str {
         self.id.rsplit_once('/').map_or("", |(area, _)| area)
     }
+}
+
+/// What differs, in words that other cases share.
+pub(crate) fn cause(expected: Option<&Seen>, seen: Option<&Seen>) -> String {
+    let kind = |seen: Option<&Seen>| match seen {
+        None => "nothing more".to_owned(),
+        Some(Seen { what, .. }) if client::is_message(what) && !what.contains("not UTF-8") => {
+            "a message".into()
+        }
+        Some(Seen { what, .. }) if client::is_message(what) => "a message that is not UTF-8".into(),
+        Some(Seen { what, .. }) if what.starts_with("frame of type") => "a frame that no server sends".into(),
+        Some(Seen { what, .. }) => what.clone(),
+    };
+    let (one, other) = (kind(expected), kind(seen));
+    let other = match (expected, seen) {
+        (Some(expected), Some(seen)) if expected.what == seen.what => "it in another turn".into(),
+        _ if one == other => other.replacen("a message", "another message", 1),
+        _ => other,
+    };
+    format!("expected {one}, saw {other}")
 }
 
 impl Verdict {

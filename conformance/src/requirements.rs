@@ -71,7 +71,7 @@ pub fn table(requirements: &[Requirement], cases: &[&Case]) -> String {
     let by_id = by_id(cases);
     let mut out = String::from(
         "# What the drafts ask of a server, and which cases test it\n\n\
-         Made by `BLESS=1 cargo test -p conformance` from `conformance/requirements.toml` and the corpus: do not edit.\n",
+         Made by `cargo run -p conformance -- bless` from `conformance/requirements.toml` and the corpus: do not edit.\n",
     );
     for (draft, title) in [("76", "Draft 76"), ("75", "Draft 75"), ("75 and 76", "Both drafts")] {
         let _ =

@@ -5,23 +5,23 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use conformance::check::{Target, check};
 use conformance::corpus::{self, Case};
-use conformance::report::Verdict;
+use conformance::report::{self, Verdict};
 use conformance::{expectation, settings};
-use legacy_websocket_host::{Server, ShellOptions, TestPage, bind};
-use legacy_websocket_trace::{Setting, Variables};
+use legacy_websocket_host::{Listener, Server, ShellOptions, TestPage, Tls, bind};
+use legacy_websocket_trace::Setting;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use support::component::{factory, host_options};
+use support::sockets::check_all;
 use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
 
-/// Cases under way at once.
-const JOBS: usize = 64;
+/// Only what fails takes so long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_host_passes_with_every_setting() {
@@ -37,11 +37,10 @@ fn the_host_passes_with_every_setting() {
             groups.entry(settings).or_default().push((case, format!("\n{part}")));
         }
     }
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (mut passed, mut failures) = (0, Vec::new());
     for (settings, cases) in groups {
-        let (address, stop) = serve(&settings);
-        for report in runtime.block_on(check_all(cases, address, settings)) {
+        let (address, stop) = serve(&settings, None);
+        for report in check_all(cases, address, settings, None, PATIENCE) {
             match report.verdict {
                 Verdict::Pass => passed += 1,
                 Verdict::NotApplicable => {}
@@ -54,37 +53,34 @@ fn the_host_passes_with_every_setting() {
     assert!(passed > 1_300, "only {passed} cases applied");
 }
 
-async fn check_all(
-    cases: Vec<(Case, String)>,
-    address: SocketAddr,
-    settings: Vec<Setting>,
-) -> Vec<conformance::report::Case> {
-    // Requests that are all about names say them themselves; the others take those of the examples.
-    let target = Arc::new(Target {
-        address,
-        variables: Variables::default(),
-        draft: None,
-        echo: true,
-        settings,
-        // Only what fails takes so long.
-        patience: Duration::from_secs(20),
-        quiet: Duration::from_millis(100),
-        longest_pause: Duration::ZERO,
+#[test]
+fn the_host_passes_behind_tls() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["example.com".into()]).expect("a certificate");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let files = ["conformance.crt", "conformance.key"].map(|name| folder.join(name));
+    fs::write(&files[0], cert.pem()).expect("a file");
+    fs::write(&files[1], signing_key.serialize_pem()).expect("a file");
+    let server = legacy_websocket_host::Tls::load(&files[0], &files[1]).expect("what was just written");
+    let (address, _stop) = serve(&[], Some(server));
+    let mut cases = corpus::load(&corpus::folder()).expect("a corpus");
+    cases.retain(|case| ["handshake7", "closing7"].iter().any(|area| case.id.starts_with(area)));
+    let cases = cases.into_iter().map(|case| {
+        let path = expectation::path(&expectation::folder(), &case.id);
+        let snapshot = fs::read_to_string(path).expect("a snapshot");
+        (case, snapshot)
     });
-    let permits = Arc::new(Semaphore::new(JOBS));
-    let mut running = JoinSet::new();
-    for (case, snapshot) in cases {
-        let (target, permits) = (Arc::clone(&target), Arc::clone(&permits));
-        running.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            check(&case, &snapshot, &target).await.expect("the host listens")
-        });
-    }
-    running.join_all().await
+    let tls = conformance::check::Tls::new("example.com").expect("a name");
+    let reports = check_all(cases.collect(), address, Vec::new(), Some(tls), PATIENCE);
+    let failed = |report: &&report::Case| !matches!(report.verdict, Verdict::Pass | Verdict::NotApplicable);
+    let failures: Vec<_> = reports.iter().filter(failed).map(|it| (&it.id, &it.reason)).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    let passed = reports.iter().filter(|report| report.verdict == Verdict::Pass).count();
+    assert!(passed > 150, "only {passed} cases applied");
 }
 
 /// Runs the host in a thread until what it gives is dropped.
-fn serve(settings: &[Setting]) -> (SocketAddr, oneshot::Sender<()>) {
+fn serve(settings: &[Setting], tls: Option<Tls>) -> (SocketAddr, oneshot::Sender<()>) {
     let mut options = host_options(&settings::options(settings).expect("known settings"));
     options.echo = true;
     // No application is there to decide; those cases do not apply.
@@ -98,6 +94,10 @@ fn serve(settings: &[Setting]) -> (SocketAddr, oneshot::Sender<()>) {
             let server = Server::new(factory(), options, ShellOptions::default(), page).expect("a server");
             let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
             told.send(listener.local_addr().expect("an address")).expect("somebody waits");
+            let listener = match tls {
+                Some(tls) => Listener::with_tls(listener, tls),
+                None => listener.into(),
+            };
             server.run(vec![listener], ended(stopped), std::future::ready(())).await;
         });
     });

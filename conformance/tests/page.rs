@@ -46,7 +46,10 @@ fn a_link_opens_a_cell(chromium: &Path) {
         r#"<li class="message client text"><time>1.5 ms</time>"#,
         "<small>3,000 bytes, the first 3 shown</small>",
         r"<i>\x00</i>h<i>\xff</i>",
+        // Each frame for itself, however it was cut.
         "<small>2 bytes in 2 pieces</small>",
+        "<small>3 bytes in 3 pieces</small>",
+        "<blockquote>",
         "client waits: end of turn 1",
         "FIN: ends its side",
     ] {
@@ -168,7 +171,7 @@ impl Page {
 fn report(name: &str) -> Report {
     let case = |id: &str, draft, severity, verdict, reason, last| {
         serde_json::json!({
-            "id": id, "title": "A title", "draft": draft, "section": "75 s3.1", "severity": severity,
+            "id": id, "title": "A title", "draft": draft, "section": "75 s3.1", "severity": severity, "requirements": ["chunking"],
             "verdict": verdict, "reason": reason,
             "expected": [seen("accepted"), seen("message \"h\"")], "seen": [seen("accepted"), seen(last)],
             "transcript": [
@@ -177,6 +180,9 @@ fn report(name: &str) -> Report {
                 entry(1.5, "client", "text", "0068ff", 3000),
                 entry(1.75, "server", "text", "00", 1),
                 entry(1.75, "server", "text", "ff", 1),
+                entry(1.8, "server", "text", "00", 1),
+                entry(1.8, "server", "text", "61", 1),
+                entry(1.8, "server", "text", "ff", 1),
                 entry(2.0, "server", "fin", "", 0),
             ],
         })

@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use legacy_websocket_trace::Connection;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::taken::is_taken;
+use super::tls::Tls;
 
 /// What a server may send on one connection of a case, in bytes. Past it we stop reading.
 const MAX_RECEIVED: usize = 64 << 20;
+
+/// How often it is looked whether the server has read.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 pub(crate) enum News {
     Bytes(Connection, Vec<u8>),
@@ -27,9 +35,20 @@ pub(crate) struct Sockets {
 }
 
 struct Socket {
-    write: OwnedWriteHalf,
+    ours: SocketAddr,
+    theirs: SocketAddr,
+    write: WriteHalf<Stream>,
     reader: Reader,
+    /// The same socket once more, whatever goes through it.
+    control: socket2::Socket,
 }
+
+/// TCP, or TLS on it.
+type Stream = Box<dyn Io>;
+
+trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 /// Ends with the case.
 struct Reader(JoinHandle<()>);
@@ -46,19 +65,42 @@ impl Sockets {
         Self { open: BTreeMap::new(), news, reporter }
     }
 
-    pub(crate) async fn open(&mut self, connection: Connection, address: SocketAddr) -> io::Result<()> {
+    pub(crate) async fn open(
+        &mut self,
+        connection: Connection,
+        address: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> io::Result<()> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (read, write) = stream.into_split();
+        let (ours, theirs) = (stream.local_addr()?, stream.peer_addr()?);
+        let control = SockRef::from(&stream).try_clone()?;
+        let stream: Stream = match tls {
+            Some(tls) => Box::new(tls.connect(stream).await?),
+            None => Box::new(stream),
+        };
+        let (read, write) = split(stream);
         let reader = Reader(tokio::spawn(report(connection, read, self.reporter.clone())));
-        self.open.insert(connection, Socket { write, reader });
+        self.open.insert(connection, Socket { ours, theirs, write, reader, control });
         Ok(())
     }
 
     pub(crate) async fn write(&mut self, connection: Connection, bytes: &[u8]) -> io::Result<usize> {
         match self.open.get_mut(&connection) {
-            Some(socket) => socket.write.write(bytes).await,
+            Some(socket) => {
+                let count = socket.write.write(bytes).await?;
+                socket.write.flush().await?;
+                Ok(count)
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Waits until the server has read what was written on every connection, as far as that can be known.
+    pub(crate) async fn taken(&self, end: Instant) {
+        let waits = |socket: &Socket| !socket.reader.0.is_finished() && !is_taken(socket.ours, socket.theirs);
+        while self.open.values().any(waits) && Instant::now() < end {
+            sleep(BETWEEN_LOOKS).await;
         }
     }
 
@@ -71,12 +113,11 @@ impl Sockets {
             }
             return;
         }
-        let Some(Socket { write, mut reader }) = self.open.remove(&connection) else { return };
-        let _ = write.as_ref().set_zero_linger();
-        // The socket is closed when both halves are gone; a dropped write half would end it in peace before.
+        let Some(Socket { mut reader, control, .. }) = self.open.remove(&connection) else { return };
+        let _ = control.set_linger(Some(Duration::ZERO));
+        // The socket is closed when its last owner is gone.
         reader.0.abort();
         let _ = (&mut reader.0).await;
-        write.forget();
     }
 
     pub(crate) fn try_next(&mut self) -> Option<News> {
@@ -88,7 +129,7 @@ impl Sockets {
     }
 }
 
-async fn report(connection: Connection, mut read: OwnedReadHalf, to: UnboundedSender<News>) {
+async fn report(connection: Connection, mut read: ReadHalf<Stream>, to: UnboundedSender<News>) {
     let mut buffer = vec![0; 64 * 1024];
     let mut received = 0;
     while received < MAX_RECEIVED {
@@ -98,7 +139,8 @@ async fn report(connection: Connection, mut read: OwnedReadHalf, to: UnboundedSe
                 received += count;
                 News::Bytes(connection, buffer[..count].to_vec())
             }
-            Err(_) => News::End { connection, reset: true },
+            // TLS that ends without its own goodbye is an end all the same.
+            Err(error) => News::End { connection, reset: error.kind() != io::ErrorKind::UnexpectedEof },
         };
         let ended = matches!(news, News::End { .. });
         if to.send(news).is_err() || ended {

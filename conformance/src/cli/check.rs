@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,15 +17,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Outcome, write_file};
-use crate::check::{Target, check};
+use crate::check::{Target, Tls, check, probe};
+use crate::chunking::Chunkings;
 use crate::corpus::{self, Case};
 use crate::known::Known;
-use crate::report::{self, FORMAT, Report, Server, html, junit, summary};
+use crate::report::{self, FORMAT, Report, Server, fold_refused, html, junit, summary};
 use crate::{expectation, settings};
+
+/// How long one address of a server may take to answer.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The server: ws://HOST:PORT/PATH.
+    /// The server: ws://HOST:PORT/PATH, or wss://, whatever its certificate.
     #[arg(value_parser = Url::parse)]
     url: Url,
 
@@ -75,8 +79,20 @@ pub(super) struct Check {
     html: Option<PathBuf>,
 
     /// Cases under way at once.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     jobs: u16,
+
+    /// How what clients write is cut. Each cut is a write of its own, and the server gets time to read it.
+    #[arg(long, value_enum, default_value_t = Chunkings::Parts)]
+    chunking: Chunkings,
+
+    /// The seed of --chunking random.
+    #[arg(long, value_name = "N", default_value_t = 76)]
+    seed: u64,
+
+    /// How long the server has to read one write before the next, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20)]
+    pause: u64,
 
     /// How long something expected is waited for, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2000)]
@@ -95,7 +111,11 @@ pub(super) struct Check {
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
 
-    /// Cases that only differ to list.
+    /// Cases to list of those that fail for the same.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    max_cases: usize,
+
+    /// Groups of cases to list that only differ.
     #[arg(long, value_name = "N", default_value_t = 20)]
     max_differs: usize,
 }
@@ -109,38 +129,68 @@ enum DraftArg {
     Auto,
 }
 
-/// `ws://HOST[:PORT][/PATH]`.
+/// `ws://HOST[:PORT][/PATH]`, or `wss://`.
 #[derive(Clone, Debug)]
 pub(super) struct Url {
     text: String,
+    secure: bool,
     authority: String,
     path: String,
 }
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix("ws://").ok_or("must begin with ws:// (there is no TLS here)")?;
+        let (secure, rest) = match (text.strip_prefix("ws://"), text.strip_prefix("wss://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err("must begin with ws:// or wss://".into()),
+        };
         let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
         if authority.is_empty() || authority.contains('@') || text.contains([' ', '#']) {
             return Err("must be ws://HOST[:PORT][/PATH]".into());
         }
-        Ok(Self { text: text.into(), authority: authority.to_ascii_lowercase(), path: path.into() })
+        Ok(Self { text: text.into(), secure, authority: authority.to_ascii_lowercase(), path: path.into() })
     }
 
+    /// Of the addresses of its host, the first at which somebody listens.
     pub(super) fn resolve(&self) -> Result<SocketAddr, Box<dyn Error>> {
         let behind = self.authority.rsplit(']').next().unwrap_or_default();
+        let port = if self.secure { 443 } else { 80 };
         let with_port =
-            if behind.contains(':') { self.authority.clone() } else { format!("{}:80", self.authority) };
-        let found = with_port.to_socket_addrs().map_err(|error| format!("{with_port}: {error}"))?.next();
-        found.ok_or_else(|| format!("{with_port} has no address").into())
+            if behind.contains(':') { self.authority.clone() } else { format!("{}:{port}", self.authority) };
+        let cannot = |error: io::Error| format!("cannot connect to {with_port}: {error}");
+        let mut failed = None;
+        for address in with_port.to_socket_addrs().map_err(cannot)? {
+            match TcpStream::connect_timeout(&address, LONGEST_CONNECT) {
+                Ok(_) => return Ok(address),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.map_or_else(|| format!("{with_port} has no address"), cannot).into())
+    }
+
+    /// The TLS to its server, if it is `wss://`.
+    pub(super) fn tls(&self) -> Result<Option<Tls>, Box<dyn Error>> {
+        if !self.secure {
+            return Ok(None);
+        }
+        let host = match self.authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => self.authority.split(':').next().unwrap_or_default(),
+        };
+        Ok(Some(Tls::new(host).map_err(|error| format!("{host}: {error}"))?))
     }
 
     pub(super) fn variables(&self) -> Variables {
         Variables {
             host: self.authority.clone(),
             path: self.path.clone(),
-            origin: format!("http://{}", self.authority),
+            origin: self.origin(&self.authority),
         }
+    }
+
+    fn origin(&self, host: &str) -> String {
+        format!("{}://{host}", if self.secure { "https" } else { "http" })
     }
 }
 
@@ -152,8 +202,11 @@ impl Check {
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let jobs = usize::from(self.jobs);
+        let cannot = |error: io::Error| format!("cannot connect to {}: {error}", self.url.text);
+        runtime.block_on(probe(&target)).map_err(cannot)?;
         let cases = runtime.block_on(run_all(cases, Arc::new(target), jobs))?;
         let mut report = Report { format: FORMAT, server: self.server(), started, cases };
+        fold_refused(&mut report);
         let stale = known.apply(&mut report);
         if let Some(path) = &self.json {
             write_file(path, |to| report.write(to))?;
@@ -164,7 +217,7 @@ impl Check {
         if let Some(path) = &self.html {
             write_file(path, |to| html(std::slice::from_ref(&report), to))?;
         }
-        summary(&report, self.max_differs, anstream::stdout())?;
+        summary(&report, self.max_cases, self.max_differs, anstream::stdout())?;
         for entry in &stale {
             anstream::println!("stale known failure: {entry}");
         }
@@ -176,7 +229,7 @@ impl Check {
         let mut variables = self.url.variables();
         if let Some(host) = &self.host {
             variables.host.clone_from(host);
-            variables.origin = format!("http://{host}");
+            variables.origin = self.url.origin(host);
         }
         if let Some(origin) = &self.origin {
             variables.origin.clone_from(origin);
@@ -190,6 +243,7 @@ impl Check {
         settings::options(&settings)?;
         Ok(Target {
             address: self.url.resolve()?,
+            tls: self.url.tls()?,
             variables,
             draft: match self.draft {
                 DraftArg::Draft75 => Some(Draft::Draft75),
@@ -201,6 +255,9 @@ impl Check {
             patience: Duration::from_millis(self.patience),
             longest_pause: Duration::from_secs(self.longest_pause),
             quiet: Duration::from_millis(self.quiet),
+            chunkings: self.chunking,
+            seed: self.seed,
+            pause: Duration::from_millis(self.pause),
         })
     }
 
@@ -222,13 +279,14 @@ impl Check {
     /// The cases that were asked for, each with its snapshot.
     fn cases(&self) -> Result<Vec<(Case, String)>, Box<dyn Error>> {
         let folder = self.corpus.clone().unwrap_or_else(corpus::folder);
-        let snapshots = folder.with_file_name("snapshots");
+        let snapshots = expectation::beside(&folder);
         let mut cases = Vec::new();
         for case in corpus::load(&folder)? {
             if self.case.is_empty() || self.case.iter().any(|text| case.id.contains(text)) {
                 let path = expectation::path(&snapshots, &case.id);
-                let snapshot = fs::read_to_string(&path)
-                    .map_err(|error| format!("{}: {error} (is the case blessed?)", path.display()))?;
+                let snapshot = fs::read_to_string(&path).map_err(|error| {
+                    format!("{}: {error} (is the case blessed? `conformance bless`)", path.display())
+                })?;
                 cases.push((case, snapshot));
             }
         }
@@ -271,5 +329,5 @@ async fn run_all(
 fn gone(error: &io::Error, begun: &Mutex<Vec<String>>, jobs: usize) -> String {
     let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
     let last = begun.get(begun.len().saturating_sub(2 * jobs)..).unwrap_or_default();
-    format!("the server cannot be connected to: {error}. The last cases begun: {}", last.join(", "))
+    format!("the server is gone: {error}. The last cases begun: {}", last.join(", "))
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use legacy_websocket_trace::{Step, Trace, Variables};
+use legacy_websocket_trace::{EXTENSION, Step, Trace, Variables};
 use tokio::runtime::Builder;
 
 use super::Outcome;
 use super::check::Url;
 use crate::check::{Target, check};
+use crate::chunking::Chunkings;
 use crate::corpus::{self, Case};
 use crate::plan::Chunking;
 use crate::replay::Replayer;
@@ -21,34 +22,59 @@ use crate::{expectation, settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The trace.
-    file: PathBuf,
+    #[command(flatten)]
+    trace: TraceArg,
 
     /// A running server: ws://HOST:PORT/PATH. By default the engine in this process, with an echo behind it.
     #[arg(long, value_parser = Url::parse)]
     against: Option<Url>,
+
+    /// How what clients write is cut; of more than one way, to the first that does not pass.
+    #[arg(long, value_enum, default_value_t = Chunkings::Written)]
+    chunking: Chunkings,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The trace.
-    file: PathBuf,
+    #[command(flatten)]
+    trace: TraceArg,
+}
+
+#[derive(Debug, Args)]
+struct TraceArg {
+    /// The trace: a file, or the name of a case, as `check` prints it.
+    #[arg(value_name = "FILE|CASE")]
+    trace: PathBuf,
+}
+
+impl TraceArg {
+    fn path(&self) -> PathBuf {
+        let case = corpus::folder().join(format!("{}.{EXTENSION}", self.trace.display()));
+        if !self.trace.exists() && case.is_file() { case } else { self.trace.clone() }
+    }
 }
 
 impl Replay {
     pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
-        let trace = corpus::read(&self.file)?;
+        let path = self.trace.path();
+        let trace = corpus::read(&path)?;
         let options = settings::options(&trace.settings)?;
         let native = Native::new(options).ok_or("the engine refuses the trace's settings")?;
-        let outcome = Replayer::new(native).replay(&trace, &Variables::default(), Chunking::Written);
+        let mut replayer = Replayer::new(native);
+        let case = Case { id: self.trace.trace.display().to_string(), path, trace };
+        let chunking = self.chunking.of(&case, 0).into_iter().last().unwrap_or(Chunking::Written);
+        let outcome = replayer.replay(&case.trace, &Variables::default(), chunking);
+        if outcome.stopped {
+            return Err(format!("{}: more comes of it than is replayed", case.path.display()).into());
+        }
         let Some(url) = &self.against else {
             anstream::print!("{}", outcome.render());
             return Ok(Outcome::Fine);
         };
-        let case = Case { id: self.file.display().to_string(), path: self.file.clone(), trace };
         let snapshot = expectation::render(&case, &[outcome]);
         let target = Target {
             address: url.resolve()?,
+            tls: url.tls()?,
             variables: url.variables(),
             draft: None,
             echo: true,
@@ -56,6 +82,9 @@ impl Replay {
             patience: Duration::from_secs(2),
             longest_pause: Duration::MAX,
             quiet: Duration::from_millis(300),
+            chunkings: self.chunking,
+            seed: 0,
+            pause: Duration::from_millis(20),
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let report = runtime.block_on(check(&case, &snapshot, &target))?;
@@ -72,7 +101,7 @@ impl Replay {
 
 impl Show {
     pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
-        anstream::print!("{}", show(&corpus::read(&self.file)?));
+        anstream::print!("{}", show(&corpus::read(&self.trace.path())?));
         Ok(Outcome::Fine)
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::matrix::Matrix;
 use super::{Case, Entry, Kind, Seen, Side};
+use crate::requirements::{Requirement, requirements};
 
 /// The details of all cells, as JSON that may stand in a `<script>`. `script.js` reads it.
 pub(super) fn json(matrix: &Matrix<'_>) -> serde_json::Result<String> {
@@ -16,9 +17,12 @@ pub(super) fn json(matrix: &Matrix<'_>) -> serde_json::Result<String> {
     for row in &matrix.rows {
         cells.push(row.cells.iter().map(|case| case.map(|case| pool.cell(case))).collect());
     }
+    // What the drafts ask is quoted where a case names it; a report of other cases names others.
+    let known = requirements().unwrap_or_default();
+    let quoted = matrix.rows.iter().map(|row| pool.requirements(row.case, &known)).collect();
     let servers = matrix.columns.iter().map(|column| column.name).collect();
     let Pool { texts, lists } = pool;
-    let details = Details { servers, texts: texts.items, lists: lists.items, cells };
+    let details = Details { servers, texts: texts.items, lists: lists.items, requirements: quoted, cells };
     // `</script>` and `<!--` would end or change the element; in JSON the character occurs in strings only.
     Ok(serde_json::to_string(&details)?.replace('<', "\\u003c"))
 }
@@ -29,6 +33,8 @@ struct Details<'a> {
     texts: Vec<String>,
     /// Of (connection, turn, text).
     lists: Vec<Vec<(u32, u32, usize)>>,
+    /// Of each row (texts).
+    requirements: Vec<Vec<usize>>,
     cells: Vec<Vec<Option<Cell>>>,
 }
 
@@ -52,6 +58,15 @@ impl Pool {
         let transcript = case.transcript.iter().map(|entry| self.message(entry)).collect();
         let (expected, seen) = (self.list(&case.expected), self.list(&case.seen));
         Cell(self.text(&case.reason), self.text(known), expected, seen, transcript)
+    }
+
+    fn requirements(&mut self, case: &Case, known: &[Requirement]) -> Vec<usize> {
+        let named = known.iter().filter(|known| case.requirements.contains(&known.id));
+        named
+            .map(|it| {
+                self.text(&format!("{} (draft {}, {}, {})", it.text, it.draft, it.section, it.severity))
+            })
+            .collect()
     }
 
     fn list(&mut self, list: &[Seen]) -> usize {

@@ -1,5 +1,6 @@
 //! Several reports side by side.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{Case, Report, Verdict};
@@ -8,7 +9,7 @@ use super::{Case, Report, Verdict};
 #[derive(Debug)]
 pub(super) struct Matrix<'a> {
     pub(super) columns: Vec<Column<'a>>,
-    /// By the areas of the cases, and there by their ids, rising.
+    /// By the areas of the cases, those with the gravest failures first, and there by their ids, rising.
     pub(super) rows: Vec<Row<'a>>,
 }
 
@@ -49,7 +50,13 @@ impl<'a> Matrix<'a> {
             }
         }
         let mut rows: Vec<_> = rows.into_values().collect();
-        rows.sort_by_key(|row| row.case.area());
+        let mut failing: BTreeMap<&str, Reverse<Verdict>> = BTreeMap::new();
+        for row in &rows {
+            let worst = failing.entry(row.case.area()).or_insert(Reverse(Verdict::Pass));
+            let failures = row.cells.iter().flatten().filter(|case| case.is_failure());
+            *worst = failures.map(|case| Reverse(case.verdict)).min().unwrap_or(*worst).min(*worst);
+        }
+        rows.sort_by_key(|row| (failing.get(row.case.area()).copied(), row.case.area()));
         Self { columns, rows }
     }
 }
@@ -151,6 +158,25 @@ mod tests {
             matrix.rows.iter().map(|row| row.case.id.as_str()).collect::<Vec<_>>(),
             ["a/b", "a/c", "a/b/c"]
         );
+    }
+
+    #[test]
+    fn failing_areas_come_first() {
+        let mut report = named(
+            "one",
+            &[
+                ("a/x", Verdict::Pass),
+                ("b/x", Verdict::FailsMust),
+                ("c/x", Verdict::FailsShould),
+                ("d/x", Verdict::Pass),
+                ("d/y", Verdict::FailsMust),
+                ("e/x", Verdict::Differs),
+            ],
+        );
+        report.cases[1].known = Some("known".into());
+        let reports = [report];
+        let ids: Vec<_> = Matrix::new(&reports).rows.iter().map(|row| row.case.id.as_str()).collect();
+        assert_eq!(ids, ["d/x", "d/y", "c/x", "a/x", "b/x", "e/x"]);
     }
 
     #[test]

@@ -36,8 +36,11 @@ pub(super) fn case(id: &str, draft: Draft, severity: Severity, verdict: Verdict)
         draft,
         section: "76 s5.2 step 5".into(),
         severity,
+        requirements: Vec::new(),
         verdict,
         reason: String::new(),
+        cause: String::new(),
+        chunking: None,
         known: None,
         expected: vec![accepted.clone(), echoed.clone()],
         seen: vec![accepted.clone(), echoed],
@@ -56,7 +59,8 @@ pub(super) fn case(id: &str, draft: Draft, severity: Severity, verdict: Verdict)
         }
         _ => {
             let end = Seen { connection: 1, turn: 2, what: "end".into() };
-            Case { reason: "the connection ended".into(), seen: vec![accepted, end], ..case }
+            let cause = "expected a message, saw end".into();
+            Case { reason: "the connection ended".into(), cause, seen: vec![accepted, end], ..case }
         }
     }
 }

@@ -1,28 +1,39 @@
 //! A report for the terminal.
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
 use super::matrix::Counts;
-use super::{Case, Report, Seen, Verdict};
+use super::{Case, Report, Verdict};
 
-/// Writes what does not pass, each case on a line (of those that only differ no more than `max_differs`), and
-/// how many cases came to which verdict. It is coloured: give it to an `anstream` stream.
+/// Writes what does not pass, grouped by what was seen in the place of what (of each group no more than `max_cases`
+/// cases, each on a line; of those that only differ no more than `max_differs` groups), and how many cases came to
+/// which verdict. It is coloured: give it to an `anstream` stream.
 ///
 /// # Errors
 /// Those of `to`.
-pub fn summary(report: &Report, max_differs: usize, mut to: impl Write) -> io::Result<()> {
-    let of = |verdict| report.cases.iter().filter(move |case| case.verdict == verdict);
+pub fn summary(report: &Report, max_cases: usize, max_differs: usize, mut to: impl Write) -> io::Result<()> {
+    let of =
+        |verdict| report.cases.iter().filter(move |case| case.verdict == verdict && case.known.is_none());
     let counts: Counts = report.cases.iter().map(Some).collect();
-    let width = report.cases.iter().map(|case| case.id.chars().count()).max().unwrap_or(0).min(48);
-    for verdict in [Verdict::FailsMust, Verdict::FailsShould] {
-        of(verdict).try_for_each(|case| line(case, width, &mut to))?;
+    let known = report.cases.iter().filter(|case| case.known.is_some());
+    for (reason, cases) in groups(known, |case| case.known.as_deref().unwrap_or_default()) {
+        writeln!(to, "{DIM}known: {}: {}{DIM:#}", printable(reason), number(cases.len()))?;
     }
-    of(Verdict::Differs).take(max_differs).try_for_each(|case| line(case, width, &mut to))?;
-    let more = counts.of(Verdict::Differs).saturating_sub(max_differs);
+    for verdict in [Verdict::FailsMust, Verdict::FailsShould] {
+        for (cause, cases) in groups(of(verdict), cause) {
+            group(verdict, cause, &cases, max_cases, &mut to)?;
+        }
+    }
+    let differs = groups(of(Verdict::Differs), cause);
+    for (cause, cases) in differs.iter().take(max_differs) {
+        group(Verdict::Differs, cause, cases, max_cases, &mut to)?;
+    }
+    let more: usize = differs.iter().skip(max_differs).map(|(_, cases)| cases.len()).sum();
     if more > 0 {
-        writeln!(to, "{DIM}        … and {more} more that differ{DIM:#}")?;
+        writeln!(to, "{DIM}… and {more} more that differ{DIM:#}")?;
     }
     let bold = Style::new().bold();
     write!(to, "{bold}{}{bold:#}:", printable(&report.server.name))?;
@@ -38,32 +49,57 @@ pub fn summary(report: &Report, max_differs: usize, mut to: impl Write) -> io::R
     }
 }
 
-const DIM: Style = Style::new().dimmed();
-
-fn line(case: &Case, width: usize, to: &mut impl Write) -> io::Result<()> {
-    let (word, style) = match case.verdict {
-        _ if case.known.is_some() => ("known", DIM),
-        Verdict::Differs => ("differs", style(case.verdict)),
-        verdict => (case.severity.name(), style(verdict)),
-    };
-    let (id, section) = (printable(&case.id), printable(&case.section));
-    write!(to, "{style}{word:<7}{style:#} {id:<width$} {DIM}{section}{DIM:#} ")?;
-    let at = case.expected.iter().zip(&case.seen).take_while(|(expected, seen)| expected == seen).count();
-    let (expected, seen) = (case.expected.get(at), case.seen.get(at));
-    let nothing = |seen: Option<&Seen>| seen.map_or("nothing".into(), |seen| printable(&seen.what));
-    match expected.or(seen) {
-        Some(first) => {
-            let place = first.to_string();
-            let place = place.strip_suffix(&first.what).unwrap_or_default();
-            write!(to, "{place}expected {}, saw {}", nothing(expected), nothing(seen))?;
+/// Cases by what they have in common, the largest group first.
+fn groups<'a>(
+    cases: impl Iterator<Item = &'a Case>,
+    key: impl Fn(&'a Case) -> &'a str,
+) -> Vec<(&'a str, Vec<&'a Case>)> {
+    let mut groups: Vec<(&str, Vec<&Case>)> = Vec::new();
+    for case in cases {
+        match groups.iter_mut().find(|(of, _)| *of == key(case)) {
+            Some((_, group)) => group.push(case),
+            None => groups.push((key(case), vec![case])),
         }
-        None => write!(to, "{}", printable(&case.reason))?,
     }
-    match &case.known {
-        Some(known) => writeln!(to, " {DIM}[{}]{DIM:#}", printable(known)),
-        None => writeln!(to),
+    groups.sort_by_key(|(_, cases)| Reverse(cases.len()));
+    groups
+}
+
+/// Reports of before there were causes have reasons.
+fn cause(case: &Case) -> &str {
+    if case.cause.is_empty() { &case.reason } else { &case.cause }
+}
+
+fn group(
+    verdict: Verdict,
+    cause: &str,
+    cases: &[&Case],
+    max_cases: usize,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let style = style(verdict);
+    writeln!(to, "{style}{}{style:#}: {}: {}", label(verdict, 1), printable(cause), number(cases.len()))?;
+    let shown = &cases[..cases.len().min(max_cases)];
+    let width = |of: fn(&Case) -> &str, most| {
+        shown.iter().map(|case| of(case).chars().count()).max().unwrap_or(0).min(most)
+    };
+    let (names, sections) = (width(|case| &case.id, 48), width(|case| &case.section, 24));
+    for case in shown {
+        let (id, section) = (printable(&case.id), printable(&case.section));
+        let reason = printable(&case.reason);
+        writeln!(to, "  {id:<names$}  {DIM}{section:<sections$}{DIM:#}  {reason}")?;
+    }
+    match cases.len() - shown.len() {
+        0 => Ok(()),
+        more => writeln!(to, "  {DIM}… and {more} more{DIM:#}"),
     }
 }
+
+fn number(cases: usize) -> String {
+    format!("{cases} case{}", if cases == 1 { "" } else { "s" })
+}
+
+const DIM: Style = Style::new().dimmed();
 
 fn label(verdict: Verdict, count: usize) -> &'static str {
     match (verdict, count) {
@@ -108,47 +144,49 @@ mod tests {
     use super::super::samples;
     use super::*;
 
-    fn plain(report: &Report, max_differs: usize) -> String {
+    fn plain(report: &Report, max_cases: usize, max_differs: usize) -> String {
         let mut text = anstream::StripStream::new(Vec::new());
-        summary(report, max_differs, &mut text).unwrap();
+        summary(report, max_cases, max_differs, &mut text).unwrap();
         String::from_utf8(text.into_inner()).unwrap()
     }
 
     #[test]
-    fn what_does_not_pass_has_a_line_with_the_first_difference() {
-        insta::assert_snapshot!("terminal", plain(&samples::report(), 10));
+    fn what_does_not_pass_stands_below_its_cause() {
+        let text = plain(&samples::report(), 5, 5);
+        assert_eq!(
+            text,
+            "\
+known: its author knows: 1 case
+fails a MUST: expected a message, saw end: 1 case
+  closing/answered  76 s5.2 step 5  the connection ended
+fails a SHOULD: expected a message, saw end: 1 case
+  handshake/76/late  76 s5.2 step 5  the connection ended
+differs: expected a message, saw end: 1 case
+  handshake/76/odd  76 s5.2 step 5  the connection ended
+sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (1 known failure)
+"
+        );
     }
 
     #[test]
-    fn what_differs_is_cut() {
+    fn one_bug_is_one_group_and_long_ones_are_cut() {
         let mut report = samples::report();
-        report.cases = vec![samples::of("a/differs", Verdict::Differs); 3];
-        let text = plain(&report, 1);
-        assert_eq!(text.matches("a/differs").count(), 1);
-        assert!(text.contains("… and 2 more that differ\n"), "{text}");
-    }
-
-    #[test]
-    fn a_missing_and_a_surplus_end_are_said() {
-        let mut report = samples::report();
-        let mut missing = samples::of("a/missing", Verdict::FailsMust);
-        missing.seen.truncate(1);
-        let mut surplus = samples::of("a/surplus", Verdict::FailsMust);
-        surplus.expected.clear();
-        surplus.seen[0].connection = 2;
-        report.cases = vec![missing, surplus];
-        let text = plain(&report, 0);
-        assert!(text.contains(r#"turn 2: expected message "h\u00e9", saw nothing"#), "{text}");
-        assert!(text.contains("connection 2, turn 1: expected nothing, saw accepted"), "{text}");
+        report.cases = (0..300).map(|at| samples::of(&format!("a/{at}"), Verdict::FailsMust)).collect();
+        report.cases.extend((0..3).map(|at| samples::of(&format!("b/{at}"), Verdict::Differs)));
+        let text = plain(&report, 4, 0);
+        assert!(text.starts_with("fails a MUST: expected a message, saw end: 300 cases\n  a/0  "), "{text}");
+        assert!(text.contains("  … and 296 more\n… and 3 more that differ\n"), "{text}");
+        assert_eq!(text.lines().count(), 8);
     }
 
     #[test]
     fn the_servers_words_do_not_steer_the_terminal() {
         let mut report = samples::report();
         report.server.name = "\u{1b}[2J".into();
-        report.cases[0].seen[1].what = format!("\u{9b}31m\r{}", "x".repeat(1000));
+        report.cases[0].reason = format!("\u{9b}31m\r{}", "x".repeat(1000));
+        report.cases[0].cause = "\u{1b}[2J".into();
         let mut text = Vec::new();
-        summary(&report, 0, &mut text).unwrap();
+        summary(&report, 5, 5, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(!text.contains("\u{1b}[2J") && !text.contains('\u{9b}') && !text.contains('\r'));
         assert!(text.contains(r"\u{1b}[2J") && text.lines().all(|line| line.len() < 400), "{text}");

@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
 pub(crate) mod component;
+pub(crate) mod sockets;
 pub(crate) mod wrong;

@@ -58,35 +58,10 @@ pub(crate) enum Wrong {
     DecodesReads,
     /// A message ends with the read.
     EndsMessagesWithReads,
-}
-
-impl Wrong {
-    pub(crate) const ALL: [Self; 24] = [
-        Self::AnswersLate,
-        Self::WantsKey3AtOnce,
-        Self::TrimsKey3,
-        Self::TrimsKeys,
-        Self::WrapsParts,
-        Self::DividesByOne,
-        Self::IgnoresRemainders,
-        Self::TakesKeysByOrder,
-        Self::WantsConnectionAlone,
-        Self::IgnoresLaterProtocols,
-        Self::WritesUpgradeInLowerCase,
-        Self::LosesQueries,
-        Self::KeepsDefaultPorts,
-        Self::NamesUnaskedSubprotocols,
-        Self::SplitsSubprotocols,
-        Self::MixesStatusLines,
-        Self::NeverAnswersClosing,
-        Self::ClosesDraft75,
-        Self::ReadsOnBehindClosing,
-        Self::SendsBehindClosing,
-        Self::DeliversReservedTypes,
-        Self::DropsNuls,
-        Self::DecodesReads,
-        Self::EndsMessagesWithReads,
-    ];
+    /// What a read holds of an unfinished frame is lost.
+    LosesWhatAReadCuts,
+    /// Messages that come in one read are one.
+    JoinsMessagesOfARead,
 }
 
 /// The right engine behind a lie.
@@ -215,12 +190,21 @@ impl Liar {
     /// Bytes of frames, as the engine gets them.
     fn frames(&self, link: &mut Link, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
+        // Where the last frame begins.
+        let mut start = 0;
         for &byte in bytes {
+            if link.inside.is_none() && !link.closing {
+                start = out.len();
+            }
             match link.inside {
                 None if link.closing && byte == 0 => {
                     link.closed = true;
                     link.closing = false;
                     out.push(byte);
+                }
+                None if byte == 0 && start > 0 && self.is(Wrong::JoinsMessagesOfARead) => {
+                    out.pop();
+                    link.inside = Some(byte);
                 }
                 None => {
                     link.closing = byte == 0xff;
@@ -238,6 +222,10 @@ impl Liar {
         }
         if self.is(Wrong::EndsMessagesWithReads) && link.inside.take() == Some(0) {
             out.push(0xff);
+        }
+        if self.is(Wrong::LosesWhatAReadCuts) && (link.inside.take().is_some() || link.closing) {
+            link.closing = false;
+            out.truncate(start);
         }
         if self.is(Wrong::DecodesReads) && !link.closed {
             let decode = |part: &[u8]| String::from_utf8_lossy(part).into_owned().into_bytes();

@@ -49,15 +49,15 @@ pub enum Problem {
     /// A `+` that continues nothing.
     #[error("there is nothing to continue")]
     NothingToContinue,
-    /// A repetition over [`MAX_REPEATED_BYTES`].
-    #[error("repeated too often")]
+    /// Repetitions over [`MAX_REPEATED_BYTES`].
+    #[error("repeated too often: all repetitions together may come to 64 MiB")]
     TooLong,
     /// No step at all.
     #[error("there is no step")]
     NoSteps,
 }
 
-/// What one repetition may come to, in bytes. A trace may come from anywhere.
+/// What all repetitions of a trace may come to, in bytes. A trace may come from anywhere.
 const MAX_REPEATED_BYTES: usize = 64 << 20;
 
 impl FromStr for Trace {
@@ -82,6 +82,8 @@ impl FromStr for Trace {
 struct Parser {
     trace: Trace,
     seen: Vec<&'static str>,
+    /// Bytes of repetitions so far.
+    repeated: usize,
 }
 
 /// Fields that may come more than once.
@@ -114,9 +116,14 @@ impl Parser {
         }
         if let Some(more) = line.strip_prefix("+ ") {
             let more = literal(more)?;
+            self.count(&more)?;
             return self.continuation(more);
         }
-        self.trace.steps.push(step(line)?);
+        let mut step = step(line)?;
+        if let Some(literal) = step.literal_mut() {
+            self.count(literal)?;
+        }
+        self.trace.steps.push(step);
         Ok(())
     }
 
@@ -158,17 +165,18 @@ impl Parser {
         Ok(())
     }
 
+    fn count(&mut self, literal: &Literal) -> Result<(), Problem> {
+        for piece in &literal.0 {
+            if let Piece::Bytes(bytes, times @ 2..) = piece {
+                self.repeated = self.repeated.saturating_add(bytes.len().saturating_mul(*times));
+            }
+        }
+        if self.repeated > MAX_REPEATED_BYTES { Err(Problem::TooLong) } else { Ok(()) }
+    }
+
     fn continuation(&mut self, more: Literal) -> Result<(), Problem> {
-        let bytes = match self.trace.steps.last_mut() {
-            Some(Step::Client { bytes, .. } | Step::Server { bytes, .. }) => bytes,
-            Some(Step::Application(
-                Action::Send(_, text)
-                | Action::Broadcast(text)
-                | Action::Accept(_, Some(text))
-                | Action::Reject(_, _, text),
-            )) => text,
-            _ => return Err(Problem::NothingToContinue),
-        };
+        let bytes = self.trace.steps.last_mut().and_then(Step::literal_mut);
+        let bytes = bytes.ok_or(Problem::NothingToContinue)?;
         for piece in more.0 {
             push(bytes, piece);
         }
@@ -180,6 +188,22 @@ impl Parser {
             return Err(Problem::MissingField(missing));
         }
         if self.trace.steps.is_empty() { Err(Problem::NoSteps) } else { Ok(self.trace) }
+    }
+}
+
+impl Step {
+    /// The string of a step that has one.
+    fn literal_mut(&mut self) -> Option<&mut Literal> {
+        match self {
+            Self::Client { bytes, .. } | Self::Server { bytes, .. } => Some(bytes),
+            Self::Application(
+                Action::Send(_, text)
+                | Action::Broadcast(text)
+                | Action::Accept(_, Some(text))
+                | Action::Reject(_, _, text),
+            ) => Some(text),
+            _ => None,
+        }
     }
 }
 
@@ -364,6 +388,16 @@ mod tests {
         assert_eq!("".parse::<Trace>().unwrap_err().problem, Problem::Header);
         let without = format!("{HEADER}\ntitle: t\nC fin\n");
         assert_eq!(without.parse::<Trace>().unwrap_err().problem, Problem::MissingField("draft"));
+    }
+
+    #[test]
+    fn repetitions_are_bounded_together() {
+        let line = format!("C \"x\"*{}\n", MAX_REPEATED_BYTES / 2);
+        assert!(parse(&line.repeat(2)).is_ok());
+        let third = parse(&format!("{}C \"xx\"*1\nA send \"xy\"*2\n", line.repeat(2))).unwrap_err();
+        assert_eq!((third.line, third.problem), (10, Problem::TooLong));
+        let more = parse(&format!("C \"\"\n{}", line.repeat(3).replace('C', "+"))).unwrap_err();
+        assert_eq!((more.line, more.problem), (10, Problem::TooLong));
     }
 
     #[test]

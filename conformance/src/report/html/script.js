@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { servers, texts, lists, cells } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+  const { servers, texts, lists, requirements, cells } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
   const table = document.querySelector(".cases");
   const form = document.querySelector(".filters");
   const rows = [...table.querySelectorAll(".case")];
@@ -123,6 +123,7 @@
       make("h2", "", row.id),
       make("p", "", name.querySelector("span").textContent),
       make("p", "quiet", `${section.textContent.trim()} · draft ${row.dataset.draft}`),
+      ...requirements[rows.indexOf(row)].map((text) => make("blockquote", "", texts[text])),
       tabs,
     ];
     if (!cell) return [...parts, make("p", "", "This case was not run against this server.")];
@@ -234,7 +235,7 @@
     for (const [at, connection, kind, length, pieces] of transcript) {
       const bytes = pieces.map((piece) => texts[piece]).join("");
       const last = found.at(-1);
-      if (last && last.kind === kind && last.connection === connection && length === 1 && last.length === last.parts.length) {
+      if (last && last.kind === kind && last.connection === connection && length === 1 && last.length === last.parts.length && !whole(last)) {
         last.length += length;
         last.parts.push(bytes);
       } else {
@@ -242,6 +243,13 @@
       }
     }
     return found;
+  };
+
+  // Whether a run is a frame from end to end: the next byte begins another.
+  const whole = ({ kind, parts }) => {
+    const what = texts[kind].split(" ")[1];
+    const ends = parts.length > 1 && parts.at(-1) === "\xff";
+    return what === "closing" ? parts.length === 2 : what === "text" || (what === "reserved" && parts[0] < "\x80") ? ends : false;
   };
 
   const code = (char) => char.charCodeAt(0).toString(16).padStart(2, "0");

@@ -1,0 +1,131 @@
+//! The places in what a client sends where a cut finds what a reader forgets between two reads.
+
+use std::collections::BTreeMap;
+
+/// Of each kind of place the first so many are cut; a connection with thousands of frames tells no more.
+const OF_A_KIND: usize = 2;
+
+/// A kind of place in frames.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// Behind the type of a frame.
+    Type,
+    /// Inside a text, and before the FF that ends it.
+    Text,
+    /// Inside a character.
+    Character,
+    /// Inside or behind a length, and inside the bytes that it counts.
+    Length,
+    /// Between FF and 00.
+    Closing,
+}
+
+/// How many bytes are before each cut, rising. `handshake`: the opening handshake is cut, too.
+pub(super) fn cuts(sent: &[u8], draft76: bool, handshake: bool) -> Vec<usize> {
+    let mut cuts = Cuts { kinds: BTreeMap::new(), places: Vec::new() };
+    let Some(end) = sent.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
+        // Not a whole head, or none at all.
+        return if handshake && sent.len() > 1 { vec![sent.len() / 2] } else { Vec::new() };
+    };
+    if handshake {
+        // Inside the first line, a field, and the empty line.
+        let line = sent.iter().position(|byte| *byte == b'\r').unwrap_or(end);
+        cuts.places.extend([line / 2, line.midpoint(end), end - 2]);
+    }
+    let mut at = end;
+    if draft76 {
+        at = sent.len().min(end + 8);
+        if handshake {
+            cuts.places.extend([end, end + 3]);
+        }
+    }
+    while let Some(frame) = sent.get(at..).filter(|rest| !rest.is_empty()) {
+        at += cuts.frame(at, frame);
+    }
+    let mut places = cuts.places;
+    places.retain(|place| (1..sent.len()).contains(place));
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+struct Cuts {
+    kinds: BTreeMap<Place, usize>,
+    places: Vec<usize>,
+}
+
+impl Cuts {
+    fn add(&mut self, kind: Place, places: &[usize]) {
+        let count = self.kinds.entry(kind).or_default();
+        if *count < OF_A_KIND {
+            *count += 1;
+            self.places.extend_from_slice(places);
+        }
+    }
+
+    /// Cuts the frame that the bytes begin with, `at` bytes into all. Gives its length.
+    fn frame(&mut self, at: usize, frame: &[u8]) -> usize {
+        match frame {
+            [0xff, 0x00, ..] => {
+                self.add(Place::Closing, &[at + 1]);
+                2
+            }
+            [0x80..=0xff, length @ ..] => {
+                let digits =
+                    length.iter().position(|byte| *byte < 0x80).map_or(length.len(), |last| last + 1);
+                let length = length.iter().take(digits).fold(0_usize, |length, byte| {
+                    length.saturating_mul(128).saturating_add(usize::from(byte & 0x7f))
+                });
+                let data = 1 + digits;
+                self.add(Place::Type, &[at + 1]);
+                self.add(Place::Length, &[at + digits.max(2), at + data + length.min(frame.len()) / 2]);
+                data.saturating_add(length).min(frame.len())
+            }
+            _ => {
+                let end = frame.iter().position(|byte| *byte == 0xff).unwrap_or(frame.len());
+                self.add(Place::Type, &[at + 1]);
+                self.add(Place::Text, &[at + end.midpoint(1), at + end]);
+                if let Some(character) = frame.iter().take(end).position(|byte| *byte >= 0xc0) {
+                    self.add(Place::Character, &[at + character + 1]);
+                }
+                end + 1
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent, with a bar at each cut.
+    fn cut(sent: &[u8], draft76: bool, handshake: bool) -> String {
+        let mut out = String::new();
+        let mut from = 0;
+        for place in cuts(sent, draft76, handshake) {
+            out.push_str(&format!("{}|", sent[from..place].escape_ascii()));
+            from = place;
+        }
+        out + &sent[from..].escape_ascii().to_string()
+    }
+
+    #[test]
+    fn each_part_is_cut() {
+        let frames = b"GET / x\r\na: b\r\n\r\n12345678\0h\xc3\xa9!\xff\x81\x80\x03xxx\xff\0";
+        let expected = r"GET / x\r\na: b\r\n\r\n12345678\x00|h\xc3|\xa9!|\xff\x81|\x80|\x03x|xx\xff|\x00";
+        assert_eq!(cut(frames, true, false), expected);
+        let handshake = b"GET / x\r\na: b\r\n\r\n12345678\xff\0";
+        assert_eq!(cut(handshake, true, true), r"GET| / x\r\na: |b\r\n|\r\n|123|45678\xff|\x00");
+    }
+
+    #[test]
+    fn what_is_no_head_is_cut_once_and_nothing_is_cut_that_is_not_there() {
+        assert_eq!(cut(b"\x16\x03\x01\0", false, true), r"\x16\x03|\x01\x00");
+        assert_eq!(cut(b"\x16\x03\x01\0", false, false), r"\x16\x03\x01\x00");
+        assert_eq!(cut(b"x", false, true), "x");
+        assert_eq!(cut(b"GET\r\n\r\n\xff\xff\xff", false, false), r"GET\r\n\r\n\xff|\xff|\xff");
+        assert_eq!(cut(b"GET\r\n\r\n\0", false, false), r"GET\r\n\r\n\x00");
+        let many = [&b"GET\r\n\r\n"[..], &b"\0ab\xff".repeat(100)].concat();
+        assert_eq!(cuts(&many, false, false).len(), 6);
+    }
+}

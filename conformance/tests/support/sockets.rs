@@ -1,0 +1,131 @@
+//! Real sockets: `check` for the tests, and a server of a subject.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use conformance::Chunkings;
+use conformance::check::{Target, Tls, check};
+use conformance::corpus::Case;
+use conformance::report;
+use conformance::subject::{Command, Event, Input, Subject, Then};
+use legacy_websocket_trace::{Setting, Variables};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Cases under way at once.
+const JOBS: usize = 64;
+
+/// Holds a server that echoes against cases, each with its snapshot.
+pub(crate) fn check_all(
+    cases: Vec<(Case, String)>,
+    address: SocketAddr,
+    settings: Vec<Setting>,
+    tls: Option<Tls>,
+    patience: Duration,
+) -> Vec<report::Case> {
+    // Requests that are all about names say them themselves; the others take those of the examples.
+    let target = Arc::new(Target {
+        address,
+        tls,
+        variables: Variables::default(),
+        draft: None,
+        echo: true,
+        settings,
+        patience,
+        quiet: Duration::from_millis(100),
+        longest_pause: Duration::ZERO,
+        chunkings: Chunkings::Parts,
+        seed: 0,
+        pause: Duration::from_millis(20),
+    });
+    let permits = Arc::new(Semaphore::new(JOBS));
+    let run = async {
+        let mut running = JoinSet::new();
+        for (case, snapshot) in cases {
+            let (target, permits) = (Arc::clone(&target), Arc::clone(&permits));
+            running.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                check(&case, &snapshot, &target).await.expect("the server listens")
+            });
+        }
+        running.join_all().await
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(run)
+}
+
+/// Serves subjects, one for each connection, as long as the process lives. They echo and answer plain HTTP with 404.
+pub(crate) fn serve<S: Subject>(make: impl Fn() -> S + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let make = make.clone();
+            // What fails on a connection ends it.
+            thread::spawn(move || connection(stream?, make()));
+        }
+    });
+    address
+}
+
+fn connection(mut stream: TcpStream, mut subject: impl Subject) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let started = Instant::now();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut count = None;
+    loop {
+        let input = match count {
+            None => Input::Open(1),
+            Some(0) => Input::Fin(1),
+            Some(count) => Input::Bytes(1, &buffer[..count]),
+        };
+        match answer(&mut stream, &mut subject, input, started)? {
+            Then::Keep if count == Some(0) => return Ok(()),
+            Then::Keep => {}
+            Then::Finish => {
+                stream.shutdown(Shutdown::Write)?;
+                // What still comes is not answered; unread it would turn the end into a reset.
+                while stream.read(&mut buffer)? > 0 {}
+                return Ok(());
+            }
+            Then::Abort => return Ok(()),
+        }
+        count = Some(stream.read(&mut buffer)?);
+    }
+}
+
+/// One input, and all that comes of it.
+fn answer(
+    stream: &mut TcpStream,
+    subject: &mut impl Subject,
+    input: Input<'_>,
+    started: Instant,
+) -> io::Result<Then> {
+    let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut step = subject.input(now(), input);
+    loop {
+        for write in &step.writes {
+            stream.write_all(&write.bytes)?;
+            if write.then != Then::Keep {
+                return Ok(write.then);
+            }
+        }
+        let commands: Vec<_> = step
+            .events
+            .iter()
+            .filter_map(|(id, event)| match event {
+                Event::Message(text) => Some(Command::Send(*id, text)),
+                Event::Request(_) => Some(Command::Respond(*id, 404, "There is nothing here.\n")),
+                Event::Other(_) => None,
+            })
+            .collect();
+        if commands.is_empty() {
+            return Ok(Then::Keep);
+        }
+        step = subject.input(now(), Input::Commands(&commands));
+    }
+}
