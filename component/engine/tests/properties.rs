@@ -159,7 +159,7 @@ proptest! {
         }
         while let Some(mut deferred) = driver.server.take_deferred() {
             driver.server.advance(0);
-            let taken = receive_some(&mut driver, &deferred.bytes().to_vec(), share);
+            let taken = receive_some(&mut driver, deferred.bytes(), share);
             deferred.consume(taken);
             driver.server.put_back(deferred);
         }
