@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         }),
         trial("the_page_sees_the_server_close", &phantomjs, server_closes),
         trial("the_chat_is_between_the_page_and_draft_75", &phantomjs, chat),
+        trial("the_chat_keeps_its_name_and_shows_lines_once", &phantomjs, chat_again),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -72,9 +73,20 @@ fn server_closes(phantomjs: &Path) {
 }
 
 fn chat(phantomjs: &Path) {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-chat.wasm");
+    chat_with_draft75(phantomjs, &Server::start(&[&chat_file("browser-chat.wasm")]));
+}
+
+fn chat_again(phantomjs: &Path) {
+    let server = Server::start(&[&chat_file("browser-chat-again.wasm"), "--idle-timeout", "5s"]);
+    let mut browser = Browser::start(phantomjs, &Recorder::start(server.address()), "again");
+    browser.read_until("* guest 2 is now Pip");
+    browser.ends_well();
+}
+
+fn chat_file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, legacy_websocket_artifacts::CHAT).unwrap();
-    chat_with_draft75(phantomjs, &Server::start(&[path.to_str().unwrap()]));
+    path.to_str().unwrap().into()
 }
 
 /// Shows where it is not so, for all of it is long.

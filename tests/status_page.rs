@@ -18,6 +18,12 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("what_goes_on_is_shown", &chromium, what_goes_on_is_shown),
         trial("what_a_client_says_stays_text", &chromium, what_a_client_says_stays_text),
+        trial("a_server_that_answers_no_more_is_said", &chromium, a_server_that_answers_no_more_is_said),
+        trial(
+            "plots_say_their_values_under_the_pointer",
+            &chromium,
+            plots_say_their_values_under_the_pointer,
+        ),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -28,6 +34,25 @@ fn start(options: &[&str]) -> (Server, String) {
     let url = format!("http://{}", line.split("http://").nth(1).unwrap());
     (server, url)
 }
+
+/// The page, with a script before its own and without a server: its address.
+fn alone(name: &str, script: &str) -> String {
+    let page = include_str!("../host/src/admin/status.html");
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("status-{name}.html"));
+    std::fs::write(&file, page.replacen("<script>", &format!("<script>{script}</script><script>"), 1))
+        .unwrap();
+    format!("file://{}", file.display())
+}
+
+/// What the page reads of a server.
+const STATUS: &str = r#"{
+    version: "1", uptime: 9, unready: null, open: 1, draft75: 0, draft76: 1, max_connections: 10, workers: [1],
+    accepted: 1, connected: 1, messages: [5, 7], bytes: [5, 7], queue_bytes: 0, buffered_bytes: 0, slow_readers: 0,
+    log_lines_lost: 0, traps: 0, restarts: 0, turns: 1, turn_seconds: .1, rejected: [["426", 3]], closed: [["rejected", 3]],
+    interval: 2, rows: [], more_rows: 0,
+    points: [0, 2, 4].map(at => ({ at, connections: at, received: at, sent: 2 * at, bytes_received: 0, bytes_sent: 0,
+        handshakes: 0, refused: 0, queue_bytes: 0, busy: 0 })),
+}"#;
 
 /// The page's title and what it shows, after its script has run.
 #[track_caller]
@@ -89,4 +114,36 @@ fn what_a_client_says_stays_text(chromium: &Path) {
     let (title, shown) = show(chromium, &url);
     assert!(shown.contains(r#"<td class="origin">&lt;img src=x onerror="#), "{shown}");
     assert_eq!(title, "legacy-websocket");
+}
+
+fn a_server_that_answers_no_more_is_said(chromium: &Path) {
+    let never = alone("never", "fetch = async () => { throw new Error('gone'); };");
+    let (title, shown) = show(chromium, &never);
+    assert_eq!(title, "no answer \u{2013} legacy-websocket");
+    assert!(shown.contains(">no answer</span>"), "{shown}");
+
+    let answer = format!("{{ ok: true, json: async () => ({STATUS}) }}");
+    let once = format!(
+        "let calls = 0; fetch = async () => {{ if (calls++) throw new Error('gone'); return {answer}; }};
+        setTimeout = (later => (run, time) => later(run, time / 10))(setTimeout);
+        performance.now = (first => () => (first = first ? 12500 : 500))(0);"
+    );
+    let (title, shown) = show(chromium, &alone("once", &once));
+    assert_eq!(title, "no answer \u{2013} legacy-websocket");
+    assert!(shown.contains("what is shown is 12 s old"), "{shown}");
+    // Who was refused is counted once, in words.
+    assert!(shown.contains("another protocol than these drafts (426)"), "{shown}");
+    assert!(shown.contains("None yet."), "{shown}");
+}
+
+fn plots_say_their_values_under_the_pointer(chromium: &Path) {
+    let script = format!(
+        "fetch = async () => ({{ ok: true, json: async () => ({STATUS}) }});
+        setTimeout(() => {{
+            const plot = document.querySelectorAll('.plot')[1], {{ left, width }} = plot.getBoundingClientRect();
+            plot.dispatchEvent(new PointerEvent('pointermove', {{ clientX: left + width - 1 }}));
+        }}, 300);"
+    );
+    let (_, shown) = show(chromium, &alone("pointer", &script));
+    assert!(shown.contains("received 4, sent 8 \u{b7} now"), "{shown}");
 }

@@ -2,6 +2,7 @@
 // World `application` of wit/ says what comes in and what goes out.
 
 const names = new Map(); // connection -> name
+let guests = 0; // so far; connections have higher numbers, for each HTTP request is one
 
 /** A message to send: `to` is a case of `recipients`. */
 const send = (to, text) => ({ tag: "send", val: { to, text, ends: [utf8(text).length] } });
@@ -10,7 +11,7 @@ const one = (connection) => ({ tag: "one", val: connection });
 
 const react = {
   connected({ connection }) {
-    const name = `guest ${connection}`;
+    const name = `guest ${++guests}`;
     names.set(connection, name);
     return [
       send(one(connection), `* you are ${name}`),

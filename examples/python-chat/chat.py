@@ -3,6 +3,8 @@
 World `application` of wit/ says what comes in and what goes out.
 """
 
+from itertools import count
+
 from wit_world import exports
 from wit_world.imports.types import (
     Command_Respond, Command_Send, Event_Closed, Event_Connected, Event_Messages, Event_Request, Field, Messages,
@@ -10,6 +12,7 @@ from wit_world.imports.types import (
 )
 
 names: dict[int, str] = {}  # by connection
+guests = count(1)  # connections have higher numbers, for each HTTP request is one
 
 
 def send(to, text):
@@ -25,7 +28,7 @@ def react(event):
     match event:
         case Event_Connected(connected):
             connection = connected.connection
-            name = names[connection] = f"guest {connection}"
+            name = names[connection] = f"guest {next(guests)}"
             yield send(Recipients_One(connection), f"* you are {name}")
             yield send(Recipients_AllBut(connection), f"* {name} joined")
         case Event_Messages(batch):

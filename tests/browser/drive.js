@@ -1,4 +1,4 @@
-// Drives a page of a server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat`. Whatever the page logs comes
+// Drives a page of a server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Whatever the page logs comes
 // out on standard output, a line each; the exit status says whether the page did as expected.
 var system = require("system");
 var url = system.args[1], what = system.args[2];
@@ -22,7 +22,20 @@ var chat = [
   ["* 2 here", function () { send("your turn"); }],
   ["guest 1: bye", function () { phantom.exit(0); }]
 ];
-var steps = { tour: tour, wait: wait, chat: chat }[what];
+// The server closes it for being idle; the page comes back, is shown the last lines, and asks for its name.
+var again = [
+  ["* you are guest 1", function () { send("/nick Pip"); send("hello"); }],
+  ["* guest 1 is now Pip", function () {}],
+  ["Pip: hello", function () {}],
+  ["Pip: hello", function () {}],
+  ["* you are guest 2", function () {}],
+  ["* guest 2 is now Pip", function () {
+    var shown = page.evaluate(function () { return document.getElementById("log").textContent; });
+    if (shown.split("Pip: hello").length !== 2) { fail("shown twice: " + shown); }
+    phantom.exit(0);
+  }]
+];
+var steps = { tour: tour, wait: wait, chat: chat, again: again }[what];
 
 function fail(why) {
   console.log("FAILED " + why);
@@ -67,7 +80,7 @@ page.onError = function (message) { fail(message); };
 page.open(url, function (status) {
   if (status !== "success") { fail("cannot open " + url); return; }
   watch();
-  if (what !== "chat") { click("open"); }
+  if (what === "tour" || what === "wait") { click("open"); }
   setInterval(look, 20);
 });
 setTimeout(function () { fail("nothing more happened"); }, 60000);

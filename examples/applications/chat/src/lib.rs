@@ -23,6 +23,8 @@ struct Chat {
     members: BTreeMap<ConnectionId, Member>,
     history: VecDeque<String>,
     said: u64,
+    /// Guests so far. Connections have higher numbers: each request of a page is one.
+    guests: u64,
 }
 
 #[derive(Debug)]
@@ -62,11 +64,22 @@ impl Application for Chat {
 impl Chat {
     fn join(&mut self, connected: &Connected, commands: &mut Vec<Command>) {
         let id = connected.connection;
-        let name = format!("guest {id}");
+        let name = self.guest();
         commands.extend(self.history.iter().map(|line| Command::send(Recipients::One(id), line)));
         commands.push(notice(Recipients::One(id), &format!("you are {name}")));
         commands.push(notice(Recipients::AllBut(id), &format!("{name} joined")));
         self.members.insert(id, Member { name, draft: connected.draft });
+    }
+
+    /// A name that nobody has.
+    fn guest(&mut self) -> String {
+        loop {
+            self.guests += 1;
+            let name = format!("guest {}", self.guests);
+            if self.members.values().all(|member| member.name != name) {
+                return name;
+            }
+        }
     }
 
     fn take(&mut self, id: ConnectionId, text: &str, commands: &mut Vec<Command>) {
