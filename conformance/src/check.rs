@@ -311,8 +311,8 @@ impl<'a> Run<'a> {
         let mut all = Vec::new();
         for (connection, sent) in &self.sent {
             let received = self.received.get(connection).map_or(&[][..], Vec::as_slice);
-            let url = self.case.trace.url.as_deref();
-            let seen = see(self.case.trace.draft, url, self.target.tls.is_some(), sent, received);
+            let url = self.case.trace.url.as_deref().map(|url| self.target.variables.fill(url));
+            let seen = see(self.case.trace.draft, url.as_deref(), self.target.tls.is_some(), sent, received);
             all.extend(seen.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
         all

@@ -193,7 +193,11 @@ impl Request {
         let (head, body) = sent.split_at(end);
         let fields = fields(head);
         let first = |name| values(&fields, name).next().map(str::to_owned);
-        let location = url.map(str::to_owned).or_else(|| {
+        let given = url.map(|url| match url.strip_prefix("ws://") {
+            Some(rest) if secure => format!("wss://{rest}"),
+            _ => url.to_owned(),
+        });
+        let location = given.or_else(|| {
             let target = head.split(|byte| *byte == b' ').nth(1)?;
             let host = first("host")?.trim().to_ascii_lowercase();
             let (scheme, port) = if secure { ("wss", ":443") } else { ("ws", ":80") };
@@ -399,6 +403,8 @@ mod tests {
         };
         assert_eq!(saw("wss://example.com:80/demo"), "101");
         assert_eq!(saw("ws://example.com/demo"), "101, wrong: location");
+        let given = Request::read(Draft::Draft76, Some("ws://a/b"), true, &sent).location;
+        assert_eq!(given.as_deref(), Some("wss://a/b"));
     }
 
     #[test]

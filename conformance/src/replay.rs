@@ -81,7 +81,8 @@ impl<S: Subject> Replayer<S> {
                 received.truncate(*turn);
                 received.push(Received::reset());
             }
-            let news = see(trace.draft, trace.url.as_deref(), false, sent, &received);
+            let url = trace.url.as_deref().map(|url| variables.fill(url));
+            let news = see(trace.draft, url.as_deref(), false, sent, &received);
             seen.extend(news.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
         for connection in sent.keys() {

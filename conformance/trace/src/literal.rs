@@ -48,6 +48,15 @@ impl Default for Variables {
 }
 
 impl Variables {
+    /// A text with the variables filled in, as the field `url` may have them.
+    #[must_use]
+    pub fn fill(&self, text: &str) -> String {
+        let fill = |text: String, variable: Variable| {
+            text.replace(&format!("${{{}}}", variable.name()), self.value(variable))
+        };
+        Variable::ALL.into_iter().fold(text.to_owned(), fill)
+    }
+
     fn value(&self, variable: Variable) -> &str {
         match variable {
             Variable::Host => &self.host,
