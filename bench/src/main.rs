@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod echo;
+mod fairness;
 mod handshakes;
 mod idle;
 mod load;
@@ -61,6 +62,17 @@ enum Command {
         /// Threads of our servers. Bare TCP has one.
         #[arg(long, default_value_t = 1)]
         workers: usize,
+    },
+    /// What one client waits for while others flood the server with tiny messages.
+    Fairness {
+        #[command(flatten)]
+        servers: Servers,
+        /// Seconds of each measurement.
+        #[arg(long, default_value_t = 4.0)]
+        seconds: f64,
+        /// Another build of `legacy-websocket` to measure as well.
+        #[arg(long, value_name = "PROGRAM")]
+        beside: Option<PathBuf>,
     },
     /// What a message costs with few and with many connections, all of them at work.
     Scale {
@@ -165,6 +177,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::Broadcast { rounds, connections, workers } => {
             Measure::print_head();
             broadcast::measure(&Kind::OURS, connections, workers, rounds).map(drop)
+        }
+        Command::Fairness { servers, seconds, beside } => {
+            let length = Duration::from_secs_f64(seconds);
+            fairness::measure(&Kind::available(&servers.servers), beside.as_deref(), length)
         }
         Command::Scale { rounds } => {
             need_files(SCALES.into_iter().max().unwrap_or_default())?;

@@ -9,10 +9,10 @@ use crate::outbox::Outbox;
 use crate::wit::Read;
 
 /// What one read takes at the most.
-const READ_BYTES: usize = 128 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// What one turn takes at the most.
-const TURN_BYTES: usize = 2 * READ_BYTES;
+const TURN_BYTES: usize = 4 * READ_BYTES;
 
 /// All connections of a thread read into it: an idle connection holds no buffer.
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use crate::arrival::{Arrival, Place};
+use crate::batch::READ_BYTES;
 use crate::outbox::Outbox;
 use crate::shell::Shell;
 use crate::wit::{Disposition, Loss};
 
-/// Full reads of one peer before the others are looked after.
+/// Reads of one peer before the others are looked after.
 const READS_PER_POLL: usize = 4;
 
 /// Done when the socket is to be closed. Small, for there are many.
@@ -89,8 +90,11 @@ impl Connection {
             if self.reading == Reading::Ended {
                 return Poll::Pending;
             }
-            if ready!(self.poll_read(cx)).is_err() {
-                return self.give_up(Loss::Reset);
+            match ready!(self.poll_read(cx)) {
+                // There is more, but the others may have something, too.
+                Ok(READ_BYTES..) => break,
+                Ok(_) => {}
+                Err(_) => return self.give_up(Loss::Reset),
             }
         }
         yield_to_others(cx);
@@ -98,20 +102,21 @@ impl Connection {
     }
 
     /// One read. The shell takes it to the engine when it has collected those of the other connections.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let keep = (self.reading == Reading::ToEngine).then_some(self.id);
         let read = ready!(self.shell.poll_read(cx, &self.outbox, keep));
         self.heard |= matches!(read, Ok(1..));
         if !self.heard && self.reading == Reading::ToEngine {
             self.shell.count_probe();
         }
-        if read? == 0 {
+        let read = read?;
+        if read == 0 {
             let reading = std::mem::replace(&mut self.reading, Reading::Ended);
             if reading == Reading::ToEngine {
                 self.shell.ended(self.id);
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(read))
     }
 
     /// All is written: our FIN, then what still comes until the peer's FIN or the timeout.

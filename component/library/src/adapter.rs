@@ -36,6 +36,9 @@ macro_rules! lift_fields {
     };
 }
 
+/// What a connection may give of a turn's events however many others there are: to split less costs more than it is worth.
+const SMALLEST_SHARE: usize = 16;
+
 /// A server that speaks in steps.
 #[derive(Debug)]
 pub(crate) struct Adapter {
@@ -201,7 +204,7 @@ impl Adapter {
             return (step, usize::MAX);
         }
         let parties = self.server.deferred().count().saturating_add(inputs);
-        let share = self.budget.checked_div(parties).unwrap_or(self.budget).max(1);
+        let share = self.budget.checked_div(parties).unwrap_or(self.budget).max(SMALLEST_SHARE);
         self.take_deferred(share, self.budget / 2, &mut step);
         (step, share)
     }

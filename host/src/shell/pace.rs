@@ -9,7 +9,7 @@ const CALL_TIME: Duration = Duration::from_millis(5);
 const CALL_BYTES: usize = 8 << 20;
 
 /// More events than this in one call gain nothing.
-const MOST: u32 = 256;
+const MOST: u32 = 512;
 
 /// Finds how many events a call may have by what the last calls took: how many peers have how much to say is not up
 /// to us, and what a message costs an application we cannot know.
