@@ -24,7 +24,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Each server's round trips, alone and beside floods; and `beside`, another build of the program.
 pub(crate) fn measure(kinds: &[Kind], beside: Option<&Path>, length: Duration) -> Result<(), Box<dyn Error>> {
-    println!("round trips of one client beside {FLOODS} that write {WRITE_BYTES} bytes of tiny messages at once");
+    println!(
+        "round trips of one client beside {FLOODS} that write {WRITE_BYTES} bytes of tiny messages at once"
+    );
     println!("{:<17} {:>20} {:>20} {:>14}", "", "alone: p50, p99", "beside: p50, p99", "floods");
     for kind in kinds.iter().copied().filter(|kind| *kind != Kind::Tcp) {
         let server = Process::start(kind, Role::Echo, 1)?;

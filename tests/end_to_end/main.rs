@@ -14,6 +14,7 @@ mod applications;
 mod command_line;
 mod composition;
 mod configuration;
+mod fairness;
 mod faults;
 mod frames;
 mod handshakes;

@@ -2,7 +2,7 @@
 //! for a moment. What it sends back begins with the number of messages that this instance has seen; what begins with `e:`
 //! comes back as it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID` are
 //! about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
-//! sender's id; each `failed` event is told to whoever sent last, and everybody of who was lost with the engine.
+//! sender's id; `storm:COUNT` sends to nobody so often, and `cycle:` again for each failure; each other `failed` event is told to whoever sent last, and everybody of who was lost with the engine.
 
 use std::hint::{black_box, spin_loop};
 
@@ -14,17 +14,34 @@ use legacy_websocket_application::{
 /// Steps that take some tenths of a second.
 const MOMENT: u32 = 300_000_000;
 
+/// Never a connection.
+const NOBODY: ConnectionId = 0;
+
 #[derive(Debug, Default)]
 struct Faulty {
     messages: u64,
     last: ConnectionId,
+    /// What to do about failures but to tell them.
+    failing: Failing,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Failing {
+    #[default]
+    Told,
+    Ignored,
+    Repeated,
 }
 
 impl Application for Faulty {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
         let answer = |event| match event {
             Event::Messages(messages) => self.take(&messages),
-            Event::Failed(failed) => vec![self.tell(&failed)],
+            Event::Failed(failed) => match self.failing {
+                Failing::Told => vec![self.tell(&failed)],
+                Failing::Ignored => Vec::new(),
+                Failing::Repeated => vec![Command::send(Recipients::One(NOBODY), "again")],
+            },
             Event::Closed(Closed { cause: CloseCause::EngineLost, .. }) => {
                 vec![Command::send(Recipients::All, "gone")]
             }
@@ -37,7 +54,17 @@ impl Application for Faulty {
 impl Faulty {
     fn take(&mut self, messages: &Messages) -> Vec<Command> {
         self.last = messages.connection;
-        messages.iter().map(|text| self.answer(text)).collect()
+        messages.iter().flat_map(|text| self.answer_all(text)).collect()
+    }
+
+    fn answer_all(&mut self, text: &str) -> Vec<Command> {
+        let (failing, count) = match text.split_once(':') {
+            Some(("storm", count)) => (Failing::Ignored, count.parse().unwrap_or(0)),
+            Some(("cycle", _)) => (Failing::Repeated, 1),
+            _ => return vec![self.answer(text)],
+        };
+        self.failing = failing;
+        vec![Command::send(Recipients::One(NOBODY), "to nobody"); count]
     }
 
     fn answer(&mut self, text: &str) -> Command {

@@ -1,0 +1,89 @@
+//! What one client or application does at the others' expense: nothing.
+
+use legacy_websocket_artifacts::{CHAT, FAULTY_APPLICATION};
+
+use crate::support::server::Server;
+use crate::support::{CLOSING, frame, on_both_engines};
+
+on_both_engines!(
+    thousands_of_messages_at_once_cost_the_others_nothing,
+    a_call_gets_as_many_messages_as_the_application_has_time_for,
+    a_million_commands_that_fail_do_not_cost_the_engine,
+    an_application_that_goes_on_failing_is_replaced,
+    a_message_that_does_not_end_times_out,
+    a_client_that_reacts_to_fin_alone_is_closed_in_order,
+);
+
+fn thousands_of_messages_at_once_cost_the_others_nothing(engine: &str) {
+    const COUNT: usize = 20_000;
+    let server = Server::start(&[wasm!(CHAT), "--engine", engine]);
+    let mut members: Vec<_> = (0..100).map(|_| server.open76()).collect();
+    for member in &mut members {
+        member.read_until(b"you are");
+    }
+    // From here on a member hears nothing but what is said.
+    members[0].send(&frame("begin"));
+    for member in &mut members {
+        member.read_until(b"begin\xff");
+    }
+    members[0].send(&frame("x").repeat(COUNT));
+    members[0].send(&frame("end"));
+    for member in &mut members {
+        let heard = member.read_until(b": end\xff");
+        assert_eq!(heard.iter().filter(|byte| **byte == 0xff).count(), COUNT + 1);
+    }
+    let stopped = server.stop();
+    assert!(stopped.contains("slow_readers=0 traps=0 application_traps=0"), "{stopped}");
+}
+
+fn a_call_gets_as_many_messages_as_the_application_has_time_for(engine: &str) {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--call-timeout", "3s"]);
+    let (mut busy, mut other) = (server.open76(), server.open76());
+    busy.send(&[frame("fault:nap").repeat(40), frame("e:done")].concat());
+    // It need not wait for all of them.
+    other.echo("e:in between");
+    busy.expect(&frame("e:done"));
+    let stopped = server.stop();
+    assert!(stopped.contains("application_traps=0"), "{stopped}");
+}
+
+fn a_million_commands_that_fail_do_not_cost_the_engine(engine: &str) {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--call-timeout", "60s"]);
+    let mut client = server.open76();
+    client.send(&frame("storm:1000000"));
+    client.echo("e:still here");
+    let stopped = server.stop();
+    assert!(stopped.contains("traps=0 application_traps=0"), "{stopped}");
+}
+
+fn an_application_that_goes_on_failing_is_replaced(engine: &str) {
+    let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
+    let mut client = server.open76();
+    client.send(&frame("cycle:"));
+    server.wait_for_log(&["the application was lost", "failures in a row"]);
+    client.expect(CLOSING);
+    server.open76().echo("e:served by a fresh one");
+}
+
+fn a_message_that_does_not_end_times_out(engine: &str) {
+    let server = Server::start(&["--engine", engine, "--message-timeout", "300ms", "--debug"]);
+    let mut client = server.open76();
+    // More of it does not put it off, a whole one does.
+    client.send(b"\0whole\xff\0half");
+    client.expect(&frame("whole"));
+    client.expect(CLOSING);
+    server.wait_for_log(&["closed", &client.address().to_string(), "message-timeout"]);
+}
+
+fn a_client_that_reacts_to_fin_alone_is_closed_in_order(engine: &str) {
+    let options = ["--engine", engine, "--close-timeout", "1h", "--drain-timeout", "1h", "--debug"];
+    let server = Server::start(&options);
+    let mut client = server.open76();
+    let address = client.address().to_string();
+    server.signal("TERM");
+    client.expect(CLOSING);
+    client.expect_end();
+    drop(client);
+    server.wait_for_log(&["closed", &address, "by-us"]);
+    assert!(server.wait().0.success());
+}
