@@ -85,7 +85,7 @@ fn connection(mut stream: TcpStream, mut subject: impl Subject) -> io::Result<()
         };
         match answer(&mut stream, &mut subject, input, started)? {
             Then::Keep if count == Some(0) => return Ok(()),
-            Then::Keep => {}
+            Then::Keep | Then::HalfClose => {}
             Then::Finish => {
                 stream.shutdown(Shutdown::Write)?;
                 // What still comes is not answered; unread it would turn the end into a reset.
@@ -110,8 +110,11 @@ fn answer(
     loop {
         for write in &step.writes {
             stream.write_all(&write.bytes)?;
-            if write.then != Then::Keep {
-                return Ok(write.then);
+            match write.then {
+                Then::Keep => {}
+                // What the peer says to it is still for the subject.
+                Then::HalfClose => stream.shutdown(Shutdown::Write)?,
+                then => return Ok(then),
             }
         }
         let commands: Vec<_> = step
