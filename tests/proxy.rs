@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         trial("draft_76_passes", &nginx, draft_76_passes),
         trial("draft_75_passes", &nginx, draft_75_passes),
         trial("what_a_trusted_proxy_says_is_believed", &nginx, trusted),
+        trial("draft_76_passes_by_a_unix_socket", &nginx, draft_76_passes_by_a_unix_socket),
         trial("the_test_page_passes", &nginx, page_passes),
         trial("a_stop_passes", &nginx, stop_passes),
     ];
@@ -41,6 +42,11 @@ struct Proxy {
 
 impl Proxy {
     fn start(nginx: &Path, server: SocketAddr) -> Self {
+        Self::start_before(nginx, &server.to_string())
+    }
+
+    /// The server as nginx names it.
+    fn start_before(nginx: &Path, server: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{number}"));
@@ -78,7 +84,7 @@ impl Drop for Proxy {
     }
 }
 
-fn configure(folder: &Path, listen: SocketAddr, server: SocketAddr) -> String {
+fn configure(folder: &Path, listen: SocketAddr, server: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log warn;
@@ -87,10 +93,11 @@ fn configure(folder: &Path, listen: SocketAddr, server: SocketAddr) -> String {
             access_log off;
             client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
             fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+            upstream legacy {{ server {server}; }}
             server {{
                 listen {listen};
                 location / {{
-                    proxy_pass http://{server};
+                    proxy_pass http://legacy;
                     proxy_http_version 1.1;
                     proxy_set_header Host $http_host;
                     proxy_set_header Upgrade $http_upgrade;
@@ -133,6 +140,20 @@ fn wait_for_key3_first(mut stream: TcpStream) -> (io::Error, Vec<u8>) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.read_exact(&mut key3).unwrap();
     (nothing, key3)
+}
+
+fn draft_76_passes_by_a_unix_socket(nginx: &Path) {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("behind-nginx.sock");
+    // Of an earlier run.
+    let _ = fs::remove_file(&path);
+    let listen = format!("unix:{}", path.display());
+    let server = Server::start_announcing(1, &["--listen", &listen, "--trust-forwarded", "--debug"]);
+    let proxy = Proxy::start_before(nginx, &listen);
+    let mut client = proxy.connect();
+    client.shake_hands76("wss://example.com/demo");
+    client.echo("in");
+    server.wait_for_log(&["connected", "peer=192.0.2.7"]);
+    client.close76();
 }
 
 fn draft_76_passes(nginx: &Path) {

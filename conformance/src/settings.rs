@@ -38,6 +38,7 @@ fn apply(options: &mut Options, Setting { name, value }: &Setting) -> Option<()>
         ("subprotocol", value) => options.subprotocols.push(some(value)?.into()),
         ("public-url", value) => options.public_url = Some(some(value)?.into()),
         ("flash-policy", value) => options.flash_policy = Some(some(value)?.into()),
+        ("health-path", value) => options.health_path = Some(some(value)?.into()),
         ("trust-forwarded", "") => options.trust_forwarded = true,
         ("authorise", "") => options.authorise = true,
         ("skip-reserved-frames", "") => options.skip_reserved_frames = true,

@@ -40,6 +40,7 @@ impl<'a> Input<'a> {
             authorise: self.flag(3),
             trust_forwarded: self.flag(4),
             flash_policy: self.flag(5).then(|| "<cross-domain-policy/>".into()),
+            health_path: Some("/healthz".into()),
             version: Version::Auto,
             limits: Limits { max_message_bytes: self.max_message_bytes, ..Limits::default() },
             ..Options::default()

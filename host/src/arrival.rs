@@ -1,7 +1,6 @@
 //! What comes between accept and a connection: a place within the limits, the PROXY protocol, TLS.
 
 use std::io;
-use std::net::{self, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,27 +18,35 @@ use crate::generations::Generations;
 use crate::log;
 use crate::log_rate_limiter::{LogCategory, LogPermit};
 use crate::options::ShellOptions;
-use crate::peers::{Admission, Excess};
+use crate::peers::{Admission, Admitted, Excess};
 use crate::printable::Printable;
 use crate::proxy;
-use crate::socket::Socket;
+use crate::socket::{PeerAddress, Socket, StdStream, Stream};
 use crate::tls::{self, Tls};
 
 /// Peers that are refused in words at once. More are closed without.
 pub(crate) const MAX_REFUSALS: usize = 256;
 
+/// How long a worker may take to close an idle connection, beside what its peer takes.
+const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Who is there, as the engine is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: PeerAddress,
     /// Came by TLS.
     pub(crate) secure: bool,
 }
 
 /// What a connection takes from the server's limit and from a worker, until it is dropped.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for their drops")]
-pub(crate) struct Seat(OwnedSemaphorePermit, Load);
+pub(crate) struct Seat(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit, Load);
+
+impl Seat {
+    fn worker(&self) -> usize {
+        self.1.worker()
+    }
+}
 
 /// The same, and what it takes from its peer's limits.
 #[derive(Debug)]
@@ -57,16 +64,16 @@ pub(crate) struct Arrival {
 /// As accepted.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    pub(crate) stream: TcpStream,
-    pub(crate) address: SocketAddr,
+    pub(crate) stream: Stream,
+    pub(crate) address: PeerAddress,
     pub(crate) tls: Option<Tls>,
 }
 
 /// A visitor on the way to another worker.
 #[derive(Debug)]
 pub(crate) struct Handed {
-    stream: net::TcpStream,
-    address: SocketAddr,
+    stream: StdStream,
+    address: PeerAddress,
     tls: Option<Tls>,
     seat: Seat,
 }
@@ -88,6 +95,7 @@ struct Rules {
 /// Why somebody is not served.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
+    Stopping,
     Full,
     Excess(Excess),
 }
@@ -104,29 +112,36 @@ impl Door {
     }
 
     pub(crate) fn receive(&mut self, visitor: Visitor) {
-        if let Err(error) = visitor.stream.set_nodelay(true) {
+        if let Err(error) = visitor.stream.set_nodelay() {
             return gone(visitor.address, &error);
         }
         let plan = self.rules.shells.plan();
+        if plan.crew.is_stopping() {
+            return self.refuse(visitor, Refusal::Stopping);
+        }
         let Ok(permit) = Arc::clone(&plan.permits).try_acquire_owned() else {
-            return self.refuse(visitor, Refusal::Full);
+            return self.wait_for_room(visitor);
         };
         let load = plan.crew.place(self.worker);
-        let worker = load.worker();
         let seat = Seat(permit, load);
-        if worker == self.worker {
+        if seat.worker() == self.worker {
             return self.seat(visitor, seat);
         }
-        let Visitor { stream, address, tls } = visitor;
-        match stream.into_std() {
-            Ok(stream) => plan.crew.tell(worker, Note::Visitor(Handed { stream, address, tls, seat })),
-            Err(error) => gone(address, &error),
+        self.rules.hand_over(visitor, seat);
+    }
+
+    /// An idle connection gives way, if there is one.
+    fn wait_for_room(&mut self, visitor: Visitor) {
+        let (rules, worker) = (Rc::clone(&self.rules), self.worker);
+        match rules.shells.plan().peers.take_oldest_idle() {
+            Some(idle) => self.wait(async move { rules.take_the_place(worker, visitor, idle).await }),
+            None => self.refuse(visitor, Refusal::Full),
         }
     }
 
     /// Somebody whom another worker accepted.
     pub(crate) fn receive_handed(&mut self, Handed { stream, address, tls, seat }: Handed) {
-        match TcpStream::from_std(stream) {
+        match stream.into_tokio() {
             Ok(stream) => self.seat(Visitor { stream, address, tls }, seat),
             Err(error) => gone(address, &error),
         }
@@ -140,7 +155,7 @@ impl Door {
         match rules.admit(visitor.address, seat) {
             // The usual case costs no task of its own.
             Ok(place) if visitor.tls.is_none() => rules.let_in(Arrival {
-                socket: Socket::Plain(visitor.stream),
+                socket: visitor.stream.into(),
                 peer: Peer { address: visitor.address, secure: false },
                 place,
             }),
@@ -160,7 +175,7 @@ impl Door {
     }
 }
 
-fn gone(peer: SocketAddr, error: &io::Error) {
+fn gone(peer: PeerAddress, error: &io::Error) {
     debug!(%peer, "a connection was gone before it was served: {error}");
 }
 
@@ -169,18 +184,52 @@ impl Rules {
         &self.shells.plan().options
     }
 
-    fn admit(&self, address: SocketAddr, seat: Seat) -> Result<Place, Excess> {
-        Ok(Place(seat, self.shells.plan().peers.admit(address.ip(), Instant::now())?))
+    fn admit(&self, address: PeerAddress, seat: Seat) -> Result<Place, Excess> {
+        let Some(ip) = address.ip() else {
+            return Ok(Place(seat, None));
+        };
+        let plan = self.shells.plan();
+        let Admitted { admission, instead } = plan.peers.admit(ip, Instant::now())?;
+        if let Some(idle) = instead {
+            plan.crew.close_idle(idle);
+        }
+        Ok(Place(seat, admission))
+    }
+
+    /// Waits until an idle connection has been closed, which takes as long as its peer needs to end its side.
+    async fn take_the_place(&self, worker: usize, visitor: Visitor, idle: u64) {
+        let plan = self.shells.plan();
+        plan.crew.close_idle(idle);
+        let within = self.options().linger_timeout + IDLE_CLOSES_WITHIN;
+        match timeout(within, Arc::clone(&plan.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => self.hand_over(visitor, Seat(permit, plan.crew.place(worker))),
+            _ => self.refuse(visitor, Refusal::Full).await,
+        }
+    }
+
+    /// To the worker that has a place for it.
+    fn hand_over(&self, visitor: Visitor, seat: Seat) {
+        let Visitor { stream, address, tls } = visitor;
+        match stream.into_std() {
+            Ok(stream) => {
+                let worker = seat.worker();
+                let handed = Handed { stream, address, tls, seat };
+                self.shells.plan().crew.tell(worker, Note::Visitor(handed));
+            }
+            Err(error) => gone(address, &error),
+        }
     }
 
     /// Reads who is behind the proxy.
     async fn forwarded(&self, mut visitor: Visitor, seat: Seat) {
         let within = self.options().handshake_timeout;
         let reading = async {
-            match look_ahead(&visitor.stream).await {
-                Some(_) => proxy::read(&mut visitor.stream).await.map(Some),
-                None => Ok(None),
+            if let Stream::Tcp(tcp) = &visitor.stream
+                && look_ahead(tcp).await.is_none()
+            {
+                return Ok(None);
             }
+            proxy::read(&mut visitor.stream).await.map(Some)
         };
         let forwarded = match in_time(within, reading).await {
             Ok(Some(forwarded)) => forwarded,
@@ -194,7 +243,7 @@ impl Rules {
                 return;
             }
         };
-        visitor.address = forwarded.address.unwrap_or(visitor.address);
+        visitor.address = forwarded.address.map_or(visitor.address, PeerAddress::Ip);
         match self.admit(visitor.address, seat) {
             Ok(place) => self.encrypt(visitor, forwarded.secure, place).await,
             Err(excess) => self.refuse(visitor, Refusal::Excess(excess)).await,
@@ -204,9 +253,12 @@ impl Rules {
     /// Goes through the TLS handshake, where there is one.
     async fn encrypt(&self, visitor: Visitor, secure: bool, place: Place) {
         let Visitor { stream, address, tls } = visitor;
-        let Some(tls) = tls else {
-            let peer = Peer { address, secure };
-            return self.let_in(Arrival { socket: Socket::Plain(stream), peer, place });
+        let (tls, stream) = match (tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => (tls, stream),
+            (_, stream) => {
+                let peer = Peer { address, secure };
+                return self.let_in(Arrival { socket: stream.into(), peer, place });
+            }
         };
         let within = self.options().handshake_timeout;
         let accepting = async {
@@ -232,7 +284,7 @@ impl Rules {
         }
     }
 
-    fn count_probe(&self, peer: SocketAddr) {
+    fn count_probe(&self, peer: PeerAddress) {
         self.shells.current().count_probe();
         debug!(%peer, "a connection has ended without a byte");
     }
@@ -251,8 +303,10 @@ impl Rules {
     /// nothing is said: the handshake would cost more than a connection.
     async fn refuse(&self, mut visitor: Visitor, why: Refusal) {
         self.shells.current().count_refused(why.name());
-        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
-            let (peer, status, reason) = (visitor.address, why.status(), why.reason());
+        let (peer, status, reason) = (visitor.address, why.status(), why.reason());
+        if matches!(why, Refusal::Stopping) {
+            debug!(%peer, status, reason, "refused");
+        } else if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
             warn!(%peer, status, reason, unlogged, "refused");
         }
         if visitor.tls.is_some() {
@@ -296,7 +350,7 @@ async fn in_time<T, E: ToString>(
 impl Refusal {
     fn status(self) -> u16 {
         match self {
-            Self::Full => 503,
+            Self::Stopping | Self::Full => 503,
             Self::Excess(_) => 429,
         }
     }
@@ -304,6 +358,7 @@ impl Refusal {
     /// For metrics.
     fn name(self) -> &'static str {
         match self {
+            Self::Stopping => "stopping",
             Self::Full => "full",
             Self::Excess(Excess::Connections) => "connections-per-peer",
             Self::Excess(Excess::Rate) => "handshakes-per-peer",
@@ -312,6 +367,7 @@ impl Refusal {
 
     fn reason(self) -> &'static str {
         match self {
+            Self::Stopping => "the server is shutting down",
             Self::Full => "the server has as many connections as it may have",
             Self::Excess(Excess::Connections) => "too many connections of one address",
             Self::Excess(Excess::Rate) => "too many new connections of one address",

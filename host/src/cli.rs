@@ -3,6 +3,7 @@
 mod admin;
 mod compose;
 mod config;
+mod listen;
 mod options;
 mod record;
 mod serve;

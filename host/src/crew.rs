@@ -25,6 +25,8 @@ pub(crate) enum Note {
     Listen(Vec<Handle>),
     /// Somebody whom another worker accepted.
     Visitor(Handed),
+    /// A connection that was idle gives way to a new one.
+    CloseIdle(u64),
     /// Another worker's application wants something of connections here.
     Commands(Relayed),
     /// What of such commands had no effect.
@@ -142,6 +144,13 @@ impl Crew {
     pub(crate) fn tell(&self, worker: usize, note: Note) {
         // Who has ended needs no notes.
         let _ = self.members[worker].inbox.send(note);
+    }
+
+    /// Has a connection that was idle give way to a new one.
+    pub(crate) fn close_idle(&self, connection: u64) {
+        if let Some(worker) = self.worker_of(connection) {
+            self.tell(worker, Note::CloseIdle(connection));
+        }
     }
 
     pub(crate) fn tell_all(&self, note: impl Fn() -> Note) {

@@ -1,91 +1,151 @@
 //! Where connections come from.
 
+mod bind;
+
 use std::future::poll_fn;
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net;
 use std::os::fd::AsFd;
+use std::os::unix::net as unix;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 use tracing::warn;
 
+use self::bind::SocketFile;
 use crate::arrival::Visitor;
 use crate::log;
 use crate::log_rate_limiter::{LogCategory, LogPermit};
+use crate::socket::{PeerAddress, Stream};
 use crate::tls::Tls;
 
-/// Connections that the kernel completes ahead of us.
-const BACKLOG: u32 = 1024;
+pub use self::bind::bind;
+pub(crate) use self::bind::{Keepalive, bind_tcp, bind_unix};
 
 /// Where connections come from.
 #[derive(Debug)]
 pub struct Listener {
-    tcp: TcpListener,
+    socket: ListeningSocket,
     tls: Option<Tls>,
+    /// A service manager holds it as well, and serves its connections by whom it starts next.
+    is_lent: bool,
+    /// Goes with the last who listens on it.
+    file: Option<Arc<SocketFile>>,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// The same listener, for another thread.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    tcp: net::TcpListener,
+    socket: StdSocket,
     tls: Option<Tls>,
+    is_lent: bool,
+    file: Option<Arc<SocketFile>>,
+}
+
+#[derive(Debug)]
+enum StdSocket {
+    Tcp(net::TcpListener),
+    Unix(unix::UnixListener),
 }
 
 impl Listener {
     /// For clients that speak TLS (wss).
     #[must_use]
     pub fn with_tls(tcp: TcpListener, tls: Tls) -> Self {
-        Self { tcp, tls: Some(tls) }
+        Self { tls: Some(tls), ..Self::from(tcp) }
     }
 
-    /// What clients connect to, where no proxy stands before it.
+    /// What clients connect to, where no proxy stands before it: a URL, or `unix:` and the path of a socket.
     ///
     /// # Errors
     /// What the system says.
     pub fn url(&self) -> io::Result<String> {
-        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-        Ok(format!("{scheme}://{}/", self.tcp.local_addr()?))
+        match &self.socket {
+            ListeningSocket::Tcp(tcp) => {
+                let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+                Ok(format!("{scheme}://{}/", tcp.local_addr()?))
+            }
+            ListeningSocket::Unix(unix) => {
+                let address = unix.local_addr()?;
+                Ok(format!("unix:{}", address.as_pathname().unwrap_or("".as_ref()).display()))
+            }
+        }
+    }
+
+    /// The same for clients that speak TLS; None for a Unix socket.
+    pub(crate) fn encrypted(self, tls: Tls) -> Option<Self> {
+        matches!(self.socket, ListeningSocket::Tcp(_)).then_some(Self { tls: Some(tls), ..self })
+    }
+
+    /// A service manager's, which stays open when the server stops.
+    pub(crate) fn lent(self) -> Self {
+        Self { is_lent: true, ..self }
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     pub(crate) fn handle(&self) -> io::Result<Handle> {
-        let tcp = self.tcp.as_fd().try_clone_to_owned()?.into();
-        Ok(Handle { tcp, tls: self.tls.clone() })
+        let socket = match &self.socket {
+            ListeningSocket::Tcp(tcp) => StdSocket::Tcp(tcp.as_fd().try_clone_to_owned()?.into()),
+            ListeningSocket::Unix(unix) => StdSocket::Unix(unix.as_fd().try_clone_to_owned()?.into()),
+        };
+        Ok(Handle { socket, tls: self.tls.clone(), is_lent: self.is_lent, file: self.file.clone() })
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Visitor>> {
+        let (stream, address) = match &self.socket {
+            ListeningSocket::Tcp(tcp) => match tcp.poll_accept(cx)? {
+                Poll::Ready((stream, address)) => (Stream::Tcp(stream), PeerAddress::Ip(address)),
+                Poll::Pending => return Poll::Pending,
+            },
+            ListeningSocket::Unix(unix) => match unix.poll_accept(cx)? {
+                Poll::Ready((stream, _)) => (Stream::Unix(stream), PeerAddress::Unix),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Ok(Visitor { stream, address, tls: self.tls.clone() }))
     }
 }
 
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self { socket: ListeningSocket::Tcp(tcp), tls: None, is_lent: false, file: None }
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(unix: UnixListener) -> Self {
+        Self { socket: ListeningSocket::Unix(unix), tls: None, is_lent: false, file: None }
     }
 }
 
 impl Handle {
     /// On the current thread.
     pub(crate) fn listener(self) -> io::Result<Listener> {
-        Ok(Listener { tcp: TcpListener::from_std(self.tcp)?, tls: self.tls })
+        let socket = match self.socket {
+            StdSocket::Tcp(tcp) => ListeningSocket::Tcp(TcpListener::from_std(tcp)?),
+            StdSocket::Unix(unix) => ListeningSocket::Unix(UnixListener::from_std(unix)?),
+        };
+        Ok(Listener { socket, tls: self.tls, is_lent: self.is_lent, file: self.file })
     }
 }
 
-/// Binds an address for a server.
-///
-/// # Errors
-/// What the system says: in use, not ours, not permitted.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    // Accepted sockets inherit it: the drafts have no ping with which a dead peer could be found.
-    socket.set_keepalive(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Accepts for as long as it `goes_on`, whatever it takes: with no descriptors left it waits for some.
-pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn() -> bool) -> Visitor {
+/// Accepts for as long as it `goes_on` at a listener, whatever it takes: with no descriptors left it waits for some.
+pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listener) -> bool) -> Visitor {
     let mut pause = Duration::from_millis(1);
     loop {
-        match poll_fn(|cx| if goes_on() { poll_accept(listeners, cx) } else { Poll::Pending }).await {
+        match poll_fn(|cx| poll_accept(listeners, &goes_on, cx)).await {
             Ok(visitor) => return visitor,
             Err(error) => {
                 if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
@@ -99,12 +159,17 @@ pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn() -> boo
 }
 
 /// The first listener that has somebody; it is asked last the next time.
-fn poll_accept(listeners: &mut [Listener], cx: &mut Context<'_>) -> Poll<io::Result<Visitor>> {
+fn poll_accept(
+    listeners: &mut [Listener],
+    goes_on: impl Fn(&Listener) -> bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Visitor>> {
     for at in 0..listeners.len() {
-        if let Poll::Ready(accepted) = listeners[at].tcp.poll_accept(cx) {
-            let tls = listeners[at].tls.clone();
+        if goes_on(&listeners[at])
+            && let Poll::Ready(accepted) = listeners[at].poll_accept(cx)
+        {
             listeners[at..].rotate_left(1);
-            return Poll::Ready(accepted.map(|(stream, address)| Visitor { stream, address, tls }));
+            return Poll::Ready(accepted);
         }
     }
     Poll::Pending

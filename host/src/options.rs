@@ -20,6 +20,7 @@ pub struct EngineOptions {
     pub skip_reserved_frames: bool,
     pub invalid_utf8: InvalidUtf8,
     pub flash_policy: Option<String>,
+    pub health_path: Option<String>,
     pub limits: Limits,
 }
 
@@ -39,6 +40,7 @@ impl Default for EngineOptions {
             skip_reserved_frames: false,
             invalid_utf8: InvalidUtf8::Replace,
             flash_policy: None,
+            health_path: None,
             limits: Limits {
                 max_head_bytes: narrow(limits.max_head_bytes),
                 max_fields: narrow(limits.max_fields),
@@ -70,6 +72,7 @@ impl EngineOptions {
             skip_reserved_frames: self.skip_reserved_frames,
             invalid_utf8: self.invalid_utf8,
             flash_policy: self.flash_policy.as_deref(),
+            health_path: self.health_path.as_deref(),
             limits: self.limits,
         })
     }

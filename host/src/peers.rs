@@ -1,9 +1,14 @@
-//! Limits for each peer's address: connections at once, and new ones a second.
+//! Limits for each peer's address: connections at once, and new ones a second; and which connections give way there.
+
+mod idle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use self::idle::IdleConnections;
+pub(crate) use self::idle::Ticket;
 
 /// Entries from which on those that say nothing any more are looked for.
 const SWEEP_FROM: usize = 1024;
@@ -20,10 +25,11 @@ pub(crate) struct Peers {
 struct Table {
     usages: HashMap<Network, Usage>,
     sweep_at: usize,
+    idle: IdleConnections,
 }
 
 /// What counts as one peer: an address, or in IPv6 a /64, for that is what one subscriber has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Network {
     V4(u32),
     V6(u64),
@@ -44,6 +50,15 @@ pub(crate) enum Excess {
     Rate,
 }
 
+/// A new connection may stay.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// None where nothing is limited.
+    pub(crate) admission: Option<Admission>,
+    /// An idle connection of the same peer, which is to be closed instead.
+    pub(crate) instead: Option<u64>,
+}
+
 /// One connection of a peer's, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -53,25 +68,28 @@ pub(crate) struct Admission {
 
 impl Peers {
     pub(crate) fn new(max_connections: u32, max_rate: u32) -> Arc<Self> {
-        let table = Mutex::new(Table { usages: HashMap::new(), sweep_at: SWEEP_FROM });
+        let table = Mutex::new(Table {
+            usages: HashMap::new(),
+            sweep_at: SWEEP_FROM,
+            idle: IdleConnections::default(),
+        });
         Arc::new(Self { max_connections, max_rate, table })
     }
 
-    /// A new connection; None where nothing is limited.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        address: IpAddr,
-        now: Instant,
-    ) -> Result<Option<Admission>, Excess> {
+    /// A new connection, perhaps in the place of one that is idle.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admitted, Excess> {
         if self.max_connections == 0 && self.max_rate == 0 {
-            return Ok(None);
+            return Ok(Admitted { admission: None, instead: None });
         }
         let network = Network::of(address);
         let rate = f64::from(self.max_rate);
         let mut table = self.table();
         table.sweep(now);
-        let usage = table.usages.entry(network).or_insert(Usage { open: 0, allowance: rate, at: now });
-        if self.max_connections > 0 && usage.open >= self.max_connections {
+        let Table { usages, idle, .. } = &mut *table;
+        let usage = usages.entry(network).or_insert(Usage { open: 0, allowance: rate, at: now });
+        let is_full = self.max_connections > 0 && usage.open >= self.max_connections;
+        let oldest = if is_full { idle.oldest(Some(network)) } else { None };
+        if is_full && oldest.is_none() {
             return Err(Excess::Connections);
         }
         if self.max_rate > 0 {
@@ -83,8 +101,27 @@ impl Peers {
             }
             usage.allowance -= 1.0;
         }
+        // One too many until the other has been closed.
         usage.open += 1;
-        Ok(Some(Admission { peers: Arc::clone(self), network }))
+        let instead = oldest.and_then(|ticket| idle.remove(ticket));
+        Ok(Admitted { admission: Some(Admission { peers: Arc::clone(self), network }), instead })
+    }
+
+    /// A connection of plain HTTP is kept open with nothing under way.
+    pub(crate) fn idle(&self, address: Option<IpAddr>, connection: u64) -> Ticket {
+        self.table().idle.insert(address.map(Network::of), connection)
+    }
+
+    /// It is not so any more.
+    pub(crate) fn busy(&self, ticket: Ticket) {
+        self.table().idle.remove(ticket);
+    }
+
+    /// The connection that has been idle for the longest, which is to be closed.
+    pub(crate) fn take_oldest_idle(&self) -> Option<u64> {
+        let mut table = self.table();
+        let oldest = table.idle.oldest(None)?;
+        table.idle.remove(oldest)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -172,6 +209,29 @@ mod tests {
         assert!(entries <= 2 * SWEEP_FROM, "{entries}");
         assert!(peers.admit(ip("192.0.2.1"), start + Duration::from_secs(100)).is_err());
         drop(stays);
-        assert!(Peers::new(0, 0).admit(ip("192.0.2.1"), start).unwrap().is_none());
+        assert!(Peers::new(0, 0).admit(ip("192.0.2.1"), start).unwrap().admission.is_none());
+    }
+
+    #[test]
+    fn the_peers_oldest_idle_connection_gives_way() {
+        let (peers, now) = (Peers::new(2, 0), Instant::now());
+        let [here, there] = [ip("192.0.2.1"), ip("192.0.2.2")];
+        let instead = |address| {
+            peers.admit(address, now).map(|admitted| {
+                std::mem::forget(admitted.admission);
+                admitted.instead
+            })
+        };
+        assert_eq!([instead(here), instead(here)], [Ok(None); 2]);
+        peers.idle(Some(there), 7);
+        assert_eq!(instead(here), Err(Excess::Connections));
+        let [first, ..] = [1, 2, 3].map(|connection| peers.idle(Some(here), connection));
+        peers.busy(first);
+        assert_eq!([instead(here), instead(here)], [Ok(Some(2)), Ok(Some(3))]);
+        assert_eq!(instead(here), Err(Excess::Connections));
+        peers.idle(None, 8);
+        assert_eq!([(); 3].map(|()| peers.take_oldest_idle()), [Some(7), Some(8), None]);
+        // It was asked to give way already.
+        peers.busy(first);
     }
 }

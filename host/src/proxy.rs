@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use ppp::{v1, v2};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+
+use crate::socket::Stream;
 
 /// As long as version 1's signature and the shortest thing behind it, and less than any whole header.
 const SIGNATURE_BYTES: usize = 12;
@@ -47,7 +48,7 @@ pub(crate) enum ProxyError {
 }
 
 /// Reads the header, and nothing of what stands behind it.
-pub(crate) async fn read(stream: &mut TcpStream) -> Result<Forwarded, ProxyError> {
+pub(crate) async fn read(stream: &mut Stream) -> Result<Forwarded, ProxyError> {
     let mut header = vec![0; SIGNATURE_BYTES];
     stream.read_exact(&mut header).await?;
     if header == v2::PROTOCOL_PREFIX {
@@ -61,7 +62,7 @@ pub(crate) async fn read(stream: &mut TcpStream) -> Result<Forwarded, ProxyError
     }
 }
 
-async fn read_block(stream: &mut TcpStream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
+async fn read_block(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
     let [kind, family, high, low] = {
         let mut rest = [0; 4];
         stream.read_exact(&mut rest).await?;
@@ -77,16 +78,21 @@ async fn read_block(stream: &mut TcpStream, header: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// Its length is not known: looks ahead for the end, so as to take no more.
-async fn read_line(stream: &mut TcpStream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
+/// Its length is not known: looks ahead for the end, so as to take no more. In a Unix socket that cannot be looked ahead
+/// in it is read byte by byte.
+async fn read_line(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
     while !header.ends_with(b"\n") {
-        let mut ahead = [0; MAX_LINE_BYTES];
-        let seen = stream.peek(&mut ahead).await?;
-        if seen == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        let end = ahead[..seen].iter().position(|byte| *byte == b'\n');
-        let (have, more) = (header.len(), end.map_or(seen, |at| at + 1));
+        let more = match stream {
+            Stream::Tcp(tcp) => {
+                let mut ahead = [0; MAX_LINE_BYTES];
+                let seen = tcp.peek(&mut ahead).await?;
+                let end = ahead[..seen].iter().position(|byte| *byte == b'\n');
+                // At the end of the stream, where nothing is seen, reading fails.
+                end.map_or(seen.max(1), |at| at + 1)
+            }
+            Stream::Unix(_) => 1,
+        };
+        let have = header.len();
         if have + more > MAX_LINE_BYTES {
             return Err(ProxyError::TooLong);
         }
@@ -125,15 +131,24 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
 
-    /// What comes of a header, and what is left behind it.
-    async fn read_from(parts: &[&[u8]]) -> (Result<Forwarded, ProxyError>, Vec<u8>) {
+    /// Connected sockets of each kind.
+    async fn pairs() -> [(Stream, Stream); 2] {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let unix = UnixStream::pair().unwrap();
+        [(Stream::Tcp(proxy), Stream::Tcp(stream)), (Stream::Unix(unix.0), Stream::Unix(unix.1))]
+    }
+
+    /// What comes of a header, and what is left behind it.
+    async fn read_from(
+        (mut proxy, mut stream): (Stream, Stream),
+        parts: &[&[u8]],
+    ) -> (Result<Forwarded, ProxyError>, Vec<u8>) {
         let parts: Vec<_> = parts.iter().map(|part| part.to_vec()).collect();
         let writing = tokio::spawn(async move {
             for part in parts {
@@ -175,9 +190,16 @@ mod tests {
             let whole = [&header, &b"\r\nGET"[..]].concat();
             let bytes: Vec<_> = whole.chunks(1).collect();
             for parts in [&[&whole[..]][..], &bytes, &[&whole[..13], &whole[13..]]] {
-                let (forwarded, rest) = read_from(parts).await;
-                assert_eq!(forwarded.unwrap(), Forwarded { address, secure }, "{}", header.escape_ascii());
-                assert_eq!(rest, b"\r\nGET");
+                for pair in pairs().await {
+                    let (forwarded, rest) = read_from(pair, parts).await;
+                    assert_eq!(
+                        forwarded.unwrap(),
+                        Forwarded { address, secure },
+                        "{}",
+                        header.escape_ascii()
+                    );
+                    assert_eq!(rest, b"\r\nGET");
+                }
             }
         }
     }
@@ -189,14 +211,16 @@ mod tests {
         for (bytes, error) in [
             (&b"GET / HTTP/1.1\r\n\r\n"[..], "none came"),
             (b"PROXY TCP4", "eof"),
-            (b"PROXY TCP4 192.0.2.7", "end of file"),
+            (b"PROXY TCP4 192.0.2.7", "eof"),
             (&long, "too long"),
             (&longer, "too long"),
             (b"PROXY TCP4 192.0.2.777 127.0.0.1 12345 80\r\n", "address"),
             (&block(0x21, 0x11, b"short"), "length"),
         ] {
-            let told = read_from(&[bytes]).await.0.unwrap_err().to_string();
-            assert!(told.to_lowercase().contains(error), "{told}");
+            for pair in pairs().await {
+                let told = read_from(pair, &[bytes]).await.0.unwrap_err().to_string();
+                assert!(told.to_lowercase().contains(error), "{told}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! transmissions to the outboxes. It never waits.
 
 mod events;
+mod kept;
 mod losses;
 mod observe;
 mod pace;
@@ -11,7 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use self::kept::KeptConnections;
 use self::pace::Pace;
 use crate::application::{ApplicationLost, Handler};
 use crate::arrival::Peer;
@@ -30,7 +31,7 @@ use crate::engine::{Engine, EngineError, EngineLost};
 use crate::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::outbox::Outbox;
-use crate::socket::Socket;
+use crate::socket::{PeerAddress, Socket};
 use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Step};
 use crate::worker::Plan;
 
@@ -90,6 +91,7 @@ struct Inner {
     pace: Pace,
     /// How often it has answered a failure by a command that failed, one after the other.
     failures: u32,
+    kept: KeptConnections,
     /// Connections so far, with those of the shell before.
     accepted: u64,
     /// Connections below it are those of an application that was lost; nobody is told of them.
@@ -109,7 +111,7 @@ struct Inner {
 /// What the shell keeps of a connection.
 #[derive(Debug)]
 struct Link {
-    peer: SocketAddr,
+    peer: PeerAddress,
     /// What a trusted proxy calls the peer, as it may stand in the log.
     forwarded: Option<Box<str>>,
     /// The engine is done with it and the application was told; what waits is still written.
@@ -154,6 +156,7 @@ impl Shell {
                 unpaused: Vec::new(),
                 pace: Pace::new(),
                 failures: 0,
+                kept: KeptConnections::new(),
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
                 totals: Totals::default(),
@@ -340,6 +343,7 @@ impl Shell {
             let mut inner = self.inner.borrow_mut();
             inner.leave(connection);
             inner.connections.remove(&connection);
+            inner.forget_kept(connection);
         }
         self.held_back.borrow_mut().remove(&connection);
         if self.is_retired() {
@@ -386,6 +390,7 @@ impl Shell {
 
     fn take_reads(&self) {
         self.batch.borrow_mut().take(|reads, bytes| {
+            self.inner.borrow_mut().observe_reads(reads);
             self.call(|engine, now| engine.receive(now, reads, bytes));
         });
     }

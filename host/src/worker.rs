@@ -49,6 +49,15 @@ impl Plan {
     pub(crate) fn open(&self) -> usize {
         self.options.max_connections - self.permits.available_permits()
     }
+
+    fn accepts_from(&self, listener: &Listener) -> bool {
+        !self.crew.is_stopping() || (self.refuses_at_stop() && !listener.is_lent())
+    }
+
+    /// While it stops the server does not close its listeners, but tells a load balancer that it stops.
+    pub(crate) fn refuses_at_stop(&self) -> bool {
+        self.engine_options.health_path.is_some()
+    }
 }
 
 /// What a thread panicked with.
@@ -157,6 +166,7 @@ impl Worker {
             Note::Listen(handles) => self.listen(handles),
             Note::Visitor(handed) if !self.stopped => self.door.borrow_mut().receive_handed(handed),
             Note::Visitor(_) | Note::End => {}
+            Note::CloseIdle(connection) => self.shells.each(|shell| shell.close_idle(connection)),
             Note::Commands(relayed) => self.carry_out(&relayed),
             Note::Retire => self.shells.retire(),
             Note::Failed { from, failed } => {
@@ -178,7 +188,9 @@ impl Worker {
             Note::Rows(limit, answer) => drop(answer.send(self.shells.rows(limit))),
             Note::Stop => {
                 self.stopped = true;
-                self.accepting.abort_all();
+                if !self.plan.refuses_at_stop() {
+                    self.accepting.abort_all();
+                }
                 self.door.borrow_mut().close();
                 self.shells.each(Shell::shutdown);
             }
@@ -194,10 +206,10 @@ impl Worker {
     }
 
     fn accept(&mut self, mut listeners: Vec<Listener>) {
-        let (door, crew) = (Rc::clone(&self.door), Arc::clone(&self.plan.crew));
+        let (door, plan) = (Rc::clone(&self.door), Arc::clone(&self.plan));
         self.accepting.spawn_local(async move {
             loop {
-                let visitor = accept(&mut listeners, || !crew.is_stopping()).await;
+                let visitor = accept(&mut listeners, |listener| plan.accepts_from(listener)).await;
                 door.borrow_mut().receive(visitor);
             }
         });

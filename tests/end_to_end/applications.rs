@@ -13,6 +13,8 @@ on_both_engines!(
     an_echo_of_each_draft,
     a_chat_between_the_drafts,
     what_is_posted_is_pushed,
+    what_a_foreign_page_posts_does_not_reach_the_application,
+    a_foreign_host_does_not_reach_the_application,
     an_application_that_nobody_calls_pushes,
     a_command_that_fails_is_told,
     a_panic_costs_one_instance,
@@ -111,6 +113,50 @@ fn what_is_posted_is_pushed(engine: &str) {
     let mut client = server.connect();
     client.send(b"POST /publish HTTP/1.0\r\nContent-Length: 1\r\n\r\n\xff");
     assert!(client.read_to_end().starts_with(b"HTTP/1.1 400 "));
+}
+
+/// How the application `publish` answers.
+fn asks(server: &Server, method: &str, fields: &str, body: &str) -> String {
+    let mut client = server.connect();
+    let length = body.len();
+    let request = format!(
+        "{method} /publish HTTP/1.1\r\nContent-Length: {length}\r\nConnection: close\r\n{fields}\r\n{body}"
+    );
+    client.send(request.as_bytes());
+    String::from_utf8(client.read_to_end()).unwrap()
+}
+
+fn what_a_foreign_page_posts_does_not_reach_the_application(engine: &str) {
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--origin", "http://example.com"]);
+    let mut subscriber = server.open76();
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        for foreign in ["http://evil.example", "null", "http://example.com:8000"] {
+            let fields = format!("Host: example.com\r\nOrigin: {foreign}\r\n");
+            let answer = asks(&server, method, &fields, "foreign");
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{method} from {foreign}: {answer}");
+        }
+    }
+    server.wait_for_logs(&["rejected", "403", "Origin"], 12);
+    let look = asks(&server, "GET", "Host: example.com\r\nOrigin: http://evil.example\r\n", "");
+    assert!(look.starts_with("HTTP/1.1 405 "), "a foreign page may look: {look}");
+    for (fields, text) in [("Origin: http://example.com\r\n", "a page's"), ("", "no page's")] {
+        let answer = asks(&server, "POST", &format!("Host: example.com\r\n{fields}"), text);
+        assert!(answer.ends_with("sent to 1\n"), "{text}: {answer}");
+        let heard = subscriber.read_until(&frame(text));
+        assert!(!contains(&heard, b"foreign"), "{}", heard.escape_ascii());
+    }
+}
+
+fn a_foreign_host_does_not_reach_the_application(engine: &str) {
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--host", "example.com"]);
+    for method in ["GET", "POST", "OPTIONS"] {
+        for foreign in ["evil.example", "127.0.0.1", "example.com.evil.example"] {
+            let answer = asks(&server, method, &format!("Host: {foreign}\r\n"), "foreign");
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{method} {foreign}: {answer}");
+        }
+    }
+    assert!(asks(&server, "POST", "", "nobody's").starts_with("HTTP/1.1 400 "));
+    assert!(asks(&server, "POST", "Host: example.com:8000\r\n", "ours").ends_with("sent to 0\n"));
 }
 
 fn an_application_that_nobody_calls_pushes(engine: &str) {

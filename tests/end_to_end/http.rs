@@ -1,10 +1,12 @@
 //! Plain HTTP on the same port.
 
+use legacy_websocket_artifacts::PUBLISH;
+
 use crate::file;
 use crate::support::client::Client;
 use crate::support::on_both_engines;
 use crate::support::server::Server;
-use crate::support::{KEY3, head76};
+use crate::support::{KEY3, frame, head76};
 
 on_both_engines!(
     the_test_page_is_served,
@@ -13,6 +15,8 @@ on_both_engines!(
     requests_may_come_ahead_of_their_answers,
     any_number_of_requests_may_come_ahead,
     a_page_that_is_not_there,
+    a_body_may_come_in_chunks,
+    a_health_check_is_answered,
     a_request_that_cannot_be_served_is_refused,
     a_head_over_its_limits_is_refused,
     a_flash_policy_is_served_where_there_is_one,
@@ -107,10 +111,58 @@ fn a_page_that_is_not_there(engine: &str) {
     assert!(response(&mut client).0.starts_with("HTTP/1.1 405 "));
 }
 
+fn a_body_may_come_in_chunks(engine: &str) {
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
+    let mut socket = server.open76();
+    let mut client = server.connect();
+    client.send(&request("POST", "/publish", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"));
+    assert_eq!(client.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
+    for part in ["3;x=", "y\r\nIt ", "\r\n6\r", "\nrains.", "\r\n0\r\nTrailer: x\r\n", "\r\n"] {
+        client.send(part.as_bytes());
+    }
+    assert_eq!(response(&mut client).1, "sent to 1\n");
+    socket.read_until(&frame("It rains."));
+    // The connection goes on behind it.
+    let chunked = request("POST", "/publish", "Transfer-Encoding: chunked\r\nConnection: close\r\n");
+    client.send(&[&chunked[..], b"4\r\nAgai\r\n1\r\nn\r\n0\r\n\r\n"].concat());
+    assert_eq!(response(&mut client).1, "sent to 1\n");
+    socket.read_until(&frame("Again"));
+    client.expect_end();
+}
+
+fn a_health_check_is_answered(engine: &str) {
+    let asks = |server: &Server, head: &str| {
+        let mut client = server.connect();
+        client.send(head.as_bytes());
+        String::from_utf8(client.read_to_end()).unwrap()
+    };
+    // An application that would say 404.
+    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--host", "example.com"]);
+    let answer = asks(&server, "OPTIONS / HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    let preflight = "OPTIONS / HTTP/1.0\r\nHost: example.com\r\nOrigin: http://example.com\r\n\r\n";
+    assert!(asks(&server, preflight).starts_with("HTTP/1.1 404 "));
+    let by_address = "GET /healthz HTTP/1.0\r\nHost: 192.0.2.1\r\n\r\n";
+    assert!(asks(&server, by_address).starts_with("HTTP/1.1 403 "));
+    let options = ["--engine", engine, "--host", "example.com", "--health-path", "/healthz"];
+    let server = Server::start(&[&[wasm!(PUBLISH)], &options[..]].concat());
+    assert!(asks(&server, by_address).starts_with("HTTP/1.1 200 "));
+    let mut client = server.connect();
+    client.send(b"HEAD /healthz HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Length: 3\r\n"), "{head}");
+    client.send(&request("POST", "/healthz", ""));
+    assert!(response(&mut client).0.starts_with("HTTP/1.1 404 "));
+}
+
 fn a_request_that_cannot_be_served_is_refused(engine: &str) {
     let server = Server::start(&["--engine", engine, "--max-message-bytes", "1000"]);
     let chunked = request("POST", "/", "Transfer-Encoding: chunked\r\n");
-    server.connect().refused(&chunked, "501");
+    server.connect().refused(&[&chunked[..], b"3e9\r\n"].concat(), "413");
+    server.connect().refused(&[&chunked[..], b"2\r\nabc\r\n"].concat(), "400");
+    server.connect().refused(&request("POST", "/", "Transfer-Encoding: gzip, chunked\r\n"), "501");
+    let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
+    server.connect().refused(&[&request("POST", "/", both)[..], b"0\r\n\r\n"].concat(), "400");
     for length in ["1001", "99999999999999999999999999"] {
         server.connect().refused(&request("POST", "/", &format!("Content-Length: {length}\r\n")), "413");
     }

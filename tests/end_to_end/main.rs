@@ -20,6 +20,7 @@ mod frames;
 mod handshakes;
 mod http;
 mod limits;
+mod listening;
 mod log;
 mod metrics;
 mod peers;

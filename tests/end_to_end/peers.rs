@@ -9,6 +9,8 @@ const LOCATION: &str = "ws://example.com/demo";
 
 on_both_engines!(
     an_address_has_so_many_connections_and_others_have_theirs,
+    an_idle_connection_gives_way_to_a_new_one_of_its_peer,
+    an_idle_connection_gives_way_where_all_are_taken,
     an_address_has_so_many_new_connections_a_second,
     a_proxy_says_who_the_peer_is,
     a_proxy_says_that_its_client_came_by_tls,
@@ -31,6 +33,70 @@ fn an_address_has_so_many_connections_and_others_have_theirs(engine: &str) {
     for client in [&mut one, &mut two, &mut other] {
         client.echo("in");
     }
+}
+
+const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\n";
+const UPLOAD: &[u8] =
+    b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+
+/// Asks for the page over a connection that is kept.
+fn ask(client: &mut Client) {
+    client.send(REQUEST);
+    assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 200 "));
+}
+
+fn an_idle_connection_gives_way_to_a_new_one_of_its_peer(engine: &str) {
+    let options = ["--max-connections-per-peer", "4", "--workers", "2", "--handshake-timeout", "1h"];
+    let server = start(engine, &options);
+    let mut other = Client::connect_from([127, 0, 0, 2], server.address());
+    ask(&mut other);
+    let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| server.connect());
+    for client in [&mut first, &mut second, &mut third, &mut fourth] {
+        ask(client);
+    }
+    // Asks again, so that it is the one that has been idle for the shortest time.
+    ask(&mut first);
+    let mut socket = server.open76();
+    second.expect_end();
+    drop(second);
+    let mut another = server.open75();
+    third.expect_end();
+    drop(third);
+    // What has begun to ask again is not idle.
+    for client in [&mut first, &mut fourth] {
+        client.send(UPLOAD);
+        assert_eq!(client.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    server.connect().refused(&head75(""), "429");
+    for client in [&mut first, &mut fourth] {
+        client.send(b"hello");
+        assert!(client.read_until(b"only.\n").starts_with(b"HTTP/1.1 405 "));
+    }
+    for client in [&mut socket, &mut another] {
+        client.echo("stays");
+    }
+    ask(&mut other);
+}
+
+fn an_idle_connection_gives_way_where_all_are_taken(engine: &str) {
+    let server = start(engine, &["--max-connections", "2", "--workers", "2", "--handshake-timeout", "1h"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    ask(&mut first);
+    ask(&mut second);
+    let mut socket = server.connect();
+    first.expect_end();
+    drop(first);
+    socket.shake_hands76(LOCATION);
+    let mut another = server.connect();
+    second.expect_end();
+    drop(second);
+    another.shake_hands75(LOCATION);
+    server.connect().refused(&head75(""), "503");
+    for client in [&mut socket, &mut another] {
+        client.echo("stays");
+    }
+    drop((socket, another));
+    assert!(server.stop().contains("connections=4"));
 }
 
 fn an_address_has_so_many_new_connections_a_second(engine: &str) {

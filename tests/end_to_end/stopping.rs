@@ -9,6 +9,7 @@ on_both_engines!(
     a_client_that_does_not_answer_holds_nothing_up,
     half_a_request_is_told_so,
     an_idle_server_stops,
+    a_health_check_hears_that_the_server_stops,
 );
 
 fn a_signal_closes_the_clients_in_order(engine: &str) {
@@ -53,6 +54,27 @@ fn half_a_request_is_told_so(engine: &str) {
     client.refused(b"", "503");
     drop(client);
     assert!(server.wait().0.success());
+}
+
+fn a_health_check_hears_that_the_server_stops(engine: &str) {
+    const ASK: &[u8] = b"GET /healthz HTTP/1.0\r\n\r\n";
+    let options =
+        ["--engine", engine, "--health-path", "/healthz", "--close-timeout", "1h", "--drain-timeout", "1h"];
+    let server = Server::start(&options);
+    let mut client = server.open76();
+    let mut check = server.connect();
+    check.send(ASK);
+    assert!(check.read_to_end().starts_with(b"HTTP/1.1 200 "));
+    server.signal("TERM");
+    client.expect(CLOSING);
+    server.connect().refused(ASK, "503");
+    server.connect().refused(&head75(""), "503");
+    client.send(CLOSING);
+    client.expect_end();
+    drop((client, check));
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("connections=2"), "{log}");
 }
 
 fn an_idle_server_stops(engine: &str) {

@@ -3,7 +3,7 @@
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -37,6 +37,13 @@ impl Manager {
     }
 
     fn start(&self, name: &str, options: &[&str]) -> Server {
+        let server = self.start_with(self.socket.try_clone().unwrap().into(), name, options);
+        assert_eq!(server.address(), self.address());
+        server
+    }
+
+    /// The same with another socket.
+    fn start_with(&self, socket: OwnedFd, name: &str, options: &[&str]) -> Server {
         let program = program();
         let mut shell = Command::new("sh");
         // The process id is that of the program, which takes the shell's place.
@@ -48,10 +55,8 @@ impl Manager {
             .envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", name)])
             .env("NOTIFY_SOCKET", &self.path)
             .env_remove("RUST_LOG")
-            .stdin(OwnedFd::from(self.socket.try_clone().unwrap()));
-        let server = Server::start_command(shell, 1);
-        assert_eq!(server.address(), self.address());
-        server
+            .stdin(socket);
+        Server::start_command(shell, 1)
     }
 
     #[track_caller]
@@ -85,6 +90,35 @@ fn a_socket_named_wss_is_for_tls() {
     let server = manager.start("wss", &[&["--engine", "native"], &certificate.options()[2..]].concat());
     let mut client = Client::connect_tls(server.address(), certificate.client()).unwrap();
     client.shake_hands76("wss://example.com/demo");
+}
+
+#[test]
+fn a_unix_socket_is_taken_over_and_stays() {
+    let manager = Manager::new("unix.notify");
+    let path = manager.path.with_extension("sock");
+    // Of an earlier run.
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixListener::bind(&path).unwrap();
+    for options in [&["--engine", "native"][..], &["--engine", "native", "--health-path", "/healthz"]] {
+        let server = manager.start_with(socket.try_clone().unwrap().into(), "", options);
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(&[&head76(""), KEY3].concat()).unwrap();
+        let mut answer = Vec::new();
+        for byte in BufReader::new(&client).bytes() {
+            answer.push(byte.unwrap());
+            if answer.ends_with(ANSWER) {
+                break;
+            }
+        }
+        drop(client);
+        server.stop();
+        assert!(path.exists());
+    }
+    let certificate = Certificate::new("unix-handed-over");
+    let mut refused = program();
+    refused.args(["serve", "--tls-listen", "unix:/run/no.sock"]).args(&certificate.options()[2..]);
+    let log = String::from_utf8(refused.output().unwrap().stderr).unwrap();
+    assert!(log.contains("a Unix socket carries no TLS"), "{log}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Server {
         });
         let mut stdout = child.stdout.take().map(BufReader::new);
         let addresses = match &mut stdout {
-            Some(stdout) => (0..count).map(|_| announced(stdout, &log)).collect(),
+            Some(stdout) => (0..count).filter_map(|_| announced(stdout, &log)).collect(),
             None => Vec::new(),
         };
         Self { child, stdout, addresses, log, reader }
@@ -223,15 +223,18 @@ fn listening(process: u32) -> Vec<SocketAddr> {
     listening.collect()
 }
 
-/// The address of one `listening on` line, which has to be exactly as documented.
+/// The address of one `listening on` line, which has to be exactly as documented; none for a Unix socket.
 #[track_caller]
-fn announced(stdout: &mut impl BufRead, log: &Log) -> SocketAddr {
+fn announced(stdout: &mut impl BufRead, log: &Log) -> Option<SocketAddr> {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
+    if line.starts_with("listening on unix:/") {
+        return None;
+    }
     let url = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix("/\n"));
     let address = url.and_then(|url| url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://")));
     let Some(address) = address else { panic!("announced {line:?}, log:\n{}", log.text()) };
-    address.parse().unwrap()
+    Some(address.parse().unwrap())
 }
 
 /// What the program has written to standard error.

@@ -20,14 +20,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 
 use crate::ahead::Ahead;
+use crate::body::{BodyError, BodyReader};
 use crate::challenge::{KEY3_BYTES, answer};
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::forwarded::Forwarded;
-use crate::frame::{Decoder, Frame, Rules, TextLimits, encode, hold, take_frames, take_texts};
+use crate::frame::{Decoder, Frame, Rules, TextLimits, encode, take_frames, take_texts};
 use crate::handshake::{Handshake, asked_text, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
@@ -73,7 +73,7 @@ enum Phase {
     /// The rest of Flash's policy request: how many bytes of it have come.
     Policy(usize),
     /// The rest of a plain request's body.
-    Body { body: Vec<u8>, length: usize },
+    Body(Box<BodyReader>),
     /// The application's response; what came ahead of it.
     Responding { ahead: Ahead },
     /// The application's decision; what came ahead of it.
@@ -277,7 +277,7 @@ impl Connection {
                 self.end(shared, cause, Disposition::Finish);
             }
             Phase::Head(_) | Phase::Policy(_) => self.refuse_unread(shared, Refusal::Timeout, late),
-            Phase::Body { .. } => self.refuse(shared, Refusal::Timeout, late),
+            Phase::Body(_) => self.refuse(shared, Refusal::Timeout, late),
             Phase::Responding { .. } | Phase::Deciding { .. } => self.refuse(shared, Refusal::NoAnswer, late),
             Phase::Key3 { .. } => self.end(shared, late, Disposition::Finish),
             Phase::Open { closing: Closing::Sent, .. } => self.half_close(shared),
@@ -317,16 +317,14 @@ impl Connection {
                 Ok(true) => self.send_policy(shared),
                 Err(error) => self.refuse_unread(shared, error.into(), CloseCause::Refused),
             },
-            Phase::Body { body, length } => {
-                let more = length.saturating_sub(body.len()).min(input.len());
-                let (mut part, rest) = input.split_at_checked(more).unwrap_or_default();
-                *input = rest;
-                match hold(mem::take(body), &mut part, room) {
-                    Ok(whole) if whole.len() >= *length => self.request(shared, whole),
-                    Ok(some) => *body = some,
-                    Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
+            Phase::Body(reader) => match reader.read(input, &limits, room) {
+                Ok(None) => {}
+                Ok(Some(body)) => self.request(shared, body),
+                Err(BodyError::Refused(refusal)) => self.refuse(shared, refusal, CloseCause::Refused),
+                Err(BodyError::NoRoom(error)) => {
+                    self.end(shared, CloseCause::Frame(error), Disposition::Finish);
                 }
-            }
+            },
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => {
                 // A pipelined request, or messages behind a handshake.
                 let ahead_limit = limits.max_head_bytes.saturating_add(limits.max_message_bytes);
@@ -440,24 +438,28 @@ impl Connection {
     }
 
     fn take_request(&mut self, shared: &mut Shared, head: &Head, forwarded: &Forwarded) {
-        let max = shared.policy.options.limits.max_message_bytes;
-        let length = http::check(head, &self.peer, forwarded, &shared.policy)
-            .and_then(|()| http::body_length(head, max));
-        match length {
+        let reader = http::check(head, &self.peer, forwarded, &shared.policy)
+            .and_then(|()| BodyReader::new(head, &shared.policy.options.limits));
+        match reader {
             Err(refusal) => self.refuse(shared, refusal, CloseCause::Refused),
-            Ok(0) => self.request(shared, Vec::new()),
-            Ok(length) => {
+            Ok(reader) if reader.is_whole() => self.request(shared, Vec::new()),
+            Ok(reader) => {
                 if http::expects_continue(head) {
                     shared.transmit(self.id, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
                 }
-                self.phase = Phase::Body { body: Vec::new(), length };
+                self.phase = Phase::Body(Box::new(reader));
             }
         }
     }
 
     fn request(&mut self, shared: &mut Shared, body: Vec<u8>) {
         self.phase = Phase::Responding { ahead: Ahead::default() };
-        if let Some(head) = &self.head {
+        let Some(head) = &self.head else {
+            return;
+        };
+        if http::is_health_check(head, &shared.policy.options) {
+            self.answer_health_check(shared);
+        } else {
             shared.events.push_back(Event::Request {
                 connection: self.id,
                 peer: Arc::clone(&self.peer),

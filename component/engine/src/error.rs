@@ -28,6 +28,28 @@ pub enum MalformedHead {
     /// Content-Length is not one decimal number.
     #[error("malformed Content-Length")]
     ContentLength,
+    /// Transfer-Encoding does not end in `chunked`, has it twice, or comes from a client of HTTP/1.0 (RFC 9112 section
+    /// 6.1).
+    #[error("malformed Transfer-Encoding")]
+    TransferEncoding,
+}
+
+/// Why a request body in chunks cannot be read (RFC 9112 section 7.1).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MalformedBody {
+    /// Not a hexadecimal number of up to 16 digits, or a line that does not end in CR LF.
+    #[error("malformed chunk size")]
+    ChunkSize,
+    /// An extension with an LF or NUL in it.
+    #[error("malformed chunk extension")]
+    ChunkExtension,
+    /// A chunk without CR LF at its end.
+    #[error("a chunk does not end where its size says")]
+    ChunkEnd,
+    /// A line of the trailers with a NUL, or a CR or LF without the other.
+    #[error("malformed trailer")]
+    Trailer,
 }
 
 /// Why a key of draft 76 yields no number (section 5.2, steps 4 to 7).
@@ -64,9 +86,18 @@ pub enum Refusal {
     /// A body over [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
     #[error("the body is too long")]
     BodyTooLong,
-    /// A request body in a transfer coding: only Content-Length is understood.
-    #[error("transfer codings are not supported")]
+    /// A request body in another transfer coding than `chunked`.
+    #[error("chunked is the only transfer coding that is supported")]
     TransferCoding,
+    /// Content-Length beside Transfer-Encoding: request smuggling (RFC 9112 section 6.1).
+    #[error("Content-Length and Transfer-Encoding came together")]
+    TwoBodyLengths,
+    /// A body in chunks cannot be read.
+    #[error("{0}")]
+    MalformedBody(#[from] MalformedBody),
+    /// Chunk extensions and trailers of a body over [`Limits::max_head_bytes`](crate::Limits::max_head_bytes).
+    #[error("the chunk extensions and trailers are too long")]
+    ChunkFieldsTooLong,
     /// An opening handshake whose method is not GET.
     #[error("an opening handshake must be GET")]
     Method,
@@ -139,6 +170,8 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed(_)
+            | Self::MalformedBody(_)
+            | Self::TwoBodyLengths
             | Self::ResourceName
             | Self::Upgrade
             | Self::Connection
@@ -154,7 +187,7 @@ impl Refusal {
             Self::Timeout => 408,
             Self::BodyTooLong => 413,
             Self::LaterProtocol(_) | Self::DraftOff => 426,
-            Self::HeadTooLong | Self::TooManyFields => 431,
+            Self::HeadTooLong | Self::TooManyFields | Self::ChunkFieldsTooLong => 431,
             Self::TransferCoding => 501,
             Self::NoAnswer | Self::ShuttingDown => 503,
             Self::HttpVersion => 505,
@@ -222,6 +255,9 @@ pub enum InvalidOptions {
         /// What was probably meant.
         hint: String,
     },
+    /// Not a path, or with a query or fragment.
+    #[error("the health path must begin with a slash and have no query")]
+    HealthPath,
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),

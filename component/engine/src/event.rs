@@ -182,7 +182,7 @@ pub enum Event<'i> {
         peer: Arc<Peer>,
         /// The request.
         head: Arc<Head>,
-        /// By Content-Length.
+        /// Whole; one that came in chunks is joined.
         body: Vec<u8>,
     },
     /// The time that [`Server::tick_after`](crate::Server::tick_after) asked for has come.

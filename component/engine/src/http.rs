@@ -1,4 +1,4 @@
-//! Plain HTTP on the same port: enough for a page and a health check.
+//! Plain HTTP on the same port: enough for a page, a hook and a health check.
 
 use alloc::format;
 use alloc::string::String;
@@ -9,9 +9,10 @@ use crate::event::Peer;
 use crate::forwarded::Forwarded;
 use crate::head::{Head, is_text, trim};
 use crate::location::Endpoint;
+use crate::options::Options;
 use crate::policy::Policy;
 
-/// Checks what HTTP asks of a request besides its form.
+/// Checks what HTTP asks of a request besides its form, and whether the policy lets it in.
 pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Policy) -> Result<(), Refusal> {
     if !matches!(head.version(), b"HTTP/1.1" | b"HTTP/1.0") {
         return Err(Refusal::HttpVersion);
@@ -19,17 +20,23 @@ pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Po
     if head.version() == b"HTTP/1.1" && head.value("Host").is_none() {
         return Err(Refusal::HostAbsent);
     }
-    Endpoint::find(head, peer, forwarded, policy.public_url.as_ref())?;
-    Ok(())
+    let endpoint = Endpoint::find(head, peer, forwarded, policy.public_url.as_ref())?;
+    if is_health_check(head, &policy.options) {
+        return Ok(());
+    }
+    policy.check_request(head, endpoint.as_ref())
 }
 
-/// The length of a request's body.
-pub(crate) fn body_length(head: &Head, max: usize) -> Result<usize, Refusal> {
-    if head.value("Transfer-Encoding").is_some() {
-        return Err(Refusal::TransferCoding);
+/// Whether a load balancer asks if the server is there, which is answered before the application is asked: for the
+/// path in the options, or as HAProxy does by default, with `OPTIONS /`. A browser's preflight has an Origin.
+pub(crate) fn is_health_check(head: &Head, options: &Options) -> bool {
+    let path = head.target().split(|byte| *byte == b'?').next().unwrap_or_default();
+    let is_health_path = options.health_path.as_deref().is_some_and(|health| health.as_bytes() == path);
+    match head.method() {
+        "GET" | "HEAD" => is_health_path,
+        "OPTIONS" => (is_health_path || matches!(path, b"/" | b"*")) && head.value("Origin").is_none(),
+        _ => false,
     }
-    let length = content_length(head)?.unwrap_or(0);
-    if length <= max { Ok(length) } else { Err(Refusal::BodyTooLong) }
 }
 
 /// Content-Length; the largest number where it is larger.

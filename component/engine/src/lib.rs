@@ -127,6 +127,7 @@ extern crate alloc;
 
 mod ahead;
 mod authority;
+mod body;
 mod challenge;
 mod connection;
 mod error;
@@ -145,7 +146,9 @@ mod shared;
 mod text;
 
 pub use crate::connection::{Connection, Deferred};
-pub use crate::error::{FrameError, InvalidOptions, MalformedHead, MalformedKey, Misuse, Refusal};
+pub use crate::error::{
+    FrameError, InvalidOptions, MalformedBody, MalformedHead, MalformedKey, Misuse, Refusal,
+};
 pub use crate::event::{
     CloseCause, ConnectionId, Destination, Disposition, Draft, Event, Loss, Peer, Recipients, State,
     Transmission, Undelivered,

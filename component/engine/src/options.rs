@@ -40,7 +40,8 @@ pub struct Options {
     pub version: Version,
     /// Accepted `Origin` values (draft 76 section 5.1) as browsers send them, `http://example.com:8000`, compared
     /// without regard to ASCII case. Empty, or with `*`: any, also none at all. `null` has to be listed like any other.
-    /// Some libraries send host and port without a scheme: `example.com:8000` is accepted for these.
+    /// Some libraries send host and port without a scheme: `example.com:8000` is accepted for these. They hold for
+    /// opening handshakes, and for requests that carry an Origin and are not GET or HEAD: what foreign pages post.
     pub origins: Vec<String>,
     /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Once there
     /// is one, a client that asks for others only is refused; a client that asks for none is accepted. What a client
@@ -48,8 +49,9 @@ pub struct Options {
     /// the answer.
     pub subprotocols: Vec<String>,
     /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, without
-    /// regard to ASCII case; IPv6 addresses with or without brackets. Empty, or with `*`: any. Where forwarded fields are trusted it is the
-    /// forwarded host that counts.
+    /// regard to ASCII case; IPv6 addresses with or without brackets. Empty, or with `*`: any. Where forwarded fields
+    /// are trusted it is the forwarded host that counts. They hold for opening handshakes and for every request but
+    /// health checks.
     pub hosts: Vec<String>,
     /// What clients see when a TLS terminator or proxy stands before the server (draft 76 section 5.2,
     /// step 2): `wss://example.com`, `ws://example.com:8080/prefix`.
@@ -69,6 +71,10 @@ pub struct Options {
     pub invalid_utf8: InvalidUtf8,
     /// The policy file sent in answer to Flash's `<policy-file-request/>`. None: refused as malformed.
     pub flash_policy: Option<String>,
+    /// A path whose GET, HEAD and OPTIONS are answered with 200 before the application is asked: for load balancers.
+    /// [`hosts`](Self::hosts) does not hold for it, for they ask by address. `OPTIONS /`, with which HAProxy asks by
+    /// default, is always answered so, but for a browser's preflight.
+    pub health_path: Option<String>,
     /// What a peer can make the server hold or wait for.
     pub limits: Limits,
 }

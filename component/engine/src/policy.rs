@@ -23,8 +23,28 @@ impl Policy {
         check_list("origin", &options.origins, origin_hint)?;
         check_list("host", &options.hosts, host_hint)?;
         check_list("subprotocol", &options.subprotocols, subprotocol_hint)?;
+        let is_path = |path: &str| {
+            path.starts_with('/')
+                && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
+        };
+        if !options.health_path.as_deref().is_none_or(is_path) {
+            return Err(InvalidOptions::HealthPath);
+        }
         let public_url = options.public_url.as_deref().map(PublicUrl::parse).transpose()?;
         Ok(Self { options, public_url })
+    }
+
+    /// Whether a plain request is let in: by its Host; and by its Origin, where a foreign page may want something done.
+    pub(crate) fn check_request(&self, head: &Head, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
+        match endpoint {
+            Some(endpoint) => self.check_host(endpoint)?,
+            None if allows(&self.options.hosts, |_| false) => {}
+            None => return Err(Refusal::HostAbsent),
+        }
+        if head.value("Origin").is_some() && !matches!(head.method(), "GET" | "HEAD") {
+            self.check_origin(head)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn check_host(&self, endpoint: &Endpoint<'_>) -> Result<(), Refusal> {

@@ -33,11 +33,29 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         1 => (0_usize..30).prop_map(|length| {
             format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").into_bytes()
         }),
+        2 => chunks().prop_map(|chunks| {
+            [b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &chunks[..]].concat()
+        }),
+        1 => Just(
+            b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\nOPTIONS / HTTP/1.0\r\nContent-Length: 1\r\n\r\nx"
+                .to_vec()
+        ),
         1 => Just(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nHEAD http://a HTTP/1.0\r\n\r\n".to_vec()),
         1 => "[\\[\\]:%a0-9]{0,9}".prop_map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()),
         1 => "[ -~]{0,40}".prop_map(|value| head76(&format!("Forwarded: for={value}\r\n"))),
         1 => prop::collection::vec(any::<u8>(), 0..60),
     ]
+}
+
+/// A body in chunks, whose sizes are right most of the time.
+fn chunks() -> impl Strategy<Value = Vec<u8>> {
+    let extension = prop_oneof![3 => Just(String::new()), 1 => "( ?;[ -~]{0,8})?"];
+    let wrong = prop_oneof![9 => Just(0_usize), 1 => 1_usize..3];
+    let chunk = ("[a-z\\r\\n\\x00]{1,12}", extension, wrong)
+        .prop_map(|(data, extension, wrong)| format!("{:x}{extension}\r\n{data}\r\n", data.len() + wrong));
+    let trailers = prop_oneof![3 => Just(String::new()), 1 => "(a: [ -~]{0,8}\r\n){1,3}"];
+    (prop::collection::vec(chunk, 0..5), trailers)
+        .prop_map(|(chunks, trailers)| [&chunks.concat(), "0\r\n", &trailers, "\r\n"].concat().into_bytes())
 }
 
 fn options() -> impl Strategy<Value = Options> {
@@ -46,6 +64,7 @@ fn options() -> impl Strategy<Value = Options> {
         skip_reserved_frames: skip,
         authorise,
         echo,
+        health_path: Some("/healthz".into()),
         flash_policy: policy.then(|| "<cross-domain-policy/>".into()),
         limits: Limits { max_message_bytes: max, ..Limits::default() },
         ..Options::default()

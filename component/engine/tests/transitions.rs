@@ -11,12 +11,15 @@ use support::{ANSWER, Driver, ID, KEY3, head75, head76};
 type Act = fn(&mut Driver);
 
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, Act); 12] = [
+const PHASES: [(&str, bool, Act); 13] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
     ("Flash policy but for its NUL", false, |driver| driver.receive(b"<policy-file-request/>")),
     ("body", false, |driver| driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")),
+    ("body, in a chunk", false, |driver| {
+        driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n");
+    }),
     ("responding", false, |driver| driver.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     ("deciding", true, |driver| driver.receive(&head75(""))),
     ("key3", false, |driver| driver.receive(&head76(""))),

@@ -463,6 +463,7 @@ fn lift_options(options: &wit::Options) -> Options {
             wit::InvalidUtf8::Close => InvalidUtf8::Close,
         },
         flash_policy: options.flash_policy.as_deref().map(String::from),
+        health_path: options.health_path.as_deref().map(String::from),
         limits: Limits {
             max_head_bytes: wide(limits.max_head_bytes),
             max_fields: wide(limits.max_fields),

@@ -45,6 +45,7 @@ impl Guest for Component {
             skip_reserved_frames: false,
             invalid_utf8: wit::InvalidUtf8::Replace,
             flash_policy: None,
+            health_path: None,
             limits: adapter::default_limits(),
         }
     }

@@ -20,6 +20,8 @@ pub(crate) enum Parsed {
 /// How to serve.
 pub(crate) struct Arguments {
     pub(crate) listen: Vec<SocketAddr>,
+    /// In milliseconds.
+    pub(crate) tcp_keepalive: u64,
     pub(crate) engine: Options,
     pub(crate) shell: ShellOptions,
     pub(crate) drain_timeout: u64,
@@ -86,6 +88,14 @@ const OPTIONS: &[Flag] = &[
         },
     },
     Flag {
+        name: "tcp-keepalive",
+        value: "TIME",
+        default: "60s",
+        help: "Silence after which a client is asked by TCP whether it is still there; one that does not answer for as \
+               long again is gone. 0s: never.",
+        set: |arguments, value| put(&mut arguments.tcp_keepalive, time(value)),
+    },
+    Flag {
         name: "version",
         value: "auto|draft75|draft76",
         default: "auto",
@@ -104,8 +114,8 @@ const OPTIONS: &[Flag] = &[
         name: "origin",
         value: "ORIGIN",
         default: "*",
-        help: "Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Any other is refused with 403. \
-               \"*\": any, also none.",
+        help: "Accepted Origin as browsers send it, http://example.com:8000 (repeatable), of opening handshakes, and of \
+               requests other than GET and HEAD that have one. Any other is refused with 403. \"*\": any, also none.",
         set: |arguments, value| {
             arguments.engine.origins.push(value.into());
             Ok(())
@@ -126,7 +136,7 @@ const OPTIONS: &[Flag] = &[
         name: "host",
         value: "HOST",
         default: "",
-        help: "Accepted Host, with or without a port (repeatable). By default any.",
+        help: "Accepted Host of opening handshakes and requests, with or without a port (repeatable). By default any.",
         set: |arguments, value| {
             arguments.engine.hosts.push(value.into());
             Ok(())
@@ -175,6 +185,16 @@ const OPTIONS: &[Flag] = &[
                 "close" => InvalidUtf8::Close,
                 _ => return Err("possible values: replace, close".into()),
             };
+            Ok(())
+        },
+    },
+    Flag {
+        name: "health-path",
+        value: "PATH",
+        default: "",
+        help: "Path that is answered with 200 before the application is asked, for load balancers. OPTIONS / always is.",
+        set: |arguments, value| {
+            arguments.engine.health_path = Some(value.into());
             Ok(())
         },
     },
@@ -295,6 +315,7 @@ impl Default for Arguments {
         let limits = default_limits();
         Self {
             listen: Vec::new(),
+            tcp_keepalive: 60_000,
             shell: ShellOptions {
                 max_connections: 16_384,
                 max_queue_bytes: 4 << 20,
@@ -314,6 +335,7 @@ impl Default for Arguments {
                 skip_reserved_frames: false,
                 invalid_utf8: InvalidUtf8::Replace,
                 flash_policy: None,
+                health_path: None,
                 limits,
             },
             drain_timeout: 10_000,

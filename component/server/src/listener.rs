@@ -16,6 +16,13 @@ use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: u64 = 1024;
 
+/// How often a silent client is asked, before it counts as gone.
+const PROBES: u32 = 4;
+
+/// Of a millisecond, and of the shortest time for which a client may be silent.
+const NANOSECONDS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * NANOSECONDS;
+
 /// What the kernel holds of output, so that a `MORE_SEND_BUFFER` can take what is left of a peer that does not read.
 const SEND_BUFFER: u64 = 64 * 1024;
 
@@ -39,8 +46,9 @@ pub(crate) struct Accepted {
 }
 
 impl Listener {
-    /// Binds an address and listens on it.
-    pub(crate) fn bind(address: SocketAddr) -> Result<Self, String> {
+    /// Binds an address and listens on it. A client that is silent for `keepalive` milliseconds is asked whether it is
+    /// still there, and is gone if it does not answer for as long again. 0: never.
+    pub(crate) fn bind(address: SocketAddr, keepalive: u64) -> Result<Self, String> {
         let failed = |error: ErrorCode| format!("cannot listen on {address}: {}", error.name());
         let family = match address {
             SocketAddr::V4(_) => IpAddressFamily::Ipv4,
@@ -52,7 +60,13 @@ impl Listener {
         // Accepted sockets inherit what is set here. Hosts may not be able to, and serve all the same.
         let _ = socket.set_listen_backlog_size(BACKLOG);
         // The drafts have no ping with which a dead peer could be found.
-        let _ = socket.set_keep_alive_enabled(true);
+        let _ = socket.set_keep_alive_enabled(keepalive != 0);
+        if keepalive != 0 {
+            let idle = keepalive.saturating_mul(NANOSECONDS).max(SECOND);
+            let _ = socket.set_keep_alive_idle_time(idle);
+            let _ = socket.set_keep_alive_interval((idle / u64::from(PROBES)).max(SECOND));
+            let _ = socket.set_keep_alive_count(PROBES);
+        }
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         socket.start_listen().map_err(failed)?;
         wait_for(&socket, TcpSocket::finish_listen).map_err(failed)?;

@@ -100,7 +100,7 @@ impl Shell {
             Err(reason) => return Err(Failed { log, reason }),
         };
         adapter.set_budget(CALL_EVENTS);
-        let bound = arguments.listen.iter().map(|address| Listener::bind(*address));
+        let bound = arguments.listen.iter().map(|address| Listener::bind(*address, arguments.tcp_keepalive));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
             Err(reason) => return Err(Failed { log, reason }),

@@ -50,6 +50,7 @@ pub(crate) fn host_options(options: &Options) -> EngineOptions {
     host.subprotocols.clone_from(&options.subprotocols);
     host.public_url.clone_from(&options.public_url);
     host.flash_policy.clone_from(&options.flash_policy);
+    host.health_path.clone_from(&options.health_path);
     host.trust_forwarded = options.trust_forwarded;
     host.authorise = options.authorise;
     host.skip_reserved_frames = options.skip_reserved_frames;

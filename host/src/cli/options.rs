@@ -18,8 +18,8 @@ pub(super) struct Protocol {
     #[arg(long = "version", value_enum, default_value_t = VersionArg::Auto)]
     draft: VersionArg,
 
-    /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Any other is refused with 403. "*": any,
-    /// also none.
+    /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable), of opening handshakes, and of requests
+    /// other than GET and HEAD that have one. Any other is refused with 403. "*": any, also none.
     #[arg(long, value_name = "ORIGIN", default_value = "*")]
     origin: Vec<String>,
 
@@ -28,7 +28,7 @@ pub(super) struct Protocol {
     #[arg(long, value_name = "NAME")]
     subprotocol: Vec<String>,
 
-    /// Accepted Host, with or without a port (repeatable). By default any.
+    /// Accepted Host of opening handshakes and requests, with or without a port (repeatable). By default any.
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
 
@@ -58,6 +58,11 @@ pub(super) struct Protocol {
     /// Policy file for Flash's <policy-file-request/>. By default that is refused.
     #[arg(long, value_name = "FILE")]
     flash_policy: Option<PathBuf>,
+
+    /// Path that is answered with 200 before the application is asked, for load balancers; with 503 while the server
+    /// stops. OPTIONS /, HAProxy's default, is answered so without this.
+    #[arg(long, value_name = "PATH")]
+    health_path: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +124,7 @@ pub(super) struct LimitArgs {
 
     /// Waiting output that makes no progress. More: closed as a slow reader.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
-    write_timeout: Duration,
+    pub(super) write_timeout: Duration,
 
     /// One call into the engine's component or the application. More: the instance and its connections are lost, a
     /// fresh one serves on.
@@ -173,6 +178,7 @@ pub(super) fn engine_options(
             InvalidUtf8Arg::Close => InvalidUtf8::Close,
         },
         flash_policy,
+        health_path: protocol.health_path.clone(),
         limits: Limits {
             max_head_bytes: limits.max_head_bytes,
             max_fields: limits.max_fields,

@@ -73,6 +73,9 @@ fn settings(options: &EngineOptions) -> Vec<Setting> {
     if let Some(policy) = &options.flash_policy {
         set("flash-policy", policy);
     }
+    if let Some(path) = &options.health_path {
+        set("health-path", path);
+    }
     for (name, on) in [
         ("trust-forwarded", options.trust_forwarded),
         ("authorise", options.authorise),

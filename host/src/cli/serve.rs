@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,21 +17,17 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::admin::AdminArgs;
+use super::listen::ListenArgs;
 use super::options::{LimitArgs, Protocol, engine_options, shell_options};
 use super::record::RecordArgs;
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
 use crate::application::{ApplicationFactory, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
-use crate::listener::{Listener, bind};
-use crate::log;
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::Server;
 use crate::tls::Tls;
 use crate::watch::{look, watch};
-
-/// Where to listen if nothing else is said.
-const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -51,11 +46,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed. The
-    /// default is for where there is no --tls-listen and systemd hands no socket over.
-    /// [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    listen: ListenArgs,
 
     #[command(flatten)]
     tls: TlsArgs,
@@ -144,7 +136,7 @@ impl Serve {
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         reload_on_hangup(tls.clone())?;
-        let listeners = listen(self, tls.as_ref())?;
+        let listeners = self.listen.listen(&self.tls, tls.as_ref(), self.limits.write_timeout)?;
         self.admin.start(&server)?;
         systemd::ready();
         let signals = RefCell::new((interrupt, terminate));
@@ -211,39 +203,6 @@ async fn signalled(signals: &RefCell<(Signal, Signal)>) {
         Poll::Pending
     })
     .await;
-}
-
-/// Takes what the service manager hands over, binds the rest, and says so on standard output, for whoever waits
-/// to connect.
-fn listen(serve: &Serve, tls: Option<&Tls>) -> Result<Vec<Listener>, Box<dyn Error>> {
-    let bind =
-        |address: &SocketAddr| bind(*address).map_err(|error| format!("cannot listen on {address}: {error}"));
-    let (mut plain, mut secure) = (Vec::new(), Vec::new());
-    for socket in systemd::take_sockets()? {
-        if socket.secure { secure.push(socket.tcp) } else { plain.push(socket.tcp) }
-    }
-    let nowhere = serve.listen.is_empty() && serve.tls.tls_listen.is_empty();
-    let default = nowhere && plain.is_empty() && secure.is_empty();
-    for address in serve.listen.iter().chain(default.then_some(&DEFAULT_ADDRESS)) {
-        plain.push(bind(address)?);
-    }
-    for address in &serve.tls.tls_listen {
-        secure.push(bind(address)?);
-    }
-    if tls.is_some() && secure.is_empty() {
-        return Err("--tls-cert and --tls-key have no meaning without --tls-listen".into());
-    }
-    let mut listeners: Vec<_> = plain.into_iter().map(Listener::from).collect();
-    for tcp in secure {
-        let tls = tls.ok_or("a socket named wss needs --tls-cert and --tls-key")?;
-        listeners.push(Listener::with_tls(tcp, tls.clone()));
-    }
-    let mut lines = String::new();
-    for listener in &listeners {
-        lines += &format!("listening on {}\n", listener.url()?);
-    }
-    log::print(lines);
-    Ok(listeners)
 }
 
 /// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().

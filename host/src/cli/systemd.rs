@@ -2,37 +2,49 @@
 
 use std::env;
 use std::error::Error;
+use std::io;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
+
+use crate::listener::{Keepalive, Listener};
 
 /// The name (`FileDescriptorName=`) of a socket for wss.
 const SECURE: &str = "wss";
 
 /// A listening socket that the service manager holds as well, so that a restart refuses nobody.
-pub(super) struct Socket {
-    pub(super) tcp: TcpListener,
-    pub(super) secure: bool,
+pub(super) struct HandedOver {
+    pub(super) listener: Listener,
+    pub(super) is_secure: bool,
 }
 
-/// The sockets that were handed over (`LISTEN_FDS`). Runs inside the runtime, once.
-pub(super) fn take_sockets() -> Result<Vec<Socket>, Box<dyn Error>> {
+/// The sockets that were handed over (`LISTEN_FDS`), of TCP or of the file system. Runs inside the runtime, once.
+pub(super) fn take_sockets(keepalive: Keepalive) -> Result<Vec<HandedOver>, Box<dyn Error>> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<_> = names.split(':').collect();
     let mut handed = ListenFd::from_env();
     let mut sockets = Vec::new();
     for at in 0..handed.len() {
-        let socket =
-            handed.take_tcp_listener(at).map_err(|error| format!("socket {at} of LISTEN_FDS: {error}"))?;
-        if let Some(socket) = socket {
-            socket.set_nonblocking(true)?;
-            let secure = names.get(at) == Some(&SECURE);
-            sockets.push(Socket { tcp: TcpListener::from_std(socket)?, secure });
-        }
+        let listener = take(&mut handed, at, keepalive)
+            .map_err(|error| format!("socket {at} of LISTEN_FDS: {error}"))?;
+        let is_secure = names.get(at) == Some(&SECURE);
+        sockets.push(HandedOver { listener: listener.lent(), is_secure });
     }
     Ok(sockets)
+}
+
+/// What is not of one kind is left there for the other.
+fn take(handed: &mut ListenFd, at: usize, keepalive: Keepalive) -> io::Result<Listener> {
+    if let Ok(Some(unix)) = handed.take_unix_listener(at) {
+        unix.set_nonblocking(true)?;
+        return Ok(UnixListener::from_std(unix)?.into());
+    }
+    let tcp = handed.take_tcp_listener(at)?.ok_or(io::ErrorKind::NotFound)?;
+    keepalive.apply(&tcp)?;
+    tcp.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(tcp)?.into())
 }
 
 /// Whether anybody wants to be told.

@@ -2,13 +2,13 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
+use super::listen::{Address, tls_address};
 use super::systemd;
 use crate::tls::{Tls, TlsError};
 
@@ -16,8 +16,8 @@ use crate::tls::{Tls, TlsError};
 #[command(next_help_heading = "TLS 1.2 and 1.3 (for older clients see docs/proxies.md)")]
 pub(super) struct TlsArgs {
     /// Address to listen on for wss (repeatable).
-    #[arg(long, value_name = "ADDRESS:PORT", requires_all = ["tls_cert", "tls_key"])]
-    pub(super) tls_listen: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = tls_address, requires_all = ["tls_cert", "tls_key"])]
+    pub(super) tls_listen: Vec<Address>,
 
     /// Certificates in PEM, the server's own first. Read again when a file changes, and on SIGHUP.
     #[arg(long, value_name = "FILE", requires = "tls_key")]

@@ -29,6 +29,7 @@ impl Inner {
                         self.log_rejection(rejection, permit);
                     }
                 }
+                Event::Request(request) => self.observe_request(request.connection),
                 Event::Closed(closed) => self.observe_closed(closed),
                 Event::Failed(failed) => {
                     let connection = failed.connection;

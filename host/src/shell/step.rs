@@ -157,7 +157,10 @@ impl Inner {
             }
             let bytes = Bytes::from(bytes);
             match to {
-                Destination::One(connection) => self.deliver_one(connection, bytes, then),
+                Destination::One(connection) => {
+                    self.deliver_one(connection, bytes, then);
+                    self.observe_sent(connection, then);
+                }
                 Destination::Many(connections) => {
                     for connection in connections {
                         self.deliver_one(connection, bytes.clone(), then);

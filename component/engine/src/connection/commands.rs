@@ -63,6 +63,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Answers for the application.
+    pub(super) fn answer_health_check(&mut self, shared: &mut Shared) {
+        let fields = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")];
+        let fields = fields.map(|(name, value)| (String::from(name), Vec::from(value)));
+        // A request waits, and the fields can be written.
+        let _ = self.respond(shared, 200, &fields, b"ok\n");
+    }
+
     pub(crate) fn reject(&mut self, shared: &mut Shared, status: u16, reason: &str) -> Result<(), Misuse> {
         if !(400..=599).contains(&status) || reason.contains(['\r', '\n']) {
             return Err(Misuse::Invalid);
@@ -99,7 +107,7 @@ impl Connection {
         match &self.phase {
             Phase::Head(reader) if reader.held() == 0 => self.close(shared),
             Phase::Head(_) => self.refuse_unread(shared, Refusal::ShuttingDown, CloseCause::Refused),
-            Phase::Body { .. } | Phase::Responding { .. } | Phase::Deciding { .. } => {
+            Phase::Body(_) | Phase::Responding { .. } | Phase::Deciding { .. } => {
                 self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
             }
             _ => self.close(shared),
