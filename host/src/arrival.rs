@@ -25,9 +25,6 @@ use crate::proxy;
 use crate::socket::Socket;
 use crate::tls::{self, Tls};
 
-/// Peers that are refused in words at once. More are closed without.
-pub(crate) const MAX_REFUSALS: usize = 256;
-
 /// Who is there, as the engine is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {

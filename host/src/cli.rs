@@ -3,9 +3,11 @@
 mod admin;
 mod compose;
 mod config;
+mod descriptors;
 mod options;
 mod record;
 mod serve;
+mod signals;
 mod systemd;
 mod tls;
 
@@ -32,12 +34,12 @@ pub fn main() -> ExitCode {
         }
         Command::Compose(compose) => {
             start_log(false);
-            compose.run()
+            compose.run().map(|()| ExitCode::SUCCESS)
         }
-        Command::CheckConfig { file } => check_config(file),
+        Command::CheckConfig { file } => check_config(file).map(|()| ExitCode::SUCCESS),
     };
     let status = match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE

@@ -49,6 +49,11 @@ impl Listener {
         Ok(format!("{scheme}://{}/", self.tcp.local_addr()?))
     }
 
+    /// This listener itself, which is the current thread's no more.
+    pub(crate) fn into_handle(self) -> io::Result<Handle> {
+        Ok(Handle { tcp: self.tcp.into_std()?, tls: self.tls })
+    }
+
     pub(crate) fn handle(&self) -> io::Result<Handle> {
         let tcp = self.tcp.as_fd().try_clone_to_owned()?.into();
         Ok(Handle { tcp, tls: self.tls.clone() })

@@ -35,9 +35,9 @@ pub(super) fn take_sockets() -> Result<Vec<Socket>, Box<dyn Error>> {
     Ok(sockets)
 }
 
-/// Whether anybody wants to be told.
-pub(super) fn is_there() -> bool {
-    env::var_os("NOTIFY_SOCKET").is_some()
+/// How many sockets are handed over.
+pub(super) fn count_sockets() -> usize {
+    env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 pub(super) fn ready() {
