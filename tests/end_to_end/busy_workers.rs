@@ -17,6 +17,7 @@ on_both_engines!(
     new_clients_go_to_workers_that_answer,
     what_one_client_sends_there_stalls_no_other,
     a_few_clients_are_served_by_one_worker,
+    who_comes_while_the_application_is_lost_is_served,
 );
 
 /// Exit status of a stop that was cut short.
@@ -31,6 +32,10 @@ fn two(engine: &str, more: &[&str]) -> (Server, Admin) {
 /// Makes the worker of this client busy; returns when it is.
 fn occupy(client: &mut Client, admin: &Admin) {
     client.says("fault:spin");
+    wait_until_busy(admin);
+}
+
+fn wait_until_busy(admin: &Admin) {
     until(admin, |metrics| metrics.iter().any(|(name, age)| name.contains("_snapshot_age_") && *age > 0.0));
 }
 
@@ -131,7 +136,7 @@ fn what_one_client_sends_there_stalls_no_other(engine: &str) {
     let _ = sending.join();
 }
 
-/// And a client that sends most of the time does not get company.
+/// Several would wake each other.
 fn a_few_clients_are_served_by_one_worker(engine: &str) {
     let (server, admin) = start(engine, &[wasm!(ECHO), "--workers", "2", "--worker-fill", "5"]);
     let mut clients: Vec<_> = (0..5).map(|_| server.open76()).collect();
@@ -143,4 +148,18 @@ fn a_few_clients_are_served_by_one_worker(engine: &str) {
     clients.extend((0..5).map(|_| server.open76()));
     let metrics = admin.metrics();
     assert_eq!([0, 1].map(|worker| metrics[&connections(worker)]), [5.0, 5.0]);
+}
+
+/// It is accepted in the moment in which what another one sent costs the application.
+fn who_comes_while_the_application_is_lost_is_served(engine: &str) {
+    let (server, admin) =
+        start(engine, &[wasm!(FAULTY_APPLICATION), "--workers", "1", "--call-timeout", "1m"]);
+    let (mut napper, mut culprit) = (server.open76(), server.open76());
+    until(&admin, |metrics| metrics["legacy_websocket_connections_accepted_total"] == 2.0);
+    napper.send(&frame("fault:nap").repeat(8));
+    wait_until_busy(&admin);
+    culprit.says("fault:panic");
+    let mut client = server.open76();
+    client.says("in");
+    client.hears("1 in");
 }
