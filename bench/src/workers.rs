@@ -3,15 +3,17 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::io;
 use std::num::NonZero;
 use std::rc::Rc;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::Rounds;
 use crate::load::{Load, connect};
@@ -76,23 +78,23 @@ fn one_by_one(server: &Process, length: Duration) -> Result<Sample, Box<dyn Erro
     runtime.block_on(async {
         let (mut clients, done) = (JoinSet::new(), Rc::new(Cell::new(0_usize)));
         for _ in 0..ARRIVALS {
-            let mut stream = connect(server.address, server.kind).await?;
-            let done = Rc::clone(&done);
-            clients.spawn_local(async move {
-                let (frame, mut answer) = (b"\0to work\xff", [0; 9]);
-                loop {
-                    stream.write_all(frame).await?;
-                    stream.read_exact(&mut answer).await?;
-                    done.set(done.get() + 1);
-                }
-            });
+            let stream = connect(server.address, server.kind).await?;
+            clients.spawn_local(ask_again_and_again(stream, Rc::clone(&done)));
             sleep(BETWEEN_ARRIVALS).await;
         }
-        let (clock, before, end) = (Clock::start(server)?, done.get(), Instant::now() + length);
-        tokio::select! {
-            Some(ended) = clients.join_next() => ended?,
-            () = sleep(end.saturating_duration_since(Instant::now())) => Ok::<_, std::io::Error>(()),
-        }?;
-        clock.stop((done.get() - before) as f64)
+        let (clock, before) = (Clock::start(server)?, done.get());
+        match timeout(length, clients.join_next()).await {
+            Err(_) => clock.stop((done.get() - before) as f64),
+            Ok(ended) => Err(format!("a client has ended: {ended:?}").into()),
+        }
     })
+}
+
+async fn ask_again_and_again(mut stream: TcpStream, done: Rc<Cell<usize>>) -> io::Result<()> {
+    let (frame, mut answer) = (b"\0to work\xff", [0; 9]);
+    loop {
+        stream.write_all(frame).await?;
+        stream.read_exact(&mut answer).await?;
+        done.set(done.get() + 1);
+    }
 }
