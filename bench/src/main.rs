@@ -15,6 +15,7 @@ mod server;
 mod soak;
 mod table;
 mod wasmtime;
+mod workers;
 
 use std::error::Error;
 use std::fs;
@@ -86,6 +87,14 @@ enum Command {
         /// Connections.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
+    },
+    /// As many workers as there are cores, which is the default, against one: with a few clients, and with work for all.
+    Workers {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// The server.
+        #[arg(long, value_enum, default_value_t = Kind::Component)]
+        server: Kind,
     },
     /// All of it beside other servers, as a table and as a plot.
     All {
@@ -190,6 +199,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             need_files(connections)?;
             idle::measure(&Kind::available(&servers.servers)[1..], connections, servers.workers).map(drop)
         }
+        Command::Workers { rounds, server } => workers::measure(server, rounds),
         Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
         Command::All { rounds, plot } => all(rounds, &plot),
     }

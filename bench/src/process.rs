@@ -36,6 +36,8 @@ pub(crate) enum Role {
     Echo,
     /// Sends it to everybody.
     Broadcast,
+    /// Works for a while and sends it back.
+    Work,
     /// Sends it back, or to everybody where it begins with b; engine and application can be made to trap.
     Soak,
 }

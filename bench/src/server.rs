@@ -1,6 +1,7 @@
 //! The servers that are measured.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             Kind::Component | Kind::Application => {
                 let factory = match role {
                     Role::Soak => ComponentFactory::from_file(&faulty()?, budget)?,
-                    Role::Echo | Role::Broadcast => ComponentFactory::embedded(budget)?,
+                    Role::Echo | Role::Broadcast | Role::Work => ComponentFactory::embedded(budget)?,
                 };
                 EngineFactory::Component(Arc::new(factory))
             }
@@ -57,7 +58,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                 let component = match role {
                     Role::Echo => legacy_websocket_artifacts::ECHO,
                     Role::Soak => legacy_websocket_artifacts::FAULTY_APPLICATION,
-                    Role::Broadcast => return Err("no application tells everybody".into()),
+                    Role::Broadcast | Role::Work => return Err("no application does that".into()),
                 };
                 let application = ApplicationFactory::new("application", component, budget)?;
                 Server::with_component(factory, engine_options, options, application)?
@@ -65,6 +66,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             (_, Role::Soak) => return Err("what can trap is a component".into()),
             (_, Role::Echo) => Server::new(factory, engine_options, options, || Box::new(TestPage))?,
             (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Everybody))?,
+            (_, Role::Work) => Server::new(factory, engine_options, options, || Box::new(Worker))?,
         };
         let mut terminated = signal(SignalKind::terminate())?;
         let stop = async {
@@ -100,6 +102,27 @@ impl Application for Everybody {
     }
 }
 
+/// Needs about 0.1 ms for each message.
+#[derive(Debug)]
+struct Worker;
+
+impl Application for Worker {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        const STEPS: u64 = 200_000;
+        let answer = |event: &'a Event| match event {
+            Event::Messages(said) => {
+                for step in 0..STEPS * said.ends.len() as u64 {
+                    black_box(step);
+                }
+                let to = Recipients::One(said.connection);
+                Some(Command::Send(Outgoing { to, text: &said.text, ends: &said.ends }))
+            }
+            _ => None,
+        };
+        events.iter().filter_map(answer).collect()
+    }
+}
+
 /// The build of the engine that traps when it is told to, as a file.
 fn faulty() -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", process::id()));
@@ -116,7 +139,7 @@ async fn serve_tcp(listener: TcpListener, role: Role) -> Result<(), Box<dyn Erro
         // It ends with the connection; how is no matter here.
         spawn_local(async move {
             match role {
-                Role::Echo | Role::Soak => echo(stream).await,
+                Role::Echo | Role::Soak | Role::Work => echo(stream).await,
                 Role::Broadcast => tell(stream, everybody).await,
             }
         });

@@ -24,9 +24,6 @@ use crate::proxy;
 use crate::socket::{PeerAddress, Socket, StdStream, Stream};
 use crate::tls::{self, Tls};
 
-/// Peers that are refused in words at once. More are closed without.
-pub(crate) const MAX_REFUSALS: usize = 256;
-
 /// How long a worker may take to close an idle connection, beside what its peer takes.
 const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 

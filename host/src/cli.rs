@@ -3,10 +3,12 @@
 mod admin;
 mod compose;
 mod config;
+mod descriptors;
 mod listen;
 mod options;
 mod record;
 mod serve;
+mod signals;
 mod systemd;
 mod tls;
 
@@ -33,12 +35,12 @@ pub fn main() -> ExitCode {
         }
         Command::Compose(compose) => {
             start_log(false);
-            compose.run()
+            compose.run().map(|()| ExitCode::SUCCESS)
         }
-        Command::CheckConfig { file } => check_config(file),
+        Command::CheckConfig { file } => check_config(file).map(|()| ExitCode::SUCCESS),
     };
     let status = match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE

@@ -1,11 +1,15 @@
 //! What the workers of one server know of each other: who has how many connections, and how to reach whom.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
+use crate::activity::Activity;
 use crate::application::ApplicationFactory;
 use crate::arrival::Handed;
 use crate::generations::StartError;
@@ -14,9 +18,20 @@ use crate::metrics::{Row, Snapshot};
 use crate::relay::Relayed;
 use crate::wit::Failed;
 
-/// Commands of one worker that wait for others to carry them out, in bytes. More: it reads nothing more from its clients
-/// until there are half as many.
+/// Commands of one worker that wait for others to carry them out, in bytes. More: it reads nothing more from clients that
+/// cause more of them, until there are half as many.
 const MAX_RELAYED: usize = 1 << 20;
+
+/// The same, and more: it reads nothing more from any client.
+const MAX_RELAYED_IN_ALL: usize = 16 << 20;
+
+/// The utilisation of a thread from which on it is not filled any further; and that from which on it has more work than it
+/// can do.
+const FULL: f64 = 0.75;
+const SATURATED: f64 = 0.95;
+
+/// A worker that has been busy with one thing for so long gets no new connections while others can have them.
+const STUCK_AFTER: Duration = Duration::from_millis(50);
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -70,19 +85,43 @@ pub(crate) struct Crew {
     members: Vec<Member>,
     /// How many there are: all members, or the first alone.
     size: AtomicUsize,
+    /// So many connections of one before the next gets any.
+    fill: usize,
     stopping: AtomicBool,
+}
+
+/// How many commands of a worker wait for others to carry them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Congestion {
+    None,
+    /// Too many.
+    Some,
+    /// Far too many.
+    Full,
+}
+
+/// How well a worker can serve a new connection; the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fitness {
+    Able,
+    Saturated,
+    Stuck,
+    Unable,
 }
 
 #[derive(Debug)]
 struct Member {
     inbox: UnboundedSender<Note>,
     connections: AtomicUsize,
+    activity: Activity,
     /// Gets new connections. The first always does.
     open: AtomicBool,
     /// Has an engine and an application.
     fit: AtomicBool,
     /// Bytes of the commands that it sent others and that are not carried out.
     relayed: AtomicUsize,
+    /// Bytes of all that it ever sent others.
+    relayed_so_far: AtomicUsize,
     /// It waits until there are fewer.
     waits: AtomicBool,
 }
@@ -95,18 +134,19 @@ pub(crate) struct Load {
 }
 
 impl Crew {
-    /// So many, at least one, and their inboxes.
-    pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<UnboundedReceiver<Note>>) {
+    /// So many, at least one, and their inboxes; `fill` is [`ShellOptions::worker_fill`](crate::ShellOptions::worker_fill).
+    pub(crate) fn new(workers: usize, fill: usize) -> (Arc<Self>, Vec<UnboundedReceiver<Note>>) {
         let (mut members, mut inboxes) = (Vec::new(), Vec::new());
         for _ in 0..workers.max(1) {
             let (inbox, notes) = unbounded_channel();
-            let (connections, relayed, waits) = Default::default();
+            let (connections, relayed, relayed_so_far, waits) = Default::default();
             let (open, fit) = (AtomicBool::new(true), AtomicBool::new(true));
-            members.push(Member { inbox, connections, open, fit, relayed, waits });
+            let activity = Activity::new();
+            members.push(Member { inbox, connections, activity, open, fit, relayed, relayed_so_far, waits });
             inboxes.push(notes);
         }
         let size = members.len().into();
-        (Arc::new(Self { members, size, stopping: AtomicBool::new(false) }), inboxes)
+        (Arc::new(Self { members, size, fill, stopping: AtomicBool::new(false) }), inboxes)
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -159,12 +199,7 @@ impl Crew {
 
     /// Asks every worker; those that have ended do not answer.
     pub(crate) async fn ask<T>(&self, note: impl Fn(oneshot::Sender<T>) -> Note) -> Vec<T> {
-        let ask = |worker| {
-            let (answer, answered) = oneshot::channel();
-            self.tell(worker, note(answer));
-            answered
-        };
-        let asked: Vec<_> = (0..self.size()).map(ask).collect();
+        let asked: Vec<_> = (0..self.size()).map(|worker| self.send_question(worker, &note)).collect();
         let mut answers = Vec::with_capacity(asked.len());
         for answer in asked {
             answers.extend(answer.await);
@@ -172,25 +207,94 @@ impl Crew {
         answers
     }
 
-    /// Takes a new connection into account: of the worker that has it, or of another that has fewer. A few more are not
-    /// worth the way.
+    /// Asks every worker, and waits no longer than that for all answers together: one for each worker, if it came. One that
+    /// has been busy with one thing for as long is not asked.
+    pub(crate) async fn ask_within<T>(
+        &self,
+        time: Duration,
+        note: impl Fn(oneshot::Sender<T>) -> Note,
+    ) -> Vec<Option<T>> {
+        let end = Instant::now() + time;
+        let ask = |worker| self.answers(worker, time).then(|| self.send_question(worker, &note));
+        let asked: Vec<_> = (0..self.size()).map(ask).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.push(match answer {
+                Some(answer) => timeout_at(end, answer).await.ok().and_then(Result::ok),
+                None => None,
+            });
+        }
+        answers
+    }
+
+    /// Any worker has not been busy with one thing for so long.
+    pub(crate) fn any_answers(&self, within: Duration) -> bool {
+        (0..self.size()).any(|worker| self.answers(worker, within))
+    }
+
+    fn answers(&self, worker: usize, within: Duration) -> bool {
+        self.activity(worker).busy_for() < within
+    }
+
+    /// What its thread does.
+    pub(crate) fn activity(&self, worker: usize) -> &Activity {
+        &self.members[worker].activity
+    }
+
+    fn send_question<T>(
+        &self,
+        worker: usize,
+        note: &impl Fn(oneshot::Sender<T>) -> Note,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(worker, note(answer));
+        answered
+    }
+
+    /// Takes a new connection into account, of the worker that is to have it: see [`choose`](Self::choose).
     pub(crate) fn place(self: &Arc<Self>, at: usize) -> Load {
-        let is = |what: &AtomicBool| what.load(Ordering::Relaxed);
-        let connections = |worker: &usize| self.members[*worker].connections.load(Ordering::Relaxed);
-        let open = || (0..self.size()).filter(|worker| is(&self.members[*worker].open));
-        let fit = |worker: &usize| is(&self.members[*worker].fit);
-        let fewest = open().filter(fit).min_by_key(connections);
-        let fewest = fewest.or_else(|| open().min_by_key(connections)).unwrap_or(0);
-        let (here, there) = (connections(&at), connections(&fewest));
-        let stays = is(&self.members[at].open) && fit(&at) && here <= there + here / 16;
-        let worker = if stays { at } else { fewest };
+        let worker = self.choose(at);
         self.members[worker].connections.fetch_add(1, Ordering::Relaxed);
         Load { crew: Arc::clone(self), worker }
     }
 
+    /// Who gets a connection that was accepted by the worker `at`: one that has few is filled first, for a thread that has
+    /// something to do does more of it at a time than several that wait and wake by turns. Where all are filled or at
+    /// work, the one that has fewest.
+    fn choose(&self, at: usize) -> usize {
+        let open = || (0..self.size()).filter(|worker| self.members[*worker].open.load(Ordering::Relaxed));
+        let connections = |worker: usize| self.members[worker].connections.load(Ordering::Relaxed);
+        let has_room = |worker: &usize| {
+            connections(*worker) < self.fill
+                && self.fitness(*worker) == Fitness::Able
+                && self.activity(*worker).utilisation() < FULL
+        };
+        if let Some(worker) =
+            open().filter(has_room).max_by_key(|worker| (connections(*worker), Reverse(*worker)))
+        {
+            return worker;
+        }
+        let fewest = open().min_by_key(|worker| (self.fitness(*worker), connections(*worker))).unwrap_or(0);
+        let is_as_able = open().any(|worker| worker == at) && self.fitness(at) <= self.fitness(fewest);
+        // A few more are not worth the way.
+        let stays = is_as_able && connections(at) <= connections(fewest) + connections(fewest) / 16;
+        if stays { at } else { fewest }
+    }
+
+    fn fitness(&self, worker: usize) -> Fitness {
+        match &self.members[worker] {
+            Member { fit, .. } if !fit.load(Ordering::Relaxed) => Fitness::Unable,
+            Member { activity, .. } if activity.busy_for() > STUCK_AFTER => Fitness::Stuck,
+            Member { activity, .. } if activity.utilisation() > SATURATED => Fitness::Saturated,
+            _ => Fitness::Able,
+        }
+    }
+
     /// Sends commands to another worker.
     pub(crate) fn relay(&self, worker: usize, relayed: Relayed) {
-        self.members[relayed.from.worker].relayed.fetch_add(relayed.bytes(), Ordering::SeqCst);
+        let from = &self.members[relayed.from.worker];
+        from.relayed.fetch_add(relayed.bytes(), Ordering::SeqCst);
+        from.relayed_so_far.fetch_add(relayed.bytes(), Ordering::Relaxed);
         self.tell(worker, Note::Commands(relayed));
     }
 
@@ -203,15 +307,27 @@ impl Crew {
         }
     }
 
-    /// The others have more commands of a worker's to carry out than they should. It is told by a [`Note::Room`] when
-    /// that is over.
-    pub(crate) fn is_congested(&self, from: usize) -> bool {
+    /// Bytes of all commands that a worker has sent others.
+    pub(crate) fn relayed_so_far(&self, from: usize) -> usize {
+        self.members[from].relayed_so_far.load(Ordering::Relaxed)
+    }
+
+    /// Whether the others have more commands of a worker's to carry out than they should. If so it is told by a
+    /// [`Note::Room`] when that is over.
+    pub(crate) fn congestion(&self, from: usize) -> Congestion {
         let Member { relayed, waits, .. } = &self.members[from];
-        let too_many = || relayed.load(Ordering::SeqCst) > MAX_RELAYED;
-        too_many() && {
-            waits.store(true, Ordering::SeqCst);
-            // They may have been carried out before it was known that somebody waits.
-            too_many()
+        let now = || match relayed.load(Ordering::SeqCst) {
+            0..=MAX_RELAYED => Congestion::None,
+            ..=MAX_RELAYED_IN_ALL => Congestion::Some,
+            _ => Congestion::Full,
+        };
+        match now() {
+            Congestion::None => Congestion::None,
+            _ => {
+                waits.store(true, Ordering::SeqCst);
+                // They may have been carried out before it was known that somebody waits.
+                now()
+            }
         }
     }
 
@@ -246,7 +362,7 @@ mod tests {
     #[test]
     fn every_id_says_whose_it_is() {
         for workers in 1..5 {
-            let (crew, _) = Crew::new(workers);
+            let (crew, _) = Crew::new(workers, 0);
             let mut ids = Vec::new();
             for count in 1..4 {
                 for worker in 0..workers {
@@ -261,7 +377,7 @@ mod tests {
 
     #[test]
     fn connections_go_to_who_has_fewest_of_those_who_are_open_and_fit() {
-        let (crew, _inboxes) = Crew::new(3);
+        let (crew, _inboxes) = Crew::new(3, 0);
         let places: Vec<_> = (0..30).map(|_| crew.place(0)).collect();
         let count = |worker| places.iter().filter(|place| place.worker() == worker).count();
         assert_eq!([0, 1, 2].map(count), [10, 10, 10]);
@@ -277,22 +393,61 @@ mod tests {
     }
 
     #[test]
+    fn one_worker_is_filled_before_the_next() {
+        let (crew, _inboxes) = Crew::new(3, 4);
+        let place = |count: usize| (0..count).map(|_| crew.place(2)).collect::<Vec<_>>();
+        let workers = |places: &[Load]| places.iter().map(Load::worker).collect::<Vec<_>>();
+        let mut places = place(9);
+        assert_eq!(workers(&places), [0, 0, 0, 0, 1, 1, 1, 1, 2]);
+        // One that has some and has room again goes before one that has fewer.
+        drop(places.remove(0));
+        assert_eq!(workers(&place(1)), [0]);
+        places.extend(place(4));
+        let more = place(9);
+        assert_eq!(
+            [0, 1, 2].map(|worker| workers(&more).iter().filter(|at| **at == worker).count()),
+            [3, 3, 3]
+        );
+    }
+
+    #[test]
+    fn a_worker_that_is_at_work_or_stuck_is_not_filled() {
+        let (crew, _inboxes) = Crew::new(2, 64);
+        crew.activity(0).begin_work();
+        while crew.activity(0).busy_for() <= STUCK_AFTER {}
+        assert_eq!(crew.place(0).worker(), 1);
+        crew.activity(0).get_on();
+        assert_eq!(crew.place(0).worker(), 0);
+        while crew.activity(0).utilisation() < FULL {
+            crew.activity(0).get_on();
+        }
+        assert_eq!(crew.place(0).worker(), 1);
+        // The other one cannot have it.
+        crew.set_fit(1, false);
+        assert_eq!(crew.place(0).worker(), 0);
+    }
+
+    #[test]
     fn who_sent_too_much_waits_until_half_of_it_is_carried_out() {
-        let (crew, mut inboxes) = Crew::new(3);
+        let (crew, mut inboxes) = Crew::new(3, 0);
         let from = Origin { worker: 0, generation: 0, instance: 0 };
         let text = "x".repeat(MAX_RELAYED / 4);
         let ends = [u32::try_from(text.len()).unwrap()];
         let commands = [Command::Send(Outgoing { to: Recipients::All, text: &text, ends: &ends })];
-        assert!(!crew.is_congested(0));
+        assert_eq!(crew.congestion(0), Congestion::None);
         for _ in 0..3 {
             Split::of(&crew, from, &commands).unwrap().send(&crew);
         }
-        assert!(crew.is_congested(0) && !crew.is_congested(1));
+        assert_eq!([0, 1].map(|worker| crew.congestion(worker)), [Congestion::Some, Congestion::None]);
         for left in (0..6).rev() {
             let Ok(Note::Commands(relayed)) = inboxes[1 + left % 2].try_recv() else { panic!("no commands") };
             crew.relieve(&relayed);
             assert_eq!(inboxes[0].try_recv().is_ok(), left == 1, "{left}");
         }
-        assert!(!crew.is_congested(0));
+        assert_eq!(crew.congestion(0), Congestion::None);
+        for _ in 0..64 {
+            Split::of(&crew, from, &commands).unwrap().send(&crew);
+        }
+        assert_eq!(crew.congestion(0), Congestion::Full);
     }
 }

@@ -31,7 +31,7 @@
 //!     }
 //! }
 //!
-//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! let totals = runtime.block_on(async {
 //!     let options = EngineOptions::default();
 //!     let server = Server::new(EngineFactory::Native, options, ShellOptions::default(), || Box::new(Chat))?;
@@ -48,6 +48,7 @@
 // The adapter that the native engine shares with the component says `alloc`.
 extern crate alloc;
 
+mod activity;
 mod admin;
 mod application;
 mod arrival;
@@ -76,12 +77,13 @@ mod sandbox;
 mod server;
 mod shell;
 mod socket;
+mod threads;
 mod tls;
 mod watch;
 pub mod wit;
 mod worker;
 
-pub use admin::serve_admin;
+pub use admin::{AdminOptions, serve_admin};
 pub use application::{Application, ApplicationError, ApplicationFactory, ApplicationLost, TestPage};
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use generations::StartError;

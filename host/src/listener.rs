@@ -95,6 +95,15 @@ impl Listener {
         self.is_lent
     }
 
+    /// This listener itself, which is the current thread's no more.
+    pub(crate) fn into_handle(self) -> io::Result<Handle> {
+        let socket = match self.socket {
+            ListeningSocket::Tcp(tcp) => StdSocket::Tcp(tcp.into_std()?),
+            ListeningSocket::Unix(unix) => StdSocket::Unix(unix.into_std()?),
+        };
+        Ok(Handle { socket, tls: self.tls, is_lent: self.is_lent, file: self.file })
+    }
+
     pub(crate) fn handle(&self) -> io::Result<Handle> {
         let socket = match &self.socket {
             ListeningSocket::Tcp(tcp) => StdSocket::Tcp(tcp.as_fd().try_clone_to_owned()?.into()),

@@ -24,6 +24,8 @@ pub struct Totals {
     pub traps: u64,
     /// Instances of the application lost.
     pub application_traps: u64,
+    /// Workers that were inside a call when the server gave up waiting for them.
+    pub unresponsive_workers: usize,
 }
 
 impl Add for Totals {
@@ -37,6 +39,7 @@ impl Add for Totals {
             slow_readers: self.slow_readers + other.slow_readers,
             traps: self.traps + other.traps,
             application_traps: self.application_traps + other.application_traps,
+            unresponsive_workers: self.unresponsive_workers + other.unresponsive_workers,
         }
     }
 }
@@ -79,6 +82,8 @@ pub(crate) struct Snapshot {
     pub(crate) max_connections: usize,
     /// Connections of each worker, where it is one of all workers.
     pub(crate) workers: Vec<u32>,
+    /// The same: how old the figures of each are, if there ever were some.
+    pub(crate) ages: Vec<Option<Duration>>,
     pub(crate) uptime: Duration,
 }
 

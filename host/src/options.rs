@@ -89,8 +89,14 @@ pub struct ShellOptions {
     /// Threads that serve, each with an engine and an instance of the application for its part of the connections.
     /// 0 counts as 1.
     pub workers: usize,
+    /// A worker gets so many connections before the next gets any, as long as its thread has time left; where all have as
+    /// many, the one with the fewest gets the next. A few connections are served faster by one thread than by several that
+    /// wake each other. 0: always the one with the fewest.
+    pub worker_fill: usize,
     /// Connections at once. More are refused with 503.
     pub max_connections: usize,
+    /// Peers that are refused in words at once. More are closed without.
+    pub max_refusals: usize,
     /// Connections at once of one address, or of one /64 in IPv6. More are refused with 429. 0: no limit.
     pub max_connections_per_peer: u32,
     /// New connections a second of one address, or of one /64 in IPv6. More are refused with 429. 0: no
@@ -116,7 +122,9 @@ impl Default for ShellOptions {
     fn default() -> Self {
         Self {
             workers: 1,
+            worker_fill: 64,
             max_connections: 16_384,
+            max_refusals: 256,
             max_connections_per_peer: 0,
             max_handshakes_per_peer: 0,
             measure_turns: false,

@@ -295,7 +295,7 @@ mod tests {
 
     /// What stays, and what goes to worker 1, as text.
     fn split(commands: &[Command<'_>]) -> Option<[String; 2]> {
-        let (crew, _inboxes) = Crew::new(2);
+        let (crew, _inboxes) = Crew::new(2, 0);
         let split = Split::of(&crew, FROM, commands)?;
         assert!(split.elsewhere[0].commands.is_empty());
         Some([format!("{:?}", split.here()), format!("{:?}", split.elsewhere[1].lend())])

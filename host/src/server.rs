@@ -3,35 +3,43 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::application::{Application, ApplicationFactory, Program};
-use crate::arrival::MAX_REFUSALS;
 use crate::crew::{Crew, Note};
 use crate::engine::EngineFactory;
 use crate::generations::StartError;
-use crate::listener::{Handle, Listener};
+use crate::listener::Listener;
 use crate::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::peers::Peers;
-use crate::worker::{Panic, Plan, Worker};
+use crate::threads::Threads;
+use crate::worker::{Panic, Plan};
 
 /// More than there are descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
 
-/// Serves on the current thread and as many more as [`ShellOptions::workers`] says. Runs inside a
-/// [`tokio::runtime::LocalRuntime`] or a [`tokio::task::LocalSet`].
+/// How long the workers have to end after they were told to drop every connection. One that does not is inside a call.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long an observer waits for workers. A turn takes less.
+const ANSWER_TIME: Duration = Duration::from_millis(250);
+
+/// Where all workers have been busy with one thing for so long, clients are better sent elsewhere.
+const UNREADY_AFTER: Duration = Duration::from_secs(2);
+
+/// Serves on as many threads of its own as [`ShellOptions::workers`] says. Runs inside any tokio runtime with I/O and time,
+/// which it does not keep busy.
 #[derive(Debug)]
 pub struct Server {
     plan: Arc<Plan>,
-    worker: Worker,
-    others: Others,
+    threads: Threads,
     panics: UnboundedReceiver<Panic>,
     replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
     replace: UnboundedSender<Arc<ApplicationFactory>>,
@@ -76,8 +84,9 @@ impl Server {
     ) -> Result<Self, StartError> {
         options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
         let permits = Arc::new(Semaphore::new(options.max_connections));
+        let refusals = Semaphore::new(options.max_refusals.min(MAX_CONNECTIONS));
         let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
-        let (crew, mut inboxes) = Crew::new(options.workers);
+        let (crew, inboxes) = Crew::new(options.workers, options.worker_fill);
         let started = Instant::now();
         let plan = Arc::new(Plan {
             factory,
@@ -85,23 +94,25 @@ impl Server {
             options,
             application,
             permits,
-            refusals: Semaphore::new(MAX_REFUSALS),
+            refusals,
             peers,
             crew: Arc::clone(&crew),
             started,
         });
-        let worker = Worker::new(0, &plan, inboxes.remove(0))?;
-        if worker.is_alone() && crew.size() > 1 {
+        let (mut threads, panics) = Threads::new(Arc::clone(&plan));
+        let mut inboxes = inboxes.into_iter();
+        if let Some(inbox) = inboxes.next()
+            && threads.start(inbox)?
+            && crew.size() > 1
+        {
             crew.reduce_to_one();
             info!("one worker, for the application asks for a single instance");
         }
-        let (panicked, panics) = unbounded_channel();
-        let mut others = Others { crew, threads: Vec::new() };
-        for (index, inbox) in (1..others.crew.size()).zip(inboxes) {
-            others.threads.push(Worker::spawn(index, &plan, inbox, panicked.clone())?);
+        for inbox in inboxes.take(crew.size() - 1) {
+            threads.start(inbox)?;
         }
         let (replace, replacements) = unbounded_channel();
-        Ok(Self { plan, worker, others, panics, replacements, replace })
+        Ok(Self { plan, threads, panics, replacements, replace })
     }
 
     /// Sends applications that take the place of the one before: new connections go to the new one, and those of
@@ -114,51 +125,64 @@ impl Server {
     /// Sees what the server does while it runs.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer { plan: Arc::clone(&self.plan) }
+        Observer { plan: Arc::clone(&self.plan), last: Arc::default() }
     }
 
     /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
-    /// done.
+    /// done. Returns shortly after that, whatever the workers do: [`Totals::unresponsive_workers`] says how many are left
+    /// behind in a call, on threads that nobody waits for.
+    ///
+    /// # Panics
+    /// With the panic of a worker.
     pub async fn run(
         self,
         listeners: impl IntoIterator<Item = impl Into<Listener>>,
         stop: impl Future<Output = ()>,
         give_up: impl Future<Output = ()>,
     ) -> Totals {
-        let Self { plan, worker, others, mut panics, replacements, replace } = self;
+        let Self { plan, mut threads, mut panics, replacements, replace } = self;
         drop(replace);
-        let listeners: Vec<_> = listeners.into_iter().map(Into::into).collect();
-        others.listen(&listeners);
-        let serving = async { tokio::join!(worker.run(listeners), until_all_is_over(&plan, stop, give_up)) };
-        let ((), totals) = tokio::select! {
-            ended = serving => ended,
+        threads.listen(listeners.into_iter().map(Into::into).collect());
+        tokio::select! {
+            totals = until_all_is_over(&plan, &mut threads, stop, give_up) => totals,
             Some(panic) = panics.recv() => resume_unwind(panic),
             never = replace_applications(&plan, replacements) => match never {},
-        };
-        others.join();
-        totals
+        }
     }
 }
 
 /// Stops when it is time to, and ends the workers when all connections are gone, or it is time for that.
 async fn until_all_is_over(
     plan: &Plan,
+    threads: &mut Threads,
     stop: impl Future<Output = ()>,
     give_up: impl Future<Output = ()>,
 ) -> Totals {
     stop.await;
     info!(connections = plan.open(), "stopping");
     plan.crew.stop();
+    let (mut seen, mut unresponsive_workers) = (Vec::new(), 0);
+    let orderly = async {
+        drained(plan).await;
+        seen = plan.crew.ask(Note::Snapshot).await;
+        plan.crew.tell_all(|| Note::End);
+        threads.ended().await;
+    };
     tokio::select! {
-        () = drained(plan) => {}
+        () = orderly => {}
         () = give_up => {
             warn!(connections = plan.open(), "given up waiting; dropped");
             plan.crew.tell_all(|| Note::Abort);
+            seen = plan.crew.ask_within(GRACE / 2, Note::Snapshot).await.into_iter().flatten().collect();
+            plan.crew.tell_all(|| Note::End);
+            if timeout(GRACE / 2, threads.ended()).await.is_err() {
+                unresponsive_workers = threads.leave_behind();
+            }
         }
     }
-    let seen = plan.crew.ask(Note::Snapshot).await;
-    plan.crew.tell_all(|| Note::End);
-    seen.into_iter().map(|snapshot| snapshot.totals).fold(Totals::default(), |all, one| all + one)
+    let totals =
+        seen.into_iter().map(|snapshot| snapshot.totals).fold(Totals::default(), |all, one| all + one);
+    Totals { unresponsive_workers, ..totals }
 }
 
 /// All permits are back.
@@ -208,56 +232,37 @@ async fn replace_applications(
     pending().await
 }
 
-/// The workers on threads of their own. They end with it.
-#[derive(Debug)]
-struct Others {
-    crew: Arc<Crew>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Others {
-    fn listen(&self, listeners: &[Listener]) {
-        for worker in 1..=self.threads.len() {
-            match listeners.iter().map(Listener::handle).collect::<Result<Vec<Handle>, _>>() {
-                Ok(handles) => self.crew.tell(worker, Note::Listen(handles)),
-                Err(error) => warn!(worker, "does not accept, others do: {error}"),
-            }
-        }
-    }
-
-    /// They have been told to end.
-    fn join(mut self) {
-        for thread in self.threads.drain(..) {
-            // A panic has been passed on.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Others {
-    fn drop(&mut self) {
-        self.crew.tell_all(|| Note::End);
-    }
-}
-
 /// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
     plan: Arc<Plan>,
+    /// What each worker told last, and when.
+    last: Arc<Mutex<Vec<Option<(Snapshot, Instant)>>>>,
 }
 
 impl Observer {
-    /// All workers together; none where all have ended.
+    /// All workers together, as they are now; those that are busy as they were when they last told. None where none has
+    /// ever told.
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
-        let all = self.plan.crew.ask(Note::Snapshot).await;
-        let workers = all.iter().map(|snapshot| snapshot.counts.open).collect();
-        Some(Snapshot { workers, ..all.into_iter().reduce(Snapshot::with)? })
+        let fresh = self.plan.crew.ask_within(ANSWER_TIME, Note::Snapshot).await;
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.resize(fresh.len(), None);
+        for (last, fresh) in last.iter_mut().zip(fresh) {
+            *last = fresh.map(|snapshot| (snapshot, now)).or_else(|| last.take());
+        }
+        let workers = last.iter().map(|seen| seen.as_ref().map_or(0, |(snapshot, _)| snapshot.counts.open));
+        let ages = last.iter().map(|seen| seen.as_ref().map(|(_, at)| now.duration_since(*at)));
+        let (workers, ages, uptime) = (workers.collect(), ages.collect(), self.plan.started.elapsed());
+        let all = last.iter().flatten().map(|(snapshot, _)| snapshot.clone()).reduce(Snapshot::with)?;
+        Some(Snapshot { workers, ages, uptime, ..all })
     }
 
-    /// Up to `limit` connections, those with the longest queues first and then the newest; and how many more
-    /// there are.
+    /// Up to `limit` connections of the workers that answer, those with the longest queues first and then the newest;
+    /// and how many more there are.
     pub(crate) async fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
-        limit_rows(self.plan.crew.ask(|answer| Note::Rows(limit, answer)).await, limit)
+        let rows = self.plan.crew.ask_within(ANSWER_TIME, |answer| Note::Rows(limit, answer)).await;
+        limit_rows(rows.into_iter().flatten(), limit)
     }
 
     /// Why nobody new is served now.
@@ -265,6 +270,9 @@ impl Observer {
         if self.plan.crew.is_stopping() {
             return Some("stopping");
         }
-        (self.plan.permits.available_permits() == 0).then_some("full")
+        if self.plan.permits.available_permits() == 0 {
+            return Some("full");
+        }
+        (!self.plan.crew.any_answers(UNREADY_AFTER)).then_some("busy")
     }
 }

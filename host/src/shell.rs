@@ -2,6 +2,7 @@
 //! transmissions to the outboxes. It never waits.
 
 mod events;
+mod held_back;
 mod kept;
 mod losses;
 mod observe;
@@ -14,25 +15,26 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use self::held_back::HeldBack;
 use self::kept::KeptConnections;
 use self::pace::Pace;
 use crate::application::{ApplicationLost, Handler};
 use crate::arrival::Peer;
 use crate::batch::Batch;
-use crate::crew::Origin;
+use crate::crew::{Congestion, Origin};
 use crate::engine::{Engine, EngineError, EngineLost};
 use crate::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::outbox::Outbox;
 use crate::socket::{PeerAddress, Socket};
-use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Step};
+use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Read, Step};
 use crate::worker::Plan;
 
 /// An instance is gone.
@@ -60,7 +62,7 @@ pub(crate) struct Shell {
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
-    held_back: RefCell<HashMap<u64, Waker>>,
+    held_back: HeldBack,
     /// They have.
     resumed: Notify,
     /// Retired, or a connection of a retired one has gone.
@@ -170,7 +172,7 @@ impl Shell {
             sent: Rc::default(),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
-            held_back: RefCell::default(),
+            held_back: HeldBack::default(),
             resumed: Notify::new(),
             emptied: Notify::new(),
         }))
@@ -235,6 +237,8 @@ impl Shell {
 
     /// A connection was accepted.
     pub(crate) fn opened(&self, peer: Peer, outbox: Rc<Outbox>) -> u64 {
+        // Should what was read before cost the application, this one is the next one's.
+        self.take_reads();
         let id = {
             let since = self.now();
             let mut inner = self.inner.borrow_mut();
@@ -260,9 +264,10 @@ impl Shell {
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
         if let Some(connection) = keep
-            && (self.plan.crew.is_congested(self.worker) || self.inner.borrow().paused.contains(&connection))
+            && (self.held_back.holds(connection, self.plan.crew.congestion(self.worker))
+                || self.inner.borrow().paused.contains(&connection))
         {
-            self.held_back.borrow_mut().insert(connection, cx.waker().clone());
+            self.held_back.wait(connection, cx);
             return Poll::Pending;
         }
         if self.batch.borrow().is_full() {
@@ -298,7 +303,7 @@ impl Shell {
 
     /// The others have carried out enough of what was sent them.
     pub(crate) fn resume(&self) {
-        self.held_back.take().into_values().for_each(Waker::wake);
+        self.held_back.release();
         self.resumed.notify_one();
     }
 
@@ -345,7 +350,7 @@ impl Shell {
             inner.connections.remove(&connection);
             inner.forget_kept(connection);
         }
-        self.held_back.borrow_mut().remove(&connection);
+        self.held_back.forget(connection);
         if self.is_retired() {
             self.emptied.notify_one();
         }
@@ -381,7 +386,7 @@ impl Shell {
                 }
             }
             // A tick may send even more.
-            while self.plan.crew.is_congested(self.worker) {
+            while self.plan.crew.congestion(self.worker) == Congestion::Full {
                 self.resumed.notified().await;
             }
             self.turn(&[]);
@@ -391,14 +396,31 @@ impl Shell {
     fn take_reads(&self) {
         self.batch.borrow_mut().take(|reads, bytes| {
             self.inner.borrow_mut().observe_reads(reads);
+            let before = self.plan.crew.relayed_so_far(self.worker);
             self.call(|engine, now| engine.receive(now, reads, bytes));
+            self.charge(reads, before);
         });
     }
 
     fn turn(&self, inputs: &[Input<'_>]) {
         // What was read before comes before.
         self.take_reads();
+        let before = self.plan.crew.relayed_so_far(self.worker);
         self.call(|engine, now| engine.turn(now, inputs));
+        self.charge(&[], before);
+    }
+
+    /// Where other workers have too many commands already, what a turn has sent them since `before` is charged to the
+    /// connections that were read from, or to those whose messages had waited for the turn.
+    fn charge(&self, reads: &[Read], before: usize) {
+        let caused = self.plan.crew.relayed_so_far(self.worker) - before;
+        if caused == 0 || self.plan.crew.congestion(self.worker) == Congestion::None {
+            return;
+        }
+        match reads {
+            [] => self.held_back.charge_each(&self.inner.borrow().paused, caused),
+            reads => self.held_back.charge(reads, caused),
+        }
     }
 
     fn call(&self, call: impl FnOnce(&mut dyn Engine, u64) -> Result<Step, EngineLost>) {
@@ -413,11 +435,10 @@ impl Shell {
             inner.metrics.turns.observe(began.elapsed());
         }
         for connection in inner.unpaused.drain(..) {
-            if let Some(waker) = self.held_back.borrow_mut().remove(&connection) {
-                waker.wake();
-            }
+            self.held_back.wake(connection);
         }
         self.set_timeout(next);
+        self.plan.crew.activity(self.worker).get_on();
     }
 
     fn now(&self) -> u64 {

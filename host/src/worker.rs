@@ -2,16 +2,13 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet, spawn_local};
 use tracing::warn;
 
@@ -89,42 +86,6 @@ impl Worker {
         Ok(Self { index, plan: Arc::clone(plan), shells, inbox, door, accepting, running, stopped: false })
     }
 
-    /// Starts one on a thread of its own, and waits until it is there.
-    pub(crate) fn spawn(
-        index: usize,
-        plan: &Arc<Plan>,
-        inbox: UnboundedReceiver<Note>,
-        panics: UnboundedSender<Panic>,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let plan = Arc::clone(plan);
-        let (started, result) = mpsc::channel();
-        let run = move || {
-            let runtime = match Builder::new_current_thread().enable_all().build_local(Default::default()) {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error.into()))),
-            };
-            runtime.block_on(async {
-                match Self::new(index, &plan, inbox) {
-                    Ok(worker) => {
-                        // Whoever has started us waits for it.
-                        let _ = started.send(Ok(()));
-                        worker.run(Vec::new()).await;
-                    }
-                    Err(error) => drop(started.send(Err(error))),
-                }
-            });
-        };
-        let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                let _ = panics.send(panic);
-            }
-        });
-        let thread = thread.map_err(StartError::Thread)?;
-        // It sends something, or has panicked.
-        result.recv().unwrap_or_else(|_| Err(io::Error::other("the worker has panicked").into()))?;
-        Ok(thread)
-    }
-
     /// The application wants to be the only one.
     pub(crate) fn is_alone(&self) -> bool {
         self.shells.current().wants_to_be_alone()
@@ -132,18 +93,20 @@ impl Worker {
 
     /// Serves until it is told that all is over. As a task like those of the connections: the runtime would look after
     /// what blocks on it first, and so after who comes before who goes.
-    pub(crate) async fn run(self, listeners: Vec<Listener>) {
-        pass_on(spawn_local(self.work(listeners)).await);
+    pub(crate) async fn run(self) {
+        pass_on(spawn_local(self.work()).await);
     }
 
-    async fn work(mut self, listeners: Vec<Listener>) {
-        self.accept(listeners);
+    async fn work(mut self) {
         self.start(self.shells.current());
         loop {
             tokio::select! {
                 note = self.inbox.recv() => match note {
                     None | Some(Note::End) => return,
-                    Some(note) => self.take(note),
+                    Some(note) => {
+                        self.take(note);
+                        self.plan.crew.activity(self.index).get_on();
+                    }
                 },
                 // One that was replaced ends with its last connection; what ends it before is a panic of the
                 // application's.

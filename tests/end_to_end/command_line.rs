@@ -1,9 +1,11 @@
 //! What a user types.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use crate::file;
-use crate::support::server::run;
+use crate::support::admin::Admin;
+use crate::support::server::{Server, program, run};
 
 #[test]
 fn help_shows_every_option_with_its_default() {
@@ -15,6 +17,8 @@ fn help_shows_every_option_with_its_default() {
     for option in [
         "--listen",
         "--metrics",
+        "--metrics-host",
+        "--worker-fill",
         "--tls-listen",
         "--proxy-protocol",
         "--max-connections-per-peer",
@@ -99,4 +103,40 @@ fn a_file_that_is_no_component_is_named() {
     fails(&["--component", &module], &["core-module.wasm"]);
     let empty = file("empty-component.wasm", b"\0asm\x0d\0\x01\0");
     fails(&["--component", &empty], &["empty-component.wasm"]);
+}
+
+/// Who reads the announcement may connect.
+#[test]
+fn nothing_is_announced_before_all_is_bound() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--engine", "native", "--listen", "127.0.0.1:0", "--metrics", &address]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains(&format!("cannot listen on {address}")), "{log}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+}
+
+/// As after `ulimit -n 64`.
+#[test]
+fn few_descriptors_mean_few_connections() {
+    let mut shell = Command::new("sh");
+    let program = program();
+    shell
+        .args(["-c", r#"ulimit -n 64; exec "$0" "$@""#])
+        .arg(program.get_program())
+        .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "0", "--workers", "2"])
+        .env_remove("RUST_LOG");
+    let server = Server::start_command(shell, 1);
+    server.wait_for_log(&["WARN", "only 64 files can be open", "--max-connections is "]);
+    let line = server.wait_for_log(&["status on http://"]);
+    let admin = Admin(line.split("http://").nth(1).unwrap().trim_end_matches('/').into());
+    let limit = admin.metrics()["legacy_websocket_connections_limit"] as usize;
+    assert!((4..64).contains(&limit), "{limit}");
+    let mut clients: Vec<_> = (0..limit).map(|_| server.open76()).collect();
+    let is_told = |_: &i32| server.connect().read_to_end().starts_with(b"HTTP/1.1 503 ");
+    // Some are told at a time.
+    assert!((0..20).filter(is_told).count() > 5);
+    assert_eq!(admin.ask("GET", "/readyz").1, "full\n");
+    clients.iter_mut().for_each(|client| client.echo("in"));
 }

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use legacy_websocket_artifacts::FAULTY_APPLICATION;
 
-use crate::metrics::Admin;
+use crate::support::admin::Admin;
 use crate::support::client::Client;
 use crate::support::head75;
 use crate::support::server::{Server, program};

@@ -11,6 +11,7 @@ macro_rules! wasm {
 }
 
 mod applications;
+mod busy_workers;
 mod command_line;
 mod composition;
 mod configuration;

@@ -1,12 +1,11 @@
 //! Metrics, health and the status page.
 
-use std::collections::BTreeMap;
+use std::io::Write;
 
 use legacy_websocket_artifacts::FAULTY_LIBRARY;
 
-use crate::support::client::Client;
+use crate::support::admin::{start, until};
 use crate::support::on_both_engines;
-use crate::support::server::Server;
 use crate::support::{frame, head75};
 
 on_both_engines!(
@@ -15,58 +14,9 @@ on_both_engines!(
     each_worker_is_counted,
     health_and_readiness_are_told_apart,
     what_is_no_page_is_refused,
+    a_name_that_is_not_the_servers_is_refused,
+    peers_that_never_read_use_up_nothing,
 );
-
-fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
-    let server = Server::start(&[&["--engine", engine, "--metrics", "0"], options].concat());
-    let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
-    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
-    (server, Admin(address))
-}
-
-pub(crate) struct Admin(pub(crate) String);
-
-impl Admin {
-    /// Status line and fields, and the body.
-    #[track_caller]
-    fn ask(&self, method: &str, path: &str) -> (String, String) {
-        let mut client = Client::connect(self.0.parse().unwrap());
-        client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
-        let answer = String::from_utf8(client.read_to_end()).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.into(), body.into())
-    }
-
-    #[track_caller]
-    fn get(&self, path: &str) -> String {
-        let (head, body) = self.ask("GET", path);
-        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        body
-    }
-
-    /// Every sample; the format is checked on the way.
-    #[track_caller]
-    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
-        let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
-        for line in self.get("/metrics").lines() {
-            if let Some(family) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = family.split_once(' ').unwrap();
-                assert!(families.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
-            } else if !line.starts_with("# HELP ") {
-                let (name, value) = line.rsplit_once(' ').unwrap();
-                let bare = name.split('{').next().unwrap();
-                let known = families.contains_key(bare)
-                    || ["_bucket", "_sum", "_count"].iter().any(|part| {
-                        bare.strip_suffix(part)
-                            .is_some_and(|name| families.get(name).is_some_and(|kind| kind == "histogram"))
-                    });
-                assert!(known, "{line}");
-                assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{name} twice");
-            }
-        }
-        samples
-    }
-}
 
 fn what_happens_is_counted(engine: &str) {
     let (server, admin) =
@@ -144,21 +94,8 @@ fn a_lost_instance_is_counted() {
     }
 }
 
-/// Asks until it is so: what a peer has done needs a moment to arrive.
-#[track_caller]
-fn until(admin: &Admin, is_so: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
-    let end = std::time::Instant::now() + crate::support::DEADLINE;
-    loop {
-        let metrics = admin.metrics();
-        if is_so(&metrics) {
-            return metrics;
-        }
-        assert!(std::time::Instant::now() < end, "{metrics:#?}");
-    }
-}
-
 fn each_worker_is_counted(engine: &str) {
-    let (server, admin) = start(engine, &["--workers", "3"]);
+    let (server, admin) = start(engine, &["--workers", "3", "--worker-fill", "0"]);
     let mut clients: Vec<_> = (0..6).map(|_| server.open75()).collect();
     clients.iter_mut().for_each(|client| client.echo("in"));
     let metrics = admin.metrics();
@@ -223,7 +160,36 @@ fn what_is_no_page_is_refused(engine: &str) {
     assert!(head.to_lowercase().contains("content-security-policy: default-src 'none'"), "{head}");
     assert!(admin.ask("GET", "/nothing").0.starts_with("HTTP/1.1 404 "));
     assert!(admin.ask("POST", "/metrics").0.starts_with("HTTP/1.1 405 "));
-    let mut client = Client::connect(admin.0.parse().unwrap());
+    let mut client = admin.connect();
     client.send(b"\0no request\xff\r\n\r\n");
     assert!(client.read_until(b"\r\n").starts_with(b"HTTP/1.1 400 "));
+}
+
+/// As of a page whose name resolves to this machine.
+fn a_name_that_is_not_the_servers_is_refused(engine: &str) {
+    let (_server, admin) = start(engine, &["--metrics-host", "metrics.example.com"]);
+    for path in ["/", "/metrics", "/status.json", "/readyz"] {
+        let (head, body) = admin.ask_host("evil.example.com:9180", "GET", path);
+        assert!(head.starts_with("HTTP/1.1 403 ") && body.contains("--metrics-host"), "{head}{body}");
+    }
+    for host in ["localhost", "127.0.0.1:80", "[::1]", "metrics.example.com:9180"] {
+        assert_eq!(admin.ask_host(host, "GET", "/healthz").1, "ok\n");
+    }
+}
+
+fn peers_that_never_read_use_up_nothing(engine: &str) {
+    let (server, admin) = start(engine, &[]);
+    let before = server.descriptors();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(1000);
+    let peers: Vec<_> = (0..200).map(|_| admin.connect().into_stream()).collect();
+    for mut peer in &peers {
+        peer.set_nonblocking(true).unwrap();
+        // As much as it takes.
+        let _ = peer.write(&request);
+    }
+    assert_eq!(admin.get("/healthz"), "ok\n");
+    let now = server.descriptors();
+    assert!(now < before + 100, "{now} after {before}");
+    server.open76().echo("in");
+    drop(peers);
 }

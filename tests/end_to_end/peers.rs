@@ -121,7 +121,7 @@ fn block(more: &[u8]) -> Vec<u8> {
 }
 
 fn a_proxy_says_who_the_peer_is(engine: &str) {
-    let server = start(engine, &["--proxy-protocol", "--workers", "3"]);
+    let server = start(engine, &["--proxy-protocol", "--workers", "3", "--worker-fill", "0"]);
     // Others, so that some are handed over to another worker than the one that accepts them.
     let mut others = Vec::new();
     for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n".to_vec(), block(b"")] {

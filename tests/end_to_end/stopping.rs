@@ -10,6 +10,7 @@ on_both_engines!(
     half_a_request_is_told_so,
     an_idle_server_stops,
     a_health_check_hears_that_the_server_stops,
+    a_hangup_ends_nothing,
 );
 
 fn a_signal_closes_the_clients_in_order(engine: &str) {
@@ -80,4 +81,12 @@ fn a_health_check_hears_that_the_server_stops(engine: &str) {
 fn an_idle_server_stops(engine: &str) {
     let stopped = Server::start(&["--engine", engine]).stop();
     assert!(stopped.contains("connections=0"), "{stopped}");
+}
+
+fn a_hangup_ends_nothing(engine: &str) {
+    let server = Server::start(&["--engine", engine]);
+    let mut client = server.open76();
+    server.signal("HUP");
+    server.wait_for_log(&["SIGHUP", "no certificate"]);
+    client.echo("still here");
 }

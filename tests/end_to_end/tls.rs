@@ -33,7 +33,7 @@ fn connect(server: &Server, certificate: &Certificate) -> Client {
 }
 
 fn both_drafts_over_tls(engine: &str) {
-    let (server, certificate) = start(engine, &["--workers", "3"]);
+    let (server, certificate) = start(engine, &["--workers", "3", "--worker-fill", "0"]);
     let (mut client75, mut client76) = (connect(&server, &certificate), connect(&server, &certificate));
     client75.shake_hands75(LOCATION);
     client76.shake_hands76(LOCATION);

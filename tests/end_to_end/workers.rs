@@ -25,7 +25,8 @@ on_both_engines!(
 );
 
 fn start(engine: &str, workers: &str, more: &[&str]) -> Server {
-    Server::start(&[&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", workers], more].concat())
+    let options = ["--engine", engine, "--workers", workers, "--worker-fill", "0"];
+    Server::start(&[&[wasm!(FAULTY_APPLICATION)], &options[..], more].concat())
 }
 
 /// So many clients, each of another worker, for connections go to who has fewest; draft 76 and draft 75 by turns.
@@ -175,7 +176,8 @@ fn a_single_instance_serves_alone(engine: &str) {
 /// Each new client gets the application of that time, on however many workers it is.
 fn a_new_application_may_want_to_be_alone(engine: &str) {
     let path = file(&format!("replaced-{engine}.wasm"), ECHO);
-    let server = Server::start(&[&path, "--engine", engine, "--watch", "--workers", "3"]);
+    let server =
+        Server::start(&[&path, "--engine", engine, "--watch", "--workers", "3", "--worker-fill", "0"]);
     let mut first: Vec<_> = (0..6).map(|_| server.open75()).collect();
     fs::write(&path, CHAT).unwrap();
     server.wait_for_logs(&["INFO", "a new application serves"], 1);

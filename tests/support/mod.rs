@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the program as a user runs it, and clients that speak raw bytes to it.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each of the test programs uses a part of it")]
 
+pub(crate) mod admin;
 pub(crate) mod browser;
 pub(crate) mod chat;
 pub(crate) mod client;

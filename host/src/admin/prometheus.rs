@@ -21,6 +21,13 @@ pub(super) fn text(now: &Snapshot) -> String {
     for (worker, connections) in now.workers.iter().enumerate() {
         out.sample(name, &[("worker", &worker.to_string())], connections);
     }
+    let name = "worker_snapshot_age_seconds";
+    out.family(name, "gauge", "How old the figures of a worker are that does not answer; 0 where it does.");
+    for (worker, age) in now.ages.iter().enumerate() {
+        if let Some(age) = age {
+            out.sample(name, &[("worker", &worker.to_string())], age.as_secs_f64());
+        }
+    }
     out.single("connections_limit", "gauge", "Connections that there may be.", now.max_connections);
     out.single(
         "connections_accepted_total",

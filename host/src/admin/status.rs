@@ -103,6 +103,8 @@ struct Page<'a> {
     max_connections: usize,
     /// Connections of each worker.
     workers: &'a [u32],
+    /// How old what is shown of each worker is, in seconds; 0 where it answers.
+    worker_ages: Vec<Option<f64>>,
     accepted: u64,
     connected: u64,
     messages: [u64; 2],
@@ -152,6 +154,7 @@ pub(super) fn json(
         draft76: now.counts.connected76,
         max_connections: now.max_connections,
         workers: &now.workers,
+        worker_ages: now.ages.iter().map(|age| age.map(|age| age.as_secs_f64())).collect(),
         accepted: now.totals.connections,
         connected: metrics.connected.iter().sum(),
         messages: now.messages,

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use tokio::task::spawn_local;
+use tokio::net::TcpListener;
+use tokio::spawn;
 use tracing::info;
 
-use crate::admin::serve_admin;
+use crate::admin::{AdminOptions, serve_admin};
 use crate::listener::bind;
 use crate::server::Server;
 
@@ -18,6 +19,18 @@ pub(super) struct AdminArgs {
     /// one of 127.0.0.1; whoever can connect can read it all.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     metrics: Option<SocketAddr>,
+
+    /// Host name that requests to --metrics may be for, without a port (repeatable; "*": any). IP addresses and localhost
+    /// always may.
+    #[arg(long, value_name = "NAME", requires = "metrics")]
+    metrics_host: Vec<String>,
+}
+
+/// Bound, and not served yet.
+#[derive(Debug)]
+pub(super) struct Admin {
+    listener: TcpListener,
+    options: AdminOptions,
 }
 
 impl AdminArgs {
@@ -25,13 +38,25 @@ impl AdminArgs {
         self.metrics.is_some()
     }
 
+    pub(super) fn options(&self) -> AdminOptions {
+        AdminOptions { hosts: self.metrics_host.clone(), ..AdminOptions::default() }
+    }
+
+    /// Binds the address, if there is to be one.
+    pub(super) fn bind(&self, options: AdminOptions) -> Result<Option<Admin>, Box<dyn Error>> {
+        let Some(address) = self.metrics else {
+            return Ok(None);
+        };
+        let listener = bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        Ok(Some(Admin { listener, options }))
+    }
+}
+
+impl Admin {
     /// Serves for as long as the runtime lives, also while the server stops.
-    pub(super) fn start(&self, server: &Server) -> Result<(), Box<dyn Error>> {
-        if let Some(address) = self.metrics {
-            let listener = bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-            info!("status on http://{}/", listener.local_addr()?);
-            spawn_local(serve_admin(listener, server.observer()));
-        }
+    pub(super) fn start(self, server: &Server) -> Result<(), Box<dyn Error>> {
+        info!("status on http://{}/", self.listener.local_addr()?);
+        spawn(serve_admin(self.listener, server.observer(), self.options));
         Ok(())
     }
 }

@@ -50,6 +50,11 @@ pub(super) enum Address {
 }
 
 impl ListenArgs {
+    /// How many addresses are listed.
+    pub(super) fn count(&self) -> usize {
+        self.listen.len()
+    }
+
     /// Takes what the service manager hands over, binds the rest, and says so on standard output, for whoever waits to
     /// connect.
     pub(super) fn listen(

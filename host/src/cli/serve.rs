@@ -1,25 +1,23 @@
 //! The command `serve`.
 
-use std::cell::RefCell;
 use std::error::Error;
-use std::future::poll_fn;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread::available_parallelism;
 
 use clap::{Args, ValueEnum, value_parser};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::spawn;
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::admin::AdminArgs;
+use super::descriptors;
 use super::listen::ListenArgs;
 use super::options::{LimitArgs, Protocol, engine_options, shell_options};
 use super::record::RecordArgs;
+use super::signals::{self, CUT_SHORT, Why};
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
 use crate::application::{ApplicationFactory, TestPage};
@@ -74,6 +72,11 @@ pub(super) struct Serve {
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=512), help_heading = "Engine")]
     workers: Option<u16>,
 
+    /// Connections of a worker before the next worker gets any, as long as the first one's thread has time left; from
+    /// then on they go to the worker with the fewest. 0: always to that one.
+    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Engine")]
+    worker_fill: usize,
+
     #[command(flatten)]
     record: RecordArgs,
 
@@ -89,18 +92,20 @@ enum EngineKind {
 }
 
 impl Serve {
-    pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
-        raise_file_limit(self.limits.max_connections, self.shell_options().workers);
+    /// Serves until a signal comes. How the process is to end then.
+    pub(super) fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         let factory = self.factory()?;
         let tls = self.tls.load()?;
         let engine_options = self.engine_options()?;
         let (factory, recorder) = self.record.start(factory, &engine_options)?;
         let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
-        runtime.block_on(self.serve(factory, engine_options, tls))?;
+        let ended = runtime.block_on(self.serve(factory, engine_options, tls));
+        // What still looks at files may take its time.
+        runtime.shutdown_background();
         if let Some(recorder) = recorder {
             recorder.finish();
         }
-        Ok(())
+        ended
     }
 
     /// All that is done before it listens.
@@ -121,6 +126,7 @@ impl Serve {
         let cores = || available_parallelism().map_or(1, NonZero::get);
         ShellOptions {
             workers: self.workers.map_or_else(cores, usize::from),
+            worker_fill: self.worker_fill,
             measure_turns: self.admin.is_on(),
             ..shell_options(&self.protocol, &self.limits)
         }
@@ -131,25 +137,27 @@ impl Serve {
         factory: EngineFactory,
         engine_options: EngineOptions,
         tls: Option<Tls>,
-    ) -> Result<(), Box<dyn Error>> {
-        let server = self.server(factory, engine_options)?;
+    ) -> Result<ExitCode, Box<dyn Error>> {
+        let (mut options, mut admin_options) = (self.shell_options(), self.admin.options());
+        descriptors::fit(&mut options, &mut admin_options, self.count_listeners());
+        let server = self.server(factory, engine_options, options)?;
         // Signals are caught from before the first client can know of us.
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let signalled = signals::catch(self.limits.drain_timeout)?;
         reload_on_hangup(tls.clone())?;
+        let admin = self.admin.bind(admin_options)?;
         let listeners = self.listen.listen(&self.tls, tls.as_ref(), self.limits.write_timeout)?;
-        self.admin.start(&server)?;
+        if let Some(admin) = admin {
+            admin.start(&server)?;
+        }
         systemd::ready();
-        let signals = RefCell::new((interrupt, terminate));
         let stop = async {
-            signalled(&signals).await;
+            // Their thread waits for the end of the process.
+            let _ = signalled.begin.await;
             systemd::stopping();
         };
-        // A second signal means now.
+        let mut why = Why::DrainTimeout;
         let give_up = async {
-            tokio::select! {
-                () = sleep(self.limits.drain_timeout) => {}
-                () = signalled(&signals) => {}
-            }
+            why = signalled.give_up.await.unwrap_or(why);
         };
         let totals = server.run(listeners, stop, give_up).await;
         info!(
@@ -159,22 +167,33 @@ impl Serve {
             slow_readers = totals.slow_readers,
             traps = totals.traps,
             application_traps = totals.application_traps,
+            unresponsive_workers = totals.unresponsive_workers,
             "stopped"
         );
-        Ok(())
+        let cut_short = why == Why::SecondSignal || totals.unresponsive_workers > 0;
+        Ok(if cut_short { CUT_SHORT.into() } else { ExitCode::SUCCESS })
     }
 
-    fn server(&self, factory: EngineFactory, options: EngineOptions) -> Result<Server, Box<dyn Error>> {
+    fn server(
+        &self,
+        factory: EngineFactory,
+        engine_options: EngineOptions,
+        options: ShellOptions,
+    ) -> Result<Server, Box<dyn Error>> {
         let Some(path) = &self.application else {
-            return Ok(Server::new(factory, options, self.shell_options(), || Box::new(TestPage))?);
+            return Ok(Server::new(factory, engine_options, options, || Box::new(TestPage))?);
         };
         let served = look(path);
         let application = ApplicationFactory::from_file(path, self.limits.budget())?;
-        let server = Server::with_component(factory, options, self.shell_options(), application)?;
+        let server = Server::with_component(factory, engine_options, options, application)?;
         if self.watch {
             spawn(watch(path.clone(), self.limits.budget(), served, server.replacements()));
         }
         Ok(server)
+    }
+
+    fn count_listeners(&self) -> usize {
+        (self.listen.count() + self.tls.tls_listen.len() + systemd::count_sockets()).max(1)
     }
 
     fn factory(&self) -> Result<EngineFactory, Box<dyn Error>> {
@@ -190,29 +209,5 @@ impl Serve {
             None => ComponentFactory::embedded(budget)?,
         };
         Ok(EngineFactory::Component(Arc::new(factory)))
-    }
-}
-
-/// The next SIGINT or SIGTERM.
-async fn signalled(signals: &RefCell<(Signal, Signal)>) {
-    poll_fn(|cx| {
-        let (interrupt, terminate) = &mut *signals.borrow_mut();
-        if interrupt.poll_recv(cx).is_ready() || terminate.poll_recv(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    })
-    .await;
-}
-
-/// A connection is a descriptor; the usual soft limit of 1,024 is for programs that select().
-fn raise_file_limit(connections: u32, workers: usize) {
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
-    // Those who are refused have one for a moment, too, and each worker has some.
-    let needed = u64::from(connections) + 512 + 8 * workers as u64;
-    if limit < needed {
-        warn!(
-            "only {limit} files can be open, --max-connections {connections} wants {needed}: raise ulimit -n"
-        );
     }
 }

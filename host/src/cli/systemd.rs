@@ -47,9 +47,9 @@ fn take(handed: &mut ListenFd, at: usize, keepalive: Keepalive) -> io::Result<Li
     Ok(TcpListener::from_std(tcp)?.into())
 }
 
-/// Whether anybody wants to be told.
-pub(super) fn is_there() -> bool {
-    env::var_os("NOTIFY_SOCKET").is_some()
+/// How many sockets are handed over.
+pub(super) fn count_sockets() -> usize {
+    env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 pub(super) fn ready() {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
+use tracing::info;
 
 use super::listen::{Address, tls_address};
 use super::systemd;
@@ -37,12 +38,9 @@ impl TlsArgs {
     }
 }
 
-/// Reloads the certificate for as long as the runtime lives: on SIGHUP, and when its files change. Where there
-/// is nothing to reload, SIGHUP ends the process as it always does, unless a service manager may send it.
+/// Reloads the certificate for as long as the runtime lives: on SIGHUP, and when its files change. SIGHUP never ends the
+/// process, also where there is nothing to reload.
 pub(super) fn reload_on_hangup(tls: Option<Tls>) -> io::Result<()> {
-    if tls.is_none() && !systemd::is_there() {
-        return Ok(());
-    }
     let mut hangup = signal(SignalKind::hangup())?;
     spawn_local(async move {
         loop {
@@ -50,7 +48,10 @@ pub(super) fn reload_on_hangup(tls: Option<Tls>) -> io::Result<()> {
                 () = follow_files(tls.as_ref()) => {}
                 _ = hangup.recv() => {
                     systemd::reloading();
-                    tls.iter().for_each(Tls::reload_and_tell);
+                    match &tls {
+                        Some(tls) => tls.reload_and_tell(),
+                        None => info!("SIGHUP: there is no certificate to reload"),
+                    }
                     systemd::ready();
                 }
             }

@@ -42,6 +42,7 @@ impl Shell {
             queue_bytes: inner.connections.values().map(|link| link.outbox.queued()).sum(),
             max_connections: self.options().max_connections,
             workers: Vec::new(),
+            ages: Vec::new(),
             uptime: self.plan.started.elapsed(),
         }
     }

@@ -1,0 +1,62 @@
+//! How many connections fit into the descriptors that the process may have.
+
+use std::fs;
+
+use tracing::warn;
+
+use crate::admin::AdminOptions;
+use crate::options::ShellOptions;
+
+/// What the program itself opens, beside its listeners and workers: runtimes of the threads that do not serve, standard
+/// streams, files that are read or written for a moment.
+const OWN: usize = 24;
+
+/// A worker's runtime.
+const PER_WORKER: usize = 5;
+
+/// Raises the soft limit, which is for programs that select(). Where it is still too low for the connections that there may
+/// be, there may be fewer, so that those who are too many can be told.
+pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listeners: usize) {
+    let Ok(limit) = rlimit::increase_nofile_limit(u64::MAX) else {
+        return;
+    };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let inherited = fs::read_dir("/proc/self/fd").map_or(3, Iterator::count);
+    let fixed = inherited + OWN + listeners + options.workers * (PER_WORKER + listeners);
+    let wanted = options.max_connections;
+    share_out(limit.saturating_sub(fixed), options, admin);
+    let now = options.max_connections;
+    if now < wanted {
+        warn!(
+            "only {limit} files can be open: --max-connections is {now}, not {wanted}; raise ulimit -n for more"
+        );
+    }
+}
+
+/// So many descriptors are left for peers.
+fn share_out(descriptors: usize, options: &mut ShellOptions, admin: &mut AdminOptions) {
+    let share = (descriptors / 8).max(1);
+    admin.max_connections = share.min(admin.max_connections);
+    options.max_refusals = share.min(options.max_refusals);
+    let rest = descriptors.saturating_sub(admin.max_connections + options.max_refusals);
+    options.max_connections = rest.max(1).min(options.max_connections);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        let fits = |descriptors| {
+            let (mut options, mut admin) = (ShellOptions::default(), AdminOptions::default());
+            share_out(descriptors, &mut options, &mut admin);
+            (options.max_connections, options.max_refusals, admin.max_connections)
+        };
+        assert_eq!(fits(100_000), (16_384, 256, 64));
+        assert_eq!(fits(16_384 + 256 + 64), (16_384, 256, 64));
+        assert_eq!(fits(16_384), (16_384 - 256 - 64, 256, 64));
+        assert_eq!(fits(80), (60, 10, 10));
+        assert_eq!(fits(0), (1, 1, 1));
+    }
+}

@@ -1,0 +1,116 @@
+//! The threads of the workers: how they start, and how they end.
+
+use std::convert::Infallible;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tracing::{error, warn};
+
+use crate::crew::Note;
+use crate::generations::StartError;
+use crate::listener::{Handle, Listener};
+use crate::worker::{Panic, Plan, Worker};
+
+/// All of a server's. They are told to end when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    plan: Arc<Plan>,
+    threads: Vec<JoinHandle<()>>,
+    panics: UnboundedSender<Panic>,
+    /// Each thread has one of the senders until it ends; so has this, for more threads, until it waits for their end.
+    alive: Option<Sender<Infallible>>,
+    ended: Receiver<Infallible>,
+}
+
+impl Threads {
+    /// None yet; and what those panic with that there will be.
+    pub(crate) fn new(plan: Arc<Plan>) -> (Self, UnboundedReceiver<Panic>) {
+        let (panics, panicked) = unbounded_channel();
+        let (alive, ended) = channel(1);
+        (Self { plan, threads: Vec::new(), panics, alive: Some(alive), ended }, panicked)
+    }
+
+    /// Starts the next worker, and waits until it is there. Whether its application wants to be the only instance.
+    pub(crate) fn start(&mut self, inbox: UnboundedReceiver<Note>) -> Result<bool, StartError> {
+        let (index, plan) = (self.threads.len(), Arc::clone(&self.plan));
+        let (started, result) = mpsc::channel();
+        let run = move || {
+            let (working, waiting) = (Arc::clone(&plan.crew), Arc::clone(&plan.crew));
+            let mut runtime = Builder::new_current_thread();
+            runtime.enable_all();
+            runtime.on_thread_unpark(move || working.activity(index).begin_work());
+            runtime.on_thread_park(move || waiting.activity(index).end_work());
+            let runtime = match runtime.build_local(Default::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(started.send(Err(error.into()))),
+            };
+            runtime.block_on(async {
+                match Worker::new(index, &plan, inbox) {
+                    Ok(worker) => {
+                        // Whoever has started us waits for it.
+                        let _ = started.send(Ok(worker.is_alone()));
+                        worker.run().await;
+                    }
+                    Err(error) => drop(started.send(Err(error))),
+                }
+            });
+        };
+        let (panics, alive) = (self.panics.clone(), self.alive.clone());
+        let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let _alive = alive;
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                let _ = panics.send(panic);
+            }
+        });
+        self.threads.push(thread.map_err(StartError::Thread)?);
+        // It sends something, or has panicked.
+        result.recv().unwrap_or_else(|_| Err(io::Error::other("the worker has panicked").into()))
+    }
+
+    /// All of them accept from these.
+    pub(crate) fn listen(&self, listeners: Vec<Listener>) {
+        for worker in 1..self.threads.len() {
+            self.hand_over(worker, listeners.iter().map(Listener::handle).collect());
+        }
+        self.hand_over(0, listeners.into_iter().map(Listener::into_handle).collect());
+    }
+
+    fn hand_over(&self, worker: usize, handles: io::Result<Vec<Handle>>) {
+        match handles {
+            Ok(handles) => self.plan.crew.tell(worker, Note::Listen(handles)),
+            Err(error) => warn!(worker, "does not accept, others do: {error}"),
+        }
+    }
+
+    /// Waits until all have ended that were told to.
+    pub(crate) async fn ended(&mut self) {
+        self.alive = None;
+        self.ended.recv().await;
+        for thread in self.threads.drain(..) {
+            // A panic has been passed on.
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits no longer for those that have not ended. How many these are.
+    pub(crate) fn leave_behind(&mut self) -> usize {
+        let mut left = 0;
+        for (worker, thread) in self.threads.drain(..).enumerate() {
+            if !thread.is_finished() {
+                error!(worker, "is inside a call and does not end; left behind");
+                left += 1;
+            }
+        }
+        left
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.plan.crew.tell_all(|| Note::End);
+    }
+}

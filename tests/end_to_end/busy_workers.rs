@@ -1,0 +1,165 @@
+//! What a worker that is busy with one thing does not keep from others: a stop, metrics, new clients, other clients.
+
+use std::thread;
+
+use legacy_websocket_artifacts::{ECHO, FAULTY_APPLICATION};
+
+use crate::support::admin::{Admin, start, until};
+use crate::support::client::Client;
+use crate::support::frame;
+use crate::support::on_both_engines;
+use crate::support::server::Server;
+
+on_both_engines!(
+    a_stop_ends_after_the_drain_timeout,
+    a_second_signal_ends_it_at_once,
+    metrics_are_answered,
+    new_clients_go_to_workers_that_answer,
+    what_one_client_sends_there_stalls_no_other,
+    a_few_clients_are_served_by_one_worker,
+    who_comes_while_the_application_is_lost_is_served,
+);
+
+/// Exit status of a stop that was cut short.
+const CUT_SHORT: Option<i32> = Some(3);
+
+/// Two workers, whose calls may take for ever.
+fn two(engine: &str, more: &[&str]) -> (Server, Admin) {
+    let options = ["--workers", "2", "--worker-fill", "0", "--call-timeout", "1h"];
+    start(engine, &[&[wasm!(FAULTY_APPLICATION)], &options[..], more].concat())
+}
+
+/// Makes the worker of this client busy; returns when it is.
+fn occupy(client: &mut Client, admin: &Admin) {
+    client.says("fault:spin");
+    wait_until_busy(admin);
+}
+
+fn wait_until_busy(admin: &Admin) {
+    until(admin, |metrics| metrics.iter().any(|(name, age)| name.contains("_snapshot_age_") && *age > 0.0));
+}
+
+fn a_stop_ends_after_the_drain_timeout(engine: &str) {
+    let (server, admin) = two(engine, &["--drain-timeout", "300ms"]);
+    let mut clients = [server.open76(), server.open76()];
+    occupy(&mut clients[0], &admin);
+    server.signal("TERM");
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), CUT_SHORT, "{log}");
+    assert!(log.contains("does not end; left behind") && log.contains("unresponsive_workers=1"), "{log}");
+}
+
+fn a_second_signal_ends_it_at_once(engine: &str) {
+    let (server, admin) = two(engine, &["--drain-timeout", "1h"]);
+    let mut clients = [server.open76(), server.open76()];
+    occupy(&mut clients[0], &admin);
+    server.signal("TERM");
+    server.wait_for_log(&["stopping"]);
+    server.signal("INT");
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), CUT_SHORT, "{log}");
+}
+
+fn metrics_are_answered(engine: &str) {
+    let (server, admin) = two(engine, &[]);
+    let mut clients = [server.open76(), server.open75()];
+    // A worker is shown as it was when it last answered.
+    until(&admin, |metrics| metrics["legacy_websocket_connections_accepted_total"] == 2.0);
+    occupy(&mut clients[0], &admin);
+    assert_eq!((admin.get("/healthz"), admin.get("/readyz")), ("ok\n".into(), "ready\n".into()));
+    let metrics = admin.metrics();
+    for (name, expected) in [
+        (r#"worker_connections{worker="0"}"#, 1.0),
+        (r#"worker_connections{worker="1"}"#, 1.0),
+        ("connections_accepted_total", 2.0),
+    ] {
+        assert_eq!(
+            metrics.get(&format!("legacy_websocket_{name}")),
+            Some(&expected),
+            "{name} in {metrics:#?}"
+        );
+    }
+    let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
+    assert_eq!(json["rows"].as_array().map(Vec::len), Some(1), "{json}");
+    occupy_the_other(&mut clients[1], &admin);
+    let (head, why) = admin.ask("GET", "/readyz");
+    assert!(head.starts_with("HTTP/1.1 503 ") && why == "busy\n", "{head}\n{why}");
+}
+
+fn occupy_the_other(client: &mut Client, admin: &Admin) {
+    client.says("fault:spin");
+    until(admin, |_| admin.ask("GET", "/readyz").1 == "busy\n");
+}
+
+fn new_clients_go_to_workers_that_answer(engine: &str) {
+    let (server, admin) = two(engine, &[]);
+    let mut clients = [server.open76(), server.open76()];
+    occupy(&mut clients[0], &admin);
+    for _ in 0..20 {
+        let mut client = server.open76();
+        client.says("e:in");
+        client.hears("e:in");
+    }
+}
+
+/// More than may wait for another worker; and those who cause none of it are read from all the same.
+fn what_one_client_sends_there_stalls_no_other(engine: &str) {
+    let (server, admin) = two(engine, &[]);
+    let mut clients = [server.open76(), server.open76(), server.open76(), server.open76()];
+    let homes = clients.each_mut().map(|client| {
+        client.says("who:");
+        let answer = client.read_until(b"\xff");
+        answer[answer.len() - 2] % 2
+    });
+    let [mut busy, rest @ ..] = clients;
+    let mut others =
+        rest.into_iter().zip(&homes[1..]).filter(|(_, home)| **home != homes[0]).map(|(client, _)| client);
+    let (mut sender, mut bystander) = (others.next().unwrap(), others.next().unwrap());
+    occupy(&mut busy, &admin);
+    let text = "x".repeat(500_000);
+    let said = text.clone();
+    let sending = thread::spawn(move || {
+        for _ in 0..3 {
+            sender.says(&format!("others:{said}"));
+        }
+        sender
+    });
+    for _ in 0..3 {
+        bystander.hears(&text);
+    }
+    for _ in 0..100 {
+        bystander.says("e:still here");
+        bystander.hears("e:still here");
+    }
+    // What it may still write is for nobody.
+    drop(server);
+    let _ = sending.join();
+}
+
+/// Several would wake each other.
+fn a_few_clients_are_served_by_one_worker(engine: &str) {
+    let (server, admin) = start(engine, &[wasm!(ECHO), "--workers", "2", "--worker-fill", "5"]);
+    let mut clients: Vec<_> = (0..5).map(|_| server.open76()).collect();
+    clients[0].send(&frame("in"));
+    clients[0].expect(&frame("in"));
+    let connections = |worker| format!("legacy_websocket_worker_connections{{worker=\"{worker}\"}}");
+    let metrics = admin.metrics();
+    assert_eq!([0, 1].map(|worker| metrics[&connections(worker)]), [5.0, 0.0]);
+    clients.extend((0..5).map(|_| server.open76()));
+    let metrics = admin.metrics();
+    assert_eq!([0, 1].map(|worker| metrics[&connections(worker)]), [5.0, 5.0]);
+}
+
+/// It is accepted in the moment in which what another one sent costs the application.
+fn who_comes_while_the_application_is_lost_is_served(engine: &str) {
+    let (server, admin) =
+        start(engine, &[wasm!(FAULTY_APPLICATION), "--workers", "1", "--call-timeout", "1m"]);
+    let (mut napper, mut culprit) = (server.open76(), server.open76());
+    until(&admin, |metrics| metrics["legacy_websocket_connections_accepted_total"] == 2.0);
+    napper.send(&frame("fault:nap").repeat(8));
+    wait_until_busy(&admin);
+    culprit.says("fault:panic");
+    let mut client = server.open76();
+    client.says("in");
+    client.hears("1 in");
+}
