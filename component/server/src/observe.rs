@@ -50,6 +50,16 @@ impl Shell {
                     self.log_rejection(rejection, permit);
                 }
             }
+            Event::Request(request) => {
+                let (connection, peer, head) = (request.connection, &request.peer, &request.head);
+                let (method, target) = (head.method.escape_debug(), head.target.escape_ascii());
+                self.log.write(
+                    Level::Debug,
+                    format_args!(
+                        "request connection={connection} peer={peer} method={method} target={target}"
+                    ),
+                );
+            }
             Event::Closed(closed) => self.observe_closed(closed),
             Event::Failed(failed) => {
                 let connection = failed.connection;

@@ -9,6 +9,9 @@ use crate::names::{cause_detail, cause_name, command_name, draft_name, failure_n
 use crate::printable::LogValue;
 use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 
+/// What is logged of a target, in bytes.
+const MAX_TARGET: usize = 200;
+
 impl Inner {
     /// Counts, and tells the operator what matters.
     pub(super) fn observe(&mut self, events: &[Event]) {
@@ -28,6 +31,11 @@ impl Inner {
                     if let Some(permit) = log::permit(LogCategory::Rejection) {
                         self.log_rejection(rejection, permit);
                     }
+                }
+                Event::Request(request) => {
+                    let head = &request.head;
+                    let target = &head.target[..head.target.len().min(MAX_TARGET)];
+                    debug!(connection = request.connection, peer = %request.peer, method = %head.method.escape_debug(), target = %target.escape_ascii(), body_bytes = request.body.len(), "request");
                 }
                 Event::Closed(closed) => self.observe_closed(closed),
                 Event::Failed(failed) => {
