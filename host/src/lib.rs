@@ -56,6 +56,7 @@ pub mod cli;
 mod connection;
 mod crew;
 mod engine;
+mod file;
 mod generations;
 mod listener;
 mod log;
@@ -82,7 +83,9 @@ pub mod wit;
 mod worker;
 
 pub use admin::serve_admin;
-pub use application::{Application, ApplicationError, ApplicationFactory, ApplicationLost, TestPage};
+pub use application::{
+    Application, ApplicationError, ApplicationFactory, ApplicationLost, ApplicationOptions, TestPage,
+};
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use generations::StartError;
 pub use listener::{Listener, bind};
