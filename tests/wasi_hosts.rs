@@ -71,6 +71,13 @@ fn main() -> ExitCode {
             }
         }
     }
+    trials.push(trial("wasmtime::without_the_network_it_says_what_is_wanted", &wasmtime(), |wasmtime| {
+        let composed = Composed::new("no-network", ECHO);
+        let output = Command::new(wasmtime).arg("run").arg(composed.server).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains("access-denied") && log.contains("wasmtime needs -S inherit-network"), "{log}");
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                     Role::Soak => legacy_websocket_artifacts::FAULTY_APPLICATION,
                     Role::Broadcast => return Err("no application tells everybody".into()),
                 };
-                let application = ApplicationFactory::new("application", component, budget)?;
+                let application = ApplicationFactory::new("application", component, &budget.into())?;
                 Server::with_component(factory, engine_options, options, application)?
             }
             (_, Role::Soak) => return Err("what can trap is a component".into()),

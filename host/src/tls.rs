@@ -1,7 +1,5 @@
 //! TLS: a certificate and its key, from files that may be replaced while the server runs.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};

@@ -71,7 +71,15 @@ fn an_option_that_cannot_be_is_named() {
     fails(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
     fails(&["--host", "http://example.com"], &["host", "\"example.com\""]);
     fails(&["--max-connections", "0"], &["--max-connections", "'0'"]);
-    fails(&["--max-fields", "0"], &["max", "fields", "0"]);
+    for limit in [
+        "--max-fields",
+        "--max-head-bytes",
+        "--max-message-bytes",
+        "--max-buffered-bytes",
+        "--max-queue-bytes",
+    ] {
+        fails(&[limit, "0"], &[limit, "'0'", "must be at least 1"]);
+    }
     fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
     fails(&["--version", "draft77"], &["--version", "draft77"]);
     fails(&["--no-such-option"], &["--no-such-option"]);
@@ -94,9 +102,11 @@ fn an_address_in_use_is_named() {
 fn a_file_that_is_no_component_is_named() {
     fails(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
     let text = file("no-component.wasm", b"text");
-    fails(&["--component", &text], &["no-component.wasm"]);
+    fails(&["--component", &text], &["no-component.wasm", "it is not WebAssembly"]);
     let module = file("core-module.wasm", b"\0asm\x01\0\0\0");
-    fails(&["--component", &module], &["core-module.wasm"]);
+    for options in [&["--component", module.as_str()][..], &[&module]] {
+        fails(options, &["core-module.wasm", "it is a core module (built for wasm32-wasip2?)"]);
+    }
     let empty = file("empty-component.wasm", b"\0asm\x0d\0\x01\0");
     fails(&["--component", &empty], &["empty-component.wasm"]);
 }

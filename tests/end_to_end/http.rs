@@ -51,7 +51,7 @@ fn requests_are_logged_when_asked_for(engine: &str) {
     client.send(&request("GET", "/page?x=1", "Connection: close\r\n"));
     client.read_until_gone();
     let peer = client.address().to_string();
-    server.wait_for_log(&["DEBUG", "request", &peer, "method=GET", "target=/page?x=1"]);
+    server.wait_for_log(&["DEBUG", "request", &peer, "method=GET", "path=/page?x=1"]);
 }
 
 fn head_has_the_fields_without_the_body(engine: &str) {

@@ -22,6 +22,9 @@ const SEND_BUFFER: u64 = 64 * 1024;
 /// More than the kernel allows, which is twice as much as it takes from us and no less than 200 KiB on Linux.
 pub(crate) const MORE_SEND_BUFFER: u64 = 4 * 1024 * 1024;
 
+/// Ports below 1024 are denied in the same way.
+const ACCESS_HINT: &str = " (does the host let it use the network? wasmtime needs -S inherit-network)";
+
 /// A listening socket.
 pub(crate) struct Listener {
     // Before the socket, whose child it is: fields are dropped in this order.
@@ -41,7 +44,10 @@ pub(crate) struct Accepted {
 impl Listener {
     /// Binds an address and listens on it.
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, String> {
-        let failed = |error: ErrorCode| format!("cannot listen on {address}: {}", error.name());
+        let failed = |error: ErrorCode| {
+            let hint = if error == ErrorCode::AccessDenied { ACCESS_HINT } else { "" };
+            format!("cannot listen on {address}: {}{hint}", error.name())
+        };
         let family = match address {
             SocketAddr::V4(_) => IpAddressFamily::Ipv4,
             SocketAddr::V6(_) => IpAddressFamily::Ipv6,

@@ -51,13 +51,13 @@ impl Shell {
                 }
             }
             Event::Request(request) => {
-                let (connection, peer, head) = (request.connection, &request.peer, &request.head);
-                let (method, target) = (head.method.escape_debug(), head.target.escape_ascii());
+                self.rename(request.connection, &request.peer);
+                let (connection, head) = (request.connection, &request.head);
+                let (method, path) = (LogValue(head.method.as_bytes()), LogValue(&head.target));
+                let peer = self.peer(connection);
                 self.log.write(
                     Level::Debug,
-                    format_args!(
-                        "request connection={connection} peer={peer} method={method} target={target}"
-                    ),
+                    format_args!("request connection={connection} peer={peer} method={method} path={path}"),
                 );
             }
             Event::Closed(closed) => self.observe_closed(closed),

@@ -1,12 +1,15 @@
 //! What clients may do, and how much of it.
 
 use std::error::Error;
-use std::fs;
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
+use legacy_websocket::{Options, Server};
 
+use crate::file::read_text;
 use crate::options::{EngineOptions, ShellOptions};
 use crate::sandbox::Budget;
 use crate::wit::{InvalidUtf8, Limits, Version};
@@ -34,7 +37,7 @@ pub(super) struct Protocol {
 
     /// What clients see when a TLS terminator or proxy stands before the server, as wss://example.com/path.
     /// By default the location is made from Host.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
 
     /// Believe X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets or
@@ -64,24 +67,24 @@ pub(super) struct Protocol {
 #[command(next_help_heading = "Limits (sizes in bytes, times as 500ms, 10s, 5m)")]
 pub(super) struct LimitArgs {
     /// Head of a request, blank line included. More: 431.
-    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384, value_parser = at_least_one::<u32>)]
     max_head_bytes: u32,
 
     /// Fields in a head. More: 431.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one::<u32>)]
     max_fields: u32,
 
     /// One message, or the body of a request. More: closed (413).
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = at_least_one::<u32>)]
     max_message_bytes: u32,
 
     /// Incomplete heads, bodies and messages of all connections of a worker together. More: of those that hold much
     /// the connection that sends most slowly is closed.
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = at_least_one::<u64>)]
     max_buffered_bytes: u64,
 
     /// Output waiting for one peer. More: closed as a slow reader.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = at_least_one::<usize>)]
     max_queue_bytes: usize,
 
     /// Connections at once. More are refused with 503.
@@ -97,7 +100,7 @@ pub(super) struct LimitArgs {
     max_handshakes_per_peer: u32,
 
     /// Memory of the engine's component, and of the application's, of each worker.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, value_parser = at_least_one::<usize>)]
     max_memory_bytes: usize,
 
     /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain request, and between two.
@@ -151,7 +154,9 @@ pub(super) fn engine_options(
 ) -> Result<EngineOptions, Box<dyn Error>> {
     let Protocol { origin, subprotocol, host, public_url, trust_forwarded, .. } = protocol;
     let flash_policy = match &protocol.flash_policy {
-        Some(path) => Some(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        Some(path) => {
+            Some(read_text(path).map_err(|error| format!("--flash-policy {}: {error}", path.display()))?)
+        }
         None => None,
     };
     Ok(EngineOptions {
@@ -205,6 +210,21 @@ impl LimitArgs {
     pub(super) fn budget(&self) -> Budget {
         Budget { call_timeout: self.call_timeout, max_memory_bytes: self.max_memory_bytes }
     }
+}
+
+/// A number that is not 0.
+fn at_least_one<T: FromStr<Err = ParseIntError> + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(number) if number != T::default() => Ok(number),
+        Ok(_) => Err("must be at least 1".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the engine takes for one.
+fn public_url(text: &str) -> Result<String, String> {
+    let options = Options { public_url: Some(text.into()), ..Options::default() };
+    Server::new(options).map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// A time that is not 0.

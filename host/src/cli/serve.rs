@@ -1,6 +1,7 @@
 //! The command `serve`.
 
 use std::cell::RefCell;
+use std::env;
 use std::error::Error;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +23,7 @@ use super::options::{LimitArgs, Protocol, engine_options, shell_options};
 use super::record::RecordArgs;
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
-use crate::application::{ApplicationFactory, TestPage};
+use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
 use crate::listener::{Listener, bind};
 use crate::log;
@@ -45,6 +46,11 @@ pub(super) struct Serve {
     /// with.
     #[arg(long, requires = "application")]
     watch: bool,
+
+    /// Variable of the application's environment, which has no others (repeatable). Without a value it is that of the
+    /// server's own environment.
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "application", value_parser = variable)]
+    env: Vec<(String, String)>,
 
     /// Read options from a TOML file; its keys are the long names of these here. What is on the command line
     /// counts before what is in the file.
@@ -111,13 +117,15 @@ impl Serve {
         Ok(())
     }
 
-    /// All that is done before it listens.
+    /// All that is done before it listens, with one worker, and nothing is left of it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
+        let factory = self.factory()?;
         self.tls.load()?;
-        self.factory()?.make(&self.engine_options()?)?;
-        if let Some(application) = &self.application {
-            ApplicationFactory::from_file(application, self.limits.budget())?;
-        }
+        let engine_options = self.engine_options()?;
+        self.record.check()?;
+        let options = ShellOptions { workers: 1, ..self.shell_options() };
+        let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+        runtime.block_on(async { self.server(factory, engine_options, options) })?;
         Ok(())
     }
 
@@ -140,7 +148,7 @@ impl Serve {
         engine_options: EngineOptions,
         tls: Option<Tls>,
     ) -> Result<(), Box<dyn Error>> {
-        let server = self.server(factory, engine_options)?;
+        let server = self.server(factory, engine_options, self.shell_options())?;
         // Signals are caught from before the first client can know of us.
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         reload_on_hangup(tls.clone())?;
@@ -172,15 +180,22 @@ impl Serve {
         Ok(())
     }
 
-    fn server(&self, factory: EngineFactory, options: EngineOptions) -> Result<Server, Box<dyn Error>> {
+    fn server(
+        &self,
+        factory: EngineFactory,
+        engine_options: EngineOptions,
+        options: ShellOptions,
+    ) -> Result<Server, Box<dyn Error>> {
         let Some(path) = &self.application else {
-            return Ok(Server::new(factory, options, self.shell_options(), || Box::new(TestPage))?);
+            return Ok(Server::new(factory, engine_options, options, || Box::new(TestPage))?);
         };
         let served = look(path);
-        let application = ApplicationFactory::from_file(path, self.limits.budget())?;
-        let server = Server::with_component(factory, options, self.shell_options(), application)?;
+        let application_options =
+            ApplicationOptions { budget: self.limits.budget(), environment: self.env.clone() };
+        let application = ApplicationFactory::from_file(path, &application_options)?;
+        let server = Server::with_component(factory, engine_options, options, application)?;
         if self.watch {
-            spawn(watch(path.clone(), self.limits.budget(), served, server.replacements()));
+            spawn(watch(path.clone(), application_options, served, server.replacements()));
         }
         Ok(server)
     }
@@ -199,6 +214,16 @@ impl Serve {
         };
         Ok(EngineFactory::Component(Arc::new(factory)))
     }
+}
+
+/// A name and its value.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.into()),
+        None => (text, env::var(text).map_err(|error| error.to_string())?),
+    };
+    let is_one = !name.is_empty() && !text.contains('\0');
+    if is_one { Ok((name.into(), value)) } else { Err("must be NAME or NAME=VALUE".into()) }
 }
 
 /// The next SIGINT or SIGTERM.

@@ -1,13 +1,15 @@
 //! The engine as a component on wasmtime, in a sandbox.
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
+use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
 use wasmtime::component::{Component, Linker, ResourceAny};
 use wasmtime::{Engine as Wasmtime, Store};
 
 use super::{Engine, EngineError, EngineLost};
+use crate::file::{MAX_COMPONENT_BYTES, read_regular};
 use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
 use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
 use crate::wit::bindings::{Library, LibraryPre};
@@ -35,12 +37,13 @@ impl ComponentFactory {
         Self::compile("the embedded component", legacy_websocket_artifacts::LIBRARY, budget)
     }
 
-    /// Compiles another build of the component.
+    /// Compiles another build of the component, a regular file of up to 256 MiB.
     ///
     /// # Errors
     /// [`EngineError::Read`], [`EngineError::Component`].
     pub fn from_file(path: &Path, budget: Budget) -> Result<Self, EngineError> {
-        let bytes = fs::read(path).map_err(|error| EngineError::Read { path: path.into(), error })?;
+        let bytes = read_regular(path, MAX_COMPONENT_BYTES)
+            .map_err(|error| EngineError::Read { path: path.into(), error })?;
         Self::compile(&path.display().to_string(), &bytes, budget)
     }
 
@@ -49,6 +52,9 @@ impl ComponentFactory {
             name: name.into(),
             error: format!("{error:#}"),
         };
+        if let Some(why) = not_a_component(bytes) {
+            return Err(refused(wasmtime::Error::msg(why)));
+        }
         let wasmtime = wasmtime().map_err(refused)?;
         let component = Component::new(&wasmtime, bytes).map_err(refused)?;
         // Nothing is linked: the component can call nothing.

@@ -9,9 +9,6 @@ use crate::names::{cause_detail, cause_name, command_name, draft_name, failure_n
 use crate::printable::LogValue;
 use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 
-/// What is logged of a target, in bytes.
-const MAX_TARGET: usize = 200;
-
 impl Inner {
     /// Counts, and tells the operator what matters.
     pub(super) fn observe(&mut self, events: &[Event]) {
@@ -33,9 +30,16 @@ impl Inner {
                     }
                 }
                 Event::Request(request) => {
-                    let head = &request.head;
-                    let target = &head.target[..head.target.len().min(MAX_TARGET)];
-                    debug!(connection = request.connection, peer = %request.peer, method = %head.method.escape_debug(), target = %target.escape_ascii(), body_bytes = request.body.len(), "request");
+                    self.rename(request.connection, &request.peer);
+                    let (connection, head) = (request.connection, &request.head);
+                    debug!(
+                        connection,
+                        peer = %self.peer(connection),
+                        method = %LogValue(head.method.as_bytes()),
+                        path = %LogValue(&head.target),
+                        body_bytes = request.body.len(),
+                        "request"
+                    );
                 }
                 Event::Closed(closed) => self.observe_closed(closed),
                 Event::Failed(failed) => {
