@@ -45,7 +45,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-// The adapter that the native engine shares with the component says `alloc`.
+// What is shared with components says `alloc`.
 extern crate alloc;
 
 mod admin;
@@ -53,6 +53,7 @@ mod application;
 mod arrival;
 mod batch;
 pub mod cli;
+mod code_cache;
 mod connection;
 mod crew;
 mod engine;
@@ -71,6 +72,7 @@ mod peers;
 #[path = "../../component/server/src/printable.rs"]
 mod printable;
 mod proxy;
+mod queue_budget;
 mod record;
 mod relay;
 mod sandbox;

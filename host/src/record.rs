@@ -227,6 +227,10 @@ impl Engine for Recorded {
         self.engine.set_budget(events)
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.engine.memory_bytes()
+    }
+
     fn counts(&mut self) -> Result<Counts, EngineLost> {
         self.engine.counts()
     }

@@ -20,6 +20,7 @@ use crate::listener::{Handle, Listener};
 use crate::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::peers::Peers;
+use crate::queue_budget::QueueBudget;
 use crate::worker::{Panic, Plan, Worker};
 
 /// More than there are descriptors, and few enough for a semaphore.
@@ -78,6 +79,7 @@ impl Server {
         let permits = Arc::new(Semaphore::new(options.max_connections));
         let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
         let (crew, mut inboxes) = Crew::new(options.workers);
+        let queue_budget = QueueBudget::new(options.max_total_queue_bytes, options.max_queue_bytes);
         let started = Instant::now();
         let plan = Arc::new(Plan {
             factory,
@@ -88,6 +90,7 @@ impl Server {
             refusals: Semaphore::new(MAX_REFUSALS),
             peers,
             crew: Arc::clone(&crew),
+            queue_budget,
             started,
         });
         let worker = Worker::new(0, &plan, inboxes.remove(0))?;

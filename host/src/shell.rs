@@ -3,6 +3,7 @@
 
 mod events;
 mod losses;
+mod memory;
 mod observe;
 mod pace;
 mod step;
@@ -30,6 +31,7 @@ use crate::engine::{Engine, EngineError, EngineLost};
 use crate::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::outbox::Outbox;
+use crate::queue_budget::QueueAccount;
 use crate::socket::Socket;
 use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Step};
 use crate::worker::Plan;
@@ -54,8 +56,6 @@ pub(crate) struct Shell {
     worker: usize,
     inner: RefCell<Inner>,
     batch: RefCell<Batch>,
-    /// Bytes written to all peers.
-    sent: Rc<Cell<u64>>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
@@ -94,6 +94,7 @@ struct Inner {
     accepted: u64,
     /// Connections below it are those of an application that was lost; nobody is told of them.
     orphans_below: u64,
+    queue_account: Rc<QueueAccount>,
     totals: Totals,
     metrics: Metrics,
     /// Outboxes that got something in this turn.
@@ -156,6 +157,7 @@ impl Shell {
                 failures: 0,
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
+                queue_account: QueueAccount::new(&plan.queue_budget, worker),
                 totals: Totals::default(),
                 metrics: Metrics::default(),
                 touched: Vec::new(),
@@ -164,7 +166,6 @@ impl Shell {
                 untold: Vec::new(),
             }),
             batch: RefCell::new(Batch::new()),
-            sent: Rc::default(),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
             held_back: RefCell::default(),
@@ -191,7 +192,7 @@ impl Shell {
     }
 
     pub(crate) fn outbox(&self, socket: Socket) -> Outbox {
-        Outbox::new(socket, self.options().max_queue_bytes, Rc::clone(&self.sent))
+        Outbox::new(socket, Rc::clone(&self.inner.borrow().queue_account))
     }
 
     /// The application's first call. Its deadline is the next turn's.
@@ -344,6 +345,8 @@ impl Shell {
         self.held_back.borrow_mut().remove(&connection);
         if self.is_retired() {
             self.emptied.notify_one();
+        } else {
+            self.renew_engine();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::file;
-use crate::support::server::run;
+use crate::support::server::{Server, run};
 
 #[test]
 fn help_shows_every_option_with_its_default() {
@@ -28,6 +28,7 @@ fn help_shows_every_option_with_its_default() {
         "--max-fields",
         "--max-message-bytes",
         "--max-queue-bytes",
+        "--max-total-queue-bytes",
         "--max-connections",
         "--handshake-timeout",
         "--idle-timeout",
@@ -84,7 +85,30 @@ fn an_option_that_cannot_be_is_named() {
     fails(&["--version", "draft77"], &["--version", "draft77"]);
     fails(&["--no-such-option"], &["--no-such-option"]);
     fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "native"]);
+    fails(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);
+    fails(
+        &["--max-message-bytes", "2000", "--max-buffered-bytes", "1999"],
+        &["max_message_bytes", "max_buffered_bytes"],
+    );
+    fails(
+        &["--max-queue-bytes", "2000", "--max-total-queue-bytes", "1999"],
+        &["--max-queue-bytes", "--max-total-queue-bytes"],
+    );
     fails(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
+}
+
+/// As good as never; a sum with it must not begin again from 0.
+#[test]
+fn times_may_be_as_long_as_can_be_said() {
+    let longest = format!("{}s", u64::MAX);
+    let times =
+        ["--call-timeout", "--handshake-timeout", "--idle-timeout", "--close-timeout", "--write-timeout"];
+    let options: Vec<_> = times.into_iter().flat_map(|time| [time, longest.as_str()]).collect();
+    let server = Server::start(&options);
+    let mut client = server.open76();
+    client.echo("not late");
+    client.close76();
+    server.stop();
 }
 
 #[test]

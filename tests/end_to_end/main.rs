@@ -21,6 +21,7 @@ mod handshakes;
 mod http;
 mod limits;
 mod log;
+mod memory;
 mod metrics;
 mod peers;
 mod policy;

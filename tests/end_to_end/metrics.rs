@@ -17,7 +17,7 @@ on_both_engines!(
     what_is_no_page_is_refused,
 );
 
-fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
+pub(crate) fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
     let server = Server::start(&[&["--engine", engine, "--metrics", "0"], options].concat());
     let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
     let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
@@ -100,6 +100,7 @@ fn what_happens_is_counted(engine: &str) {
         (r#"messages_total{direction="received"}"#, 10.0),
         (r#"messages_total{direction="sent"}"#, 10.0),
         ("queue_bytes", 0.0),
+        ("queue_bytes_limit", 268_435_456.0),
         ("buffered_bytes", 0.0),
         ("traps_total", 0.0),
         ("application_traps_total", 0.0),

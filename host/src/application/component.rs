@@ -10,14 +10,14 @@ use std::sync::Arc;
 use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
 use wasmtime::Engine as Wasmtime;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use self::undecided::undecided;
 use super::convert::{Commands, Heads, lower_events};
 use super::wasi::{Output, link};
 use super::{ApplicationError, ApplicationLost, ApplicationOptions};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
-use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use crate::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::application::{Application, ApplicationPre};
 use crate::wit::{self, Acceptance, Command, Event};
 
@@ -46,7 +46,7 @@ impl ApplicationFactory {
         Self::new(&path.display().to_string(), &bytes, options)
     }
 
-    /// Compiles a component of world `application`, or finds it in wasmtime's cache; `name` is for messages.
+    /// Compiles a component of world `application`, or finds it in the cache; `name` is for messages.
     ///
     /// It is given the little of WASI that languages' runtimes want before they do anything: randomness, clocks,
     /// the environment of its options, and standard output and error, which go to the log. A call of anything else of
@@ -66,8 +66,7 @@ impl ApplicationFactory {
         if let Some(why) = not_a_component(bytes) {
             return Err(refused(wasmtime::Error::msg(why)));
         }
-        let wasmtime = wasmtime().map_err(refused)?;
-        let component = Component::new(&wasmtime, bytes).map_err(refused)?;
+        let (wasmtime, component) = compile(bytes).map_err(refused)?;
         let mut linker = Linker::new(&wasmtime);
         link(&mut linker, &component, &options.environment).map_err(refused)?;
         let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;

@@ -83,9 +83,14 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = at_least_one::<u64>)]
     max_buffered_bytes: u64,
 
-    /// Output waiting for one peer. More: closed as a slow reader.
+    /// Output waiting for one peer. More: closed as a slow reader. A single message or response may be longer, where
+    /// nothing else waits: up to an eighth of --max-total-queue-bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = at_least_one::<usize>)]
     max_queue_bytes: usize,
+
+    /// Memory for the output waiting for all peers together. More: those holding the most are closed as slow readers.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, value_parser = at_least_one::<usize>)]
+    max_total_queue_bytes: usize,
 
     /// Connections at once. More are refused with 503.
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..))]
@@ -108,7 +113,7 @@ pub(super) struct LimitArgs {
     handshake_timeout: Duration,
 
     /// A connected client with nothing received or sent. 0s: never.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time_or_never)]
     idle_timeout: Duration,
 
     /// From the first byte of a message to its last. 0s: no limit.
@@ -153,6 +158,7 @@ pub(super) fn engine_options(
     limits: &LimitArgs,
 ) -> Result<EngineOptions, Box<dyn Error>> {
     let Protocol { origin, subprotocol, host, public_url, trust_forwarded, .. } = protocol;
+    limits.check()?;
     let flash_policy = match &protocol.flash_policy {
         Some(path) => {
             Some(read_text(path).map_err(|error| format!("--flash-policy {}: {error}", path.display()))?)
@@ -199,6 +205,7 @@ pub(super) fn shell_options(protocol: &Protocol, limits: &LimitArgs) -> ShellOpt
         max_handshakes_per_peer: limits.max_handshakes_per_peer,
         proxy_protocol: protocol.proxy_protocol,
         max_queue_bytes: limits.max_queue_bytes,
+        max_total_queue_bytes: limits.max_total_queue_bytes,
         write_timeout: limits.write_timeout,
         linger_timeout: limits.close_timeout,
         handshake_timeout: limits.handshake_timeout,
@@ -209,6 +216,18 @@ pub(super) fn shell_options(protocol: &Protocol, limits: &LimitArgs) -> ShellOpt
 impl LimitArgs {
     pub(super) fn budget(&self) -> Budget {
         Budget { call_timeout: self.call_timeout, max_memory_bytes: self.max_memory_bytes }
+    }
+
+    /// Whether they go together.
+    fn check(&self) -> Result<(), String> {
+        let Self { max_queue_bytes, max_total_queue_bytes, .. } = self;
+        if max_total_queue_bytes < max_queue_bytes {
+            return Err(format!(
+                "--max-total-queue-bytes {max_total_queue_bytes} is less than --max-queue-bytes {max_queue_bytes}, \
+                 which is for one peer"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -232,6 +251,17 @@ fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.as_millis() > 0 => Ok(time),
         Ok(_) => Err("must be at least 1ms".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A time, or 0 for never.
+fn time_or_never(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() && time.as_millis() == 0 => {
+            Err("must be 0s, for never, or at least 1ms".into())
+        }
+        Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
-use wasmtime::component::{Component, Linker, ResourceAny};
+use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Engine as Wasmtime, Store};
 
 use super::{Engine, EngineError, EngineLost};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
-use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use crate::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
 use crate::wit::bindings::{Library, LibraryPre};
 use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
@@ -29,7 +29,7 @@ impl fmt::Debug for ComponentFactory {
 }
 
 impl ComponentFactory {
-    /// Compiles the component that is built into this library, or finds it in wasmtime's cache.
+    /// Compiles the component that is built into this library, or finds it in the cache.
     ///
     /// # Errors
     /// [`EngineError::Component`].
@@ -55,8 +55,7 @@ impl ComponentFactory {
         if let Some(why) = not_a_component(bytes) {
             return Err(refused(wasmtime::Error::msg(why)));
         }
-        let wasmtime = wasmtime().map_err(refused)?;
-        let component = Component::new(&wasmtime, bytes).map_err(refused)?;
+        let (wasmtime, component) = compile(bytes).map_err(refused)?;
         // Nothing is linked: the component can call nothing.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;
@@ -134,6 +133,10 @@ impl Engine for ComponentEngine {
 
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
         self.call(|interface, store, server| interface.call_head(store, server, connection))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.sandbox.memory_bytes()
     }
 }
 

@@ -190,7 +190,7 @@ impl Connection {
     pub(crate) fn account(&mut self, shared: &mut Shared) {
         let held = match &self.phase {
             Phase::Head(reader) => reader.held(),
-            Phase::Body { body, .. } => body.len(),
+            Phase::Body { body, .. } => body.capacity(),
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.held(),
             Phase::Open { decoder, .. } => decoder.held(),
             Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
