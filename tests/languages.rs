@@ -2,47 +2,93 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use support::chat::talk;
+use support::frame;
 use support::optional::{install, trial};
 use support::server::Server;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
+    let (jco, componentize) = (install("install-jco"), install("install-componentize-py"));
     let trials = vec![
-        trial("a_chat_in_javascript", &install("install-jco"), javascript),
-        trial("a_chat_in_python", &install("install-componentize-py"), python),
+        trial("a_chat_in_javascript", &jco, |jco| {
+            serve_chat(&javascript(jco, &example("javascript-chat"), "chat"))
+        }),
+        trial("a_chat_in_python", &componentize, |componentize| {
+            serve_chat(&python(componentize, &example("python-chat"), "chat"));
+        }),
+        trial("what_fails_in_javascript_is_told", &jco, |jco| {
+            // The README's command builds `chat.js`.
+            let folder = copy("javascript-chat", "throws.js", "chat.js");
+            let lines = ["the roof is on fire", "fail@chat.js:15"];
+            tells(&javascript(jco, &folder, "throws"), &lines, "sned");
+        }),
+        trial("what_fails_in_python_is_told", &componentize, |componentize| {
+            let folder = copy("python-chat", "throws.py", "chat.py");
+            let lines = ["Traceback (most recent call last)", "chat.py", "RuntimeError: the roof is on fire"];
+            tells(&python(componentize, &folder, "throws"), &lines, "from: 7");
+        }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// `npm run build`, with what the script has installed.
-fn javascript(jco: &Path) {
-    let chat = target("chat-in-javascript.wasm");
+fn javascript(jco: &Path, folder: &Path, name: &str) -> PathBuf {
+    let built = target(&format!("{name}-in-javascript.wasm"));
     let bin = jco.parent().unwrap();
     build(
-        Command::new("npm").args(["run", "build", "--", "-o"]).arg(&chat).env("PATH", in_front_of_path(bin)),
-        "javascript-chat",
+        Command::new("npm").args(["run", "build", "--", "-o"]).arg(&built).env("PATH", in_front_of_path(bin)),
+        folder,
     );
-    serve(&chat);
+    built
 }
 
-fn python(componentize: &Path) {
-    let chat = target("chat-in-python.wasm");
+fn python(componentize: &Path, folder: &Path, name: &str) -> PathBuf {
+    let built = target(&format!("{name}-in-python.wasm"));
     build(
         Command::new(componentize)
-            .args(["-d", "../../wit", "-w", "application", "componentize", "--stub-wasi", "chat", "-o"])
-            .arg(&chat)
+            .args(["-d", "../../wit", "-w", "application", "componentize", "chat", "-o"])
+            .arg(&built)
             .env("PYTHONDONTWRITEBYTECODE", "1"),
-        "python-chat",
+        folder,
     );
-    serve(&chat);
+    built
 }
 
 fn target(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn example(name: &str) -> PathBuf {
+    root().join("examples").join(name)
+}
+
+/// A copy of an example as it stands in the repository, with another source in the place of its own.
+fn copy(name: &str, source: &str, chat: &str) -> PathBuf {
+    let copied = target("languages");
+    let folder = copied.join("examples").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    for file in fs::read_dir(example(name)).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+    }
+    fs::copy(root().join("tests/languages").join(source), folder.join(chat)).unwrap();
+    let wit = copied.join("wit");
+    if !wit.exists() {
+        // The other test may be faster.
+        let _ = symlink(root().join("wit").canonicalize().unwrap(), wit);
+    }
+    folder
 }
 
 fn in_front_of_path(folder: &Path) -> std::ffi::OsString {
@@ -51,15 +97,30 @@ fn in_front_of_path(folder: &Path) -> std::ffi::OsString {
     std::env::join_paths(folders).unwrap()
 }
 
-fn build(command: &mut Command, example: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example);
+fn build(command: &mut Command, folder: &Path) {
     let output = command.current_dir(folder).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-fn serve(chat: &Path) {
+fn serve_chat(chat: &Path) {
     let server = Server::start(&[chat.to_str().unwrap()]);
     talk(&server);
+    server.stop();
+}
+
+/// What it prints is in the log, and when it throws, `lines`; what it returned in place of a command, `nonsense`.
+fn tells(application: &Path, lines: &[&str], nonsense: &str) {
+    let server = Server::start(&[application.to_str().unwrap(), "--workers", "1"]);
+    server.open76().send(&frame("do nothing"));
+    server.wait_for_log(&["application: told to do nothing"]);
+    server.open76().send(&frame("throw"));
+    for line in lines {
+        server.wait_for_log(&["application: ", line]);
+    }
+    server.wait_for_logs(&["a fresh application serves on"], 1);
+    server.open76().send(&frame("return nonsense"));
+    server.wait_for_log(&["application: ", nonsense]);
+    server.wait_for_logs(&["a fresh application serves on"], 2);
     server.stop();
 }

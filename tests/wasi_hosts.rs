@@ -14,6 +14,7 @@ mod policy;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -36,6 +37,7 @@ const HOSTS: [Host; 3] = [
 const TESTS: &[Test] = &[
     ("a_thousand_connections_at_once", a_thousand_connections_at_once),
     ("a_slow_reader_is_closed_and_the_others_go_on", a_slow_reader_is_closed_and_the_others_go_on),
+    ("what_waits_for_all_peers_together_is_limited", what_waits_for_all_peers_together_is_limited),
     ("a_peer_that_floods_an_echo_slows_itself_down", a_peer_that_floods_an_echo_slows_itself_down),
     ("a_chat_between_the_drafts", a_chat_between_the_drafts),
     ("it_stops_in_order_when_standard_input_ends", it_stops_in_order_when_standard_input_ends),
@@ -71,6 +73,13 @@ fn main() -> ExitCode {
             }
         }
     }
+    trials.push(trial("wasmtime::without_the_network_it_says_what_is_wanted", &wasmtime(), |wasmtime| {
+        let composed = Composed::new("no-network", ECHO);
+        let output = Command::new(wasmtime).arg("run").arg(composed.server).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains("access-denied") && log.contains("wasmtime needs -S inherit-network"), "{log}");
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -174,6 +183,28 @@ fn a_slow_reader_is_closed_and_the_others_go_on(host: &str) {
     drop((slow, innocent));
     let stopped = server.stop();
     assert!(stopped.contains("slow_readers=1"), "{stopped}");
+}
+
+fn what_waits_for_all_peers_together_is_limited(host: &str) {
+    let limit = "2000000";
+    let server =
+        Server::start(&["--engine", host, "--max-total-queue-bytes", limit, "--max-queue-bytes", "1000000"]);
+    let mut innocent = server.open76();
+    let mut hogs: Vec<_> = (0..8).map(|_| server.open75().into_stream()).collect();
+    hogs.iter().for_each(|hog| hog.set_nonblocking(true).unwrap());
+    let message = frame(&"a".repeat(16_000));
+    while hogs.len() == 8 {
+        hogs.retain_mut(|hog| match hog.write(&message) {
+            Ok(_) => true,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        });
+        innocent.echo("not held up");
+    }
+    server.wait_for_log(&["too much output waits", limit]);
+    server.wait_for_log(&["closed", "slow-reader"]);
+    drop(hogs);
+    innocent.close76();
+    server.stop();
 }
 
 /// It is not read from while it does not read, so it gets everything once it does.

@@ -9,6 +9,7 @@ mod fairness;
 mod handshakes;
 mod idle;
 mod load;
+mod memory;
 mod plot;
 mod process;
 mod server;
@@ -26,6 +27,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::process::{Kind, Process, Role, Sample};
 use crate::table::Measure;
+
+/// As the program has it.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures the host against bare TCP and beside other servers")]
@@ -95,6 +101,11 @@ enum Command {
         /// The server.
         #[arg(long, value_enum, default_value_t = Kind::Component)]
         server: Kind,
+    },
+    /// Resident memory of the server with peers that take all they can get it to hold, and after they have left.
+    Memory {
+        #[command(flatten)]
+        servers: Servers,
     },
     /// All of it beside other servers, as a table and as a plot.
     All {
@@ -200,6 +211,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             idle::measure(&Kind::available(&servers.servers)[1..], connections, servers.workers).map(drop)
         }
         Command::Workers { rounds, server } => workers::measure(server, rounds),
+        Command::Memory { servers } => {
+            need_files(memory::PEERS)?;
+            memory::measure(&Kind::available(&servers.servers)[1..], servers.workers)
+        }
         Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
         Command::All { rounds, plot } => all(rounds, &plot),
     }

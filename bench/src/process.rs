@@ -38,6 +38,8 @@ pub(crate) enum Role {
     Broadcast,
     /// Works for a while and sends it back.
     Work,
+    /// Nothing, but sends 3.9 MB to each client that connects.
+    Greeting,
     /// Sends it back, or to everybody where it begins with b; engine and application can be made to trap.
     Soak,
 }
@@ -173,8 +175,17 @@ impl Process {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> Result<u64, Box<dyn Error>> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory that it has had, in bytes.
+    pub(crate) fn peak(&self) -> Result<u64, Box<dyn Error>> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64, Box<dyn Error>> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such field")?;
         let kilobytes: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
         Ok(kilobytes * 1024)
     }

@@ -42,7 +42,9 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             Kind::Component | Kind::Application => {
                 let factory = match role {
                     Role::Soak => ComponentFactory::from_file(&faulty()?, budget)?,
-                    Role::Echo | Role::Broadcast | Role::Work => ComponentFactory::embedded(budget)?,
+                    Role::Echo | Role::Broadcast | Role::Work | Role::Greeting => {
+                        ComponentFactory::embedded(budget)?
+                    }
                 };
                 EngineFactory::Component(Arc::new(factory))
             }
@@ -58,15 +60,20 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                 let component = match role {
                     Role::Echo => legacy_websocket_artifacts::ECHO,
                     Role::Soak => legacy_websocket_artifacts::FAULTY_APPLICATION,
-                    Role::Broadcast | Role::Work => return Err("no application does that".into()),
+                    Role::Broadcast | Role::Work | Role::Greeting => {
+                        return Err("no component does that".into());
+                    }
                 };
-                let application = ApplicationFactory::new("application", component, budget)?;
+                let application = ApplicationFactory::new("application", component, &budget.into())?;
                 Server::with_component(factory, engine_options, options, application)?
             }
             (_, Role::Soak) => return Err("what can trap is a component".into()),
             (_, Role::Echo) => Server::new(factory, engine_options, options, || Box::new(TestPage))?,
             (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Everybody))?,
             (_, Role::Work) => Server::new(factory, engine_options, options, || Box::new(Worker))?,
+            (_, Role::Greeting) => {
+                Server::new(factory, engine_options, options, || Box::new(Greeting::default()))?
+            }
         };
         let mut terminated = signal(SignalKind::terminate())?;
         let stop = async {
@@ -123,6 +130,34 @@ impl Application for Worker {
     }
 }
 
+/// Has much to say to whoever connects.
+#[derive(Debug)]
+struct Greeting {
+    text: String,
+    ends: [u32; 1],
+}
+
+impl Default for Greeting {
+    fn default() -> Self {
+        const BYTES: u32 = 3_900_000;
+        Self { text: "x".repeat(BYTES as usize), ends: [BYTES] }
+    }
+}
+
+impl Application for Greeting {
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
+        let Self { text, ends } = self;
+        let greet = |event: &Event| match event {
+            Event::Connected(connected) => {
+                let to = Recipients::One(connected.connection);
+                Some(Command::Send(Outgoing { to, text: &*text, ends: &*ends }))
+            }
+            _ => None,
+        };
+        events.iter().filter_map(greet).collect()
+    }
+}
+
 /// The build of the engine that traps when it is told to, as a file.
 fn faulty() -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", process::id()));
@@ -139,7 +174,7 @@ async fn serve_tcp(listener: TcpListener, role: Role) -> Result<(), Box<dyn Erro
         // It ends with the connection; how is no matter here.
         spawn_local(async move {
             match role {
-                Role::Echo | Role::Soak | Role::Work => echo(stream).await,
+                Role::Echo | Role::Soak | Role::Work | Role::Greeting => echo(stream).await,
                 Role::Broadcast => tell(stream, everybody).await,
             }
         });

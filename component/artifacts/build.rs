@@ -87,6 +87,8 @@ fn build(root: &Path, out: &Path, package: &str, features: &str) -> Result<PathB
         .args(["--package", package, "--features", features])
         .arg("--target-dir")
         .arg(&target_dir)
+        // Where that is set it is the outer build's, which is locked.
+        .env("CARGO_BUILD_BUILD_DIR", &target_dir)
         // The outer build's flags are for the outer target.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")

@@ -14,12 +14,30 @@ use thiserror::Error;
 pub use self::component::ApplicationFactory;
 use self::component::Instance;
 pub use self::page::TestPage;
+use crate::sandbox::Budget;
 use crate::wit::{Command, Event, Refusal};
 
 /// An application in Rust. It is never called while it runs, and calls nobody.
 pub trait Application: fmt::Debug {
     /// Gets what happened in one turn, in order, and says what is to be done about it, in order.
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
+}
+
+/// What an application that is a component is given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ApplicationOptions {
+    /// What one call may cost.
+    pub budget: Budget,
+    /// The variables of its environment, with their values.
+    pub environment: Vec<(String, String)>,
+}
+
+impl From<Budget> for ApplicationOptions {
+    /// With an empty environment.
+    fn from(budget: Budget) -> Self {
+        Self { budget, environment: Vec::new() }
+    }
 }
 
 /// No application can be had.

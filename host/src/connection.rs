@@ -80,7 +80,11 @@ impl Connection {
                 }
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
                 Poll::Pending if self.poll_timer(cx, self.shell.options().write_timeout).is_ready() => {
-                    return self.give_up(Loss::SlowReader);
+                    if !self.outbox.push_on() {
+                        return self.give_up(Loss::SlowReader);
+                    }
+                    self.timer = None;
+                    continue;
                 }
                 Poll::Pending if then == Disposition::Finish || self.outbox.is_congested() => {
                     return Poll::Pending;

@@ -51,6 +51,8 @@ pub(crate) enum Note {
     },
     /// The others have carried out enough of what it sent them.
     Room,
+    /// Waiting output takes up too much memory, and a connection here holds the most.
+    Relieve,
     /// New connections go to this application; whether it wants to be the only one.
     Replace {
         generation: u64,

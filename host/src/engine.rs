@@ -66,6 +66,11 @@ pub trait Engine: std::fmt::Debug {
     /// # Errors
     /// As [`turn`](Self::turn).
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost>;
+
+    /// Memory that it has taken and does not give back before it is dropped, in bytes.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// The engine's instance trapped, ran too long or grew too large.

@@ -45,7 +45,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-// The adapter that the native engine shares with the component says `alloc`.
+// What is shared with components says `alloc`.
 extern crate alloc;
 
 mod activity;
@@ -54,9 +54,11 @@ mod application;
 mod arrival;
 mod batch;
 pub mod cli;
+mod code_cache;
 mod connection;
 mod crew;
 mod engine;
+mod file;
 mod generations;
 mod listener;
 mod log;
@@ -71,6 +73,7 @@ mod peers;
 #[path = "../../component/server/src/printable.rs"]
 mod printable;
 mod proxy;
+mod queue_budget;
 mod record;
 mod relay;
 mod sandbox;
@@ -84,7 +87,9 @@ pub mod wit;
 mod worker;
 
 pub use admin::{AdminOptions, serve_admin};
-pub use application::{Application, ApplicationError, ApplicationFactory, ApplicationLost, TestPage};
+pub use application::{
+    Application, ApplicationError, ApplicationFactory, ApplicationLost, ApplicationOptions, TestPage,
+};
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
 pub use generations::StartError;
 pub use listener::{Listener, bind};

@@ -77,8 +77,9 @@ pub(crate) struct Snapshot {
     pub(crate) messages: [u64; 2],
     pub(crate) bytes_sent: u64,
     pub(crate) totals: Totals,
-    /// Output that waits for all peers together.
+    /// Memory of the output that waits for all peers together, and how much that may be.
     pub(crate) queue_bytes: usize,
+    pub(crate) max_total_queue_bytes: usize,
     pub(crate) max_connections: usize,
     /// Connections of each worker, where it is one of all workers.
     pub(crate) workers: Vec<u32>,

@@ -106,10 +106,14 @@ pub struct ShellOptions {
     pub measure_turns: bool,
     /// Every connection begins with a header of the PROXY protocol, which says who the peer is.
     pub proxy_protocol: bool,
-    /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. One
-    /// transmission may be longer than this, if nothing else waits. From half of it on we do not read from
-    /// that peer, so that one who floods an echo slows itself down first.
+    /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. A single
+    /// transmission may be longer, where nothing else waits: up to an eighth of
+    /// [`max_total_queue_bytes`](Self::max_total_queue_bytes). From half of it on nothing is read from that peer, so
+    /// that one that floods an echo slows itself down first.
     pub max_queue_bytes: usize,
+    /// Memory for the output waiting for all peers together, of all workers, in bytes; what a broadcast shares counts
+    /// once. Beyond it the connections that hold the most are closed as slow readers. At least `max_queue_bytes`.
+    pub max_total_queue_bytes: usize,
     /// Output that makes no progress for so long: a slow reader, too.
     pub write_timeout: Duration,
     /// Behind the last byte and our FIN: how long we wait for the peer's.
@@ -130,6 +134,7 @@ impl Default for ShellOptions {
             measure_turns: false,
             proxy_protocol: false,
             max_queue_bytes: 4 << 20,
+            max_total_queue_bytes: 256 << 20,
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(10),

@@ -1,14 +1,14 @@
 //! A peer's socket, what waits to be written to it, and the writing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
+use crate::queue_budget::{Payload, QueueAccount};
 use crate::socket::Socket;
 use crate::wit::Disposition;
 
@@ -23,8 +23,6 @@ pub(crate) struct Outbox(RefCell<Inner>);
 struct Inner {
     socket: Socket,
     queue: Queue,
-    /// All that was written, to all peers.
-    sent: Rc<Cell<u64>>,
     then: Disposition,
     /// Something was pushed since the last flush.
     touched: bool,
@@ -36,11 +34,10 @@ struct Inner {
 pub(crate) struct Overflow;
 
 impl Outbox {
-    pub(crate) fn new(socket: Socket, limit: usize, sent: Rc<Cell<u64>>) -> Self {
+    pub(crate) fn new(socket: Socket, account: Rc<QueueAccount>) -> Self {
         Self(RefCell::new(Inner {
             socket,
-            queue: Queue::new(limit),
-            sent,
+            queue: Queue::new(account),
             then: Disposition::Keep,
             touched: false,
             parked: None,
@@ -48,18 +45,17 @@ impl Outbox {
     }
 
     /// Adds bytes, and what comes after them.
-    pub(crate) fn push(&self, bytes: Bytes, then: Disposition) -> Result<(), Overflow> {
+    pub(crate) fn push(&self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         let mut inner = self.0.borrow_mut();
         if inner.then == Disposition::Abort {
             // Nothing may be written behind what was dropped.
             return Ok(());
         }
-        // What ends the connection is the last that is queued, so it may go over the limit.
         let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
-        if !ends && inner.queue.is_over(bytes.len()) {
+        if inner.queue.is_over(payload, ends) {
             return Err(Overflow);
         }
-        inner.queue.push(bytes);
+        inner.queue.push(payload);
         if ends {
             inner.then = then;
         }
@@ -82,8 +78,7 @@ impl Outbox {
     pub(crate) fn flush(&self) {
         let mut inner = self.0.borrow_mut();
         inner.touched = false;
-        let Inner { socket, queue, sent, .. } = &mut *inner;
-        let before = queue.bytes;
+        let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
             let written = queue.write(|slices| socket.try_write(slices));
             // What failed will fail again in the task, which knows what to do then.
@@ -91,7 +86,7 @@ impl Outbox {
                 break;
             }
         }
-        sent.set(sent.get() + (before - queue.bytes) as u64);
+        queue.settle();
         let done = queue.is_empty() && !socket.holds_output();
         if (inner.then != Disposition::Keep || !done)
             && let Some(waker) = inner.parked.take()
@@ -103,19 +98,27 @@ impl Outbox {
     /// Ready when nothing waits.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
-        let Inner { socket, queue, sent, .. } = &mut *inner;
-        while !queue.is_empty() {
-            let written = queue.write(|slices| match socket.poll_write(cx, slices) {
-                Poll::Ready(result) => result.map(Poll::Ready),
-                Poll::Pending => Ok(Poll::Pending),
-            });
-            let written = ready!(written?);
-            sent.set(sent.get() + written as u64);
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
+        let Inner { socket, queue, .. } = &mut *inner;
+        if !queue.is_empty() {
+            let flushed = queue.poll_write_all(|slices| socket.poll_write(cx, slices));
+            queue.settle();
+            queue.account.publish();
+            ready!(flushed)?;
         }
         socket.poll_flush(cx)
+    }
+
+    /// Whether the peer has taken any of what waits since the kernel took no more, though not so much that the kernel has
+    /// said so: what it takes now, it has room for.
+    pub(crate) fn push_on(&self) -> bool {
+        let mut inner = self.0.borrow_mut();
+        let Inner { socket, queue, .. } = &mut *inner;
+        let pushed = if socket.holds_output() {
+            socket.push_on(&[])
+        } else {
+            queue.write(|slices| socket.push_on(slices))
+        };
+        pushed.is_ok_and(|written| written > 0)
     }
 
     /// Reads from the peer.
@@ -143,10 +146,15 @@ impl Outbox {
         self.0.borrow().queue.bytes
     }
 
+    /// The part of the memory of what waits that falls to this connection.
+    pub(crate) fn share(&self) -> usize {
+        self.0.borrow().queue.share()
+    }
+
     /// Half full: no more is to be read from this peer for now.
     pub(crate) fn is_congested(&self) -> bool {
-        let inner = self.0.borrow();
-        inner.queue.bytes > inner.queue.limit / 2
+        let queue = &self.0.borrow().queue;
+        queue.counted() > queue.account.per_connection() / 2
     }
 
     /// Has the task woken when there is something to do for it.
@@ -159,54 +167,117 @@ impl Outbox {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.clear();
+        self.queue.account.publish();
+    }
+}
+
 /// Bytes in the order in which they are to be written.
 #[derive(Debug)]
 struct Queue {
     /// The first stands outside the rest: most of the time there is one or none.
-    first: Bytes,
-    rest: VecDeque<Bytes>,
+    first: Option<Rc<Payload>>,
+    rest: VecDeque<Rc<Payload>>,
+    /// How much of the first is written.
+    written: usize,
+    /// What waits.
     bytes: usize,
-    limit: usize,
+    account: Rc<QueueAccount>,
     progress: bool,
 }
 
 impl Queue {
-    fn new(limit: usize) -> Self {
-        Self { first: Bytes::new(), rest: VecDeque::new(), bytes: 0, limit, progress: false }
+    fn new(account: Rc<QueueAccount>) -> Self {
+        Self { first: None, rest: VecDeque::new(), written: 0, bytes: 0, account, progress: false }
     }
 
     fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Whether so many bytes more are too many. Each entry counts, too, for small frames cost more than they
-    /// hold. Where nothing waits anything may be pushed, and where nothing is pushed nothing is too much.
-    fn is_over(&self, more: usize) -> bool {
-        let entries = (1 + self.rest.len()) * size_of::<Bytes>();
-        more > 0 && self.bytes > 0 && self.bytes.saturating_add(entries).saturating_add(more) > self.limit
+    /// What counts against the limit: each entry, too, for small frames cost more than they hold.
+    fn counted(&self) -> usize {
+        let entries = usize::from(self.first.is_some()) + self.rest.len();
+        self.bytes.saturating_add(entries * Payload::OVERHEAD)
     }
 
-    fn push(&mut self, bytes: Bytes) {
-        self.bytes += bytes.len();
-        if self.first.is_empty() {
-            self.first = bytes;
-        } else if !bytes.is_empty() {
-            self.rest.push_back(bytes);
+    /// Whether that much more is too much. Where nothing waits, or this is the last that is queued, there is more room.
+    fn is_over(&self, payload: &Payload, ends: bool) -> bool {
+        let more = payload.bytes().len();
+        let limit =
+            if ends || self.bytes == 0 { self.account.single() } else { self.account.per_connection() };
+        more > 0 && self.counted().saturating_add(more) > limit
+    }
+
+    fn push(&mut self, payload: &Rc<Payload>) {
+        if payload.bytes().is_empty() {
+            return;
+        }
+        self.bytes += payload.bytes().len();
+        if self.first.is_none() {
+            self.first = Some(Rc::clone(payload));
+        } else {
+            self.change_rest(|rest| rest.push_back(Rc::clone(payload)));
         }
     }
 
     fn clear(&mut self) {
-        *self = Self::new(self.limit);
+        (self.first, self.written, self.bytes) = (None, 0, 0);
+        self.change_rest(|rest| *rest = VecDeque::new());
+    }
+
+    /// The memory of the places counts as well.
+    fn change_rest<T>(&mut self, change: impl FnOnce(&mut VecDeque<Rc<Payload>>) -> T) -> T {
+        let before = self.rest.capacity();
+        let result = change(&mut self.rest);
+        let now = self.rest.capacity();
+        if now != before {
+            self.account.change(before * size_of::<Rc<Payload>>(), now * size_of::<Rc<Payload>>());
+        }
+        result
+    }
+
+    fn share(&self) -> usize {
+        let all = self.first.iter().chain(&self.rest);
+        all.map(Payload::share).sum::<usize>() + self.rest.capacity() * size_of::<Rc<Payload>>()
+    }
+
+    /// After a round of writes: what is left may wait for long.
+    fn settle(&mut self) {
+        if let Some(first) = &mut self.first {
+            self.written -= Payload::trim(first, self.written);
+            self.account.observe(self.counted());
+        }
+    }
+
+    /// Ready when nothing waits.
+    fn poll_write_all(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let written = self.write(|slices| match write(slices) {
+                Poll::Ready(result) => result.map(Poll::Ready),
+                Poll::Pending => Ok(Poll::Pending),
+            });
+            if ready!(written?) == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Hands what waits to `write`, and takes off what that has written.
     fn write<W: Written>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<W>) -> io::Result<W> {
+        let first = self.first.as_ref().map_or(&[][..], |first| &first.bytes()[self.written..]);
         let written = if self.rest.is_empty() {
-            write(&[IoSlice::new(&self.first)])?
+            write(&[IoSlice::new(first)])?
         } else {
             let mut slices = Vec::with_capacity(MAX_SLICES.min(self.rest.len() + 1));
-            slices.push(IoSlice::new(&self.first));
-            slices.extend(self.rest.iter().take(MAX_SLICES - 1).map(|bytes| IoSlice::new(bytes)));
+            slices.push(IoSlice::new(first));
+            slices.extend(self.rest.iter().take(MAX_SLICES - 1).map(|payload| IoSlice::new(payload.bytes())));
             write(&slices)?
         };
         self.advance(written.bytes());
@@ -214,20 +285,21 @@ impl Queue {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.account.add_sent(written);
         self.bytes -= written;
         self.progress |= written > 0;
-        while written > 0 {
-            let taken = written.min(self.first.len());
-            self.first.advance(taken);
-            written -= taken;
-            if self.first.is_empty() {
-                // The memory of both is given back: a connection is idle most of its life.
-                match self.rest.pop_front() {
-                    Some(next) => self.first = next,
-                    None => (self.first, self.rest) = (Bytes::new(), VecDeque::new()),
-                }
+        while let Some(first) = &self.first {
+            let left = first.bytes().len() - self.written;
+            if written < left {
+                self.written += written;
+                return;
             }
+            written -= left;
+            self.written = 0;
+            self.first = self.rest.pop_front();
         }
+        // Its memory is given back: a connection is idle most of its life.
+        self.change_rest(|rest| *rest = VecDeque::new());
     }
 }
 
@@ -254,21 +326,33 @@ impl Written for Poll<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue_budget::QueueBudget;
+
+    fn queue(limit: usize) -> Queue {
+        Queue::new(QueueAccount::new(&QueueBudget::new(16 * limit, limit), 0))
+    }
 
     #[test]
     fn one_long_transmission_passes_but_nothing_on_top_of_it() {
-        let mut queue = Queue::new(4);
-        assert!(!queue.is_over(6));
-        queue.push(Bytes::from_static(b"longer"));
-        assert!(queue.is_over(1));
-        assert!(!queue.is_over(0));
+        let limit = 1000 + Payload::OVERHEAD;
+        let mut queue = queue(limit);
+        let account = Rc::clone(&queue.account);
+        let payload = |bytes| account.payload(vec![0; bytes]);
+        let (long, too_long, short, none) =
+            (payload(2 * limit), payload(2 * limit + 1), payload(1), payload(0));
+        assert!(queue.is_over(&too_long, false) && queue.is_over(&too_long, true));
+        assert!(!queue.is_over(&long, false));
+        queue.push(&payload(limit));
+        assert!(queue.is_over(&short, false));
+        assert!(!queue.is_over(&short, true) && !queue.is_over(&none, false));
+        assert!(queue.is_over(&long, true));
     }
 
     #[test]
     fn bytes_come_out_in_order_however_they_are_taken() {
-        let mut queue = Queue::new(100);
+        let mut queue = queue(1000);
         for part in ["ab", "", "cde", "f"] {
-            queue.push(Bytes::from_static(part.as_bytes()));
+            queue.push(&queue.account.payload(part.into()));
         }
         let mut taken = Vec::new();
         while !queue.is_empty() {
@@ -280,5 +364,6 @@ mod tests {
             queue.write(take).unwrap();
         }
         assert_eq!(taken, b"abcdef");
+        assert_eq!(queue.account.held(), 0);
     }
 }

@@ -5,6 +5,7 @@
 //! file says so.
 
 mod file;
+mod recording;
 mod writer;
 
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use legacy_websocket_trace::Setting;
+
+pub(crate) use self::file::check_folder;
 
 use crate::engine::{Engine, EngineLost};
 use crate::wit::{Command, Counts, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step};
@@ -60,7 +63,7 @@ struct Shared {
     channel: SyncSender<Entry>,
     queued_bytes: AtomicUsize,
     next_number: AtomicU64,
-    /// Nothing more is kept: all bytes are used up, or the disk does not take any.
+    /// Nothing more is kept: all bytes are used up.
     full: AtomicBool,
     max_connection_bytes: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -222,6 +225,10 @@ impl Engine for Recorded {
 
     fn set_budget(&mut self, events: u32) -> Result<(), EngineLost> {
         self.engine.set_budget(events)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.engine.memory_bytes()
     }
 
     fn counts(&mut self) -> Result<Counts, EngineLost> {

@@ -4,7 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use wasmtime::{Cache, Config, Engine as Wasmtime, ResourceLimiter, Store, Trap};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine as Wasmtime, ResourceLimiter, Store, Trap};
+
+use crate::code_cache::CodeCache;
 
 /// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
 const TICK: Duration = Duration::from_millis(50);
@@ -25,24 +28,28 @@ pub struct Budget {
 impl Budget {
     fn ticks(&self) -> u64 {
         let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        // One more, for the tick that is under way.
-        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+        // One more, for the tick that is under way. The epoch is added to it, and never comes to the other half.
+        u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2).saturating_add(1)
     }
 }
 
-/// A wasmtime of its own, with the compilation cache.
-pub(crate) fn wasmtime() -> wasmtime::Result<Wasmtime> {
+/// Compiles a component, or finds it in the cache, in a wasmtime of its own.
+pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
     let mut config = Config::new();
     config.epoch_interruption(true);
-    match Cache::from_file(None) {
-        Ok(cache) => {
-            config.cache(Some(cache));
-        }
-        Err(error) => warn!("no compilation cache, every start compiles the component: {error:#}"),
-    }
+    let cache = CodeCache::new().and_then(|cache| Ok((cache.open()?, cache)));
+    let cache = cache.inspect_err(|error| {
+        warn!("no compilation cache, every start compiles the component: {error:#}");
+    });
+    let (opened, cache) = cache.ok().unzip();
+    config.cache(opened);
     let wasmtime = Wasmtime::new(&config)?;
+    let component = Component::new(&wasmtime, bytes)?;
+    if let Some(cache) = cache {
+        cache.seal();
+    }
     start_ticker(&wasmtime);
-    Ok(wasmtime)
+    Ok((wasmtime, component))
 }
 
 /// A store within its budget; `data` is the instance's own.
@@ -69,6 +76,11 @@ impl<T> Sandbox<T> {
     /// Before each call: its time begins.
     pub(crate) fn begin(&mut self) {
         self.store.set_epoch_deadline(self.budget.ticks());
+    }
+
+    /// Linear memory that the instance has taken. It never gives any back.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
     }
 
     /// In one line, why a call failed.

@@ -19,6 +19,7 @@ use crate::listener::Listener;
 use crate::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::peers::Peers;
+use crate::queue_budget::QueueBudget;
 use crate::threads::Threads;
 use crate::worker::{Panic, Plan};
 
@@ -87,6 +88,7 @@ impl Server {
         let refusals = Semaphore::new(options.max_refusals.min(MAX_CONNECTIONS));
         let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
         let (crew, inboxes) = Crew::new(options.workers, options.worker_fill);
+        let queue_budget = QueueBudget::new(options.max_total_queue_bytes, options.max_queue_bytes);
         let started = Instant::now();
         let plan = Arc::new(Plan {
             factory,
@@ -97,6 +99,7 @@ impl Server {
             refusals,
             peers,
             crew: Arc::clone(&crew),
+            queue_budget,
             started,
         });
         let (mut threads, panics) = Threads::new(Arc::clone(&plan));

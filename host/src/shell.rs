@@ -5,6 +5,7 @@ mod events;
 mod held_back;
 mod kept;
 mod losses;
+mod memory;
 mod observe;
 mod pace;
 mod step;
@@ -33,6 +34,7 @@ use crate::engine::{Engine, EngineError, EngineLost};
 use crate::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::outbox::Outbox;
+use crate::queue_budget::QueueAccount;
 use crate::socket::{PeerAddress, Socket};
 use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Read, Step};
 use crate::worker::Plan;
@@ -57,8 +59,6 @@ pub(crate) struct Shell {
     worker: usize,
     inner: RefCell<Inner>,
     batch: RefCell<Batch>,
-    /// Bytes written to all peers.
-    sent: Rc<Cell<u64>>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
@@ -98,6 +98,7 @@ struct Inner {
     accepted: u64,
     /// Connections below it are those of an application that was lost; nobody is told of them.
     orphans_below: u64,
+    queue_account: Rc<QueueAccount>,
     totals: Totals,
     metrics: Metrics,
     /// Outboxes that got something in this turn.
@@ -161,6 +162,7 @@ impl Shell {
                 kept: KeptConnections::new(),
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
+                queue_account: QueueAccount::new(&plan.queue_budget, worker),
                 totals: Totals::default(),
                 metrics: Metrics::default(),
                 touched: Vec::new(),
@@ -169,7 +171,6 @@ impl Shell {
                 untold: Vec::new(),
             }),
             batch: RefCell::new(Batch::new()),
-            sent: Rc::default(),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
             held_back: HeldBack::default(),
@@ -196,7 +197,7 @@ impl Shell {
     }
 
     pub(crate) fn outbox(&self, socket: Socket) -> Outbox {
-        Outbox::new(socket, self.options().max_queue_bytes, Rc::clone(&self.sent))
+        Outbox::new(socket, Rc::clone(&self.inner.borrow().queue_account))
     }
 
     /// The application's first call. Its deadline is the next turn's.
@@ -353,6 +354,8 @@ impl Shell {
         self.held_back.forget(connection);
         if self.is_retired() {
             self.emptied.notify_one();
+        } else {
+            self.renew_engine();
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::unix::net as unix;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -170,6 +171,19 @@ impl Socket {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Writes what the kernel takes, whether or not it has said that it takes anything: it does when a third of what it
+    /// holds is acknowledged, which a peer on a thin line may take minutes for. Returns how many bytes it took.
+    pub(crate) fn push_on(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => SockRef::from(&*stream).send_vectored(slices),
+            Self::Unix(stream) => SockRef::from(&*stream).send_vectored(slices),
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_mut();
+                session.write_tls(&mut &*SockRef::from(&*stream))
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::{error, info};
 
+use crate::file::{self, MAX_TEXT_BYTES};
 use crate::printable::LogValue;
 
 /// How often the files are looked at.
@@ -21,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What [`explain`] looks at: the start of a record with a ClientHello, up to the version that it offers.
 pub(crate) const START_BYTES: usize = 11;
+
+/// What is quoted of a line, in bytes.
+const MAX_QUOTED: usize = 80;
 
 /// What a TLS listener shows its clients: TLS 1.2 and 1.3. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -54,7 +58,7 @@ type Stamp = Option<(SystemTime, u64)>;
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or is not PEM.
-    #[error("{path}: {error}")]
+    #[error("{path}: {}", in_words(error))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -82,41 +86,60 @@ impl Tls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
-        let acceptor = RwLock::new(read(certificates, key)?);
+        let acceptor = RwLock::new(load(certificates, key, file::read)?);
         Ok(Self(Arc::new(Inner { certificates: certificates.into(), key: key.into(), acceptor })))
     }
 
-    /// Reads both files again, for the connections that come from now on. On an error everything stays as
-    /// it was.
+    /// Reads both files again, for the connections that come from now on. They have to be regular files by now. On
+    /// an error everything stays as it was.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let current = read(&self.0.certificates, &self.0.key)?;
+        let current = load(&self.0.certificates, &self.0.key, file::read_regular)?;
         *self.0.acceptor.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
     }
 
     /// Reloads whenever a file has changed, for ever. Two files are not replaced in one moment: what does not
-    /// fit together is tried again with the next change.
+    /// fit together is tried again with the next change, and what could not be read at the next look.
     pub(crate) async fn follow_files(&self) {
         let mut seen = self.current().stamps;
+        let mut told = None;
         loop {
             sleep(LOOK).await;
             let now = [stamp(&self.0.certificates), stamp(&self.0.key)];
-            if now != seen && now != self.current().stamps {
-                self.reload_and_tell();
+            if now == self.current().stamps {
+                (seen, told) = (now, None);
+            } else if now != seen {
+                seen = now;
+                match self.reload() {
+                    Ok(()) => self.tell_success(),
+                    Err(error) => {
+                        if error.is_of_the_system() {
+                            seen = Default::default();
+                        }
+                        let why = error.to_string();
+                        if told.as_ref() != Some(&why) {
+                            tell_failure(&error);
+                            told = Some(why);
+                        }
+                    }
+                }
             }
-            seen = now;
         }
     }
 
     pub(crate) fn reload_and_tell(&self) {
-        let (certificates, key) = (self.0.certificates.display(), self.0.key.display());
         match self.reload() {
-            Ok(()) => info!(%certificates, %key, "TLS certificate reloaded"),
-            Err(error) => error!("TLS certificate not reloaded, the one before serves on: {error}"),
+            Ok(()) => self.tell_success(),
+            Err(error) => tell_failure(&error),
         }
+    }
+
+    fn tell_success(&self) {
+        let (certificates, key) = (self.0.certificates.display(), self.0.key.display());
+        info!(%certificates, %key, "TLS certificate reloaded");
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
@@ -150,20 +173,48 @@ pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
     )
 }
 
-fn read(certificates: &Path, key: &Path) -> Result<Current, TlsError> {
+impl TlsError {
+    /// It says nothing about what is in the files: there may be descriptors or rights for them a moment later.
+    fn is_of_the_system(&self) -> bool {
+        matches!(self, Self::Read { error: pem::Error::Io(_), .. })
+    }
+}
+
+/// Without lists of numbers for text.
+fn in_words(error: &pem::Error) -> String {
+    let text = |bytes: &[u8]| bytes[..bytes.len().min(MAX_QUOTED)].escape_ascii().to_string();
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!("there is no line {}", text(end_marker)),
+        pem::Error::IllegalSectionStart { line } => format!("a section cannot begin with {}", text(line)),
+        pem::Error::NoItemsFound => "no private key in it".into(),
+        pem::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
+fn tell_failure(error: &TlsError) {
+    error!("TLS certificate not reloaded, the one before serves on: {error}");
+}
+
+fn load(
+    certificates: &Path,
+    key: &Path,
+    read: impl Fn(&Path, u64) -> io::Result<Vec<u8>>,
+) -> Result<Current, TlsError> {
     // Before the files, so that a change meanwhile is seen afterwards.
     let stamps = [stamp(certificates), stamp(key)];
     let unreadable = |path: &Path| {
         let path = path.to_path_buf();
         |error| TlsError::Read { path, error }
     };
-    let chain = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let text = |path| read(path, MAX_TEXT_BYTES).map_err(pem::Error::Io).map_err(unreadable(path));
+    let chain = CertificateDer::pem_slice_iter(&text(certificates)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(unreadable(certificates))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(certificates.into()));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
+    let private = PrivateKeyDer::from_pem_slice(&text(key)?).map_err(unreadable(key))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))

@@ -20,6 +20,7 @@ use crate::generations::{Generations, StartError};
 use crate::listener::{Handle, Listener, accept};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::peers::Peers;
+use crate::queue_budget::QueueBudget;
 use crate::relay::Relayed;
 use crate::shell::Shell;
 
@@ -37,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) refusals: Semaphore,
     pub(crate) peers: Arc<Peers>,
     pub(crate) crew: Arc<Crew>,
+    pub(crate) queue_budget: Arc<QueueBudget>,
     /// The origin of the clock.
     pub(crate) started: Instant,
 }
@@ -138,6 +140,7 @@ impl Worker {
                 }
             }
             Note::Room => self.shells.each(Shell::resume),
+            Note::Relieve => self.shells.each(Shell::relieve),
             // Whoever asks may be gone by now.
             Note::Replace { generation, application, answer } => {
                 let replaced = self.shells.replace(generation, application);

@@ -1,12 +1,14 @@
 //! Applications as components: the examples, and what happens when one fails.
 
-use std::fs;
+use std::fs::{self, File};
+use std::process::Command;
 
 use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, FAULTY_LIBRARY, PUBLISH};
+use rlimit::Resource;
 
 use crate::file;
 use crate::support::client::Client;
-use crate::support::server::{Server, run};
+use crate::support::server::{Server, program, run};
 use crate::support::{CLOSING, KEY3, contains, frame, head75, head76, on_both_engines};
 
 on_both_engines!(
@@ -224,8 +226,8 @@ fn memory_without_end_costs_one_instance(engine: &str) {
 fn what_it_writes_is_logged() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION)]);
     server.open76().says("fault:panic");
-    server.wait_for_log(&["INFO", "application: ", "panicked at "]);
-    server.wait_for_log(&["INFO", "application: told to"]);
+    server.wait_for_log(&["ERROR", "application: ", "panicked at "]);
+    server.wait_for_log(&["ERROR", "application: told to"]);
 }
 
 #[test]
@@ -239,6 +241,41 @@ fn it_survives_the_engine() {
     client.read_until(b" s\xff");
     let answer = post(&server, "x");
     assert!(answer.ends_with("sent to 1\n"), "{answer}");
+}
+
+#[test]
+fn its_environment_is_what_it_is_given() {
+    let mut command = program();
+    command.args(["serve", wasm!(FAULTY_APPLICATION), "--listen", "127.0.0.1:0"]);
+    command.args(["--env", "GREETING=h\u{e9}llo = world", "--env", "EMPTY=", "--env", "OURS"]);
+    command.env("OURS", "told").env("OTHERS", "kept");
+    let server = Server::start_command(command, 1);
+    let mut client = server.open76();
+    for (name, value) in [("GREETING", "h\u{e9}llo = world"), ("EMPTY", ""), ("OURS", "told"), ("OTHERS", "")]
+    {
+        client.says(&format!("env:{name}"));
+        client.hears(value);
+    }
+    for wrong in ["=value", "NOT_SET_ANYWHERE"] {
+        let output = run(&["serve", wasm!(FAULTY_APPLICATION), "--env", wrong]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("--env"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_printed_at_a_panic_is_an_error_as_it_was_printed() {
+    let mut command = program();
+    command.args(["serve", wasm!(FAULTY_APPLICATION), "--listen", "127.0.0.1:0"]).env("RUST_LOG", "warn");
+    let server = Server::start_command(command, 1);
+    server.open76().says("fault:panic");
+    server.wait_for_log(&[
+        "ERROR",
+        "application: thread '<unnamed>'",
+        "panicked at tests/applications/faulty/src/lib.rs",
+    ]);
+    server.wait_for_log(&["ERROR", "application: told to: \"h\u{e9}\" \\u{1b}[31m"]);
+    server.wait_for_log(&["ERROR", "the application was lost"]);
 }
 
 #[test]
@@ -269,13 +306,39 @@ fn a_new_file_is_served_to_new_connections() {
 }
 
 #[test]
+fn a_new_file_that_cannot_be_read_is_tried_again() {
+    let path = file("watched-unreadable.wasm", ECHO);
+    let server = Server::start(&[&path, "--watch"]);
+    let huge = File::create(&path).unwrap();
+    huge.set_len(6 << 30).unwrap();
+    server.wait_for_log(&["ERROR", "the application before serves on", "larger than"]);
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    server.wait_for_log(&["ERROR", "the application before serves on", "not a regular file"]);
+    fs::remove_file(&path).unwrap();
+    server.open76().echo("still the first");
+    server.limit(Resource::NOFILE, Some(0));
+    fs::write(&path, CHAT).unwrap();
+    server.wait_for_log(&["ERROR", "the application before serves on", "Too many open files"]);
+    server.limit(Resource::NOFILE, None);
+    server.wait_for_log(&["INFO", "a new application serves"]);
+    let once = |reason: &str| assert_eq!(server.log().matches(reason).count(), 1, "{}", server.log());
+    ["larger than", "not a regular file", "Too many open files"].into_iter().for_each(once);
+    // A FIFO is not waited for at the end either.
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    server.stop();
+    fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn what_is_no_application_is_refused_at_the_start() {
     let garbage = file("garbage.wasm", b"garbage");
     let library = file("library.wasm", legacy_websocket_artifacts::LIBRARY);
     let middleware = file("middleware.wasm", legacy_websocket_artifacts::REQUIRE_COOKIE);
     for (path, reason) in [
         ("/no/such/file.wasm", "/no/such/file.wasm: No such file"),
-        (garbage.as_str(), "is not a component of world `application`"),
+        (garbage.as_str(), "is not a component of world `application`: it is not WebAssembly"),
         (library.as_str(), "is not a component of world `application`"),
         (middleware.as_str(), "which nobody provides"),
     ] {

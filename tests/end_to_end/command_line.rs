@@ -32,6 +32,7 @@ fn help_shows_every_option_with_its_default() {
         "--max-fields",
         "--max-message-bytes",
         "--max-queue-bytes",
+        "--max-total-queue-bytes",
         "--max-connections",
         "--handshake-timeout",
         "--idle-timeout",
@@ -75,12 +76,43 @@ fn an_option_that_cannot_be_is_named() {
     fails(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
     fails(&["--host", "http://example.com"], &["host", "\"example.com\""]);
     fails(&["--max-connections", "0"], &["--max-connections", "'0'"]);
-    fails(&["--max-fields", "0"], &["max", "fields", "0"]);
+    for limit in [
+        "--max-fields",
+        "--max-head-bytes",
+        "--max-message-bytes",
+        "--max-buffered-bytes",
+        "--max-queue-bytes",
+    ] {
+        fails(&[limit, "0"], &[limit, "'0'", "must be at least 1"]);
+    }
     fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
     fails(&["--version", "draft77"], &["--version", "draft77"]);
     fails(&["--no-such-option"], &["--no-such-option"]);
     fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "native"]);
+    fails(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);
+    fails(
+        &["--max-message-bytes", "2000", "--max-buffered-bytes", "1999"],
+        &["max_message_bytes", "max_buffered_bytes"],
+    );
+    fails(
+        &["--max-queue-bytes", "2000", "--max-total-queue-bytes", "1999"],
+        &["--max-queue-bytes", "--max-total-queue-bytes"],
+    );
     fails(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
+}
+
+/// As good as never; a sum with it must not begin again from 0.
+#[test]
+fn times_may_be_as_long_as_can_be_said() {
+    let longest = format!("{}s", u64::MAX);
+    let times =
+        ["--call-timeout", "--handshake-timeout", "--idle-timeout", "--close-timeout", "--write-timeout"];
+    let options: Vec<_> = times.into_iter().flat_map(|time| [time, longest.as_str()]).collect();
+    let server = Server::start(&options);
+    let mut client = server.open76();
+    client.echo("not late");
+    client.close76();
+    server.stop();
 }
 
 #[test]
@@ -98,9 +130,11 @@ fn an_address_in_use_is_named() {
 fn a_file_that_is_no_component_is_named() {
     fails(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
     let text = file("no-component.wasm", b"text");
-    fails(&["--component", &text], &["no-component.wasm"]);
+    fails(&["--component", &text], &["no-component.wasm", "it is not WebAssembly"]);
     let module = file("core-module.wasm", b"\0asm\x01\0\0\0");
-    fails(&["--component", &module], &["core-module.wasm"]);
+    for options in [&["--component", module.as_str()][..], &[&module]] {
+        fails(options, &["core-module.wasm", "it is a core module (built for wasm32-wasip2?)"]);
+    }
     let empty = file("empty-component.wasm", b"\0asm\x0d\0\x01\0");
     fails(&["--component", &empty], &["empty-component.wasm"]);
 }

@@ -60,10 +60,14 @@ fn a_server_is_written() {
 #[test]
 fn what_does_not_go_together_is_refused() {
     let (echo, library) = (file("e.wasm", ECHO), file("l.wasm", LIBRARY));
+    let (middleware, module) = (file("m.wasm", REQUIRE_COOKIE), file("core.wasm", b"\0asm\x01\0\0\0"));
     let nothing = result("nothing.wasm");
     for (arguments, reason) in [
         (&["compose", library.as_str(), "-o", &nothing][..], "l.wasm: it does not export"),
         (&["compose", &echo, "--with", &echo, "-o", &nothing], "e.wasm: it does not both import and export"),
+        (&["compose", &middleware, "-o", &nothing], "m.wasm: it imports hixie:legacy-websocket/handler@"),
+        (&["compose", &middleware, "--with", &middleware, "-o", &nothing], "m.wasm: it imports"),
+        (&["compose", &module, "-o", &nothing], "core.wasm: not a component: it is a core module (built for"),
         (&["compose", "/no/such/file", "-o", &nothing], "/no/such/file: No such file"),
         (&["compose", &echo, "-o", "/no/such/folder/x"], "/no/such/folder/x: No such file"),
         (&["compose", &echo], "--output"),

@@ -1,5 +1,7 @@
 //! The configuration file.
 
+use legacy_websocket_artifacts::FAULTY_APPLICATION;
+
 use crate::file;
 use crate::support::head75;
 use crate::support::server::{Server, run};
@@ -63,7 +65,16 @@ fn what_is_wrong_is_named() {
     refused("max-fields = 'many'", &["many", "--max-fields"]);
     refused("max-fields = 1.5", &["'max-fields' is a float"]);
     refused("[tls]\ncert = 'x'", &["unknown key 'tls'"]);
-    refused("version = 'draft77'", &["draft77", "--version"]);
+    refused(
+        "version = 'draft77'",
+        &["key 'version'", "draft77", "[possible values: auto, draft75, draft76]"],
+    );
+    refused("engine = 'v8'", &["key 'engine'", "[possible values: component, native]"]);
+    refused("max-head-bytes = 0", &["key 'max-head-bytes'", "'0'", "must be at least 1"]);
+    refused("public-url = 'http://example.com'", &["key 'public-url'", "'http://example.com'", "ws://HOST"]);
+    refused("idle-timeout = 5", &["key 'idle-timeout'", "'5'"]);
+    refused("tls-listen = '127.0.0.1:0'\ntls-cert = 'x'", &["--tls-key <FILE>"]);
+    refused("record-max-bytes = 5", &["--record <FOLDER>"]);
     refused("debug = 'loud'", &["loud", "--debug"]);
     refused("max-fields = [1, 2]", &["--max-fields", "multiple"]);
     refused("max-fields = ", &["line 1"]);
@@ -83,6 +94,8 @@ fn what_it_names_is_looked_at() {
             ["/does/not/exist", "No such"],
         ),
         ("tls-listen = '127.0.0.1:0'", ["--tls-cert", "--tls-key"]),
+        ("record = '/dev/null/traces'", ["--record /dev/null/traces", "Not a directory"]),
+        ("record = '/proc/traces'", ["--record /proc/traces", "No such file"]),
     ] {
         let said = check("names.toml", content).unwrap_err();
         assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}\n{said}");
@@ -90,6 +103,18 @@ fn what_it_names_is_looked_at() {
     let output = run(&["check-config", "/does/not/exist.toml"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("/does/not/exist.toml: No such file"), "{said}");
+}
+
+#[test]
+fn what_is_checked_leaves_nothing_behind_and_starts_what_is_served() {
+    let folder = file("not-a-folder-yet", b"");
+    std::fs::remove_file(&folder).unwrap();
+    check("record.toml", &format!("record = '{folder}/of/recordings'")).unwrap();
+    assert!(!std::path::Path::new(&folder).exists());
+    let application = wasm!(FAULTY_APPLICATION);
+    let said = check("env.toml", &format!("application = '{application}'\nenv = ['FAULT=panic']"));
+    assert!(said.as_ref().is_err_and(|said| said.contains("the application was lost")), "{said:?}");
+    check("env.toml", &format!("application = '{application}'\nenv = 'FAULT=no'")).unwrap();
 }
 
 #[test]

@@ -20,6 +20,7 @@ on_both_engines!(
     a_request_that_cannot_be_served_is_refused,
     a_head_over_its_limits_is_refused,
     a_flash_policy_is_served_where_there_is_one,
+    requests_are_logged_when_asked_for,
 );
 
 const PAGE: &str = include_str!("../../examples/client.html");
@@ -46,6 +47,15 @@ fn the_test_page_is_served(engine: &str) {
     assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
     assert_eq!(body, PAGE);
     client.expect_end();
+}
+
+fn requests_are_logged_when_asked_for(engine: &str) {
+    let server = Server::start(&["--engine", engine, "--debug"]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/page?x=1", "Connection: close\r\n"));
+    client.read_until_gone();
+    let peer = client.address().to_string();
+    server.wait_for_log(&["DEBUG", "request", &peer, "method=GET", "path=/page?x=1"]);
 }
 
 fn head_has_the_fields_without_the_body(engine: &str) {

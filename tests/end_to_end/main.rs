@@ -23,6 +23,7 @@ mod http;
 mod limits;
 mod listening;
 mod log;
+mod memory;
 mod metrics;
 mod peers;
 mod policy;

@@ -50,6 +50,7 @@ fn what_happens_is_counted(engine: &str) {
         (r#"messages_total{direction="received"}"#, 10.0),
         (r#"messages_total{direction="sent"}"#, 10.0),
         ("queue_bytes", 0.0),
+        ("queue_bytes_limit", 268_435_456.0),
         ("buffered_bytes", 0.0),
         ("traps_total", 0.0),
         ("application_traps_total", 0.0),

@@ -3,18 +3,23 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use legacy_websocket_trace::{Draft, Step, Trace, Variables};
+use rlimit::Resource;
 
 use crate::support::client::Client;
 use crate::support::server::{Server, run};
-use crate::support::{ANSWER, KEY3, answer76, frame, head75, head76, on_both_engines};
+use crate::support::{ANSWER, CLOSING, KEY3, answer76, frame, head75, head76, on_both_engines};
 
 on_both_engines!(
     a_connection_is_recorded_and_can_be_replayed,
     a_long_connection_is_cut_in_its_file_only,
     when_all_bytes_are_used_up_serving_goes_on,
     a_killed_server_leaves_traces,
+    without_descriptors_recording_waits,
+    a_full_disk_cuts_no_line_and_ends_nothing,
+    whatever_a_request_holds_its_trace_can_be_read,
 );
 
 fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
@@ -89,14 +94,86 @@ fn a_killed_server_leaves_traces(engine: &str) {
     let (folder, server) = start(engine, "killed", &[]);
     let mut client = server.open76();
     client.echo("hello");
-    // Written by another thread, some time.
-    while !texts(&folder).concat().contains("S \"\\x00hello\\xff\"\n") {
-        std::thread::yield_now();
-    }
+    wait_for_text(&folder, "S \"\\x00hello\\xff\"\n");
     drop(server);
     let traces = traces(&folder);
     assert_eq!(traces[0].notes[0], "incomplete: the recording ended before the connection did");
     assert!(sent(&traces[0]).ends_with(&frame("hello")));
+}
+
+fn without_descriptors_recording_waits(engine: &str) {
+    let (folder, server) = start(engine, "descriptors", &[]);
+    let (mut first, mut second) = (server.open76(), server.open76());
+    first.echo("before");
+    wait_for_text(&folder, "before");
+    server.limit(Resource::NOFILE, Some(0));
+    first.echo("meanwhile");
+    server.wait_for_log(&["ERROR", "recordings cannot be written", "Too many open files"]);
+    first.close76();
+    second.echo("meanwhile");
+    server.limit(Resource::NOFILE, None);
+    server.wait_for_log(&["recordings are written again"]);
+    second.close76();
+    server.open76().close76();
+    server.stop();
+    let traces = traces(&folder);
+    assert_eq!(traces.len(), 3);
+    assert!(traces.iter().all(|trace| trace.notes[0] == "complete"), "{traces:?}");
+    for trace in &traces[..2] {
+        assert!(sent(trace).ends_with(&[&frame("meanwhile"), CLOSING].concat()), "{trace}");
+    }
+}
+
+fn a_full_disk_cuts_no_line_and_ends_nothing(engine: &str) {
+    let folder = folder("full-disk", engine);
+    // A limit of files' lengths is told by a signal, unless that is ignored.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_legacy-websocket")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--engine", engine]);
+    command.args(["--record", folder.to_str().unwrap()]);
+    let server = Server::start_command(command, 1);
+    let mut first = server.open76();
+    first.echo("before");
+    wait_for_text(&folder, "S \"\\x00before\\xff\"\n");
+    server.limit(Resource::FSIZE, Some(texts(&folder)[0].len() as u64 + 20));
+    first.echo(&"half of it fits".repeat(10));
+    server.wait_for_log(&["ERROR", "recordings cannot be written", "too large"]);
+    let mut second = server.open76();
+    second.echo(&"not even the beginning".repeat(100));
+    let cut = traces(&folder);
+    assert!(sent(&cut[0]).ends_with(&frame("before")), "{cut:?}");
+    server.limit(Resource::FSIZE, None);
+    server.wait_for_log(&["recordings are written again"]);
+    first.close76();
+    second.close76();
+    server.stop();
+    let traces = traces(&folder);
+    assert_eq!(traces.len(), 2);
+    assert!(traces.iter().all(|trace| trace.notes[0] == "complete"), "{traces:?}");
+    assert!(sent(&traces[0]).ends_with(&[&frame(&"half of it fits".repeat(10)), CLOSING].concat()));
+    assert!(sent(&traces[1]).ends_with(&[&frame(&"not even the beginning".repeat(100)), CLOSING].concat()));
+}
+
+fn whatever_a_request_holds_its_trace_can_be_read(engine: &str) {
+    let (folder, server) = start(engine, "control", &[]);
+    for request in [
+        &b"\x01\x02\x7f\r\n\r\n"[..],
+        b"GET /\x1b[31m HTTP/1.1\r\nHost: a\r\nUser-Agent: \x01\r\n\r\n",
+        b"\xc2\x85\xe2\x80\xa8 \x00\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        client.finish();
+        client.read_until_gone();
+    }
+    server.stop();
+    let titles: Vec<_> = traces(&folder).into_iter().map(|trace| trace.title).collect();
+    assert_eq!(titles, ["\\u{1}\\u{2}\\u{7f}", "GET /\\u{1b}[31m HTTP/1.1", "\\u{0}"]);
+    // Where not even the first read is kept there is no trace, rather than one without steps.
+    let (folder, server) = start(engine, "nothing", &["--record-max-connection-bytes", "10"]);
+    server.open76().close76();
+    server.stop();
+    assert!(traces(&folder).is_empty());
 }
 
 #[test]
@@ -107,10 +184,15 @@ fn a_folder_that_cannot_be_is_refused_at_the_start() {
     assert!(log.contains("--record /dev/null/traces: "), "{log}");
 }
 
-fn start(engine: &str, name: &str, options: &[&str]) -> (PathBuf, Server) {
+fn folder(name: &str, engine: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("recording-{name}-{engine}"));
     // From the last run.
     let _ = fs::remove_dir_all(&folder);
+    folder
+}
+
+fn start(engine: &str, name: &str, options: &[&str]) -> (PathBuf, Server) {
+    let folder = folder(name, engine);
     let record = ["--engine", engine, "--record", folder.to_str().unwrap()];
     let server = Server::start(&[&record, options].concat());
     (folder, server)
@@ -125,6 +207,13 @@ fn files(folder: &PathBuf) -> Vec<PathBuf> {
 
 fn texts(folder: &PathBuf) -> Vec<String> {
     files(folder).iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+/// It is written by another thread, some time.
+fn wait_for_text(folder: &PathBuf, text: &str) {
+    while !texts(folder).concat().contains(text) {
+        std::thread::yield_now();
+    }
 }
 
 fn traces(folder: &PathBuf) -> Vec<Trace> {

@@ -1,6 +1,9 @@
 //! wss, with certificates of the tests' own.
 
 use std::fs;
+use std::process::Command;
+
+use rlimit::Resource;
 
 use crate::file;
 use crate::support::client::Client;
@@ -139,6 +142,36 @@ fn a_new_certificate_is_used_once_its_files_are_there() {
     connect(&server, &new).shake_hands75(LOCATION);
     assert!(Client::connect_tls(server.addresses()[1], old.client()).is_err());
     client.echo("who was there stays");
+}
+
+#[test]
+fn a_certificate_that_could_not_be_read_is_tried_again() {
+    let (server, old) = start("native", &[]);
+    server.limit(Resource::NOFILE, Some(0));
+    let new = old.renew();
+    server.wait_for_log(&["not reloaded", "Too many open files"]);
+    server.limit(Resource::NOFILE, None);
+    server.wait_for_log(&["TLS certificate reloaded"]);
+    connect(&server, &new).shake_hands75(LOCATION);
+    // No FIFO is waited for, whoever is served meanwhile.
+    fs::remove_file(&new.key).unwrap();
+    assert!(Command::new("mkfifo").arg(&new.key).status().unwrap().success());
+    server.wait_for_log(&["not reloaded", "not a regular file"]);
+    connect(&server, &new).shake_hands75(LOCATION);
+    fs::remove_file(&new.key).unwrap();
+}
+
+#[test]
+fn what_is_no_pem_is_named_in_words() {
+    for (content, reason) in [
+        ("-----BEGIN X\n", "a section cannot begin with -----BEGIN X"),
+        ("-----BEGIN CERTIFICATE-----\nAA==\n", "there is no line -----END CERTIFICATE-----"),
+    ] {
+        let path = file("no.pem", content.as_bytes());
+        let output = run(&["serve", "--tls-listen", "127.0.0.1:0", "--tls-cert", &path, "--tls-key", &path]);
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && log.contains(&format!("{path}: {reason}")), "{log}");
+    }
 }
 
 #[test]

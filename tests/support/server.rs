@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use rlimit::{Resource, prlimit};
+
 use super::DEADLINE;
 use super::client::Client;
 use super::hosts;
@@ -125,6 +127,14 @@ impl Server {
     /// All of the log so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// Lowers or raises what the process may have of something; None is what it may have at the most.
+    pub(crate) fn limit(&self, resource: Resource, limit: Option<u64>) {
+        let process = self.child.id().try_into().unwrap();
+        let (mut soft, mut hard) = (0, 0);
+        prlimit(process, resource, None, Some((&mut soft, &mut hard))).unwrap();
+        prlimit(process, resource, Some((limit.unwrap_or(hard), hard)), None).unwrap();
     }
 
     /// Sends a signal by its name, as TERM.

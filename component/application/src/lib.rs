@@ -42,10 +42,12 @@ pub trait Application: Default + 'static {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command>;
 }
 
-/// Makes the component export an [`Application`].
+/// Makes the component export an [`Application`]. Builds for other targets than WebAssembly have no exports: there
+/// it only checks that the type is an application.
 #[macro_export]
 macro_rules! export {
     ($application:ty) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             ::std::thread_local! {
                 static APPLICATION: ::core::cell::RefCell<$application> = ::core::default::Default::default();
@@ -62,7 +64,16 @@ macro_rules! export {
 
     $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
+
+        // Names of exports are no names for linkers of other targets.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || $crate::is_application::<$application>();
     };
+}
+
+#[doc(hidden)]
+pub fn is_application<A: Application>() {
+    let _ = (A::default, A::handle);
 }
 
 impl Messages {

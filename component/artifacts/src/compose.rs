@@ -15,6 +15,11 @@ pub enum ComposeError {
     /// The bytes are no component.
     #[error("not a component: {0}")]
     NotAComponent(String),
+    /// It imports a `handler`, so it needs an application of its own.
+    #[error(
+        "it imports {HANDLER}: it is a middleware, and needs an application after it (--with names middlewares)"
+    )]
+    NoApplication,
     /// It exports no `handler` of this version, so it is no application.
     #[error("it does not export {HANDLER}")]
     NotAnApplication,
@@ -46,6 +51,9 @@ pub fn stack(middleware: &[u8], application: &[u8]) -> Result<Vec<u8>, ComposeEr
 fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8>, ComposeError> {
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, bytes: &[u8]| {
+        if let Some(why) = not_a_component(bytes) {
+            return Err(ComposeError::NotAComponent(why.into()));
+        }
         let package = Package::from_bytes(name, None, bytes, graph.types_mut());
         let package = package.map_err(|error| ComposeError::NotAComponent(format!("{error:#}")))?;
         graph.register_package(package).map_err(|error| ComposeError::Composition(error.to_string()))
@@ -55,6 +63,9 @@ fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8
     if !exports_handler(&graph, application) {
         return Err(ComposeError::NotAnApplication);
     }
+    if imports_handler(&graph, application) {
+        return Err(ComposeError::NoApplication);
+    }
     if to_application && !exports_handler(&graph, outer) {
         return Err(ComposeError::NotAMiddleware);
     }
@@ -63,6 +74,23 @@ fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8
         error => ComposeError::Composition(error.to_string()),
     })?;
     graph.encode(EncodeOptions::default()).map_err(|error| ComposeError::Composition(error.to_string()))
+}
+
+/// Why bytes cannot be a component, by how they begin; the rest is for a decoder to judge.
+#[must_use]
+pub fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
+    let Some(after_magic) = bytes.strip_prefix(b"\0asm") else {
+        return Some("it is not WebAssembly");
+    };
+    match after_magic {
+        [_, _, 1, 0, ..] => None,
+        [1, 0, 0, 0, ..] => Some("it is a core module (built for wasm32-wasip2?)"),
+        _ => Some("it is WebAssembly of another kind or version"),
+    }
+}
+
+fn imports_handler(graph: &CompositionGraph, package: PackageId) -> bool {
+    graph.types()[graph[package].ty()].imports.contains_key(HANDLER)
 }
 
 fn exports_handler(graph: &CompositionGraph, package: PackageId) -> bool {
@@ -78,6 +106,22 @@ mod tests {
     fn what_is_no_application_is_refused() {
         assert!(matches!(compose(b"text"), Err(ComposeError::NotAComponent(_))));
         assert!(matches!(compose(LIBRARY), Err(ComposeError::NotAnApplication)));
+        assert!(matches!(compose(REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
+        assert!(matches!(stack(REQUIRE_COOKIE, REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
+    }
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        for (bytes, why) in [
+            (&b""[..], "not WebAssembly"),
+            (b"text", "not WebAssembly"),
+            (b"\0asm", "another kind"),
+            (b"\0asm\x01\0\0\0", "wasm32-wasip2?"),
+            (b"\0asm\x0d\0\x02\0", "another kind"),
+        ] {
+            assert!(not_a_component(bytes).is_some_and(|said| said.contains(why)), "{bytes:?}");
+        }
+        assert_eq!(not_a_component(ECHO), None);
     }
 
     #[test]

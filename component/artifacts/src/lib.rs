@@ -2,6 +2,6 @@
 
 mod compose;
 
-pub use compose::{ComposeError, compose, stack};
+pub use compose::{ComposeError, compose, not_a_component, stack};
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));

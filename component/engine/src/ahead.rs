@@ -23,9 +23,9 @@ impl Ahead {
         (self.bytes, self.taken)
     }
 
-    /// Bytes held, those that were taken and are not freed yet included.
+    /// Memory held, in bytes, that of what was taken and is not freed yet included.
     pub(crate) fn held(&self) -> usize {
-        self.bytes.len()
+        self.bytes.capacity()
     }
 
     /// What is left.
@@ -39,6 +39,7 @@ impl Ahead {
         self.taken = self.bytes.len().saturating_sub(left);
         if self.taken >= left {
             self.bytes.drain(..self.taken);
+            self.bytes.shrink_to_fit();
             self.taken = 0;
         }
     }

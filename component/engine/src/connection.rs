@@ -55,7 +55,7 @@ pub struct Connection {
     half_closed: bool,
     /// The last turn in which the application was told a message.
     last_message: Option<u64>,
-    /// What of the server's buffered bytes is ours.
+    /// What of the server's buffered bytes is ours, as memory.
     held: usize,
     /// When what we hold, or the frame that is not whole yet, began.
     begun: Option<Millis>,

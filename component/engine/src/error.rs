@@ -261,4 +261,9 @@ pub enum InvalidOptions {
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),
+    /// A message as long as it may be could not be held.
+    #[error(
+        "max_message_bytes must not be more than max_buffered_bytes, of which a message that has not ended takes up its part"
+    )]
+    MessageBeyondBuffer,
 }

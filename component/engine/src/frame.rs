@@ -61,10 +61,10 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// Bytes held for an incomplete text.
+    /// Memory held for an incomplete text, in bytes.
     pub(crate) fn held(&self) -> usize {
         match self {
-            Self::Text(held) => held.len(),
+            Self::Text(held) => held.capacity(),
             _ => 0,
         }
     }
@@ -272,10 +272,18 @@ pub(crate) struct TextLimits {
     pub(crate) bytes: usize,
 }
 
-/// Moves the whole of `input` to `held`, within `room`.
+/// Moves the whole of `input` to `held`, whose capacity stays within `room`: what counts is the memory that is taken up. It
+/// grows by a quarter, where a vector by itself would double.
 pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<Vec<u8>, FrameError> {
-    if held.len().saturating_add(input.len()) > room || held.try_reserve(input.len()).is_err() {
+    let length = held.len().saturating_add(input.len());
+    if length > room {
         return Err(FrameError::NoRoom);
+    }
+    if length > held.capacity() {
+        // One that begins may well be the only part.
+        let spare = if held.is_empty() { 0 } else { length / 4 };
+        let capacity = length.saturating_add(spare).min(room);
+        held.try_reserve_exact(capacity.saturating_sub(held.len())).map_err(|_| FrameError::NoRoom)?;
     }
     held.extend_from_slice(input);
     *input = &[];

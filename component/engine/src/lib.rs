@@ -43,25 +43,30 @@
 //! use std::net::{Shutdown, TcpListener};
 //! use std::time::Instant;
 //!
-//! use legacy_websocket::{ConnectionId, Disposition, Event, Options, Peer, Server};
+//! use legacy_websocket::{ConnectionId, Disposition, Event, Loss, Options, Peer, Server};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let listener = TcpListener::bind("127.0.0.1:8000")?;
 //!     let mut server = Server::new(Options::default())?;
 //!     let start = Instant::now();
 //!     for (number, stream) in listener.incoming().enumerate() {
-//!         let mut stream = stream?;
+//!         // What goes wrong with a peer costs its connection, never the server.
+//!         let Ok(mut stream) = stream else { continue };
+//!         let Ok(address) = stream.peer_addr() else { continue };
 //!         let id = ConnectionId(number as u64);
-//!         server.open(id, Peer { address: stream.peer_addr()?.to_string(), secure: false })?;
+//!         server.open(id, Peer { address: address.to_string(), secure: false })?;
 //!         let mut buffer = [0; 65_536];
 //!         while server.connection(id).is_some() {
-//!             let read = stream.read(&mut buffer).unwrap_or(0);
+//!             let read = stream.read(&mut buffer);
+//!             // Before the input: what was due while we waited comes first.
 //!             server.advance(start.elapsed().as_millis() as u64);
-//!             if read == 0 {
-//!                 server.receive_eof(id);
+//!             match read {
+//!                 Ok(0) => server.receive_eof(id),
+//!                 Ok(_) => {}
+//!                 Err(_) => server.lost(id, Loss::Reset),
 //!             }
 //!             // The messages borrow from the buffer, not from the server.
-//!             let events: Vec<_> = server.receive(id, &buffer[..read]).collect();
+//!             let events: Vec<_> = server.receive(id, &buffer[..read.unwrap_or(0)]).collect();
 //!             for event in events {
 //!                 match event {
 //!                     Event::Message { text, .. } => {
@@ -71,16 +76,20 @@
 //!                     _ => {}
 //!                 }
 //!             }
-//!             // Time again: an end that waited for these answers is due.
+//!             // After the commands: an end that waited for these answers is due.
 //!             server.advance(start.elapsed().as_millis() as u64);
 //!             while let Some(event) = server.poll_event() {
 //!                 println!("{event:?}");
 //!             }
 //!             while let Some(transmission) = server.poll_transmit() {
-//!                 stream.write_all(&transmission.bytes)?;
-//!                 if transmission.then == Disposition::HalfClose || transmission.then.is_end() {
-//!                     stream.shutdown(Shutdown::Write)?;
-//!                 }
+//!                 // A write that fails is a read that fails, soon.
+//!                 let _ = stream.write_all(&transmission.bytes);
+//!                 let _ = match transmission.then {
+//!                     // At once: nothing more is written, and what waits is dropped.
+//!                     Disposition::Abort => stream.shutdown(Shutdown::Both),
+//!                     Disposition::HalfClose | Disposition::Finish => stream.shutdown(Shutdown::Write),
+//!                     _ => Ok(()),
+//!                 };
 //!             }
 //!         }
 //!     }
@@ -88,9 +97,14 @@
 //! }
 //! ```
 //!
-//! Where a peer's last message and the end of its connection come in one read, the end waits until the application
-//! has had its chance to answer: it is a deadline that has passed already, so step 1 does not wait and step 2
-//! carries it out.
+//! [`Server::advance`] is called twice. Where a peer's last message and the end of its connection come in one read, the end
+//! waits until the application has had its chance to answer: it is a deadline that has passed already, which the second
+//! call carries out at once. (Where step 1 waits for no longer than [`Server::poll_timeout`] says, step 2 of the next turn
+//! does.)
+//!
+//! At [`Disposition::Abort`] a shell drops what it still has for the peer, closes the socket in both directions, and tells the
+//! engine nothing more of the connection. At [`Disposition::Finish`] it ends its own side and reads on until the peer ends or
+//! some seconds have passed, which this example leaves out.
 //!
 //! # What it promises
 //!

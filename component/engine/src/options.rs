@@ -91,9 +91,9 @@ pub struct Limits {
     /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: beyond what the
     /// pages of the time send, and a thousand peers at it still fit a small machine.
     pub max_message_bytes: usize,
-    /// Incomplete heads, bodies and messages of all connections together, in bytes. Default 64 MiB.
-    /// Before it is passed a connection is closed: of those that hold much the one that has received it most
-    /// slowly.
+    /// Memory for the incomplete heads, bodies and messages of all connections together, in bytes, and at least
+    /// [`max_message_bytes`](Self::max_message_bytes). Default 64 MiB. Before it is passed a connection is closed: of
+    /// those that hold much the one that has received it most slowly.
     pub max_buffered_bytes: usize,
     /// From open to connected, and for each further request of a kept connection, in milliseconds.
     /// Default 10,000.
@@ -137,6 +137,9 @@ impl Limits {
             if zero {
                 return Err(InvalidOptions::ZeroLimit(name));
             }
+        }
+        if self.max_message_bytes > self.max_buffered_bytes {
+            return Err(InvalidOptions::MessageBeyondBuffer);
         }
         Ok(())
     }

@@ -217,7 +217,12 @@ proptest! {
         steps in prop::collection::vec((0_u64..4, 0_u8..10, request(), frames()), 1..60),
         idle in 0_u64..100,
     ) {
-        let limits = Limits { max_buffered_bytes: 64, idle_timeout: idle, ..Limits::default() };
+        let limits = Limits {
+            max_message_bytes: 64,
+            max_buffered_bytes: 64,
+            idle_timeout: idle,
+            ..Limits::default()
+        };
         let mut server = Server::new(Options { limits, ..Options::default() }).unwrap();
         let mut log = Log::default();
         let mut now = 0;

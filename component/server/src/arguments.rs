@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use core::str::FromStr;
 
 use crate::adapter::default_limits;
+use crate::queue::QueueLimits;
 use crate::wit::{InvalidUtf8, Options, Version};
 
 /// What was asked for.
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
 /// What the shell itself watches over. Times are in milliseconds.
 pub(crate) struct ShellOptions {
     pub(crate) max_connections: usize,
-    pub(crate) max_queue_bytes: usize,
+    pub(crate) queue: QueueLimits,
     pub(crate) write_timeout: u64,
     pub(crate) linger_timeout: u64,
 }
@@ -60,6 +61,12 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Parsed, S
         };
         (option.set)(&mut arguments, &value)
             .map_err(|error| format!("invalid value '{value}' for --{}: {error}", option.name))?;
+    }
+    let QueueLimits { per_connection, total } = arguments.shell.queue;
+    if total < per_connection {
+        return Err(format!(
+            "--max-total-queue-bytes {total} is less than --max-queue-bytes {per_connection}, which is for one peer"
+        ));
     }
     if arguments.listen.is_empty() {
         arguments.listen.push(SocketAddr::from(([127, 0, 0, 1], 8000)));
@@ -231,8 +238,17 @@ const OPTIONS: &[Flag] = &[
         name: "max-queue-bytes",
         value: "BYTES",
         default: "4194304",
-        help: "Output waiting for one peer. More: closed as a slow reader.",
-        set: |arguments, value| put(&mut arguments.shell.max_queue_bytes, number(value)),
+        help: "Output waiting for one peer. More: closed as a slow reader. A single message or response may be \
+               longer, where nothing else waits: up to an eighth of --max-total-queue-bytes.",
+        set: |arguments, value| put(&mut arguments.shell.queue.per_connection, number(value)),
+    },
+    Flag {
+        name: "max-total-queue-bytes",
+        value: "BYTES",
+        default: "268435456",
+        help: "Memory for the output waiting for all peers together. More: those holding the most are closed as \
+               slow readers.",
+        set: |arguments, value| put(&mut arguments.shell.queue.total, number(value)),
     },
     Flag {
         name: "max-connections",
@@ -318,7 +334,7 @@ impl Default for Arguments {
             tcp_keepalive: 60_000,
             shell: ShellOptions {
                 max_connections: 16_384,
-                max_queue_bytes: 4 << 20,
+                queue: QueueLimits { per_connection: 4 << 20, total: 256 << 20 },
                 write_timeout: 30_000,
                 linger_timeout: limits.close_timeout,
             },

@@ -25,6 +25,7 @@ mod log;
 mod log_rate_limiter;
 mod names;
 mod observe;
+mod payload;
 mod printable;
 mod queue;
 #[path = "../../library/src/runtime.rs"]

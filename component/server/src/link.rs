@@ -9,6 +9,7 @@ use crate::bindings::wasi::io::poll::Pollable;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::listener::{Accepted, MORE_SEND_BUFFER};
+use crate::payload::{Held, Payload};
 use crate::queue::Queue;
 use crate::wit::{Disposition, Loss};
 
@@ -81,7 +82,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Overflow;
 
 impl Link {
-    pub(crate) fn new(accepted: Accepted, peer: String, options: &ShellOptions) -> Self {
+    pub(crate) fn new(accepted: Accepted, peer: String, options: &ShellOptions, held: &Rc<Held>) -> Self {
         let Accepted { socket, input, output } = accepted;
         Self {
             readable: input.subscribe(),
@@ -94,13 +95,13 @@ impl Link {
             closed: false,
             refused: false,
             heard: false,
-            queue: Queue::new(options.max_queue_bytes),
+            queue: Queue::new(options.queue, held),
             then: Disposition::Keep,
             paused: false,
             reading: Reading::ToEngine,
             read_size: MIN_READ,
             // An echo of what is read below half of the queue's limit stays below the limit.
-            max_read: (options.max_queue_bytes as u64 / 4).clamp(MIN_READ, MAX_READ),
+            max_read: (options.queue.per_connection as u64 / 4).clamp(MIN_READ, MAX_READ),
             fin_sent: false,
             deadline: None,
             wake: None,
@@ -113,11 +114,12 @@ impl Link {
         peer: String,
         response: Vec<u8>,
         options: &ShellOptions,
+        held: &Rc<Held>,
     ) -> Self {
-        let mut link = Self::new(accepted, peer, options);
+        let mut link = Self::new(accepted, peer, options, held);
         (link.closed, link.refused) = (true, true);
         (link.reading, link.then) = (Reading::Discarding, Disposition::Finish);
-        link.queue.push(Rc::new(response));
+        link.queue.push(&Payload::new(response, held));
         link
     }
 
@@ -160,17 +162,16 @@ impl Link {
     }
 
     /// Adds bytes, and what comes after them.
-    pub(crate) fn push(&mut self, bytes: &Rc<Vec<u8>>, then: Disposition) -> Result<(), Overflow> {
+    pub(crate) fn push(&mut self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         if self.then == Disposition::Abort {
             // Nothing may be written behind what was dropped.
             return Ok(());
         }
-        // What ends the connection is the last that is queued, so it may go over the limit.
         let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
-        if !ends && self.queue.is_over(bytes.len()) {
+        if self.queue.is_over(payload, ends) {
             return Err(Overflow);
         }
-        self.queue.push(Rc::clone(bytes));
+        self.queue.push(payload);
         if ends {
             self.then = then;
         }
@@ -181,6 +182,11 @@ impl Link {
     pub(crate) fn abort(&mut self) {
         self.queue.clear();
         self.then = Disposition::Abort;
+    }
+
+    /// The part of the memory of waiting output that falls to it.
+    pub(crate) fn share(&self) -> usize {
+        self.queue.share()
     }
 
     /// Writes what can be written now, and goes on to the end if it is to end.

@@ -29,6 +29,9 @@ const SEND_BUFFER: u64 = 64 * 1024;
 /// More than the kernel allows, which is twice as much as it takes from us and no less than 200 KiB on Linux.
 pub(crate) const MORE_SEND_BUFFER: u64 = 4 * 1024 * 1024;
 
+/// Ports below 1024 are denied in the same way.
+const ACCESS_HINT: &str = " (does the host let it use the network? wasmtime needs -S inherit-network)";
+
 /// A listening socket.
 pub(crate) struct Listener {
     // Before the socket, whose child it is: fields are dropped in this order.
@@ -49,7 +52,10 @@ impl Listener {
     /// Binds an address and listens on it. A client that is silent for `keepalive` milliseconds is asked whether it is
     /// still there, and is gone if it does not answer for as long again. 0: never.
     pub(crate) fn bind(address: SocketAddr, keepalive: u64) -> Result<Self, String> {
-        let failed = |error: ErrorCode| format!("cannot listen on {address}: {}", error.name());
+        let failed = |error: ErrorCode| {
+            let hint = if error == ErrorCode::AccessDenied { ACCESS_HINT } else { "" };
+            format!("cannot listen on {address}: {}{hint}", error.name())
+        };
         let family = match address {
             SocketAddr::V4(_) => IpAddressFamily::Ipv4,
             SocketAddr::V6(_) => IpAddressFamily::Ipv6,

@@ -16,12 +16,14 @@ pub(crate) enum LogCategory {
     Instance,
     /// What the application writes to standard output and standard error.
     Output,
+    /// The same in a call that fails.
+    Failure,
 }
 
 /// Leaves out the lines of each category that are more than its budget for a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogRateLimiter {
-    windows: [Window; 5],
+    windows: [Window; 6],
 }
 
 /// A line may be written.
@@ -44,7 +46,7 @@ impl LogCategory {
     fn budget(self) -> u32 {
         match self {
             Self::Admission | Self::Rejection | Self::Closure | Self::Instance => 10,
-            Self::Output => 100,
+            Self::Output | Self::Failure => 100,
         }
     }
 }

@@ -50,6 +50,16 @@ impl Shell {
                     self.log_rejection(rejection, permit);
                 }
             }
+            Event::Request(request) => {
+                self.rename(request.connection, &request.peer);
+                let (connection, head) = (request.connection, &request.head);
+                let (method, path) = (LogValue(head.method.as_bytes()), LogValue(&head.target));
+                let peer = self.peer(connection);
+                self.log.write(
+                    Level::Debug,
+                    format_args!("request connection={connection} peer={peer} method={method} path={path}"),
+                );
+            }
             Event::Closed(closed) => self.observe_closed(closed),
             Event::Failed(failed) => {
                 let connection = failed.connection;

@@ -20,7 +20,9 @@ use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::link::{Closing, Link, Outcome, ReadOutcome};
 use crate::listener::Listener;
 use crate::log::{Level, Log, print};
+use crate::log_rate_limiter::LogCategory;
 use crate::observe::Totals;
+use crate::payload::{Held, Payload};
 use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, Step, Transmission};
 
 /// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
@@ -37,10 +39,16 @@ const TURN_BYTES: usize = 256 * 1024;
 /// nothing is ready any more, and where all 128 went to `poll` nothing would ever get done.
 const TURN_SOURCES: usize = 40;
 
+/// The part of what may wait for all peers that is free after connections were closed, so that not every transmission has
+/// to look at all of them.
+const ROOM: usize = 16;
+
 /// The server.
 pub(crate) struct Shell {
     pub(crate) log: Log,
     pub(crate) links: BTreeMap<u64, Link>,
+    /// By what waits to be written to them.
+    held: Rc<Held>,
     pub(crate) totals: Totals,
     /// Links that are not being refused.
     open: usize,
@@ -115,6 +123,7 @@ impl Shell {
         let mut shell = Self {
             log,
             links: BTreeMap::new(),
+            held: Rc::default(),
             totals: Totals::default(),
             open: 0,
             options: arguments.shell,
@@ -372,34 +381,34 @@ impl Shell {
     }
 
     fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
-        for Transmission { to, mut bytes, then } in transmissions {
-            // What waits is counted by its length.
-            if bytes.capacity() / 2 > bytes.len() {
-                bytes.shrink_to_fit();
-            }
-            let bytes = Rc::new(bytes);
+        for Transmission { to, bytes, then } in transmissions {
+            let payload = Payload::new(bytes, &self.held);
             match to {
-                Destination::One(id) => self.deliver_one(id, &bytes, then, now),
+                Destination::One(id) => self.deliver_one(id, &payload, then, now),
                 Destination::Many(ids) => {
                     for id in ids {
-                        self.deliver_one(id, &bytes, then, now);
+                        self.deliver_one(id, &payload, then, now);
                     }
                 }
-                Destination::All => self.deliver_all(None, &bytes, now),
-                Destination::AllBut(but) => self.deliver_all(Some(but), &bytes, now),
+                Destination::All => self.deliver_all(None, &payload, now),
+                Destination::AllBut(but) => self.deliver_all(Some(but), &payload, now),
+            }
+            drop(payload);
+            if self.held.get() > self.options.queue.total {
+                self.relieve(now);
             }
         }
     }
 
-    fn deliver_all(&mut self, but: Option<u64>, bytes: &Rc<Vec<u8>>, now: u64) {
+    fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
         let members = core::mem::take(&mut self.members);
         for id in members.iter().filter(|id| Some(**id) != but) {
-            self.deliver_one(*id, bytes, Disposition::Keep, now);
+            self.deliver_one(*id, payload, Disposition::Keep, now);
         }
         self.members = members;
     }
 
-    fn deliver_one(&mut self, id: u64, bytes: &Rc<Vec<u8>>, then: Disposition, now: u64) {
+    fn deliver_one(&mut self, id: u64, payload: &Rc<Payload>, then: Disposition, now: u64) {
         match then {
             Disposition::Join => drop(self.members.insert(id)),
             Disposition::Leave | Disposition::Finish | Disposition::Abort => drop(self.members.remove(&id)),
@@ -411,13 +420,48 @@ impl Shell {
         self.touched.push(id);
         if then == Disposition::Abort {
             link.abort();
-        } else if link.push(bytes, then).is_err() {
+        } else if link.push(payload, then).is_err() {
             // The host may take what waits only for the end of the turn.
             link.drive(now, &self.options);
-            if link.push(bytes, then).is_err() {
+            if link.push(payload, then).is_err() {
                 link.abort();
                 self.lost.push(Lost { connection: id, why: Loss::SlowReader });
             }
+        }
+    }
+
+    /// Closes the connections that hold the most, until some of what may wait is free again.
+    fn relieve(&mut self, now: u64) {
+        // The host may take what waits only for the end of the turn.
+        self.drive_touched(now);
+        let total = self.options.queue.total;
+        if self.held.get() <= total {
+            return;
+        }
+        let room = total.saturating_sub(total / ROOM);
+        let mut shares: Vec<_> = self.links.iter().map(|(id, link)| (link.share(), *id)).collect();
+        shares.sort_unstable_by(|one, other| other.cmp(one));
+        let mut closed: usize = 0;
+        for (_, id) in shares {
+            if self.held.get() <= room {
+                break;
+            }
+            if let Some(link) = self.links.get_mut(&id) {
+                link.abort();
+                self.touched.push(id);
+                self.observe_lost(id, Loss::SlowReader);
+                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
+                closed = closed.saturating_add(1);
+            }
+        }
+        if let Some(permit) = self.log.permit(LogCategory::Closure) {
+            self.log.write(
+                Level::Warn,
+                format_args!(
+                    "too much output waits; the connections holding the most are closed connections={closed} \
+                     limit={total}{permit}"
+                ),
+            );
         }
     }
 

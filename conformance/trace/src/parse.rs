@@ -361,6 +361,17 @@ mod tests {
     }
 
     #[test]
+    fn any_field_survives_printing() {
+        for value in ["", " ", "\x01\x02", "\n", "# a", "a: b", "\u{85}\u{feff}", "C \"x\""] {
+            let mut trace = parse("C fin\n").unwrap();
+            (trace.title, trace.section) = (value.into(), value.into());
+            (trace.client, trace.notes) = (Some(value.into()), vec![value.into()]);
+            let again: Trace = trace.to_string().parse().unwrap_or_else(|error| panic!("{value:?}: {error}"));
+            assert_eq!(again.to_string(), trace.to_string());
+        }
+    }
+
+    #[test]
     fn each_mistake_is_named_with_its_line() {
         let after_fields = 7;
         for (steps, problem) in [

@@ -72,9 +72,10 @@ impl Display for Action {
 }
 
 fn field(f: &mut fmt::Formatter<'_>, name: &str, value: &dyn Display) -> fmt::Result {
-    // A field is one line, whatever a client calls itself.
+    // A field is one line and never empty, whatever a client calls itself.
     let value = value.to_string().replace(|character: char| character.is_control(), " ");
-    writeln!(f, "{name}: {}", value.trim())
+    let value = Some(value.trim()).filter(|value| !value.is_empty());
+    writeln!(f, "{name}: {}", value.unwrap_or("-"))
 }
 
 /// The first string stands behind `start`, each other one on a line of its own.

@@ -1,7 +1,7 @@
 //! The component on plain wasmtime with blocking sockets: an echo, for one client after the other, each of whom may
 //! keep the next one waiting.
 //!
-//! `cargo run --release -p embed -- 127.0.0.1:8000`
+//! `cargo run --release --bin embed -- 127.0.0.1:8000`
 #![allow(missing_docs, reason = "bindgen's code")]
 
 use std::env;
@@ -38,8 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8000"))?;
     println!("listening on ws://{}/", listener.local_addr()?);
     for (connection, socket) in (1..).zip(listener.incoming()) {
-        let mut socket = socket?;
-        let peer = socket.peer_addr()?.to_string();
+        // A peer that is gone before it is served is no reason to stop.
+        let Ok(mut socket) = socket else { continue };
+        let Ok(peer) = socket.peer_addr().map(|peer| peer.to_string()) else { continue };
         let mut input = Input::Opened(Opened { connection, peer, secure: false });
         let mut buffer = [0; 65_536];
         loop {

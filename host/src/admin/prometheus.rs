@@ -72,7 +72,13 @@ pub(super) fn text(now: &Snapshot) -> String {
     out.sample(name, &[("direction", "received")], metrics.bytes_received);
     out.sample(name, &[("direction", "sent")], now.bytes_sent);
 
-    out.single("queue_bytes", "gauge", "Output that waits for peers to read.", now.queue_bytes);
+    out.single("queue_bytes", "gauge", "Memory of output that waits for peers to read.", now.queue_bytes);
+    out.single(
+        "queue_bytes_limit",
+        "gauge",
+        "Memory that such output may take up.",
+        now.max_total_queue_bytes,
+    );
     out.single("buffered_bytes", "gauge", "Held for incomplete heads and messages.", counts.buffered_bytes);
     out.single(
         "slow_readers_total",

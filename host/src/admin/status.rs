@@ -110,6 +110,8 @@ struct Page<'a> {
     messages: [u64; 2],
     bytes: [u64; 2],
     queue_bytes: usize,
+    /// How many there may be.
+    max_total_queue_bytes: usize,
     buffered_bytes: u64,
     slow_readers: u64,
     traps: u64,
@@ -160,6 +162,7 @@ pub(super) fn json(
         messages: now.messages,
         bytes: [metrics.bytes_received, now.bytes_sent],
         queue_bytes: now.queue_bytes,
+        max_total_queue_bytes: now.max_total_queue_bytes,
         buffered_bytes: now.counts.buffered_bytes,
         slow_readers: now.totals.slow_readers,
         traps: now.totals.traps,

@@ -3,19 +3,21 @@
 #[path = "../../../component/server/src/undecided.rs"]
 mod undecided;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, fs};
 
+use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
 use wasmtime::Engine as Wasmtime;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 
 use self::undecided::undecided;
 use super::convert::{Commands, Heads, lower_events};
 use super::wasi::{Output, link};
-use super::{ApplicationError, ApplicationLost};
-use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use super::{ApplicationError, ApplicationLost, ApplicationOptions};
+use crate::file::{MAX_COMPONENT_BYTES, read_regular};
+use crate::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::application::{Application, ApplicationPre};
 use crate::wit::{self, Acceptance, Command, Event};
 
@@ -34,35 +36,42 @@ impl fmt::Debug for ApplicationFactory {
 }
 
 impl ApplicationFactory {
-    /// Compiles a file: see [`new`](Self::new).
+    /// Compiles a regular file of up to 256 MiB: see [`new`](Self::new).
     ///
     /// # Errors
     /// [`ApplicationError::Read`], [`ApplicationError::Component`].
-    pub fn from_file(path: &Path, budget: Budget) -> Result<Arc<Self>, ApplicationError> {
-        let bytes = fs::read(path).map_err(|error| ApplicationError::Read { path: path.into(), error })?;
-        Self::new(&path.display().to_string(), &bytes, budget)
+    pub fn from_file(path: &Path, options: &ApplicationOptions) -> Result<Arc<Self>, ApplicationError> {
+        let bytes = read_regular(path, MAX_COMPONENT_BYTES)
+            .map_err(|error| ApplicationError::Read { path: path.into(), error })?;
+        Self::new(&path.display().to_string(), &bytes, options)
     }
 
-    /// Compiles a component of world `application`, or finds it in wasmtime's cache; `name` is for messages.
+    /// Compiles a component of world `application`, or finds it in the cache; `name` is for messages.
     ///
     /// It is given the little of WASI that languages' runtimes want before they do anything: randomness, clocks,
-    /// an empty environment, and standard output and error, which go to the log. A call of anything else of
+    /// the environment of its options, and standard output and error, which go to the log. A call of anything else of
     /// WASI traps; an import that is not WASI's is refused.
     ///
     /// # Errors
     /// [`ApplicationError::Component`].
-    pub fn new(name: &str, bytes: &[u8], budget: Budget) -> Result<Arc<Self>, ApplicationError> {
+    pub fn new(
+        name: &str,
+        bytes: &[u8],
+        options: &ApplicationOptions,
+    ) -> Result<Arc<Self>, ApplicationError> {
         let refused = |error: wasmtime::Error| ApplicationError::Component {
             name: name.into(),
             error: format!("{error:#}"),
         };
-        let wasmtime = wasmtime().map_err(refused)?;
-        let component = Component::new(&wasmtime, bytes).map_err(refused)?;
+        if let Some(why) = not_a_component(bytes) {
+            return Err(refused(wasmtime::Error::msg(why)));
+        }
+        let (wasmtime, component) = compile(bytes).map_err(refused)?;
         let mut linker = Linker::new(&wasmtime);
-        link(&mut linker, &component).map_err(refused)?;
+        link(&mut linker, &component, &options.environment).map_err(refused)?;
         let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;
         debug!("{name} is compiled");
-        Ok(Arc::new(Self { name: name.into(), wasmtime, pre, budget }))
+        Ok(Arc::new(Self { name: name.into(), wasmtime, pre, budget: options.budget }))
     }
 
     pub(super) fn make(&self) -> Result<Instance, ApplicationLost> {
@@ -99,6 +108,7 @@ impl Instance {
         let handler = application.hixie_legacy_websocket_handler();
         let commands = handler.call_handle(&mut sandbox.store, &lowered);
         let commands = Commands(commands.map_err(|error| lost(sandbox, &error))?);
+        sandbox.store.data_mut().data.returned();
         let fields = commands.fields();
         let mut lent = commands.lend(&fields);
         for handshake in undecided(events, &lent) {
@@ -110,6 +120,6 @@ impl Instance {
 }
 
 fn lost(sandbox: &mut Sandbox<Output>, error: &wasmtime::Error) -> ApplicationLost {
-    sandbox.store.data_mut().data.flush();
+    sandbox.store.data_mut().data.failed();
     ApplicationLost(sandbox.why(error))
 }

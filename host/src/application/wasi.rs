@@ -1,10 +1,11 @@
 //! The little of WASI that languages' runtimes want before they do anything. No network, no files: what is not
 //! here traps when it is called.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::info;
+use tracing::{error, info};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, Val};
 use wasmtime::{Result, bail};
@@ -17,45 +18,86 @@ use crate::sandbox::Guest;
 /// Longest line of an application's output that is logged in one piece, in bytes.
 const MAX_LINE: usize = 1024;
 
+/// What is held of a call's output until it has returned, in bytes; what is older is logged before.
+const MAX_HELD: usize = 64 * 1024;
+
 /// How much an output stream takes at once, in bytes.
 const WRITE_BYTES: u64 = 4096;
 
 /// Random bytes given at once.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// What an application writes to standard output and error goes to the log, line by line.
+/// What an application writes to standard output and error goes to the log, line by line, at the end of a call: what it
+/// prints in one that fails says why.
 #[derive(Default)]
-pub(crate) struct Output(Vec<u8>);
+pub(crate) struct Output {
+    /// A line that has not ended.
+    line: Vec<u8>,
+    /// Those of this call, and their bytes.
+    lines: VecDeque<Vec<u8>>,
+    held: usize,
+}
 
 impl Output {
     fn write(&mut self, bytes: impl Iterator<Item = u8>) {
         for byte in bytes {
             if byte != b'\n' {
-                self.0.push(byte);
+                self.line.push(byte);
             }
-            if byte == b'\n' || self.0.len() == MAX_LINE {
-                self.flush();
+            if byte == b'\n' || self.line.len() == MAX_LINE {
+                self.end_line();
             }
         }
     }
 
-    pub(super) fn flush(&mut self) {
-        if !self.0.is_empty()
-            && let Some(LogPermit { unlogged }) = log::permit(LogCategory::Output)
-        {
-            info!(unlogged, "application: {}", Printable::whole(&self.0));
+    fn end_line(&mut self) {
+        if self.line.is_empty() {
+            return;
         }
-        self.0.clear();
+        self.held += self.line.len();
+        self.lines.push_back(std::mem::take(&mut self.line));
+        while self.held > MAX_HELD
+            && let Some(line) = self.lines.pop_front()
+        {
+            self.held -= line.len();
+            tell(&line);
+        }
+    }
+
+    /// A call has returned.
+    pub(super) fn returned(&mut self) {
+        self.held = 0;
+        self.lines.drain(..).for_each(|line| tell(&line));
+    }
+
+    /// A call has not returned: nothing follows.
+    pub(super) fn failed(&mut self) {
+        self.end_line();
+        for line in self.lines.drain(..) {
+            if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Failure) {
+                error!(unlogged, "application: {}", Printable::whole(&line));
+            }
+        }
     }
 }
 
-/// Defines what the component imports of WASI.
-pub(super) fn link(linker: &mut Linker<Guest<Output>>, component: &Component) -> Result<()> {
+fn tell(line: &[u8]) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Output) {
+        info!(unlogged, "application: {}", Printable::whole(line));
+    }
+}
+
+/// Defines what the component imports of WASI, with these variables as its environment.
+pub(super) fn link(
+    linker: &mut Linker<Guest<Output>>,
+    component: &Component,
+    environment: &[(String, String)],
+) -> Result<()> {
     let ty = component.component_type();
     for (import, _) in ty.imports(component.engine()) {
         let interface = import.split('@').next().unwrap_or_default();
         if interface.starts_with("wasi:") {
-            define(&mut linker.instance(import)?, interface)?;
+            define(&mut linker.instance(import)?, interface, environment)?;
         } else if interface != "hixie:legacy-websocket/types" {
             bail!("it imports {import}, which nobody provides");
         }
@@ -63,11 +105,19 @@ pub(super) fn link(linker: &mut Linker<Guest<Output>>, component: &Component) ->
     linker.define_unknown_imports_as_traps(component)
 }
 
-fn define(instance: &mut LinkerInstance<'_, Guest<Output>>, interface: &str) -> Result<()> {
+fn define(
+    instance: &mut LinkerInstance<'_, Guest<Output>>,
+    interface: &str,
+    environment: &[(String, String)],
+) -> Result<()> {
     match interface {
         "wasi:cli/environment" => {
+            let pair = |(name, value): &(String, String)| {
+                Val::Tuple(vec![Val::String(name.clone()), Val::String(value.clone())])
+            };
+            let variables = Val::List(environment.iter().map(pair).collect());
             instance
-                .func_new("get-environment", |_, _, _, results| answer(results, Val::List(Vec::new())))?;
+                .func_new("get-environment", move |_, _, _, results| answer(results, variables.clone()))?;
             instance.func_new("get-arguments", |_, _, _, results| answer(results, Val::List(Vec::new())))?;
             instance.func_new("initial-cwd", |_, _, _, results| answer(results, Val::Option(None)))
         }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::Args;
-use legacy_websocket_artifacts::{compose, stack};
+use legacy_websocket_artifacts::{ComposeError, compose, not_a_component, stack};
 use tracing::info;
+
+use crate::file::{self, MAX_COMPONENT_BYTES};
 
 #[derive(Debug, Args)]
 pub(super) struct ComposeArgs {
@@ -31,7 +33,10 @@ impl ComposeArgs {
     pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
         let mut composed = read(&self.application)?;
         for middleware in self.with.iter().rev() {
-            composed = stack(&read(middleware)?, &composed).map_err(of(middleware))?;
+            composed = stack(&read(middleware)?, &composed).map_err(|error| match error {
+                ComposeError::NoApplication | ComposeError::NotAnApplication => of(&self.application)(error),
+                error => of(middleware)(error),
+            })?;
         }
         if !self.application_only {
             composed = compose(&composed).map_err(of(&self.application))?;
@@ -43,7 +48,11 @@ impl ComposeArgs {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(of::<io::Error>(path))
+    let bytes = file::read(path, MAX_COMPONENT_BYTES).map_err(of::<io::Error>(path))?;
+    match not_a_component(&bytes) {
+        Some(why) => Err(of(path)(ComposeError::NotAComponent(why.into()))),
+        None => Ok(bytes),
+    }
 }
 
 /// Says of which file an error speaks.

@@ -3,7 +3,6 @@
 //! What the file says becomes arguments, so that each option is declared, checked and explained once.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Arg;
@@ -11,6 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use toml::{Table, Value};
+
+use crate::file::read_text;
 
 /// The subcommand that takes a file, and the option that names it.
 const SERVE: &str = "serve";
@@ -88,21 +89,28 @@ fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::E
 impl Line {
     /// Says that it is the file which is wrong, where it is.
     fn blame(&self, error: clap::Error, command: &Command) -> clap::Error {
-        let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
-            return error;
+        let key = |argument: &String| {
+            let name = argument.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
+            self.keys.iter().find(|key| *key == name)
         };
-        let name = argument.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
-        if !self.keys.iter().any(|key| key == name) {
-            return error;
-        }
+        let place = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(argument)) => key(argument).map(|key| format!("key '{key}': ")),
+            // They are missing, wherever what requires them stands.
+            Some(ContextValue::Strings(_)) if !self.keys.is_empty() => Some(String::new()),
+            _ => None,
+        };
+        let Some(place) = place else { return error };
+        // Up to the blank line: the possible values, too.
         let text = error.render().to_string();
-        let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        command.clone().error(error.kind(), format!("{}: {reason}", self.file.display()))
+        let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let reason = lines.join(" ");
+        let reason = reason.trim_start_matches("error: ");
+        command.clone().error(error.kind(), format!("{}: {place}{reason}", self.file.display()))
     }
 }
 
 fn read(file: &Path) -> Result<Table, String> {
-    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let text = read_text(file).map_err(|error| error.to_string())?;
     text.parse::<Table>().map_err(|error| error.to_string())
 }
 

@@ -1,12 +1,15 @@
 //! What clients may do, and how much of it.
 
 use std::error::Error;
-use std::fs;
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
+use legacy_websocket::{Options, Server};
 
+use crate::file::read_text;
 use crate::options::{EngineOptions, ShellOptions};
 use crate::sandbox::Budget;
 use crate::wit::{InvalidUtf8, Limits, Version};
@@ -34,7 +37,7 @@ pub(super) struct Protocol {
 
     /// What clients see when a TLS terminator or proxy stands before the server, as wss://example.com/path.
     /// By default the location is made from Host.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
 
     /// Believe X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets or
@@ -69,25 +72,30 @@ pub(super) struct Protocol {
 #[command(next_help_heading = "Limits (sizes in bytes, times as 500ms, 10s, 5m)")]
 pub(super) struct LimitArgs {
     /// Head of a request, blank line included. More: 431.
-    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384, value_parser = at_least_one::<u32>)]
     max_head_bytes: u32,
 
     /// Fields in a head. More: 431.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one::<u32>)]
     max_fields: u32,
 
     /// One message, or the body of a request. More: closed (413).
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = at_least_one::<u32>)]
     max_message_bytes: u32,
 
     /// Incomplete heads, bodies and messages of all connections of a worker together. More: of those that hold much
     /// the connection that sends most slowly is closed.
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = at_least_one::<u64>)]
     max_buffered_bytes: u64,
 
-    /// Output waiting for one peer. More: closed as a slow reader.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    /// Output waiting for one peer. More: closed as a slow reader. A single message or response may be longer, where
+    /// nothing else waits: up to an eighth of --max-total-queue-bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = at_least_one::<usize>)]
     max_queue_bytes: usize,
+
+    /// Memory for the output waiting for all peers together. More: those holding the most are closed as slow readers.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, value_parser = at_least_one::<usize>)]
+    max_total_queue_bytes: usize,
 
     /// Connections at once. More are refused with 503.
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..))]
@@ -102,7 +110,7 @@ pub(super) struct LimitArgs {
     max_handshakes_per_peer: u32,
 
     /// Memory of the engine's component, and of the application's, of each worker.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, value_parser = at_least_one::<usize>)]
     max_memory_bytes: usize,
 
     /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain request, and between two.
@@ -110,7 +118,7 @@ pub(super) struct LimitArgs {
     handshake_timeout: Duration,
 
     /// A connected client with nothing received or sent. 0s: never.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time_or_never)]
     idle_timeout: Duration,
 
     /// From the first byte of a message to its last. 0s: no limit.
@@ -155,8 +163,11 @@ pub(super) fn engine_options(
     limits: &LimitArgs,
 ) -> Result<EngineOptions, Box<dyn Error>> {
     let Protocol { origin, subprotocol, host, public_url, trust_forwarded, .. } = protocol;
+    limits.check()?;
     let flash_policy = match &protocol.flash_policy {
-        Some(path) => Some(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        Some(path) => {
+            Some(read_text(path).map_err(|error| format!("--flash-policy {}: {error}", path.display()))?)
+        }
         None => None,
     };
     Ok(EngineOptions {
@@ -200,6 +211,7 @@ pub(super) fn shell_options(protocol: &Protocol, limits: &LimitArgs) -> ShellOpt
         max_handshakes_per_peer: limits.max_handshakes_per_peer,
         proxy_protocol: protocol.proxy_protocol,
         max_queue_bytes: limits.max_queue_bytes,
+        max_total_queue_bytes: limits.max_total_queue_bytes,
         write_timeout: limits.write_timeout,
         linger_timeout: limits.close_timeout,
         handshake_timeout: limits.handshake_timeout,
@@ -211,6 +223,33 @@ impl LimitArgs {
     pub(super) fn budget(&self) -> Budget {
         Budget { call_timeout: self.call_timeout, max_memory_bytes: self.max_memory_bytes }
     }
+
+    /// Whether they go together.
+    fn check(&self) -> Result<(), String> {
+        let Self { max_queue_bytes, max_total_queue_bytes, .. } = self;
+        if max_total_queue_bytes < max_queue_bytes {
+            return Err(format!(
+                "--max-total-queue-bytes {max_total_queue_bytes} is less than --max-queue-bytes {max_queue_bytes}, \
+                 which is for one peer"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A number that is not 0.
+fn at_least_one<T: FromStr<Err = ParseIntError> + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(number) if number != T::default() => Ok(number),
+        Ok(_) => Err("must be at least 1".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the engine takes for one.
+fn public_url(text: &str) -> Result<String, String> {
+    let options = Options { public_url: Some(text.into()), ..Options::default() };
+    Server::new(options).map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// A time that is not 0.
@@ -218,6 +257,17 @@ fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.as_millis() > 0 => Ok(time),
         Ok(_) => Err("must be at least 1ms".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A time, or 0 for never.
+fn time_or_never(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() && time.as_millis() == 0 => {
+            Err("must be 0s, for never, or at least 1ms".into())
+        }
+        Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
 }

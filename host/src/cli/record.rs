@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::engine::EngineFactory;
 use crate::options::EngineOptions;
-use crate::record::{RecordOptions, Recorder};
+use crate::record::{RecordOptions, Recorder, check_folder};
 use crate::wit::{InvalidUtf8, Version};
 
 #[derive(Debug, Args)]
@@ -30,6 +30,12 @@ pub(super) struct RecordArgs {
 }
 
 impl RecordArgs {
+    /// Whether recordings could be written. Makes no folder: it would be that of whoever checks, not of whoever serves.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Some(folder) = &self.record else { return Ok(()) };
+        check_folder(folder).map_err(|error| format!("--record {}: {error}", folder.display()))
+    }
+
     /// Starts recording what the factory's engines do, if asked to.
     pub(super) fn start(
         &self,

@@ -1,5 +1,6 @@
 //! The command `serve`.
 
+use std::env;
 use std::error::Error;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use super::record::RecordArgs;
 use super::signals::{self, CUT_SHORT, Why};
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
-use crate::application::{ApplicationFactory, TestPage};
+use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::Server;
@@ -38,6 +39,11 @@ pub(super) struct Serve {
     /// with.
     #[arg(long, requires = "application")]
     watch: bool,
+
+    /// Variable of the application's environment, which has no others (repeatable). Without a value it is that of the
+    /// server's own environment.
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "application", value_parser = variable)]
+    env: Vec<(String, String)>,
 
     /// Read options from a TOML file; its keys are the long names of these here. What is on the command line
     /// counts before what is in the file.
@@ -108,13 +114,15 @@ impl Serve {
         ended
     }
 
-    /// All that is done before it listens.
+    /// All that is done before it listens, with one worker, and nothing is left of it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
+        let factory = self.factory()?;
         self.tls.load()?;
-        self.factory()?.make(&self.engine_options()?)?;
-        if let Some(application) = &self.application {
-            ApplicationFactory::from_file(application, self.limits.budget())?;
-        }
+        let engine_options = self.engine_options()?;
+        self.record.check()?;
+        let options = ShellOptions { workers: 1, ..self.shell_options() };
+        let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+        runtime.block_on(async { self.server(factory, engine_options, options) })?;
         Ok(())
     }
 
@@ -184,10 +192,12 @@ impl Serve {
             return Ok(Server::new(factory, engine_options, options, || Box::new(TestPage))?);
         };
         let served = look(path);
-        let application = ApplicationFactory::from_file(path, self.limits.budget())?;
+        let application_options =
+            ApplicationOptions { budget: self.limits.budget(), environment: self.env.clone() };
+        let application = ApplicationFactory::from_file(path, &application_options)?;
         let server = Server::with_component(factory, engine_options, options, application)?;
         if self.watch {
-            spawn(watch(path.clone(), self.limits.budget(), served, server.replacements()));
+            spawn(watch(path.clone(), application_options, served, server.replacements()));
         }
         Ok(server)
     }
@@ -210,4 +220,14 @@ impl Serve {
         };
         Ok(EngineFactory::Component(Arc::new(factory)))
     }
+}
+
+/// A name and its value.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.into()),
+        None => (text, env::var(text).map_err(|error| error.to_string())?),
+    };
+    let is_one = !name.is_empty() && !text.contains('\0');
+    if is_one { Ok((name.into(), value)) } else { Err("must be NAME or NAME=VALUE".into()) }
 }

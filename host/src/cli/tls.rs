@@ -30,6 +30,7 @@ pub(super) struct TlsArgs {
 }
 
 impl TlsArgs {
+    /// Reads the files, if there are to be any.
     pub(super) fn load(&self) -> Result<Option<Tls>, TlsError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificates), Some(key)) => Tls::load(certificates, key).map(Some),

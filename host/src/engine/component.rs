@@ -1,14 +1,16 @@
 //! The engine as a component on wasmtime, in a sandbox.
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
+use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
-use wasmtime::component::{Component, Linker, ResourceAny};
+use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Engine as Wasmtime, Store};
 
 use super::{Engine, EngineError, EngineLost};
-use crate::sandbox::{Budget, Guest, Sandbox, wasmtime};
+use crate::file::{MAX_COMPONENT_BYTES, read_regular};
+use crate::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
 use crate::wit::bindings::{Library, LibraryPre};
 use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
@@ -27,7 +29,7 @@ impl fmt::Debug for ComponentFactory {
 }
 
 impl ComponentFactory {
-    /// Compiles the component that is built into this library, or finds it in wasmtime's cache.
+    /// Compiles the component that is built into this library, or finds it in the cache.
     ///
     /// # Errors
     /// [`EngineError::Component`].
@@ -35,12 +37,13 @@ impl ComponentFactory {
         Self::compile("the embedded component", legacy_websocket_artifacts::LIBRARY, budget)
     }
 
-    /// Compiles another build of the component.
+    /// Compiles another build of the component, a regular file of up to 256 MiB.
     ///
     /// # Errors
     /// [`EngineError::Read`], [`EngineError::Component`].
     pub fn from_file(path: &Path, budget: Budget) -> Result<Self, EngineError> {
-        let bytes = fs::read(path).map_err(|error| EngineError::Read { path: path.into(), error })?;
+        let bytes = read_regular(path, MAX_COMPONENT_BYTES)
+            .map_err(|error| EngineError::Read { path: path.into(), error })?;
         Self::compile(&path.display().to_string(), &bytes, budget)
     }
 
@@ -49,8 +52,10 @@ impl ComponentFactory {
             name: name.into(),
             error: format!("{error:#}"),
         };
-        let wasmtime = wasmtime().map_err(refused)?;
-        let component = Component::new(&wasmtime, bytes).map_err(refused)?;
+        if let Some(why) = not_a_component(bytes) {
+            return Err(refused(wasmtime::Error::msg(why)));
+        }
+        let (wasmtime, component) = compile(bytes).map_err(refused)?;
         // Nothing is linked: the component can call nothing.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;
@@ -128,6 +133,10 @@ impl Engine for ComponentEngine {
 
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
         self.call(|interface, store, server| interface.call_head(store, server, connection))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.sandbox.memory_bytes()
     }
 }
 

@@ -21,23 +21,41 @@ const FOLDER_MODE: u32 = 0o700;
 /// Makes the folder, and finds out whether it can be written to.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    probe(folder)
+}
+
+/// Finds out whether the folder can be written to, or made. Leaves nothing behind.
+pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    // A relative name's last ancestor is the empty one.
+    probe(there.unwrap_or(Path::new(".")))
+}
+
+fn probe(folder: &Path) -> io::Result<()> {
     let probe = folder.join(format!(".{}.probe", std::process::id()));
     create(&probe)?;
     fs::remove_file(probe)
 }
 
-/// A trace that grows. It is not held open: connections are many, descriptors are not.
+/// A trace that grows, by whole lines. It is not held open: connections are many, descriptors are not.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     path: PathBuf,
     status_at: u64,
+    length: u64,
 }
 
 impl TraceFile {
-    /// Writes the head of a trace into a file with a name of its own.
-    pub(super) fn create(folder: &Path, number: u64, since: SystemTime, mut head: Trace) -> io::Result<Self> {
+    /// Writes a trace into a file with a name of its own. On an error there is none.
+    pub(super) fn create(
+        folder: &Path,
+        number: u64,
+        since: SystemTime,
+        mut head: Trace,
+        steps: &str,
+    ) -> io::Result<Self> {
         head.notes.insert(0, OPEN.into());
-        let text = head.to_string();
+        let text = format!("{head}{steps}");
         let date = humantime::format_rfc3339_seconds(since).to_string().replace(['-', ':'], "");
         let stem = format!("{date}-{}-{number:06}", std::process::id());
         let mut path = folder.join(format!("{stem}.{EXTENSION}"));
@@ -50,13 +68,25 @@ impl TraceFile {
             path = folder.join(format!("{stem}-{again}.{EXTENSION}"));
             file = create(&path);
         }
-        file?.write_all(text.as_bytes())?;
+        if let Err(error) = file?.write_all(text.as_bytes()) {
+            // What is left of it would be no trace. Should it not go either, there is no more to be done.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         let status_at = text.find(OPEN).unwrap_or_default() as u64;
-        Ok(Self { path, status_at })
+        Ok(Self { path, status_at, length: text.len() as u64 })
     }
 
-    pub(super) fn append(&self, text: &str) -> io::Result<()> {
-        OpenOptions::new().append(true).open(&self.path)?.write_all(text.as_bytes())
+    /// Adds lines: all of them, or on an error none.
+    pub(super) fn append(&mut self, text: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            // A full disk takes half a line, and gives it back.
+            file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += text.len() as u64;
+        Ok(())
     }
 
     /// Nothing follows.

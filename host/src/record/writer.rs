@@ -1,55 +1,85 @@
-//! The thread that writes recordings.
+//! The thread that writes recordings, and what it does when it cannot.
 
 use std::collections::HashMap;
-use std::fmt::Write;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{io, mem};
 
-use legacy_websocket_trace::{Draft, Literal, Severity, Step, Trace};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
-use super::file::TraceFile;
-use super::{Connection, Entry, RecordOptions, Shared, What};
+use super::recording::Recording;
+use super::{Entry, RecordOptions, Shared, What};
 
 /// What a file takes on a disk at the least.
 const MIN_FILE_BYTES: u64 = 4096;
 
-/// More than this of a head is not waited for before a file begins.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// What could not be written is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Shorter pauses are those of networks and schedulers, and mean nothing.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// What waits to be written, of all connections together, in bytes. More is dropped.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
-/// Connections are numbered from 1 within a trace.
-const ONLY: u32 = 1;
+/// Connections that have ended and whose files have not. More are forgotten.
+const MAX_UNFINISHED: usize = 4096;
+
+/// The log hears of failures no oftener.
+const TELL: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     options: RecordOptions,
     shared: Arc<Shared>,
     open: HashMap<u64, Recording>,
+    /// Of connections that have ended.
+    unfinished: Vec<Recording>,
+    /// In files.
     written: u64,
+    waiting: usize,
+    failure: Option<Failure>,
+    told: Option<Instant>,
+}
+
+/// Nothing can be written.
+struct Failure {
+    retry_at: Instant,
+    told: bool,
 }
 
 impl Writer {
     pub(super) fn new(options: RecordOptions, shared: Arc<Shared>) -> Self {
-        Self { options, shared, open: HashMap::new(), written: 0 }
+        Self {
+            options,
+            shared,
+            open: HashMap::new(),
+            unfinished: Vec::new(),
+            written: 0,
+            waiting: 0,
+            failure: None,
+            told: None,
+        }
     }
 
     pub(super) fn run(mut self, entries: &Receiver<Entry>) {
-        for entry in entries {
-            self.shared.queued_bytes.fetch_sub(entry.what.bytes(), Ordering::Relaxed);
-            if entry.what == What::Stop {
-                break;
+        loop {
+            match entries.recv_timeout(RETRY) {
+                Ok(entry) => {
+                    self.shared.queued_bytes.fetch_sub(entry.what.bytes(), Ordering::Relaxed);
+                    if entry.what == What::Stop {
+                        break;
+                    }
+                    self.take(entry);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.take(entry);
+            if self.failure.as_ref().is_some_and(|failure| failure.retry_at <= Instant::now()) {
+                self.write_all(Recording::is_worth_a_file);
+            }
         }
-        // What is still open remains incomplete, and says so.
-        for (_, mut recording) in std::mem::take(&mut self.open) {
-            self.write(&mut recording);
-        }
+        // The last time. What is still open remains incomplete, and says so.
+        self.failure = None;
+        self.write_all(|_| true);
     }
 
     fn take(&mut self, entry: Entry) {
@@ -59,182 +89,85 @@ impl Writer {
         let number = entry.connection.number;
         let recording = self.open.remove(&number);
         let mut recording = recording.unwrap_or_else(|| Recording::new(&entry.connection));
-        let over = matches!(entry.what, What::Done | What::Cut);
-        recording.add(entry);
-        if over || recording.is_worth_a_file() {
+        self.waiting += recording.add(entry);
+        let is_crowded = self.waiting > MAX_WAITING_BYTES;
+        if recording.has_ended || recording.is_worth_a_file() || is_crowded {
             self.write(&mut recording);
         }
-        if !over {
-            self.open.insert(number, recording);
-        } else if let Some(file) = &recording.file
-            && let Err(error) = file.finish(recording.is_whole())
-        {
-            self.give_up(&error);
+        self.keep(recording);
+    }
+
+    /// Until it is all in its file.
+    fn keep(&mut self, mut recording: Recording) {
+        if self.waiting > MAX_WAITING_BYTES {
+            self.waiting -= recording.drop_waiting();
+        }
+        if !recording.has_ended {
+            self.open.insert(recording.number(), recording);
+        } else if recording.has_work() && self.unfinished.len() < MAX_UNFINISHED && !self.is_full() {
+            self.unfinished.push(recording);
+        } else {
+            self.waiting -= recording.drop_waiting();
+        }
+    }
+
+    fn write_all(&mut self, is_due: impl Fn(&Recording) -> bool) {
+        let ended = mem::take(&mut self.unfinished);
+        let due: Vec<_> = self.open.extract_if(|_, recording| is_due(recording)).collect();
+        for mut recording in ended.into_iter().chain(due.into_iter().map(|(_, recording)| recording)) {
+            self.write(&mut recording);
+            self.keep(recording);
         }
     }
 
     fn write(&mut self, recording: &mut Recording) {
-        let needed =
-            recording.waiting.len() as u64 + if recording.file.is_none() { MIN_FILE_BYTES } else { 0 };
+        if !recording.has_work()
+            || self.failure.as_ref().is_some_and(|failure| Instant::now() < failure.retry_at)
+        {
+            return;
+        }
+        let waiting = recording.waiting();
+        let needed = waiting as u64 + if recording.has_file() { 0 } else { MIN_FILE_BYTES };
         if self.written + needed > self.options.max_bytes {
             if !self.shared.full.swap(true, Ordering::Relaxed) {
                 warn!(bytes = self.written, "nothing more is recorded: --record-max-bytes is reached");
             }
             return;
         }
-        self.written += needed;
-        if let Err(error) = recording.write(&self.options) {
-            self.give_up(&error);
+        let result = recording.write(&self.options);
+        let written = waiting - recording.waiting();
+        self.waiting -= written;
+        if written > 0 {
+            self.written += needed;
         }
-    }
-
-    fn give_up(&self, why: &io::Error) {
-        if !self.shared.full.swap(true, Ordering::Relaxed) {
-            error!(folder = %self.options.folder.display(), "nothing more is recorded: {why}");
-        }
-    }
-}
-
-/// One connection.
-struct Recording {
-    connection: Arc<Connection>,
-    file: Option<TraceFile>,
-    /// The client's first bytes, until the file has begun.
-    head: Vec<u8>,
-    /// Steps that are not in the file yet.
-    waiting: String,
-    last: SystemTime,
-    missing: u64,
-    cut: bool,
-}
-
-impl Recording {
-    fn new(connection: &Arc<Connection>) -> Self {
-        Self {
-            connection: Arc::clone(connection),
-            file: None,
-            head: Vec::new(),
-            waiting: String::new(),
-            last: connection.since,
-            missing: 0,
-            cut: false,
-        }
-    }
-
-    fn add(&mut self, Entry { at, what, missing, .. }: Entry) {
-        if missing > self.missing {
-            let count = missing - self.missing;
-            self.line(&format_args!("# {count} steps are missing here: the disk did not keep up"));
-            self.missing = missing;
-        }
-        let step = match what {
-            What::Client(bytes) => {
-                if self.file.is_none() {
-                    self.head.extend_from_slice(&bytes);
-                }
-                Step::Client { connection: ONLY, bytes: Literal::from(bytes.as_slice()) }
+        match result {
+            Ok(()) => self.succeeded(),
+            // Somebody took this one file away.
+            Err(error) if recording.has_file() && error.kind() == io::ErrorKind::NotFound => {
+                self.waiting -= recording.give_up();
             }
-            What::Server(bytes) => Step::Server { connection: ONLY, bytes: Literal::from(bytes.as_slice()) },
-            What::ClientEnd { reset } => Step::ClientEnd { connection: ONLY, reset },
-            What::ServerEnd { reset } => Step::ServerEnd { connection: ONLY, reset },
-            What::Cut => {
-                self.cut = true;
-                self.line(&"# the rest is missing: --record-max-connection-bytes is reached");
-                return;
-            }
-            What::Done | What::Stop => return,
-        };
-        let pause = at.duration_since(self.last).unwrap_or_default();
-        if pause >= MIN_PAUSE {
-            self.line(&Step::After(Duration::from_secs(pause.as_secs())));
-        }
-        self.last = at;
-        self.line(&step);
-    }
-
-    fn line(&mut self, line: &dyn std::fmt::Display) {
-        // Writing to a string does not fail.
-        let _ = writeln!(self.waiting, "{line}");
-    }
-
-    /// Its head has come, so that it is known what it is.
-    fn is_worth_a_file(&self) -> bool {
-        self.file.is_some()
-            || self.head.len() > MAX_HEAD_BYTES
-            || self.head.windows(4).any(|window| window == b"\r\n\r\n")
-    }
-
-    fn is_whole(&self) -> bool {
-        self.missing == 0 && !self.cut
-    }
-
-    fn write(&mut self, options: &RecordOptions) -> io::Result<()> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let head = std::mem::take(&mut self.head);
-                let Connection { number, since, .. } = *self.connection;
-                TraceFile::create(&options.folder, number, since, self.describe(&head, options))?
-            }
-        };
-        file.append(&self.waiting)?;
-        self.waiting.clear();
-        self.file = Some(file);
-        Ok(())
-    }
-
-    /// A trace without its steps.
-    fn describe(&self, head: &[u8], options: &RecordOptions) -> Trace {
-        let head = Head::new(head);
-        let peer = self.connection.peer.map(|peer| format!("peer {peer}"));
-        Trace {
-            title: head.title(),
-            draft: head.draft(),
-            section: "field".into(),
-            severity: Severity::Field,
-            settings: options.settings.clone(),
-            client: head.field("user-agent").map(Into::into),
-            source: Some(format!(
-                "recorded by legacy-websocket {} at {}",
-                env!("CARGO_PKG_VERSION"),
-                humantime::format_rfc3339_seconds(self.connection.since)
-            )),
-            notes: peer.into_iter().collect(),
-            ..Trace::default()
-        }
-    }
-}
-
-/// The head of a request, as far as it names a recording. What it means is the engine's to judge.
-struct Head(String);
-
-impl Head {
-    fn new(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
-        Self(String::from_utf8_lossy(&bytes[..end]).into_owned())
-    }
-
-    fn title(&self) -> String {
-        match self.0.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-            Some(line) => line.chars().take(100).collect(),
-            None => "nothing was asked".into(),
+            Err(error) => self.failed(&error),
         }
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
-        let mut fields = self.0.lines().skip(1).filter_map(|line| line.split_once(':'));
-        let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
-        Some(value.trim()).filter(|value| !value.is_empty())
+    fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
     }
 
-    fn draft(&self) -> Draft {
-        let has = |name| self.field(name).is_some();
-        if has("sec-websocket-version") || has("sec-websocket-key") || !has("upgrade") {
-            Draft::Neither
-        } else if has("sec-websocket-key1") || has("sec-websocket-key2") {
-            Draft::Draft76
-        } else {
-            Draft::Draft75
+    fn succeeded(&mut self) {
+        if self.failure.take().is_some_and(|failure| failure.told) {
+            info!(folder = %self.options.folder.display(), "recordings are written again");
         }
+    }
+
+    fn failed(&mut self, why: &io::Error) {
+        let now = Instant::now();
+        let told_before = self.failure.take().is_some_and(|failure| failure.told);
+        let tell = !told_before && self.told.is_none_or(|told| now - told > TELL);
+        if tell {
+            self.told = Some(now);
+            error!(folder = %self.options.folder.display(), "recordings cannot be written, which is tried again: {why}");
+        }
+        self.failure = Some(Failure { retry_at: now + RETRY, told: tell || told_before });
     }
 }

@@ -29,7 +29,19 @@ impl Inner {
                         self.log_rejection(rejection, permit);
                     }
                 }
-                Event::Request(request) => self.observe_request(request.connection),
+                Event::Request(request) => {
+                    self.observe_request(request.connection);
+                    self.rename(request.connection, &request.peer);
+                    let (connection, head) = (request.connection, &request.head);
+                    debug!(
+                        connection,
+                        peer = %self.peer(connection),
+                        method = %LogValue(head.method.as_bytes()),
+                        path = %LogValue(&head.target),
+                        body_bytes = request.body.len(),
+                        "request"
+                    );
+                }
                 Event::Closed(closed) => self.observe_closed(closed),
                 Event::Failed(failed) => {
                     let connection = failed.connection;

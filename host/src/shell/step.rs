@@ -3,12 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::{Inner, Lost};
 use crate::application::ApplicationLost;
 use crate::engine::{Engine, EngineLost};
 use crate::outbox::Outbox;
+use crate::queue_budget::Payload;
 use crate::relay::Split;
 use crate::wit::{
     Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection, Step, Transmission,
@@ -52,9 +51,8 @@ impl Inner {
     pub(super) fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
         let result = step.map_err(Lost::from).and_then(|step| self.run(step, now));
         let next = self.recover(result, now);
-        for outbox in self.touched.drain(..) {
-            outbox.flush();
-        }
+        self.flush();
+        self.queue_account.publish();
         if self.carried.is_empty() { next } else { Some(now) }
     }
 
@@ -150,34 +148,34 @@ impl Inner {
     }
 
     pub(super) fn deliver(&mut self, transmissions: Vec<Transmission>) {
-        for Transmission { to, mut bytes, then } in transmissions {
-            // What waits is counted by its length.
-            if bytes.capacity() / 2 > bytes.len() {
-                bytes.shrink_to_fit();
-            }
-            let bytes = Bytes::from(bytes);
+        for Transmission { to, bytes, then } in transmissions {
+            let payload = self.queue_account.payload(bytes);
             match to {
                 Destination::One(connection) => {
-                    self.deliver_one(connection, bytes, then);
+                    self.deliver_one(connection, &payload, then);
                     self.observe_sent(connection, then);
                 }
                 Destination::Many(connections) => {
                     for connection in connections {
-                        self.deliver_one(connection, bytes.clone(), then);
+                        self.deliver_one(connection, &payload, then);
                     }
                 }
-                Destination::All => self.deliver_all(None, &bytes),
-                Destination::AllBut(but) => self.deliver_all(Some(but), &bytes),
+                Destination::All => self.deliver_all(None, &payload),
+                Destination::AllBut(but) => self.deliver_all(Some(but), &payload),
+            }
+            drop(payload);
+            if self.queue_account.is_over() {
+                self.relieve();
             }
         }
     }
 
-    fn deliver_one(&mut self, connection: u64, bytes: Bytes, then: Disposition) {
+    fn deliver_one(&mut self, connection: u64, payload: &Rc<Payload>, then: Disposition) {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
         let outbox = Rc::clone(&link.outbox);
-        self.push(connection, &outbox, bytes, then);
+        self.push(connection, &outbox, payload, then);
         match then {
             Disposition::Join => self.join(connection, outbox),
             Disposition::Leave | Disposition::Finish | Disposition::Abort => self.leave(connection),
@@ -185,26 +183,26 @@ impl Inner {
         }
     }
 
-    fn deliver_all(&mut self, but: Option<u64>, bytes: &Bytes) {
+    fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>) {
         let members = std::mem::take(&mut self.members);
         for (connection, outbox) in &members {
             if Some(*connection) != but {
-                self.push(*connection, outbox, bytes.clone(), Disposition::Keep);
+                self.push(*connection, outbox, payload, Disposition::Keep);
             }
         }
         self.members = members;
     }
 
-    fn push(&mut self, connection: u64, outbox: &Rc<Outbox>, bytes: Bytes, then: Disposition) {
+    fn push(&mut self, connection: u64, outbox: &Rc<Outbox>, payload: &Rc<Payload>, then: Disposition) {
         if outbox.touch() {
             self.touched.push(Rc::clone(outbox));
         }
         if then == Disposition::Abort {
             outbox.abort();
-        } else if outbox.push(bytes.clone(), then).is_err() {
+        } else if outbox.push(payload, then).is_err() {
             // The kernel may take what waits only for the end of the turn.
             outbox.flush();
-            if outbox.push(bytes, then).is_err() {
+            if outbox.push(payload, then).is_err() {
                 outbox.abort();
                 self.slow.push(connection);
             }

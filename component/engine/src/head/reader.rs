@@ -20,9 +20,9 @@ pub(crate) struct HeadReader {
 }
 
 impl HeadReader {
-    /// Bytes held.
+    /// Memory held, in bytes; none before the first byte has come.
     pub(crate) fn held(&self) -> usize {
-        self.held.len()
+        self.held.capacity()
     }
 
     /// Takes bytes up to the head's end off `input`; None when they do not reach it.

@@ -65,13 +65,13 @@ impl Shell {
         let id = self.next_id;
         self.next_id += 1;
         if full {
-            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options));
+            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options, &self.held));
             self.touched.push(id);
             return;
         }
         self.totals.connections += 1;
         self.open += 1;
-        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options));
+        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options, &self.held));
         inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
     }
 }

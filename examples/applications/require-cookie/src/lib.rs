@@ -1,5 +1,6 @@
 //! A middleware: lets nobody open a WebSocket without a cookie `pass=2010`. Plain HTTP goes through, so that the
-//! application can set it.
+//! application can set it. For other targets than WebAssembly it is empty.
+#![cfg(target_family = "wasm")]
 
 #[allow(
     clippy::all,

@@ -2,8 +2,11 @@
 //! for a moment. What it sends back begins with the number of messages that this instance has seen; what begins with `e:`
 //! comes back as it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID` are
 //! about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
-//! sender's id; `storm:COUNT` sends to nobody so often, and `cycle:` again for each failure; each other `failed` event is told to whoever sent last, and everybody of who was lost with the engine.
+//! sender's id, `env:NAME` for a variable of the environment (`FAULT` is a fault of the first call); `storm:COUNT` sends to
+//! nobody so often, and `cycle:` again for each failure; each other `failed` event is told to whoever sent last, and everybody
+//! of who was lost with the engine.
 
+use std::env;
 use std::hint::{black_box, spin_loop};
 
 use legacy_websocket_application::{
@@ -35,6 +38,11 @@ enum Failing {
 
 impl Application for Faulty {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+        if events.is_empty()
+            && let Ok(what) = env::var("FAULT")
+        {
+            return vec![fail(&what)];
+        }
         let answer = |event| match event {
             Event::Messages(messages) => self.take(&messages),
             Event::Failed(failed) => match self.failing {
@@ -83,6 +91,7 @@ impl Faulty {
             "send" => Command::send(Recipients::Many(ids), "sent"),
             "close" => Command::Close(first),
             "reject" => Command::Reject(Refusal { connection: first, status: 403, reason: "told to".into() }),
+            "env" => Command::send(Recipients::One(me), env::var(rest).unwrap_or_default()),
             "who" => Command::send(Recipients::One(me), me.to_string()),
             _ => Command::send(Recipients::One(me), format!("{} {text}", self.messages)),
         }
@@ -115,7 +124,7 @@ fn fail(what: &str) -> Command {
             (0..1000).for_each(|number| println!("line {number}"));
             Command::Tick(1)
         }
-        "panic" => panic!("told to"),
+        "panic" => panic!("told to: {:?} \u{1b}[31m", "h\u{e9}"),
         // The engine's.
         _ => Command::Tick(1),
     }

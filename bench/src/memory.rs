@@ -1,0 +1,127 @@
+//! Memory that peers can have a server take up, and what of it is given back when they have left.
+
+use std::error::Error;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::load::{REQUEST, connect};
+use crate::process::{Kind, Process, Role};
+
+/// The most at a time.
+pub(crate) const PEERS: usize = 1500;
+
+/// How long they go on.
+const LENGTH: Duration = Duration::from_secs(15);
+
+/// After they have left.
+const AFTER: Duration = Duration::from_secs(6);
+
+/// What peers do.
+#[derive(Clone, Copy)]
+enum Scenario {
+    /// Send messages of 60 kB to an echo, and read nothing.
+    Echo,
+    /// Read nothing of what an application sends them: 3.9 MB for each.
+    Greeting,
+    /// Begin a message as long as it may be, and do not end it.
+    Unfinished,
+}
+
+impl Scenario {
+    const ALL: [Self; 3] = [Self::Echo, Self::Greeting, Self::Unfinished];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo of 60 kB, unread",
+            Self::Greeting => "3.9 MB for each, unread",
+            Self::Unfinished => "unfinished messages",
+        }
+    }
+
+    fn peers(self) -> usize {
+        match self {
+            Self::Echo | Self::Greeting => PEERS,
+            Self::Unfinished => 1000,
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Echo | Self::Unfinished => Role::Echo,
+            Self::Greeting => Role::Greeting,
+        }
+    }
+
+    /// What each sends once it is connected, and how often at the most.
+    fn input(self) -> (Vec<u8>, usize) {
+        match self {
+            Self::Echo => ([b"\0", &[b'x'; 60_000][..], b"\xff"].concat(), usize::MAX),
+            Self::Greeting => (Vec::new(), 0),
+            Self::Unfinished => ([b"\0", &[b'x'; 1_000_000][..]].concat(), 1),
+        }
+    }
+}
+
+/// Prints, for each server, what it takes up at the most and what is left after the peers have gone.
+pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    for scenario in Scenario::ALL {
+        for kind in kinds {
+            let server = Process::start(*kind, scenario.role(), workers)?;
+            let before = server.resident()?;
+            runtime.block_on(async {
+                run(scenario, &server).await?;
+                sleep(AFTER).await;
+                Ok::<_, Box<dyn Error>>(())
+            })?;
+            println!(
+                "{:>4} peers, {:<23}: {:<11} {:>5} MB at the most, {:>4} MB {} s after they left ({} MB before)",
+                scenario.peers(),
+                scenario.name(),
+                kind.name(),
+                server.peak()? >> 20,
+                server.resident()? >> 20,
+                AFTER.as_secs(),
+                before >> 20
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Peers that stay until the end, or until they are closed.
+async fn run(scenario: Scenario, server: &Process) -> Result<(), Box<dyn Error>> {
+    let (input, times) = scenario.input();
+    let input: &'static [u8] = input.leak();
+    let mut peers = JoinSet::new();
+    for _ in 0..scenario.peers() {
+        // Whoever is greeted leaves even the handshake's answer unread.
+        let mut stream = match scenario {
+            Scenario::Greeting => {
+                let mut stream = TcpStream::connect(server.address).await?;
+                stream.set_zero_linger()?;
+                stream.write_all(REQUEST).await?;
+                stream
+            }
+            Scenario::Echo | Scenario::Unfinished => connect(server.address, server.kind).await?,
+        };
+        peers.spawn(async move {
+            for _ in 0..times {
+                if stream.write_all(input).await.is_err() {
+                    return;
+                }
+            }
+            pending::<()>().await
+        });
+    }
+    let all = async { while peers.join_next().await.is_some() {} };
+    // Most of them are there to the end.
+    let _ = timeout(LENGTH, all).await;
+    Ok(())
+}

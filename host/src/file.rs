@@ -1,0 +1,74 @@
+//! Files that an operator names: never more of them in memory than makes sense, and nothing is waited for while the server
+//! runs.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// Largest component, in bytes. Those with a whole language runtime in them have some 20 MB.
+pub(crate) const MAX_COMPONENT_BYTES: u64 = 256 << 20;
+
+/// Largest text, in bytes: a configuration, a policy, certificates.
+pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Reads a file of any kind, also a pipe, in full.
+///
+/// # Errors
+/// `FileTooLarge` over `limit` bytes, after no more than that was read; those of the system.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
+}
+
+/// As [`read`], for UTF-8.
+///
+/// # Errors
+/// `InvalidData` if it is not UTF-8; those of [`read`].
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read(path, MAX_TEXT_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "not UTF-8"))
+}
+
+/// Reads a regular file in full. Anything else is refused before it is opened: to open a FIFO is to wait for somebody.
+///
+/// # Errors
+/// `InvalidInput` if it is not a regular file; those of [`read`].
+pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > limit {
+        return Err(too_large(limit));
+    }
+    read(path, limit)
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::new(ErrorKind::FileTooLarge, format!("larger than {limit} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_and_folders_are_not_waited_for_and_endless_ones_not_read() {
+        for path in ["/dev/zero", "/dev/tty", "/"] {
+            assert!(read_regular(Path::new(path), 100).is_err(), "{path}");
+        }
+        assert_eq!(read(Path::new("/dev/zero"), 100).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn the_limit_is_the_last_length_that_is_read() {
+        let path = std::env::temp_dir().join(format!("legacy-websocket-{}", std::process::id()));
+        fs::write(&path, [0; 100]).unwrap();
+        for read in [read, read_regular] {
+            assert_eq!(read(&path, 100).unwrap().len(), 100);
+            assert_eq!(read(&path, 99).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        }
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,241 @@
+//! The recording of one connection.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{io, mem};
+
+use legacy_websocket_trace::{Draft, Literal, Severity, Step, Trace};
+
+use super::file::TraceFile;
+use super::{Connection, Entry, RecordOptions, What};
+
+/// More than this of a head is not waited for before a file begins.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Longest title, in characters.
+const MAX_TITLE: usize = 100;
+
+/// Shorter pauses are those of networks and schedulers, and mean nothing.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Connections are numbered from 1 within a trace.
+const ONLY: u32 = 1;
+
+/// One connection.
+pub(super) struct Recording {
+    connection: Arc<Connection>,
+    file: Option<TraceFile>,
+    /// The client's first bytes, until the file has begun.
+    head: Vec<u8>,
+    /// Lines that are not in the file yet, and how many of them are steps.
+    waiting: String,
+    waiting_steps: u64,
+    last: SystemTime,
+    /// Steps that did not reach this thread, and steps that could not be written.
+    missing: u64,
+    dropped: u64,
+    is_whole: bool,
+    /// Nothing follows.
+    pub(super) has_ended: bool,
+    /// The file is as it remains.
+    is_finished: bool,
+}
+
+impl Recording {
+    pub(super) fn new(connection: &Arc<Connection>) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            file: None,
+            head: Vec::new(),
+            waiting: String::new(),
+            waiting_steps: 0,
+            last: connection.since,
+            missing: 0,
+            dropped: 0,
+            is_whole: true,
+            has_ended: false,
+            is_finished: false,
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.connection.number
+    }
+
+    /// Takes a step; how many bytes more wait for the file.
+    pub(super) fn add(&mut self, entry: Entry) -> usize {
+        let before = self.waiting.len();
+        if !self.is_finished {
+            self.take(entry);
+        }
+        self.waiting.len() - before
+    }
+
+    /// Its head has come, so that it is known what it is.
+    pub(super) fn is_worth_a_file(&self) -> bool {
+        self.file.is_some()
+            || self.head.len() > MAX_HEAD_BYTES
+            || self.head.windows(4).any(|window| window == b"\r\n\r\n")
+    }
+
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Bytes that wait for the file.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Something is still to be written. A file without a step would be no trace.
+    pub(super) fn has_work(&self) -> bool {
+        let has_lines = self.waiting_steps > 0 || self.file.is_some() && !self.waiting.is_empty();
+        !self.is_finished && (has_lines || self.has_ended && self.file.is_some())
+    }
+
+    /// Forgets what waits, for there is too much of it; how many bytes that were.
+    pub(super) fn drop_waiting(&mut self) -> usize {
+        self.dropped += mem::take(&mut self.waiting_steps);
+        self.is_whole &= self.waiting.is_empty();
+        mem::take(&mut self.waiting).len()
+    }
+
+    /// Writes nothing more; how many bytes are dropped.
+    pub(super) fn give_up(&mut self) -> usize {
+        self.is_finished = true;
+        self.drop_waiting()
+    }
+
+    /// Writes what waits, and the last word if it has ended. What is not written waits on.
+    pub(super) fn write(&mut self, options: &RecordOptions) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) if !self.waiting.is_empty() => file.append(&self.waiting)?,
+            Some(_) => {}
+            None => {
+                let Connection { number, since, .. } = *self.connection;
+                let head = self.describe(options);
+                self.file = Some(TraceFile::create(&options.folder, number, since, head, &self.waiting)?);
+                self.head = Vec::new();
+            }
+        }
+        self.waiting.clear();
+        self.waiting_steps = 0;
+        if let Some(file) = &self.file
+            && self.has_ended
+        {
+            file.finish(self.is_whole)?;
+            self.is_finished = true;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, Entry { at, what, missing, .. }: Entry) {
+        let dropped = mem::take(&mut self.dropped);
+        if dropped > 0 {
+            self.line(&format_args!("# {dropped} steps are missing here: they could not be written"));
+        }
+        if missing > self.missing {
+            let count = missing - self.missing;
+            self.line(&format_args!("# {count} steps are missing here: the disk did not keep up"));
+            self.missing = missing;
+            self.is_whole = false;
+        }
+        let step = match what {
+            What::Client(bytes) => {
+                if self.file.is_none() {
+                    self.head.extend_from_slice(&bytes);
+                }
+                Step::Client { connection: ONLY, bytes: Literal::from(bytes.as_slice()) }
+            }
+            What::Server(bytes) => Step::Server { connection: ONLY, bytes: Literal::from(bytes.as_slice()) },
+            What::ClientEnd { reset } => Step::ClientEnd { connection: ONLY, reset },
+            What::ServerEnd { reset } => Step::ServerEnd { connection: ONLY, reset },
+            What::Cut => {
+                self.is_whole = false;
+                self.has_ended = true;
+                self.line(&"# the rest is missing: --record-max-connection-bytes is reached");
+                return;
+            }
+            What::Done => {
+                self.has_ended = true;
+                return;
+            }
+            What::Stop => return,
+        };
+        let pause = at.duration_since(self.last).unwrap_or_default();
+        if pause >= MIN_PAUSE {
+            self.line(&Step::After(Duration::from_secs(pause.as_secs())));
+        }
+        self.last = at;
+        self.line(&step);
+        self.waiting_steps += 1;
+    }
+
+    fn line(&mut self, line: &dyn Display) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.waiting, "{line}");
+    }
+
+    /// A trace without its steps.
+    fn describe(&self, options: &RecordOptions) -> Trace {
+        let head = Head::new(&self.head);
+        let peer = self.connection.peer.map(|peer| format!("peer {peer}"));
+        Trace {
+            title: head.title(),
+            draft: head.draft(),
+            section: "field".into(),
+            severity: Severity::Field,
+            settings: options.settings.clone(),
+            client: head.field("user-agent").map(Into::into),
+            source: Some(format!(
+                "recorded by legacy-websocket {} at {}",
+                env!("CARGO_PKG_VERSION"),
+                humantime::format_rfc3339_seconds(self.connection.since)
+            )),
+            notes: peer.into_iter().collect(),
+            ..Trace::default()
+        }
+    }
+}
+
+/// The head of a request, as far as it names a recording. What it means is the engine's to judge.
+struct Head(String);
+
+impl Head {
+    fn new(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
+        Self(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    }
+
+    fn title(&self) -> String {
+        match self.0.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+            Some(line) => line.chars().flat_map(visible).take(MAX_TITLE).collect(),
+            None => "nothing was asked".into(),
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    fn draft(&self) -> Draft {
+        let has = |name| self.field(name).is_some();
+        if has("sec-websocket-version") || has("sec-websocket-key") || !has("upgrade") {
+            Draft::Neither
+        } else if has("sec-websocket-key1") || has("sec-websocket-key2") {
+            Draft::Draft76
+        } else {
+            Draft::Draft75
+        }
+    }
+}
+
+/// A control character as its escape, everything else as it is.
+fn visible(character: char) -> impl Iterator<Item = char> {
+    let escape = character.is_control().then(|| character.escape_default());
+    let plain = escape.is_none().then_some(character);
+    escape.into_iter().flatten().chain(plain)
+}

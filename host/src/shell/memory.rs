@@ -1,0 +1,114 @@
+//! What the shell does about memory: where too much output waits, and where the engine has grown.
+
+use tracing::{debug, warn};
+
+use super::pace::Pace;
+use super::{Inner, Shell};
+use crate::crew::Note;
+use crate::log;
+use crate::log_rate_limiter::{LogCategory, LogPermit};
+use crate::queue_budget::Relief;
+use crate::wit::{Command, Loss};
+
+/// What an engine may have taken to be kept where it has no connections.
+const LARGE: usize = 16 << 20;
+
+impl Shell {
+    /// Linear memory never shrinks: an engine that has grown large is replaced once its last connection has gone.
+    pub(super) fn renew_engine(&self) {
+        {
+            let mut inner = self.inner.borrow_mut();
+            let keep = !inner.connections.is_empty() || inner.engine.memory_bytes() <= LARGE;
+            if keep || self.plan.crew.is_stopping() {
+                return;
+            }
+            inner.renew_engine(self.now());
+        }
+        self.turn(&[]);
+    }
+
+    /// Another worker's connections need room.
+    pub(crate) fn relieve(&self) {
+        let closed = {
+            let mut inner = self.inner.borrow_mut();
+            inner.relieve();
+            !inner.slow.is_empty()
+        };
+        if closed {
+            self.turn(&[]);
+        }
+    }
+}
+
+impl Inner {
+    /// Nothing is lost: what the old one counted is kept, and when the application wants to be woken. Where anything fails
+    /// the old one stays.
+    fn renew_engine(&mut self, now: u64) {
+        let (Ok(step), Ok(counts)) = (self.engine.turn(now, &[]), self.engine.counts()) else {
+            return;
+        };
+        self.carried.extend(step.events);
+        let Ok(mut engine) = self.plan.factory.make(&self.plan.engine_options) else {
+            return;
+        };
+        let tick = step.next_timeout.map(|at| Command::Tick(at.saturating_sub(now)));
+        if engine.turn(now, &[]).is_err() || engine.command(tick.as_slice()).is_err() {
+            return;
+        }
+        self.metrics.engine_messages = [0, 0];
+        self.metrics.messages_before[0] += counts.messages_received;
+        self.metrics.messages_before[1] += counts.messages_sent;
+        debug!(bytes = self.engine.memory_bytes(), "an engine that had grown large is replaced");
+        self.engine = engine;
+        self.pace = Pace::new();
+    }
+
+    /// Writes what the kernel takes now.
+    pub(super) fn flush(&mut self) {
+        for outbox in self.touched.drain(..) {
+            outbox.flush();
+        }
+    }
+
+    /// Closes the connections that hold the most, or has another worker do so, where too much output waits. The engine
+    /// has yet to hear of it.
+    pub(super) fn relieve(&mut self) {
+        // The kernel may take what waits only for the end of the turn.
+        self.flush();
+        let mut relief = self.queue_account.relief();
+        if relief == Relief::Close {
+            self.close_largest();
+            relief = self.queue_account.relief();
+        }
+        if let Relief::Ask(worker) = relief {
+            self.plan.crew.tell(worker, Note::Relieve);
+        }
+    }
+
+    fn close_largest(&mut self) {
+        let held = self.connections.iter().map(|(connection, link)| (link.outbox.share(), *connection));
+        let held = held.filter(|(share, _)| *share > 0).collect();
+        let mut closed = Vec::new();
+        self.queue_account.close_largest(held, |connection| {
+            if let Some(link) = self.connections.get(&connection) {
+                link.outbox.abort();
+                link.outbox.flush();
+                closed.push(connection);
+            }
+        });
+        if closed.is_empty() {
+            return;
+        }
+        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Closure) {
+            let (connections, limit) = (closed.len(), self.plan.queue_budget.limit());
+            warn!(
+                connections,
+                limit, unlogged, "too much output waits; the connections holding the most are closed"
+            );
+        }
+        for connection in closed {
+            self.observe_lost(connection, Loss::SlowReader);
+            self.slow.push(connection);
+        }
+    }
+}
