@@ -184,7 +184,9 @@ impl TlsError {
 fn in_words(error: &pem::Error) -> String {
     let text = |bytes: &[u8]| bytes[..bytes.len().min(MAX_QUOTED)].escape_ascii().to_string();
     match error {
-        pem::Error::MissingSectionEnd { end_marker } => format!("there is no line {}", text(end_marker)),
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("there is no line -----END {}-----", text(end_marker))
+        }
         pem::Error::IllegalSectionStart { line } => format!("a section cannot begin with {}", text(line)),
         pem::Error::NoItemsFound => "no private key in it".into(),
         pem::Error::Io(error) => error.to_string(),

@@ -129,7 +129,8 @@ fn asks(server: &Server, method: &str, fields: &str, body: &str) -> String {
 }
 
 fn what_a_foreign_page_posts_does_not_reach_the_application(engine: &str) {
-    let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--origin", "http://example.com"]);
+    let server =
+        Server::start(&[wasm!(PUBLISH), "--engine", engine, "--origin", "http://example.com", "--debug"]);
     let mut subscriber = server.open76();
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         for foreign in ["http://evil.example", "null", "http://example.com:8000"] {

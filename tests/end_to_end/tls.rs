@@ -207,7 +207,7 @@ fn files_that_cannot_be_used_are_named() {
     for (certificate, key, parts) in [
         ("/does/not/exist", key, ["/does/not/exist", "No such file"]),
         (&empty, key, ["empty.pem", "no certificate"]),
-        (one, &empty, ["empty.pem", "no items found"]),
+        (one, &empty, ["empty.pem", "no private key"]),
         (other, key, ["other.crt", "one.key"]),
     ] {
         let output = run(&[

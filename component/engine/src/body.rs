@@ -238,7 +238,7 @@ mod tests {
             for part in bytes.chunks(size) {
                 let mut input = part;
                 let body = reader.read(&mut input, &limits(), usize::MAX)?;
-                left -= part.len() - input.len();
+                left = left.saturating_sub(part.len().saturating_sub(input.len()));
                 if let Some(body) = body {
                     return Ok(Some((body, left)));
                 }

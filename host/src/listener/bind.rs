@@ -50,7 +50,9 @@ impl Keepalive {
         let probing = TcpKeepalive::new().with_time(after).with_interval(interval).with_retries(PROBES);
         socket.set_tcp_keepalive(&probing)?;
         // A peer that is sent something is not silent: without this it has a quarter of an hour.
-        socket.set_tcp_user_timeout(Some(self.write_timeout.max(after + interval * PROBES)))
+        // It is a number of milliseconds of 31 bits.
+        let longest = Duration::from_millis(i32::MAX as u64);
+        socket.set_tcp_user_timeout(Some(self.write_timeout.max(after + interval * PROBES).min(longest)))
     }
 }
 
