@@ -61,7 +61,7 @@ fn the_host_passes_behind_tls() {
     let files = ["conformance.crt", "conformance.key"].map(|name| folder.join(name));
     fs::write(&files[0], cert.pem()).expect("a file");
     fs::write(&files[1], signing_key.serialize_pem()).expect("a file");
-    let server = legacy_websocket_host::Tls::load(&files[0], &files[1]).expect("what was just written");
+    let server = Tls::load(&files[0], &files[1]).expect("what was just written");
     let (address, _stop) = serve(&[], Some(server));
     let mut cases = corpus::load(&corpus::folder()).expect("a corpus");
     cases.retain(|case| ["handshake7", "closing7"].iter().any(|area| case.id.starts_with(area)));

@@ -319,8 +319,8 @@ impl Crew {
     pub(crate) fn congestion(&self, from: usize) -> Congestion {
         let Member { relayed, waits, .. } = &self.members[from];
         let now = || match relayed.load(Ordering::SeqCst) {
-            0..=MAX_RELAYED => Congestion::None,
-            ..=MAX_RELAYED_IN_ALL => Congestion::Some,
+            bytes if bytes <= MAX_RELAYED => Congestion::None,
+            bytes if bytes <= MAX_RELAYED_IN_ALL => Congestion::Some,
             _ => Congestion::Full,
         };
         match now() {

@@ -235,12 +235,15 @@ async fn replace_applications(
     pending().await
 }
 
+/// What a worker answered last, and when.
+type LastSnapshot = Option<(Snapshot, Instant)>;
+
 /// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
     plan: Arc<Plan>,
     /// What each worker told last, and when.
-    last: Arc<Mutex<Vec<Option<(Snapshot, Instant)>>>>,
+    last: Arc<Mutex<Vec<LastSnapshot>>>,
 }
 
 impl Observer {

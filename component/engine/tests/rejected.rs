@@ -8,8 +8,7 @@ const HANDSHAKE: &[u8] = b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnectio
     Origin: http://a\r\n\r\n";
 
 fn server(origin: &str) -> Server {
-    let mut options = Options::default();
-    options.origins = vec![origin.into()];
+    let options = Options { origins: vec![origin.into()], ..Options::default() };
     let mut server = Server::new(options).unwrap();
     server.advance(0);
     server.open(ID, Peer::default()).unwrap();
