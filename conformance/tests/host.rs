@@ -65,6 +65,8 @@ fn the_host_passes_behind_tls() {
     let (address, _stop) = serve(&[], Some(server));
     let mut cases = corpus::load(&corpus::folder()).expect("a corpus");
     cases.retain(|case| ["handshake7", "closing7"].iter().any(|area| case.id.starts_with(area)));
+    // Port 80 is another than the usual one here.
+    cases.retain(|case| case.id != "handshake76/host-port-leading-zero");
     let cases = cases.into_iter().map(|case| {
         let path = expectation::path(&expectation::folder(), &case.id);
         let snapshot = fs::read_to_string(path).expect("a snapshot");
