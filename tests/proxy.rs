@@ -87,7 +87,7 @@ impl Drop for Proxy {
 fn configure(folder: &Path, listen: SocketAddr, server: &str) -> String {
     let folder = folder.display();
     format!(
-        "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log warn;
+        "user root; daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log warn;
         events {{}}
         http {{
             access_log off;

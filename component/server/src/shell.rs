@@ -3,6 +3,7 @@
 
 mod intake;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
@@ -102,16 +103,16 @@ enum Ready {
 
 impl Shell {
     /// Binds, tells where, and lets the application begin.
-    pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Failed> {
+    pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
         let mut adapter = match Adapter::create(&arguments.engine) {
             Ok(adapter) => adapter,
-            Err(reason) => return Err(Failed { log, reason }),
+            Err(reason) => return Err(Box::new(Failed { log, reason })),
         };
         adapter.set_budget(CALL_EVENTS);
         let bound = arguments.listen.iter().map(|address| Listener::bind(*address, arguments.tcp_keepalive));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
-            Err(reason) => return Err(Failed { log, reason }),
+            Err(reason) => return Err(Box::new(Failed { log, reason })),
         };
         for listener in &listeners {
             print(&format!("listening on ws://{}/\n", listener.address));
