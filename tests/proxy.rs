@@ -150,7 +150,11 @@ fn draft_76_passes_by_a_unix_socket(nginx: &Path) {
     let server = Server::start_announcing(1, &["--listen", &listen, "--trust-forwarded", "--debug"]);
     let proxy = Proxy::start_before(nginx, &listen);
     let mut client = proxy.connect();
-    client.shake_hands76("wss://example.com/demo");
+    client.send(&[&head76("")[..], KEY3].concat());
+    let answer = client.read_until(b"\r\n\r\n");
+    let location = b"\r\nSec-WebSocket-Location: wss://example.com/demo\r\n";
+    assert!(contains(&answer, location), "{}", answer.escape_ascii());
+    client.expect(ANSWER);
     client.echo("in");
     server.wait_for_log(&["connected", "peer=192.0.2.7"]);
     client.close76();
