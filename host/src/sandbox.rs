@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(50);
 const MAX_INSTANCES: usize = 1000;
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
+/// wasmtime's own limit on what one call copies, in bytes.
+const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
+
 /// What one call into the component may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -69,6 +72,8 @@ impl<T> Sandbox<T> {
         let memory = Memory { left: budget.max_memory_bytes, refused: false };
         let mut store = Store::new(wasmtime, Guest { memory, data });
         store.limiter(|guest| &mut guest.memory);
+        // What one call copies out of it may be as much as it may have; never less than by default.
+        store.set_hostcall_fuel(budget.max_memory_bytes.max(DEFAULT_HOSTCALL_FUEL));
         store.set_epoch_deadline(budget.ticks());
         Self { store, budget }
     }
