@@ -63,9 +63,16 @@ function watch() {
   });
 }
 
+// The state that the page shows never goes back to one that has passed.
+function checkStates() {
+  var states = page.evaluate(function () { return window.states; });
+  if (/open,connecting/.test(states.join(","))) { fail("stale state: " + states); }
+}
+
 function look() {
   var lines = page.evaluate(function (from) { return window.lines.slice(from); }, printed);
   var i, state = page.evaluate(function () { return document.getElementById("state").innerHTML; });
+  checkStates();
   for (i = 0; i < lines.length; i += 1) {
     printed += 1;
     console.log(lines[i]);
@@ -76,6 +83,16 @@ function look() {
   }
 }
 
+// From the start: the page may have connected before it has loaded.
+page.onInitialized = function () {
+  page.evaluate(function () {
+    window.states = [];
+    setInterval(function () {
+      var label = document.getElementById("state"), state = label && label.textContent;
+      if (state && state !== window.states[window.states.length - 1]) { window.states.push(state); }
+    }, 5);
+  });
+};
 page.onError = function (message) { fail(message); };
 page.open(url, function (status) {
   if (status !== "success") { fail("cannot open " + url); return; }
