@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 
 use crate::Rounds;
 use crate::load::connect;
-use crate::process::{Clock, Kind, Process, Role, Sample};
+use crate::process::{Clock, Kind, Process, Sample};
 use crate::server::SUBSCRIBED;
 use crate::table::Measure;
 
@@ -18,15 +18,13 @@ const FRAME: &[u8] = b"\0broadcast to everybody, 32 bytes\xff";
 const IN_FLIGHT: usize = 16;
 
 pub(crate) fn measure(
-    kinds: &[Kind],
+    servers: &[Process],
     connections: usize,
-    workers: usize,
     rounds: Rounds,
 ) -> Result<Measure, Box<dyn Error>> {
-    let servers = Process::start_all(kinds, Role::Broadcast, workers)?;
     let name = format!("broadcast to {connections}");
-    let mut measure = Measure::new(name, "deliveries", kinds.iter().copied());
-    rounds.run(&servers, &mut measure, |server, length| run(server, connections, length))?;
+    let mut measure = Measure::new(name, "deliveries", servers);
+    rounds.run(servers, &mut measure, |server, length| run(server, connections, length))?;
     Ok(measure)
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn measure(
 ) -> Result<Measure, Box<dyn Error>> {
     let size = if bytes < 1024 { format!("{bytes} B") } else { format!("{} kB", bytes / 1024) };
     let name = format!("{size}, {in_flight} in flight");
-    let mut measure = Measure::new(name, "messages", servers.iter().map(|server| server.kind));
+    let mut measure = Measure::new(name, "messages", servers);
     rounds.run(servers, &mut measure, |server, length| {
         Load { connections, bytes, in_flight }.run(server, length)
     })?;

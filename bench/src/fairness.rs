@@ -1,16 +1,16 @@
 //! What one client waits for an echo while others flood the server with tiny messages.
 
 use std::error::Error;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::Rounds;
 use crate::load::REQUEST;
-use crate::process::{Kind, Process, Role};
+use crate::process::Process;
+use crate::table::median;
 
 /// Connections that flood, and what each writes at once.
 const FLOODS: usize = 8;
@@ -22,24 +22,33 @@ const TINY: &[u8] = b"\0x\xff";
 /// Between two round trips.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Each server's round trips, alone and beside floods; and `beside`, another build of the program.
-pub(crate) fn measure(kinds: &[Kind], beside: Option<&Path>, length: Duration) -> Result<(), Box<dyn Error>> {
+/// Each server's round trips, alone and beside floods: the median of the rounds.
+pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<(), Box<dyn Error>> {
     println!(
         "round trips of one client beside {FLOODS} that write {WRITE_BYTES} bytes of tiny messages at once"
     );
-    println!("{:<17} {:>20} {:>20} {:>14}", "", "alone: p50, p99", "beside: p50, p99", "floods");
-    for kind in kinds.iter().copied().filter(|kind| *kind != Kind::Tcp) {
-        let server = Process::start(kind, Role::Echo, 1)?;
-        report(kind.name(), server.address, length)?;
+    println!("{:<18} {:>20} {:>20} {:>14}", "", "alone: p50, p99", "beside: p50, p99", "floods");
+    let mut samples = vec![Vec::new(); servers.len()];
+    for _ in 0..rounds.rounds {
+        for (server, samples) in servers.iter().zip(&mut samples) {
+            samples.push(sample(server.address, Duration::from_secs_f64(rounds.seconds))?);
+        }
     }
-    if let Some(program) = beside {
-        let server = Program::start(program)?;
-        report(&program.display().to_string(), server.address, length)?;
+    for (server, samples) in servers.iter().zip(&samples) {
+        let [alone50, alone99, beside50, beside99, floods] =
+            std::array::from_fn(|at| median(samples.iter().map(|sample| sample[at])));
+        println!(
+            "{:<18} {:>20} {:>20} {floods:>9.1} MB/s",
+            server.name(),
+            format!("{alone50:.2}, {alone99:.2} ms"),
+            format!("{beside50:.2}, {beside99:.2} ms"),
+        );
     }
     Ok(())
 }
 
-fn report(name: &str, server: SocketAddr, length: Duration) -> Result<(), Box<dyn Error>> {
+/// The round trips' 50th and 99th percentile in ms, alone and beside the floods, and what the floods got back in MB/s.
+fn sample(server: SocketAddr, length: Duration) -> Result<[f64; 5], Box<dyn Error>> {
     let alone = round_trips(server, length)?;
     let (stop, flooded) = (AtomicBool::new(false), AtomicU64::new(0));
     let (beside, bytes) = thread::scope(|scope| {
@@ -54,9 +63,14 @@ fn report(name: &str, server: SocketAddr, length: Duration) -> Result<(), Box<dy
         stop.store(true, Ordering::Relaxed);
         trips.map(|trips| (trips, bytes))
     })?;
-    let megabytes = bytes as f64 / length.as_secs_f64() / 1e6;
-    println!("{name:<17} {:>20} {:>20} {megabytes:>9.1} MB/s", show(&alone), show(&beside));
-    Ok(())
+    let floods = bytes as f64 / length.as_secs_f64() / 1e6;
+    Ok([
+        percentile(&alone, 0.5),
+        percentile(&alone, 0.99),
+        percentile(&beside, 0.5),
+        percentile(&beside, 0.99),
+        floods,
+    ])
 }
 
 /// Writes as fast as it can, and reads what comes back.
@@ -107,34 +121,7 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn show(trips: &[Duration]) -> String {
-    let at = |part: f64| trips.get((trips.len() as f64 * part) as usize).copied().unwrap_or_default();
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    format!("{:.2}, {:.2} ms", millis(at(0.5)), millis(at(0.99)))
-}
-
-/// Another build of `legacy-websocket`.
-struct Program {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Program {
-    fn start(program: &Path) -> Result<Self, Box<dyn Error>> {
-        let mut child = Command::new(PathBuf::from(program))
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1"])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
-        let address = line.trim().trim_start_matches("listening on ws://").trim_end_matches('/').parse()?;
-        Ok(Self { child, address })
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// In ms, of round trips in order.
+fn percentile(trips: &[Duration], part: f64) -> f64 {
+    trips.get((trips.len() as f64 * part) as usize).map_or(f64::NAN, |trip| trip.as_secs_f64() * 1e3)
 }

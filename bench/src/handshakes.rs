@@ -17,8 +17,7 @@ use crate::table::Measure;
 const CLIENTS: usize = 50;
 
 pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
-    let mut measure =
-        Measure::new("opening handshakes".into(), "handshakes", servers.iter().map(|server| server.kind));
+    let mut measure = Measure::new("opening handshakes".into(), "handshakes", servers);
     rounds.run(servers, &mut measure, run)?;
     Ok(measure)
 }

@@ -4,6 +4,7 @@
 //! Each server is a process of its own; the load comes from one thread of this process.
 
 mod broadcast;
+mod bursts;
 mod echo;
 mod fairness;
 mod handshakes;
@@ -62,24 +63,24 @@ enum Command {
     /// One client's messages to all, as deliveries a second.
     Broadcast {
         #[command(flatten)]
+        servers: Servers,
+        #[command(flatten)]
         rounds: Rounds,
         /// Connections at once.
         #[arg(long, default_value_t = 1000)]
         connections: usize,
-        /// Threads of our servers. Bare TCP has one.
-        #[arg(long, default_value_t = 1)]
-        workers: usize,
     },
     /// What one client waits for while others flood the server with tiny messages.
     Fairness {
         #[command(flatten)]
         servers: Servers,
-        /// Seconds of each measurement.
-        #[arg(long, default_value_t = 4.0)]
-        seconds: f64,
-        /// Another build of `legacy-websocket` to measure as well.
-        #[arg(long, value_name = "PROGRAM")]
-        beside: Option<PathBuf>,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Bursts that once stalled the server or closed its clients: tiny messages to many, pipelined requests, a stop.
+    Bursts {
+        #[command(flatten)]
+        servers: Servers,
     },
     /// What a message costs with few and with many connections, all of them at work.
     Scale {
@@ -138,6 +139,9 @@ struct Servers {
     /// Threads of our servers. Bare TCP has one.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// An earlier build of this benchmark, whose servers are measured in the same run: echo, handshakes, broadcast, fairness.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
 }
 
 /// How long everything is measured.
@@ -167,7 +171,7 @@ impl Rounds {
                 match load(server, Duration::from_secs_f64(self.seconds)) {
                     Ok(sample) => measure.add(at, sample),
                     Err(why) if server.kind.is_peer() => measure.fail(at, why.to_string()),
-                    Err(why) => return Err(format!("{}: {why}", server.kind.name()).into()),
+                    Err(why) => return Err(format!("{}: {why}", server.name()).into()),
                 }
             }
         }
@@ -182,7 +186,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Cli::parse().command {
         Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
         Command::Echo { servers, rounds, connections } => {
-            let servers = servers.start()?;
+            let servers = servers.start(Role::Echo)?;
             Measure::print_head();
             for load in echo::LOADS {
                 echo::measure(&servers, load, connections, rounds)?;
@@ -190,17 +194,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         Command::Handshakes { servers, rounds } => {
-            let servers = servers.start()?;
+            let servers = servers.start(Role::Echo)?;
             Measure::print_head();
             handshakes::measure(&servers, rounds).map(drop)
         }
-        Command::Broadcast { rounds, connections, workers } => {
+        Command::Broadcast { servers, rounds, connections } => {
+            let servers = servers.start(Role::Broadcast)?;
             Measure::print_head();
-            broadcast::measure(&Kind::OURS, connections, workers, rounds).map(drop)
+            broadcast::measure(&servers, connections, rounds).map(drop)
         }
-        Command::Fairness { servers, seconds, beside } => {
-            let length = Duration::from_secs_f64(seconds);
-            fairness::measure(&Kind::available(&servers.servers), beside.as_deref(), length)
+        Command::Fairness { servers, rounds } => fairness::measure(&servers.start(Role::Echo)?[1..], rounds),
+        Command::Bursts { servers } => {
+            need_files(bursts::MEMBERS)?;
+            bursts::measure(&Kind::available(&servers.servers)[1..], servers.workers)
         }
         Command::Scale { rounds } => {
             need_files(SCALES.into_iter().max().unwrap_or_default())?;
@@ -221,8 +227,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 impl Servers {
-    fn start(&self) -> Result<Vec<Process>, Box<dyn Error>> {
-        Process::start_all(&Kind::available(&self.servers), Role::Echo, self.workers)
+    fn start(&self, role: Role) -> Result<Vec<Process>, Box<dyn Error>> {
+        Process::start_all(&Kind::available(&self.servers), self.before.as_deref(), role, self.workers)
     }
 }
 
@@ -242,7 +248,7 @@ fn need_files(connections: usize) -> Result<(), String> {
 }
 
 fn scale(rounds: Rounds) -> Result<(), Box<dyn Error>> {
-    let servers = Process::start_all(&Kind::OURS, Role::Echo, 1)?;
+    let servers = Process::start_all(&Kind::OURS, None, Role::Echo, 1)?;
     Measure::print_head();
     for connections in SCALES {
         println!("{connections} connections");
@@ -263,13 +269,16 @@ fn all(rounds: Rounds, plot: &PathBuf) -> Result<(), Box<dyn Error>> {
     Measure::print_head();
     let mut measures = Vec::new();
     {
-        let servers = Process::start_all(&kinds, Role::Echo, 1)?;
+        let servers = Process::start_all(&kinds, None, Role::Echo, 1)?;
         for load in echo::LOADS {
             measures.push(echo::measure(&servers, load, CONNECTIONS, rounds)?);
         }
         measures.push(handshakes::measure(&servers, rounds)?);
     }
-    measures.push(broadcast::measure(&Kind::OURS, MANY, 1, rounds)?);
+    {
+        let servers = Process::start_all(&Kind::OURS, None, Role::Broadcast, 1)?;
+        measures.push(broadcast::measure(&servers, MANY, rounds)?);
+    }
     let idle = idle::measure(&kinds[1..], IDLE, 1)?;
     fs::write(plot, plot::draw(&measures, &idle, IDLE))?;
     println!("drawn in {}", plot.display());

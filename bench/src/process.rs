@@ -126,12 +126,24 @@ pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
     pub(crate) kind: Kind,
+    /// Of the build that `--before` names.
+    before: bool,
     pub(crate) address: SocketAddr,
 }
 
 impl Process {
     /// `workers` are those of ours.
     pub(crate) fn start(kind: Kind, role: Role, workers: usize) -> Result<Self, Box<dyn Error>> {
+        Self::start_of(None, kind, role, workers)
+    }
+
+    /// Of another build of this benchmark, if one is given.
+    fn start_of(
+        before: Option<&Path>,
+        kind: Kind,
+        role: Role,
+        workers: usize,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut command = match kind.peer() {
             Some(_) if role != Role::Echo => return Err(format!("{} only echoes", kind.name()).into()),
             // Some tell of every client that left.
@@ -141,7 +153,8 @@ impl Process {
                 command
             }
             None => {
-                let mut command = Command::new(env::current_exe()?);
+                let mut command =
+                    Command::new(before.map_or_else(env::current_exe, |program| Ok(program.into()))?);
                 command.args(["serve", value(&kind)?.get_name(), value(&role)?.get_name()]);
                 command.arg(workers.to_string());
                 command
@@ -157,11 +170,28 @@ impl Process {
             .trim_end_matches("/echo")
             .trim_end_matches('/');
         let address = address.parse().map_err(|_| format!("{} said {line:?}", kind.name()))?;
-        Ok(Self { child, stdout, kind, address })
+        Ok(Self { child, stdout, kind, before: before.is_some(), address })
     }
 
-    pub(crate) fn start_all(kinds: &[Kind], role: Role, workers: usize) -> Result<Vec<Self>, Box<dyn Error>> {
-        kinds.iter().map(|kind| Self::start(*kind, role, workers)).collect()
+    /// Each, and right after it the same of the build `before`.
+    pub(crate) fn start_all(
+        kinds: &[Kind],
+        before: Option<&Path>,
+        role: Role,
+        workers: usize,
+    ) -> Result<Vec<Self>, Box<dyn Error>> {
+        let mut all = Vec::new();
+        for &kind in kinds {
+            all.push(Self::start(kind, role, workers)?);
+            if let Some(program) = before.filter(|_| kind != Kind::Tcp && !kind.is_peer()) {
+                all.push(Self::start_of(Some(program), kind, role, workers)?);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{}{}", self.kind.name(), if self.before { " before" } else { "" })
     }
 
     /// User and system time used so far.
@@ -216,7 +246,7 @@ impl Process {
             if status.is_some() || Instant::now() > end {
                 return Ok(status);
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Figures side by side.
 
-use crate::process::{Kind, Sample};
+use crate::process::{Kind, Process, Sample};
 
 /// The same thing measured of several servers, round by round.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Measure {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) kind: Kind,
+    name: String,
     /// A second.
     rates: Vec<f64>,
     /// Microseconds of the server's CPU for one.
@@ -26,10 +27,15 @@ pub(crate) struct Series {
 }
 
 impl Measure {
-    pub(crate) fn new(name: String, unit: &'static str, kinds: impl Iterator<Item = Kind>) -> Self {
-        let servers =
-            kinds.map(|kind| Series { kind, rates: Vec::new(), costs: Vec::new(), failure: None }).collect();
-        Self { name, unit, servers }
+    pub(crate) fn new(name: String, unit: &'static str, servers: &[Process]) -> Self {
+        let series = |server: &Process| Series {
+            kind: server.kind,
+            name: server.name(),
+            rates: Vec::new(),
+            costs: Vec::new(),
+            failure: None,
+        };
+        Self { name, unit, servers: servers.iter().map(series).collect() }
     }
 
     /// One round of one server.
@@ -55,7 +61,7 @@ impl Measure {
 
     pub(crate) fn print_head() {
         println!(
-            "{:<22} {:<17} {:>12} {:<11} {:>7}  {:>9} {:>7}",
+            "{:<22} {:<18} {:>12} {:<11} {:>7}  {:>9} {:>7}",
             "", "server", "a second", "", "of TCP", "CPU µs", "of TCP"
         );
     }
@@ -63,13 +69,13 @@ impl Measure {
     pub(crate) fn print(&self) {
         for series in &self.servers {
             if let Some(why) = &series.failure {
-                println!("{:<22} {:<17} fails: {why}", self.name, series.kind.name());
+                println!("{:<22} {:<18} fails: {why}", self.name, series.name);
                 continue;
             }
             println!(
-                "{:<22} {:<17} {:>12.0} {:<11} {:>7.2}  {:>9.2} {:>7.2}",
+                "{:<22} {:<18} {:>12.0} {:<11} {:>7.2}  {:>9.2} {:>7.2}",
                 self.name,
-                series.kind.name(),
+                series.name,
                 median(series.rates.iter().copied()),
                 self.unit,
                 self.of_tcp(series),

@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::wit::Read;
 
 /// What one read takes at the most: a message of 64 KiB with its frame, and no more than the others can wait for.
-pub(crate) const READ_BYTES: usize = 80 * 1024;
+pub(crate) const READ_BYTES: usize = 66 * 1024;
 
 /// What one turn takes at the most.
 const TURN_BYTES: usize = 4 * READ_BYTES;

@@ -103,6 +103,8 @@ struct Inner {
     metrics: Metrics,
     /// Outboxes that got something in this turn.
     touched: Vec<Rc<Outbox>>,
+    /// What this turn has for its connections to write.
+    delivered_bytes: usize,
     /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
     slow: Vec<u64>,
     /// Events that a turn had no time for.
@@ -166,6 +168,7 @@ impl Shell {
                 totals: Totals::default(),
                 metrics: Metrics::default(),
                 touched: Vec::new(),
+                delivered_bytes: 0,
                 slow: Vec::new(),
                 carried: Vec::new(),
                 untold: Vec::new(),

@@ -11,6 +11,9 @@ const CALL_BYTES: usize = 8 << 20;
 /// More events than this in one call gain nothing.
 const MOST: u32 = 512;
 
+/// From one call to the next, where the first took next to no time.
+const MAX_GROWTH: f64 = 8.0;
+
 /// Finds how many events a call may have by what the last calls took: how many peers have how much to say is not up
 /// to us, and what a message costs an application we cannot know.
 #[derive(Debug)]
@@ -39,7 +42,8 @@ impl Pace {
             let fits = (f64::from(events.min(self.events)) / load) as u32;
             self.events = fits.max(1);
         } else if events >= self.events && load < 0.5 {
-            self.events = (self.events * 2).min(MOST);
+            let growth = (0.5 / load).clamp(2.0, MAX_GROWTH) as u32;
+            self.events = (self.events * growth).min(MOST);
         }
     }
 }
@@ -64,6 +68,15 @@ mod tests {
         assert_eq!(settle(&mut pace, 50_000, 10), 1);
         assert!((2..=5).contains(&settle(&mut pace, 1000, 10)));
         assert_eq!(settle(&mut pace, 1, 10), MOST);
+    }
+
+    #[test]
+    fn a_quick_application_soon_gets_the_most() {
+        let mut pace = Pace::new();
+        for _ in 0..3 {
+            pace.observe(pace.events as usize, Duration::from_micros(1), 10);
+        }
+        assert_eq!(pace.events, MOST);
     }
 
     #[test]

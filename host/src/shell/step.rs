@@ -17,6 +17,11 @@ use crate::wit::{
 /// every failure with another failing command.
 const TURN_TIME: Duration = Duration::from_millis(10);
 
+/// A turn that has this much to write, over all connections, goes on in the next: writing it takes as long as a turn.
+/// Where many are written to, what each gets counts, for a write has a cost of its own.
+const TURN_DELIVERED_BYTES: usize = 16 << 20;
+const TURN_BYTES_EACH: usize = 8 << 10;
+
 /// Commands, and about how many bytes of them, that one call of the engine carries out: what comes of them has to fit
 /// into its memory.
 const CALL_COMMANDS: usize = 1024;
@@ -35,9 +40,8 @@ impl Inner {
     /// Begins a turn: what was carried over comes before anything new.
     pub(super) fn begin(&mut self, now: u64) {
         self.retry_application(now);
-        if let Some(events) = self.pace.take_change()
-            && let Err(lost) = self.engine.set_budget(events)
-        {
+        // A new engine has not heard of any.
+        if let Err(lost) = self.set_budget() {
             self.recover(Err(lost.into()), now);
         }
         if !self.carried.is_empty() {
@@ -73,12 +77,13 @@ impl Inner {
 
     pub(super) fn run(&mut self, mut step: Step, now: u64) -> Result<Option<u64>, Lost> {
         let until = Instant::now() + TURN_TIME;
+        self.delivered_bytes = 0;
         loop {
             self.deliver(std::mem::take(&mut step.transmissions));
             self.pause(&step.paused);
             let events = std::mem::take(&mut step.events);
             self.observe(&events);
-            let is_over = Instant::now() >= until;
+            let is_over = Instant::now() >= until || self.has_much_to_write();
             step = if !self.carried.is_empty() || (is_over && !events.is_empty()) {
                 // It is the others' turn; this goes on in the next one.
                 self.carried.extend(events);
@@ -95,6 +100,10 @@ impl Inner {
         }
     }
 
+    fn has_much_to_write(&self) -> bool {
+        self.delivered_bytes >= TURN_DELIVERED_BYTES.max(self.touched.len() * TURN_BYTES_EACH)
+    }
+
     /// Tells the application as many as it may have at once; the others are carried over.
     fn tell_some(&mut self, mut events: Vec<Event>) -> Result<Option<Step>, Lost> {
         self.leave_out_orphans(&mut events);
@@ -106,6 +115,8 @@ impl Inner {
 
     /// Tells the application, and carries out what it wants.
     pub(super) fn tell(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
+        // Not once a turn: a turn has as many calls as there is time for.
+        self.set_budget()?;
         let began = Instant::now();
         let Self { plan, engine, application, origin, alone, .. } = self;
         let mut bytes = 0;
@@ -129,6 +140,13 @@ impl Inner {
         self.count_failures(events, step.as_ref().ok().and_then(Option::as_ref))?;
         self.pace.observe(event_count(events), began.elapsed(), bytes);
         step
+    }
+
+    fn set_budget(&mut self) -> Result<(), EngineLost> {
+        match self.pace.take_change() {
+            Some(events) => self.engine.set_budget(events),
+            None => Ok(()),
+        }
     }
 
     /// An application that answers each failure with a command that fails as well would go on for ever.
@@ -194,6 +212,7 @@ impl Inner {
     }
 
     fn push(&mut self, connection: u64, outbox: &Rc<Outbox>, payload: &Rc<Payload>, then: Disposition) {
+        self.delivered_bytes += payload.bytes().len();
         if outbox.touch() {
             self.touched.push(Rc::clone(outbox));
         }

@@ -1,0 +1,191 @@
+//! Bursts of one client that once stalled the server or closed its other clients, and a stop with clients that wait for FIN.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::load::connect;
+use crate::process::{Kind, Process, Role};
+
+/// The most connections at a time.
+pub(crate) const MEMBERS: usize = 8000;
+
+/// Members, and the messages that one of them writes at once.
+const FAN_OUTS: [(usize, usize); 2] = [(600, 43_700), (MEMBERS, 20_000)];
+
+/// Of requests written at once.
+const PIPELINED_MEGABYTES: [usize; 2] = [1, 8];
+
+/// Clients at a stop.
+const WEBKITS: usize = 100;
+
+/// Until a burst has to be over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    for &kind in kinds {
+        for (members, messages) in FAN_OUTS {
+            let server = Process::start(kind, Role::Broadcast, workers)?;
+            fan_out(&server, members, messages)?;
+        }
+        let server = Process::start(kind, Role::Echo, workers)?;
+        for megabytes in PIPELINED_MEGABYTES {
+            runtime.block_on(pipeline(&server, megabytes))?;
+        }
+        runtime.block_on(stop(server))?;
+    }
+    Ok(())
+}
+
+/// One member writes tiny messages, and all are told each. Meanwhile another asks, and waits for what it asked.
+fn fan_out(server: &Process, members: usize, messages: usize) -> Result<(), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut all = runtime.block_on(async {
+            let mut all = Vec::new();
+            for _ in 0..members {
+                all.push(connect(server.address, server.kind).await?);
+            }
+            Ok::<_, io::Error>(all)
+        })?;
+        // It has a thread of its own: its trips are not to count what the others' reading takes.
+        let other = all.pop().ok_or("no members")?.into_std()?;
+        let trips = scope.spawn(|| round_trips(other, &over));
+        let began = Instant::now();
+        let lost = runtime.block_on(async {
+            let mut told = JoinSet::new();
+            for (at, stream) in all.into_iter().enumerate() {
+                told.spawn(member(stream, messages, at == 0));
+            }
+            let ended = timeout(PATIENCE, told.join_all()).await.map_err(|_| "not all were told in time")?;
+            Ok::<_, &str>(ended.iter().filter(|ended| ended.is_err()).count())
+        });
+        let took = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        let mut trips = trips.join().map_err(|_| "the other's thread has panicked")??;
+        trips.sort_unstable();
+        let at = |part: f64| trips.get((trips.len() as f64 * part) as usize).copied().unwrap_or_default();
+        println!(
+            "{:<12} {messages} messages to {members}: {} ms, {} lost; another's round trip {:.1} ms at the median, {:.1} at the most",
+            server.kind.name(),
+            took.as_millis(),
+            lost?,
+            at(0.5).as_secs_f64() * 1e3,
+            trips.last().copied().unwrap_or_default().as_secs_f64() * 1e3,
+        );
+        Ok(())
+    })
+}
+
+/// Reads until it was told everything.
+async fn member(mut stream: TcpStream, messages: usize, writes: bool) -> io::Result<()> {
+    let (mut reading, mut writing) = stream.split();
+    let write = async { if writes { writing.write_all(&b"\0x\xff".repeat(messages)).await } else { Ok(()) } };
+    let read = async {
+        let (mut buffer, mut told) = (vec![0; 16 * 1024], 0);
+        while told < messages {
+            let read = reading.read(&mut buffer).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            told += buffer[..read].iter().filter(|&&byte| byte == b'x').count();
+        }
+        Ok(())
+    };
+    tokio::try_join!(write, read).map(drop)
+}
+
+/// How long it took until what we said came back to us among everything else.
+fn round_trips(mut stream: std::net::TcpStream, over: &AtomicBool) -> io::Result<Vec<Duration>> {
+    stream.set_nonblocking(false)?;
+    let (mut trips, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    while !over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        stream.write_all(b"\0?\xff")?;
+        loop {
+            let read = stream.read(&mut buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if buffer[..read].contains(&b'?') {
+                break;
+            }
+        }
+        trips.push(began.elapsed());
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(trips)
+}
+
+/// One client writes requests without waiting for answers.
+async fn pipeline(server: &Process, megabytes: usize) -> Result<(), Box<dyn Error>> {
+    let request = format!("GET /nothing HTTP/1.1\r\nHost: example.com\r\nA: {}\r\n\r\n", "a".repeat(51));
+    let count = megabytes * 1_000_000 / request.len();
+    let answer = answer_length(server.address, request.as_bytes()).await?;
+    let mut stream = TcpStream::connect(server.address).await?;
+    let (mut reading, mut writing) = stream.split();
+    let began = Instant::now();
+    let requests = request.repeat(count);
+    let read = async {
+        let (mut buffer, mut left) = (vec![0; 64 * 1024], answer * count);
+        while left > 0 {
+            let read = reading.read(&mut buffer).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left = left.saturating_sub(read);
+        }
+        Ok(())
+    };
+    let both = async { tokio::try_join!(writing.write_all(requests.as_bytes()), read) };
+    timeout(PATIENCE, both).await.map_err(|_| "not all requests were answered in time")??;
+    println!(
+        "{:<12} {megabytes} MB of pipelined requests ({count}): {} ms",
+        server.kind.name(),
+        began.elapsed().as_millis()
+    );
+    Ok(())
+}
+
+async fn answer_length(server: SocketAddr, request: &[u8]) -> io::Result<usize> {
+    let mut stream = TcpStream::connect(server).await?;
+    stream.write_all(request).await?;
+    // It is in one write.
+    stream.read(&mut [0; 4096]).await
+}
+
+/// SIGTERM with clients that close when FIN comes and not before, as WebKit 534 does.
+async fn stop(mut server: Process) -> Result<(), Box<dyn Error>> {
+    let mut clients = JoinSet::new();
+    for _ in 0..WEBKITS {
+        let mut stream = connect(server.address, server.kind).await?;
+        clients.spawn(async move {
+            let mut last = Vec::new();
+            stream.read_to_end(&mut last).await?;
+            Ok::<_, io::Error>(last == [0xff, 0])
+        });
+    }
+    let began = Instant::now();
+    server.terminate()?;
+    let ended = timeout(PATIENCE, clients.join_all()).await.map_err(|_| "not all were closed in time")?;
+    let in_order = ended.iter().filter(|ended| matches!(ended, Ok(true))).count();
+    let status = server.wait(PATIENCE)?;
+    println!(
+        "{:<12} stop with {WEBKITS} clients that wait for FIN: {} ms, {in_order} closed in order, {}",
+        server.kind.name(),
+        began.elapsed().as_millis(),
+        status.map_or("still running".into(), |status| status.to_string()),
+    );
+    Ok(())
+}
