@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use support::optional::{install, trial};
 use support::server::Server;
-use support::{CLOSING, KEY3, frame, head76};
+use support::{CLOSING, KEY3, answer75, frame, head75, head76};
 
 /// What a client, who is not to be trusted, says of itself.
 const EVIL: &str = r#"<img src=x onerror="document.title='evil'">"#;
@@ -93,6 +93,12 @@ fn what_goes_on_is_shown(chromium: &Path) {
         );
         assert!(shown.contains(&row), "no {row} in {shown}");
     }
+    let traffic = format!(
+        r#"<td class="n" data-name="received">{} B</td><td class="n" data-name="sent">{} B</td>"#,
+        head75("").len(),
+        answer75("ws://example.com/demo", "").len()
+    );
+    assert!(shown.contains(&traffic), "no {traffic} in {shown}");
     // The longest queue first.
     let first = shown.split(r#"<td class="peer">"#).nth(1).unwrap_or_default();
     assert!(first.starts_with(&slow.address().to_string()), "{first}");

@@ -94,6 +94,8 @@ pub(crate) struct Row {
     pub(crate) status: Status,
     pub(crate) origin: Option<String>,
     pub(crate) age: Duration,
+    /// Received and sent.
+    pub(crate) bytes: [u64; 2],
     pub(crate) queue_bytes: usize,
 }
 

@@ -24,6 +24,8 @@ struct Inner {
     socket: Socket,
     queue: Queue,
     then: Disposition,
+    /// Bytes read so far.
+    received: u64,
     /// Something was pushed since the last flush.
     touched: bool,
     parked: Option<Waker>,
@@ -39,6 +41,7 @@ impl Outbox {
             socket,
             queue: Queue::new(account),
             then: Disposition::Keep,
+            received: 0,
             touched: false,
             parked: None,
         }))
@@ -123,7 +126,17 @@ impl Outbox {
 
     /// Reads from the peer.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().socket.poll_read(cx, buffer)
+        let mut inner = self.0.borrow_mut();
+        let before = buffer.filled().len();
+        ready!(inner.socket.poll_read(cx, buffer))?;
+        inner.received += (buffer.filled().len() - before) as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Bytes read and written so far, without TLS.
+    pub(crate) fn traffic(&self) -> [u64; 2] {
+        let inner = self.0.borrow();
+        [inner.received, inner.queue.sent]
     }
 
     /// Whether anything was written since the last time that this was asked, by the shell or by the task.
@@ -184,13 +197,15 @@ struct Queue {
     written: usize,
     /// What waits.
     bytes: usize,
+    /// What was written.
+    sent: u64,
     account: Rc<QueueAccount>,
     progress: bool,
 }
 
 impl Queue {
     fn new(account: Rc<QueueAccount>) -> Self {
-        Self { first: None, rest: VecDeque::new(), written: 0, bytes: 0, account, progress: false }
+        Self { first: None, rest: VecDeque::new(), written: 0, bytes: 0, sent: 0, account, progress: false }
     }
 
     fn is_empty(&self) -> bool {
@@ -286,6 +301,7 @@ impl Queue {
 
     fn advance(&mut self, mut written: usize) {
         self.account.add_sent(written);
+        self.sent += written as u64;
         self.bytes -= written;
         self.progress |= written > 0;
         while let Some(first) = &self.first {

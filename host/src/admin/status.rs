@@ -135,6 +135,8 @@ struct Connection {
     state: &'static str,
     origin: Option<String>,
     age: f64,
+    /// Received and sent.
+    bytes: [u64; 2],
     queue_bytes: usize,
 }
 
@@ -182,7 +184,7 @@ pub(super) fn json(
 }
 
 impl From<Row> for Connection {
-    fn from(Row { status, origin, age, queue_bytes }: Row) -> Self {
+    fn from(Row { status, origin, age, bytes, queue_bytes }: Row) -> Self {
         Self {
             id: status.connection,
             peer: Printable::cut(status.peer.as_bytes()).to_string(),
@@ -190,6 +192,7 @@ impl From<Row> for Connection {
             state: state_name(status.state),
             origin,
             age: age.as_secs_f64(),
+            bytes,
             queue_bytes,
         }
     }

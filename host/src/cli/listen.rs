@@ -50,9 +50,10 @@ pub(super) enum Address {
 }
 
 impl ListenArgs {
-    /// How many addresses are listed.
+    /// How many listeners there will be at the most: few names have more addresses than two.
     pub(super) fn count(&self) -> usize {
-        self.listen.len()
+        let listeners = |address: &Address| if matches!(address, Address::Name(..)) { 2 } else { 1 };
+        self.listen.iter().map(listeners).sum()
     }
 
     /// Takes what the service manager hands over, binds the rest, and says so on standard output, for whoever waits to

@@ -57,7 +57,8 @@ impl Shell {
             let row = |status: Status| {
                 let link = connections.get(&status.connection)?;
                 let age = Duration::from_millis(now.saturating_sub(link.since));
-                Some(Row { status, origin: None, age, queue_bytes: link.outbox.queued() })
+                let (bytes, queue_bytes) = (link.outbox.traffic(), link.outbox.queued());
+                Some(Row { status, origin: None, age, bytes, queue_bytes })
             };
             statuses.into_iter().filter_map(row).collect()
         };
