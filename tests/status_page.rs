@@ -48,7 +48,7 @@ fn alone(name: &str, script: &str) -> String {
 const STATUS: &str = r#"{
     version: "1", uptime: 9, unready: null, open: 1, draft75: 0, draft76: 1, max_connections: 10, workers: [1],
     accepted: 1, connected: 1, messages: [5, 7], bytes: [5, 7], queue_bytes: 0, buffered_bytes: 0, slow_readers: 0,
-    log_lines_lost: 0, traps: 0, restarts: 0, turns: 1, turn_seconds: .1, rejected: [["426", 3]], closed: [["rejected", 3]],
+    log_lines_lost: 0, traps: 0, restarts: 0, turns: 1, turn_seconds: .1, rejected: [["426", 3]], closed: [["refused", 3]],
     interval: 2, rows: [], more_rows: 0,
     points: [0, 2, 4].map(at => ({ at, connections: at, received: at, sent: 2 * at, bytes_received: 0, bytes_sent: 0,
         handshakes: 0, refused: 0, queue_bytes: 0, busy: 0 })),
@@ -108,7 +108,13 @@ fn what_goes_on_is_shown(chromium: &Path) {
     client76.send(CLOSING);
     client76.expect(CLOSING);
     client76.expect_end();
-    assert!(show(chromium, &url).1.contains("<span>by-peer</span>"));
+    // Counted among the refusals alone.
+    let mut later = server.connect();
+    later.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    later.read_until(b" 426 ");
+    let (_, shown) = show(chromium, &url);
+    assert!(shown.contains("<span>by-peer</span>") && !shown.contains("<span>refused</span>"), "{shown}");
+    assert!(shown.contains("<span>another protocol than these drafts (426)</span>"), "{shown}");
 }
 
 fn what_a_client_says_stays_text(chromium: &Path) {
