@@ -1,10 +1,13 @@
 //! The configuration file.
 
+use std::process::Command;
+
 use legacy_websocket_artifacts::FAULTY_APPLICATION;
 
 use crate::file;
 use crate::support::head75;
-use crate::support::server::{Server, run};
+use crate::support::server::{Server, program, run};
+use crate::support::tls::Certificate;
 
 /// What `check-config` says about a file: its standard output, or its error.
 fn check(name: &str, content: &str) -> Result<String, String> {
@@ -74,6 +77,8 @@ fn what_is_wrong_is_named() {
     refused("public-url = 'http://example.com'", &["key 'public-url'", "'http://example.com'", "ws://HOST"]);
     refused("idle-timeout = 5", &["key 'idle-timeout'", "'5'"]);
     refused("tls-listen = '127.0.0.1:0'\ntls-cert = 'x'", &["--tls-key <FILE>"]);
+    refused("tls-cert = 'x'", &["--tls-key <FILE>"]);
+    refused("tls-key = 'x'", &["--tls-cert <FILE>"]);
     refused("record-max-bytes = 5", &["--record <FOLDER>"]);
     refused("debug = 'loud'", &["loud", "--debug"]);
     refused("max-fields = [1, 2]", &["--max-fields", "multiple"]);
@@ -103,6 +108,34 @@ fn what_it_names_is_looked_at() {
     let output = run(&["check-config", "/does/not/exist.toml"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("/does/not/exist.toml: No such file"), "{said}");
+}
+
+#[test]
+fn a_certificate_without_an_address_is_found_unless_systemd_may_hand_one_over() {
+    let certificate = Certificate::new("unserved");
+    let [.., cert, _, key] = certificate.options();
+    let path = file("unserved.toml", format!("tls-cert = '{cert}'\ntls-key = '{key}'").as_bytes());
+    let program = || {
+        let mut program = program();
+        program.env_remove("SYSTEMD_EXEC_PID").env_remove("INVOCATION_ID");
+        program
+    };
+    let say = |program: &mut Command| {
+        let output = program.output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap().split_once("ERROR ").unwrap().1.to_owned()
+    };
+    let served = say(program().args(["serve", "--config", &path, "--listen", "127.0.0.1:0"]));
+    assert_eq!(served, "--tls-cert and --tls-key require --tls-listen\n");
+    assert_eq!(say(program().args(["check-config", &path])), served);
+    // Below a service, but not what it starts itself.
+    let below = [("SYSTEMD_EXEC_PID", "1"), ("INVOCATION_ID", "x")];
+    assert_eq!(say(program().args(["check-config", &path]).envs(below)), served);
+    // The shell becomes the program, as what systemd starts does.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "SYSTEMD_EXEC_PID=$$ exec \"$0\" check-config \"$1\""]);
+    let output = shell.arg(program().get_program()).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

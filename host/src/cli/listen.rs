@@ -13,7 +13,7 @@ use clap::Args;
 use tracing::warn;
 
 use super::systemd::{self, HandedOver};
-use super::tls::TlsArgs;
+use super::tls::{NO_ADDRESS, TlsArgs};
 use crate::listener::{Keepalive, Listener, bind_tcp, bind_unix};
 use crate::log;
 use crate::tls::Tls;
@@ -82,7 +82,7 @@ impl ListenArgs {
             secure.extend(endpoint.bind(&v4_ports, keepalive)?);
         }
         if tls.is_some() && secure.is_empty() {
-            return Err("--tls-cert and --tls-key require --tls-listen".into());
+            return Err(NO_ADDRESS.into());
         }
         for listener in secure {
             let tls = tls.ok_or("a socket named wss requires --tls-cert and --tls-key")?;

@@ -117,7 +117,7 @@ impl Serve {
     /// All that is done before it listens, with one worker, and nothing is left of it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
         let factory = self.factory()?;
-        self.tls.load()?;
+        self.tls.check()?;
         let engine_options = self.engine_options()?;
         self.record.check()?;
         let options = ShellOptions { workers: 1, ..self.shell_options() };

@@ -3,6 +3,7 @@
 use std::env;
 use std::error::Error;
 use std::io;
+use std::process;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -50,6 +51,16 @@ fn take(handed: &mut ListenFd, at: usize, keepalive: Keepalive) -> io::Result<Li
 /// How many sockets are handed over.
 pub(super) fn count_sockets() -> usize {
     env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Whether systemd started this process itself, as `ExecStartPre=` does: that one is handed no socket, but the next
+/// may be.
+pub(super) fn runs_us() -> bool {
+    match env::var("SYSTEMD_EXEC_PID") {
+        Ok(id) => id == process::id().to_string(),
+        // Before version 248.
+        Err(_) => env::var_os("INVOCATION_ID").is_some(),
+    }
 }
 
 pub(super) fn ready() {

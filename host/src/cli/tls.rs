@@ -1,5 +1,6 @@
 //! TLS on the command line.
 
+use std::error::Error;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
@@ -29,7 +30,19 @@ pub(super) struct TlsArgs {
     tls_key: Option<PathBuf>,
 }
 
+/// A certificate that nothing is served with.
+pub(super) const NO_ADDRESS: &str = "--tls-cert and --tls-key require --tls-listen";
+
 impl TlsArgs {
+    /// [`load`](Self::load), and whether there is an address for it: one that is listed, or that systemd may hand over.
+    pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
+        let certificate = self.load()?;
+        if certificate.is_some() && self.tls_listen.is_empty() && !systemd::runs_us() {
+            return Err(NO_ADDRESS.into());
+        }
+        Ok(())
+    }
+
     /// Reads the files, if there are to be any.
     pub(super) fn load(&self) -> Result<Option<Tls>, TlsError> {
         match (&self.tls_cert, &self.tls_key) {
