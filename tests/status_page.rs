@@ -37,7 +37,7 @@ fn start(options: &[&str]) -> (Server, String) {
 
 /// The page, with a script before its own and without a server: its address.
 fn alone(name: &str, script: &str) -> String {
-    let page = include_str!("../host/src/admin/status.html");
+    let page = include_str!("../host/src/observe/admin/status.html");
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("status-{name}.html"));
     std::fs::write(&file, page.replacen("<script>", &format!("<script>{script}</script><script>"), 1))
         .unwrap();

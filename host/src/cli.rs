@@ -1,5 +1,6 @@
 //! The command line.
 
+mod address;
 mod admin;
 mod compose;
 mod config;
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use self::compose::ComposeArgs;
 use self::serve::Serve;
-use crate::log;
+use crate::observe::log;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {

@@ -1,5 +1,10 @@
 //! The task of one connection: it reads for the shell, and writes what the kernel did not take at once.
 
+pub(crate) mod connection_io;
+pub(crate) mod queue_budget;
+pub(crate) mod read_batch;
+pub(crate) mod socket;
+
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,9 +15,9 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
-use crate::arrival::{Arrival, Place};
-use crate::batch::READ_BYTES;
-use crate::outbox::Outbox;
+use crate::accept::incoming::{Accepted, ConnectionGuard};
+use crate::connection::connection_io::ConnectionIo;
+use crate::connection::read_batch::READ_BYTES;
 use crate::shell::Shell;
 use crate::wit::{Disposition, Loss};
 
@@ -22,7 +27,7 @@ const READS_PER_POLL: usize = 4;
 /// Done when the socket is to be closed. Small, for there are many.
 pub(crate) struct Connection {
     id: u64,
-    outbox: Rc<Outbox>,
+    io: Rc<ConnectionIo>,
     shell: Rc<Shell>,
     reading: Reading,
     /// The peer has sent something.
@@ -30,7 +35,7 @@ pub(crate) struct Connection {
     /// Runs while output waits without progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
     closing: Closing,
-    _place: Place,
+    _place: ConnectionGuard,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,22 +56,22 @@ enum Closing {
 }
 
 impl Connection {
-    pub(crate) fn new(shell: Rc<Shell>, Arrival { socket, peer, place }: Arrival) -> Self {
-        let outbox = Rc::new(shell.outbox(socket));
-        let id = shell.opened(peer, Rc::clone(&outbox));
+    pub(crate) fn new(shell: Rc<Shell>, Accepted { socket, peer, guard }: Accepted) -> Self {
+        let io = Rc::new(shell.io(socket));
+        let id = shell.opened(peer, Rc::clone(&io));
         let (reading, closing) = (Reading::ToEngine, Closing::NotYet);
-        Self { id, outbox, shell, reading, heard: false, timer: None, closing, _place: place }
+        Self { id, io, shell, reading, heard: false, timer: None, closing, _place: guard }
     }
 
     /// Ready when the connection is to be closed.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS_PER_POLL {
-            let then = self.outbox.then();
+            let then = self.io.then();
             if then == Disposition::Abort {
                 return Poll::Ready(());
             }
-            let flushed = self.outbox.poll_flush(cx);
-            if self.outbox.take_progress() {
+            let flushed = self.io.poll_flush(cx);
+            if self.io.take_progress() {
                 self.timer = None;
             }
             match flushed {
@@ -80,13 +85,13 @@ impl Connection {
                 }
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
                 Poll::Pending if self.poll_timer(cx, self.shell.options().write_timeout).is_ready() => {
-                    if !self.outbox.push_on() {
+                    if !self.io.push_on() {
                         return self.give_up(Loss::SlowReader);
                     }
                     self.timer = None;
                     continue;
                 }
-                Poll::Pending if then == Disposition::Finish || self.outbox.is_congested() => {
+                Poll::Pending if then == Disposition::Finish || self.io.is_congested() => {
                     return Poll::Pending;
                 }
                 Poll::Pending => {}
@@ -108,7 +113,7 @@ impl Connection {
     /// One read. The shell takes it to the engine when it has collected those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let keep = (self.reading == Reading::ToEngine).then_some(self.id);
-        let read = ready!(self.shell.poll_read(cx, &self.outbox, keep));
+        let read = ready!(self.shell.poll_read(cx, &self.io, keep));
         self.heard |= matches!(read, Ok(1..));
         if !self.heard && self.reading == Reading::ToEngine {
             self.shell.count_probe();
@@ -152,7 +157,7 @@ impl Connection {
     fn send_fin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.closing != Closing::FinSent {
             self.closing = Closing::SendingFin;
-            if let Poll::Ready(sent) = self.outbox.poll_shutdown(cx) {
+            if let Poll::Ready(sent) = self.io.poll_shutdown(cx) {
                 self.closing = Closing::FinSent;
                 return sent;
             }
@@ -180,8 +185,8 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Before anything else, for the shell may act on the outbox while we run.
-        self.outbox.park(cx.waker());
+        // Before anything else, for the shell may write and abort while we run.
+        self.io.park(cx.waker());
         self.run(cx)
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
-/// Reads a regular file in full. Anything else is refused before it is opened: to open a FIFO is to wait for somebody.
+/// Reads a regular file in full. Anything else is refused before it is opened: opening a FIFO blocks until there is a writer.
 ///
 /// # Errors
 /// `InvalidInput` if it is not a regular file; those of [`read`].

@@ -3,7 +3,7 @@
 //! ```text
 //!   sockets ─→ Connection ─ bytes ─→ Shell ─ turn ─→ Engine (component or native)
 //!      ↑           ↑                   │ ←── step ──┘
-//!      └─ writes ─ Outbox ←────────────┤ ─ events ─→ Application
+//!      └─ writes ─ ConnectionIo ←──────┤ ─ events ─→ Application
 //!                       transmissions  │ ← commands ┘
 //! ```
 //!
@@ -48,54 +48,33 @@
 // What is shared with components says `alloc`.
 extern crate alloc;
 
-mod activity;
-mod admin;
+mod accept;
 mod application;
-mod arrival;
-mod batch;
 pub mod cli;
-mod code_cache;
 mod connection;
-mod crew;
 mod engine;
 mod file;
-mod generations;
-mod listener;
-mod log;
-#[path = "../../component/server/src/log_rate_limiter.rs"]
-mod log_rate_limiter;
-mod metrics;
-#[path = "../../component/server/src/names.rs"]
-mod names;
+mod observe;
 mod options;
-mod outbox;
-mod peers;
-#[path = "../../component/server/src/printable.rs"]
-mod printable;
-mod proxy;
-mod queue_budget;
 mod record;
-mod relay;
-mod sandbox;
 mod server;
 mod shell;
-mod socket;
-mod threads;
-mod tls;
-mod watch;
+mod start_error;
+mod wasm;
 pub mod wit;
-mod worker;
+mod workers;
 
-pub use admin::{AdminOptions, serve_admin};
+pub use accept::bind::bind;
+pub use accept::listener::Listener;
+pub use accept::tls::{Tls, TlsError};
 pub use application::{
     Application, ApplicationError, ApplicationFactory, ApplicationLost, ApplicationOptions, TestPage,
 };
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
-pub use generations::StartError;
-pub use listener::{Listener, bind};
-pub use metrics::Totals;
+pub use observe::admin::{AdminOptions, serve_admin};
+pub use observe::metrics::Totals;
 pub use options::{EngineOptions, ShellOptions};
 pub use record::{RecordOptions, Recorder};
-pub use sandbox::Budget;
 pub use server::{Observer, Server};
-pub use tls::{Tls, TlsError};
+pub use start_error::StartError;
+pub use wasm::sandbox::Budget;

@@ -95,7 +95,7 @@ pub struct ShellOptions {
     pub worker_fill: usize,
     /// Connections at once. More are refused with 503.
     pub max_connections: usize,
-    /// Peers that are refused in words at once. More are closed without.
+    /// PeerLimiter that are refused in words at once. More are closed without.
     pub max_refusals: usize,
     /// Connections at once of one address, or of one /64 in IPv6. More are refused with 429. 0: no limit.
     pub max_connections_per_peer: u32,

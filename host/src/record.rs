@@ -22,7 +22,7 @@ use legacy_websocket_trace::Setting;
 
 pub(crate) use self::file::check_folder;
 
-use crate::engine::{Engine, EngineLost};
+use crate::engine::api::{Engine, EngineLost};
 use crate::wit::{Command, Counts, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step};
 
 /// What the channel holds at the most: entries, and their bytes.

@@ -11,17 +11,19 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::accept::listener::Listener;
+use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::{Application, ApplicationFactory, Program};
-use crate::crew::{Crew, Note};
+use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
-use crate::generations::StartError;
-use crate::listener::Listener;
-use crate::metrics::{Row, Snapshot, Totals, limit_rows};
+use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::{EngineOptions, ShellOptions};
-use crate::peers::Peers;
-use crate::queue_budget::QueueBudget;
-use crate::threads::Threads;
-use crate::worker::{Panic, Plan};
+use crate::start_error::StartError;
+use crate::workers::context::ServerContext;
+use crate::workers::message::WorkerMessage;
+use crate::workers::pool::WorkerPool;
+use crate::workers::threads::Threads;
+use crate::workers::worker::Panic;
 
 /// More than there are descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
@@ -39,7 +41,7 @@ const UNREADY_AFTER: Duration = Duration::from_secs(2);
 /// which it does not keep busy.
 #[derive(Debug)]
 pub struct Server {
-    plan: Arc<Plan>,
+    context: Arc<ServerContext>,
     threads: Threads,
     panics: UnboundedReceiver<Panic>,
     replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
@@ -86,11 +88,11 @@ impl Server {
         options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
         let permits = Arc::new(Semaphore::new(options.max_connections));
         let refusals = Semaphore::new(options.max_refusals.min(MAX_CONNECTIONS));
-        let peers = Peers::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
-        let (crew, inboxes) = Crew::new(options.workers, options.worker_fill);
+        let peers = PeerLimiter::new(options.max_connections_per_peer, options.max_handshakes_per_peer);
+        let (pool, inboxes) = WorkerPool::new(options.workers, options.worker_fill);
         let queue_budget = QueueBudget::new(options.max_total_queue_bytes, options.max_queue_bytes);
         let started = Instant::now();
-        let plan = Arc::new(Plan {
+        let context = Arc::new(ServerContext {
             factory,
             engine_options,
             options,
@@ -98,24 +100,24 @@ impl Server {
             permits,
             refusals,
             peers,
-            crew: Arc::clone(&crew),
+            pool: Arc::clone(&pool),
             queue_budget,
             started,
         });
-        let (mut threads, panics) = Threads::new(Arc::clone(&plan));
+        let (mut threads, panics) = Threads::new(Arc::clone(&context));
         let mut inboxes = inboxes.into_iter();
         if let Some(inbox) = inboxes.next()
             && threads.start(inbox)?
-            && crew.size() > 1
+            && pool.size() > 1
         {
-            crew.reduce_to_one();
+            pool.reduce_to_one();
             info!("one worker, for the application asks for a single instance");
         }
-        for inbox in inboxes.take(crew.size() - 1) {
+        for inbox in inboxes.take(pool.size() - 1) {
             threads.start(inbox)?;
         }
         let (replace, replacements) = unbounded_channel();
-        Ok(Self { plan, threads, panics, replacements, replace })
+        Ok(Self { context, threads, panics, replacements, replace })
     }
 
     /// Sends applications that take the place of the one before: new connections go to the new one, and those of
@@ -128,7 +130,7 @@ impl Server {
     /// Sees what the server does while it runs.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer { plan: Arc::clone(&self.plan), last: Arc::default() }
+        Observer { context: Arc::clone(&self.context), last: Arc::default() }
     }
 
     /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
@@ -143,41 +145,41 @@ impl Server {
         stop: impl Future<Output = ()>,
         give_up: impl Future<Output = ()>,
     ) -> Totals {
-        let Self { plan, mut threads, mut panics, replacements, replace } = self;
+        let Self { context, mut threads, mut panics, replacements, replace } = self;
         drop(replace);
         threads.listen(listeners.into_iter().map(Into::into).collect());
         tokio::select! {
-            totals = until_all_is_over(&plan, &mut threads, stop, give_up) => totals,
+            totals = until_all_is_over(&context, &mut threads, stop, give_up) => totals,
             Some(panic) = panics.recv() => resume_unwind(panic),
-            never = replace_applications(&plan, replacements) => match never {},
+            never = replace_applications(&context, replacements) => match never {},
         }
     }
 }
 
 /// Stops when it is time to, and ends the workers when all connections are gone, or it is time for that.
 async fn until_all_is_over(
-    plan: &Plan,
+    context: &ServerContext,
     threads: &mut Threads,
     stop: impl Future<Output = ()>,
     give_up: impl Future<Output = ()>,
 ) -> Totals {
     stop.await;
-    info!(connections = plan.open(), "stopping");
-    plan.crew.stop();
+    info!(connections = context.open(), "stopping");
+    context.pool.stop();
     let (mut seen, mut unresponsive_workers) = (Vec::new(), 0);
     let orderly = async {
-        drained(plan).await;
-        seen = plan.crew.ask(Note::Snapshot).await;
-        plan.crew.tell_all(|| Note::End);
+        drained(context).await;
+        seen = context.pool.ask(WorkerMessage::Snapshot).await;
+        context.pool.tell_all(|| WorkerMessage::End);
         threads.ended().await;
     };
     tokio::select! {
         () = orderly => {}
         () = give_up => {
-            warn!(connections = plan.open(), "given up waiting; dropped");
-            plan.crew.tell_all(|| Note::Abort);
-            seen = plan.crew.ask_within(GRACE / 2, Note::Snapshot).await.into_iter().flatten().collect();
-            plan.crew.tell_all(|| Note::End);
+            warn!(connections = context.open(), "given up waiting; dropped");
+            context.pool.tell_all(|| WorkerMessage::Abort);
+            seen = context.pool.ask_within(GRACE / 2, WorkerMessage::Snapshot).await.into_iter().flatten().collect();
+            context.pool.tell_all(|| WorkerMessage::End);
             if timeout(GRACE / 2, threads.ended()).await.is_err() {
                 unresponsive_workers = threads.leave_behind();
             }
@@ -189,23 +191,23 @@ async fn until_all_is_over(
 }
 
 /// All permits are back.
-async fn drained(plan: &Plan) {
-    let all = u32::try_from(plan.options.max_connections).unwrap_or(MAX_CONNECTIONS as u32);
-    drop(plan.permits.acquire_many(all).await);
+async fn drained(context: &ServerContext) {
+    let all = u32::try_from(context.options.max_connections).unwrap_or(MAX_CONNECTIONS as u32);
+    drop(context.permits.acquire_many(all).await);
 }
 
 /// Has the first worker try each new application, and then the others take it, for ever.
 async fn replace_applications(
-    plan: &Plan,
+    context: &ServerContext,
     mut replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
 ) -> Infallible {
-    let mut generation = 0;
+    let mut version = 0;
     while let Some(application) = replacements.recv().await {
-        generation += 1;
+        version += 1;
         let replace = |worker| {
             let (answer, answered) = oneshot::channel();
             let application = Arc::clone(&application);
-            plan.crew.tell(worker, Note::Replace { generation, application, answer });
+            context.pool.tell(worker, WorkerMessage::Replace { version, application, answer });
             answered
         };
         let alone = match replace(0).await {
@@ -217,19 +219,19 @@ async fn replace_applications(
             // It has ended.
             Err(_) => continue,
         };
-        for worker in 1..plan.crew.size() {
+        for worker in 1..context.pool.size() {
             if alone {
-                plan.crew.set_open(worker, false);
-                plan.crew.tell(worker, Note::Retire);
+                context.pool.set_open(worker, false);
+                context.pool.tell(worker, WorkerMessage::Retire);
                 continue;
             }
             match replace(worker).await {
-                Ok(Ok(_)) => plan.crew.set_open(worker, true),
+                Ok(Ok(_)) => context.pool.set_open(worker, true),
                 Ok(Err(error)) => error!(worker, "the application before stays here: {error}"),
                 Err(_) => {}
             }
         }
-        let connections = plan.open();
+        let connections = context.open();
         info!(connections, "a new application serves; connections of the one before stay with it");
     }
     pending().await
@@ -241,7 +243,7 @@ type LastSnapshot = Option<(Snapshot, Instant)>;
 /// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
-    plan: Arc<Plan>,
+    context: Arc<ServerContext>,
     /// What each worker told last, and when.
     last: Arc<Mutex<Vec<LastSnapshot>>>,
 }
@@ -250,7 +252,7 @@ impl Observer {
     /// All workers together, as they are now; those that are busy as they were when they last told. None where none has
     /// ever told.
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
-        let fresh = self.plan.crew.ask_within(ANSWER_TIME, Note::Snapshot).await;
+        let fresh = self.context.pool.ask_within(ANSWER_TIME, WorkerMessage::Snapshot).await;
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.resize(fresh.len(), None);
@@ -259,7 +261,7 @@ impl Observer {
         }
         let workers = last.iter().map(|seen| seen.as_ref().map_or(0, |(snapshot, _)| snapshot.counts.open));
         let ages = last.iter().map(|seen| seen.as_ref().map(|(_, at)| now.duration_since(*at)));
-        let (workers, ages, uptime) = (workers.collect(), ages.collect(), self.plan.started.elapsed());
+        let (workers, ages, uptime) = (workers.collect(), ages.collect(), self.context.started.elapsed());
         let all = last.iter().flatten().map(|(snapshot, _)| snapshot.clone()).reduce(Snapshot::with)?;
         Some(Snapshot { workers, ages, uptime, ..all })
     }
@@ -267,18 +269,19 @@ impl Observer {
     /// Up to `limit` connections of the workers that answer, those with the longest queues first and then the newest;
     /// and how many more there are.
     pub(crate) async fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
-        let rows = self.plan.crew.ask_within(ANSWER_TIME, |answer| Note::Rows(limit, answer)).await;
+        let rows =
+            self.context.pool.ask_within(ANSWER_TIME, |answer| WorkerMessage::Rows(limit, answer)).await;
         limit_rows(rows.into_iter().flatten(), limit)
     }
 
-    /// Why nobody new is served now.
+    /// Why no new connection is served now.
     pub(crate) fn unready(&self) -> Option<&'static str> {
-        if self.plan.crew.is_stopping() {
+        if self.context.pool.is_stopping() {
             return Some("stopping");
         }
-        if self.plan.permits.available_permits() == 0 {
+        if self.context.permits.available_permits() == 0 {
             return Some("full");
         }
-        (!self.plan.crew.any_answers(UNREADY_AFTER)).then_some("busy")
+        (!self.context.pool.any_answers(UNREADY_AFTER)).then_some("busy")
     }
 }

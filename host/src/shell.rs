@@ -1,14 +1,16 @@
 //! The shell of one engine: it carries bytes to the engine, events to the application, commands back, and
-//! transmissions to the outboxes. It never waits.
+//! transmissions to the connections. It never waits.
 
-mod events;
-mod held_back;
-mod kept;
-mod losses;
+mod backpressure;
+mod event_budget;
+mod idle_http;
+mod keep_alive;
 mod memory;
-mod observe;
-mod pace;
+mod recovery;
+mod snapshot;
 mod step;
+mod telemetry;
+pub(crate) mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -23,21 +25,22 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use self::held_back::HeldBack;
-use self::kept::KeptConnections;
-use self::pace::Pace;
+use self::backpressure::Backpressure;
+use self::event_budget::EventBudget;
+use self::keep_alive::KeepAlive;
+use crate::accept::incoming::Peer;
 use crate::application::{ApplicationLost, Handler};
-use crate::arrival::Peer;
-use crate::batch::Batch;
-use crate::crew::{Congestion, Origin};
+use crate::connection::connection_io::ConnectionIo;
+use crate::connection::queue_budget::QueueAccount;
+use crate::connection::read_batch::ReadBatch;
+use crate::connection::socket::{PeerAddress, Socket};
 use crate::engine::{Engine, EngineError, EngineLost};
-use crate::metrics::{Metrics, Totals};
+use crate::observe::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
-use crate::outbox::Outbox;
-use crate::queue_budget::QueueAccount;
-use crate::socket::{PeerAddress, Socket};
 use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Read, Step};
-use crate::worker::Plan;
+use crate::workers::context::ServerContext;
+use crate::workers::forwarded::Origin;
+use crate::workers::pool::Congestion;
 
 /// An instance is gone.
 #[derive(Debug, Error)]
@@ -48,21 +51,21 @@ pub(crate) enum Lost {
     Application(#[from] ApplicationLost),
 }
 
-/// The engine was lost over somebody else's commands, and its connections with it.
+/// The engine was lost over another worker's commands, and its connections with it.
 #[derive(Debug)]
 pub(crate) struct EngineGone;
 
 /// One engine with its connections, on one thread.
 #[derive(Debug)]
 pub(crate) struct Shell {
-    plan: Arc<Plan>,
+    context: Arc<ServerContext>,
     worker: usize,
     inner: RefCell<Inner>,
-    batch: RefCell<Batch>,
+    batch: RefCell<ReadBatch>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
     /// Connections that wait until other workers have room for commands.
-    held_back: HeldBack,
+    backpressure: Backpressure,
     /// They have.
     resumed: Notify,
     /// Retired, or a connection of a retired one has gone.
@@ -71,12 +74,12 @@ pub(crate) struct Shell {
 
 #[derive(Debug)]
 struct Inner {
-    plan: Arc<Plan>,
+    context: Arc<ServerContext>,
     engine: Box<dyn Engine>,
     /// False while a lost one cannot be replaced.
     engine_lives: bool,
     application: Handler,
-    /// Who speaks when the application gives commands.
+    /// Where the application's commands come from.
     origin: Origin,
     /// It asked for that at its first call.
     alone: bool,
@@ -84,28 +87,28 @@ struct Inner {
     retired: bool,
     connections: HashMap<u64, Link>,
     /// Those that a broadcast reaches, in any order.
-    members: Vec<(u64, Rc<Outbox>)>,
+    members: Vec<(u64, Rc<ConnectionIo>)>,
     /// Connections whose input waits in the engine.
     paused: HashSet<u64>,
     /// Connections that may be read from again.
     unpaused: Vec<u64>,
     /// How many events the application gets in a call.
-    pace: Pace,
+    event_budget: EventBudget,
     /// How often it has answered a failure by a command that failed, one after the other.
     failures: u32,
-    kept: KeptConnections,
+    keep_alive: KeepAlive,
     /// Connections so far, with those of the shell before.
     accepted: u64,
-    /// Connections below it are those of an application that was lost; nobody is told of them.
+    /// Connections below it are those of a lost application; no other is told of them.
     orphans_below: u64,
     queue_account: Rc<QueueAccount>,
     totals: Totals,
     metrics: Metrics,
-    /// Outboxes that got something in this turn.
-    touched: Vec<Rc<Outbox>>,
+    /// Connections that got output in this turn.
+    touched: Vec<Rc<ConnectionIo>>,
     /// What this turn has for its connections to write.
     delivered_bytes: usize,
-    /// Peers found to be slow while transmissions were handed out; the engine is told afterwards.
+    /// PeerLimiter found to be slow while transmissions were handed out; the engine is told afterwards.
     slow: Vec<u64>,
     /// Events that a turn had no time for.
     carried: Vec<Event>,
@@ -123,7 +126,7 @@ struct Link {
     closed: bool,
     /// When it was accepted, in milliseconds since the start.
     since: u64,
-    outbox: Rc<Outbox>,
+    io: Rc<ConnectionIo>,
     /// Its place among the members.
     member: Option<usize>,
 }
@@ -137,34 +140,34 @@ impl Link {
 impl Shell {
     /// Goes on with the numbers of the one `before`.
     pub(crate) fn new(
-        plan: &Arc<Plan>,
+        context: &Arc<ServerContext>,
         worker: usize,
-        generation: u64,
+        version: u64,
         application: Handler,
         before: Option<&Self>,
     ) -> Result<Rc<Self>, EngineError> {
-        let engine = plan.factory.make(&plan.engine_options)?;
+        let engine = context.factory.make(&context.engine_options)?;
         Ok(Rc::new(Self {
-            plan: Arc::clone(plan),
+            context: Arc::clone(context),
             worker,
             inner: RefCell::new(Inner {
-                plan: Arc::clone(plan),
+                context: Arc::clone(context),
                 engine,
                 engine_lives: true,
                 application,
-                origin: Origin { worker, generation, instance: 0 },
+                origin: Origin { worker, version, instance: 0 },
                 alone: false,
                 retired: false,
                 connections: HashMap::new(),
                 members: Vec::new(),
                 paused: HashSet::new(),
                 unpaused: Vec::new(),
-                pace: Pace::new(),
+                event_budget: EventBudget::new(),
                 failures: 0,
-                kept: KeptConnections::new(),
+                keep_alive: KeepAlive::new(),
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
-                queue_account: QueueAccount::new(&plan.queue_budget, worker),
+                queue_account: QueueAccount::new(&context.queue_budget, worker),
                 totals: Totals::default(),
                 metrics: Metrics::default(),
                 touched: Vec::new(),
@@ -173,25 +176,25 @@ impl Shell {
                 carried: Vec::new(),
                 untold: Vec::new(),
             }),
-            batch: RefCell::new(Batch::new()),
+            batch: RefCell::new(ReadBatch::new()),
             next_timeout: Cell::new(None),
             earlier_timeout: Notify::new(),
-            held_back: HeldBack::default(),
+            backpressure: Backpressure::default(),
             resumed: Notify::new(),
             emptied: Notify::new(),
         }))
     }
 
     pub(crate) fn options(&self) -> &ShellOptions {
-        &self.plan.options
+        &self.context.options
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.inner.borrow().origin.generation
+    pub(crate) fn version(&self) -> u64 {
+        self.inner.borrow().origin.version
     }
 
-    pub(crate) fn tell_whether_fit(&self) {
-        self.inner.borrow().tell_whether_fit();
+    pub(crate) fn tell_health(&self) {
+        self.inner.borrow().tell_health();
     }
 
     /// Its application has asked for a single instance.
@@ -199,8 +202,8 @@ impl Shell {
         self.inner.borrow().alone
     }
 
-    pub(crate) fn outbox(&self, socket: Socket) -> Outbox {
-        Outbox::new(socket, Rc::clone(&self.inner.borrow().queue_account))
+    pub(crate) fn io(&self, socket: Socket) -> ConnectionIo {
+        ConnectionIo::new(socket, Rc::clone(&self.inner.borrow().queue_account))
     }
 
     /// The application's first call. Its deadline is the next turn's.
@@ -240,17 +243,16 @@ impl Shell {
     }
 
     /// A connection was accepted.
-    pub(crate) fn opened(&self, peer: Peer, outbox: Rc<Outbox>) -> u64 {
+    pub(crate) fn opened(&self, peer: Peer, io: Rc<ConnectionIo>) -> u64 {
         // Should what was read before cost the application, this one is the next one's.
         self.take_reads();
         let id = {
             let since = self.now();
             let mut inner = self.inner.borrow_mut();
             inner.accepted += 1;
-            let id = self.plan.crew.id(self.worker, inner.accepted);
+            let id = self.context.pool.id(self.worker, inner.accepted);
             inner.totals.connections += 1;
-            let link =
-                Link { peer: peer.address, forwarded: None, closed: false, since, outbox, member: None };
+            let link = Link { peer: peer.address, forwarded: None, closed: false, since, io, member: None };
             inner.connections.insert(id, link);
             id
         };
@@ -264,14 +266,14 @@ impl Shell {
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        from: &Outbox,
+        from: &ConnectionIo,
         keep: Option<u64>,
     ) -> Poll<io::Result<usize>> {
         if let Some(connection) = keep
-            && (self.held_back.holds(connection, self.plan.crew.congestion(self.worker))
+            && (self.backpressure.holds(connection, self.context.pool.congestion(self.worker))
                 || self.inner.borrow().paused.contains(&connection))
         {
-            self.held_back.wait(connection, cx);
+            self.backpressure.wait(connection, cx);
             return Poll::Pending;
         }
         if self.batch.borrow().is_full() {
@@ -307,7 +309,7 @@ impl Shell {
 
     /// The others have carried out enough of what was sent them.
     pub(crate) fn resume(&self) {
-        self.held_back.release();
+        self.backpressure.release();
         self.resumed.notify_one();
     }
 
@@ -354,7 +356,7 @@ impl Shell {
             inner.connections.remove(&connection);
             inner.forget_kept(connection);
         }
-        self.held_back.forget(connection);
+        self.backpressure.forget(connection);
         if self.is_retired() {
             self.emptied.notify_one();
         } else {
@@ -365,8 +367,8 @@ impl Shell {
     /// Closes every connection at once.
     pub(crate) fn abort(&self) {
         for link in self.inner.borrow().connections.values() {
-            link.outbox.abort();
-            link.outbox.flush();
+            link.io.abort();
+            link.io.flush();
         }
     }
 
@@ -392,7 +394,7 @@ impl Shell {
                 }
             }
             // A tick may send even more.
-            while self.plan.crew.congestion(self.worker) == Congestion::Full {
+            while self.context.pool.congestion(self.worker) == Congestion::Full {
                 self.resumed.notified().await;
             }
             self.turn(&[]);
@@ -402,7 +404,7 @@ impl Shell {
     fn take_reads(&self) {
         self.batch.borrow_mut().take(|reads, bytes| {
             self.inner.borrow_mut().observe_reads(reads);
-            let before = self.plan.crew.relayed_so_far(self.worker);
+            let before = self.context.pool.forwarded_so_far(self.worker);
             self.call(|engine, now| engine.receive(now, reads, bytes));
             self.charge(reads, before);
         });
@@ -411,7 +413,7 @@ impl Shell {
     fn turn(&self, inputs: &[Input<'_>]) {
         // What was read before comes before.
         self.take_reads();
-        let before = self.plan.crew.relayed_so_far(self.worker);
+        let before = self.context.pool.forwarded_so_far(self.worker);
         self.call(|engine, now| engine.turn(now, inputs));
         self.charge(&[], before);
     }
@@ -419,13 +421,13 @@ impl Shell {
     /// Where other workers have too many commands already, what a turn has sent them since `before` is charged to the
     /// connections that were read from, or to those whose messages had waited for the turn.
     fn charge(&self, reads: &[Read], before: usize) {
-        let caused = self.plan.crew.relayed_so_far(self.worker) - before;
-        if caused == 0 || self.plan.crew.congestion(self.worker) == Congestion::None {
+        let caused = self.context.pool.forwarded_so_far(self.worker) - before;
+        if caused == 0 || self.context.pool.congestion(self.worker) == Congestion::None {
             return;
         }
         match reads {
-            [] => self.held_back.charge_each(&self.inner.borrow().paused, caused),
-            reads => self.held_back.charge(reads, caused),
+            [] => self.backpressure.charge_each(&self.inner.borrow().paused, caused),
+            reads => self.backpressure.charge(reads, caused),
         }
     }
 
@@ -436,19 +438,19 @@ impl Shell {
         inner.begin(now);
         let step = call(inner.engine.as_mut(), now);
         let next = inner.finish(step, now).into_iter().chain(inner.retry_at()).min();
-        inner.tell_whether_fit();
+        inner.tell_health();
         if let Some(began) = began {
             inner.metrics.turns.observe(began.elapsed());
         }
         for connection in inner.unpaused.drain(..) {
-            self.held_back.wake(connection);
+            self.backpressure.wake(connection);
         }
         self.set_timeout(next);
-        self.plan.crew.activity(self.worker).get_on();
+        self.context.pool.activity(self.worker).get_on();
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.plan.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.context.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn set_timeout(&self, next: Option<u64>) {

@@ -13,11 +13,11 @@ use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Linker;
 
 use self::undecided::undecided;
+use super::api::{ApplicationError, ApplicationLost, ApplicationOptions};
 use super::convert::{Commands, Heads, lower_events};
 use super::wasi::{Output, link};
-use super::{ApplicationError, ApplicationLost, ApplicationOptions};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
-use crate::sandbox::{Budget, Guest, Sandbox, compile};
+use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::application::{Application, ApplicationPre};
 use crate::wit::{self, Acceptance, Command, Event};
 

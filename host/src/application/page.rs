@@ -1,6 +1,6 @@
 //! The page of the echo that is built in.
 
-use super::Application;
+use super::api::Application;
 use crate::wit::{Command, Event, FieldParam, Request, Response};
 
 /// Serves a page over plain HTTP with which a browser of 2010 can try the server. Says nothing over WebSocket:

@@ -10,10 +10,10 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, Val};
 use wasmtime::{Result, bail};
 
-use crate::log;
-use crate::log_rate_limiter::{LogCategory, LogPermit};
-use crate::printable::Printable;
-use crate::sandbox::Guest;
+use crate::observe::log;
+use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
+use crate::observe::printable::Printable;
+use crate::wasm::sandbox::Guest;
 
 /// Longest line of an application's output that is logged in one piece, in bytes.
 const MAX_LINE: usize = 1024;

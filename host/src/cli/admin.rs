@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tokio::spawn;
 use tracing::info;
 
-use crate::admin::{AdminOptions, serve_admin};
-use crate::listener::bind;
+use crate::accept::bind::bind;
+use crate::observe::admin::{AdminOptions, serve_admin};
 use crate::server::Server;
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::fs;
 
 use tracing::warn;
 
-use crate::admin::AdminOptions;
+use crate::observe::admin::AdminOptions;
 use crate::options::ShellOptions;
 
 /// What the program itself opens, beside its listeners and workers: runtimes of the threads that do not serve, standard

@@ -11,7 +11,7 @@ use legacy_websocket::{Options, Server};
 
 use crate::file::read_text;
 use crate::options::{EngineOptions, ShellOptions};
-use crate::sandbox::Budget;
+use crate::wasm::sandbox::Budget;
 use crate::wit::{InvalidUtf8, Limits, Version};
 
 #[derive(Debug, Args)]

@@ -21,12 +21,12 @@ use super::record::RecordArgs;
 use super::signals::{self, CUT_SHORT, Why};
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
+use crate::accept::tls::Tls;
+use crate::application::watch::{look, watch};
 use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
 use crate::options::{EngineOptions, ShellOptions};
 use crate::server::Server;
-use crate::tls::Tls;
-use crate::watch::{look, watch};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::error;
 
-use crate::log;
+use crate::observe::log;
 
 /// The exit status of a stop that was cut short: by a second signal, or since something did not end.
 pub(super) const CUT_SHORT: u8 = 3;

@@ -10,7 +10,8 @@ use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::debug;
 
-use crate::listener::{Keepalive, Listener};
+use crate::accept::bind::Keepalive;
+use crate::accept::listener::Listener;
 
 /// The name (`FileDescriptorName=`) of a socket for wss.
 const SECURE: &str = "wss";

@@ -10,9 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 use tracing::info;
 
-use super::listen::{Address, tls_address};
+use super::address::{Address, tls_address};
 use super::systemd;
-use crate::tls::{Tls, TlsError};
+use crate::accept::tls::{Tls, TlsError};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS 1.2 and 1.3 (for older clients see docs/proxies.md)")]

@@ -8,9 +8,9 @@ use tracing::debug;
 use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Engine as Wasmtime, Store};
 
-use super::{Engine, EngineError, EngineLost};
+use super::api::{Engine, EngineError, EngineLost};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
-use crate::sandbox::{Budget, Guest, Sandbox, compile};
+use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
 use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
 use crate::wit::bindings::{Library, LibraryPre};
 use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};

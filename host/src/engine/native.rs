@@ -1,6 +1,6 @@
 //! The engine compiled into the host: no sandbox, no crossing.
 
-use super::{Engine, EngineError, EngineLost};
+use super::api::{Engine, EngineError, EngineLost};
 use crate::wit::{self, Command, Counts, Input, Options, Read, RequestHead, Status, Step};
 
 #[path = "../../../component/library/src/adapter.rs"]

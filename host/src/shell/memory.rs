@@ -2,13 +2,13 @@
 
 use tracing::{debug, warn};
 
-use super::pace::Pace;
+use super::event_budget::EventBudget;
 use super::{Inner, Shell};
-use crate::crew::Note;
-use crate::log;
-use crate::log_rate_limiter::{LogCategory, LogPermit};
-use crate::queue_budget::Relief;
+use crate::connection::queue_budget::Relief;
+use crate::observe::log;
+use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 use crate::wit::{Command, Loss};
+use crate::workers::message::WorkerMessage;
 
 /// What an engine may have taken to be kept where it has no connections.
 const LARGE: usize = 16 << 20;
@@ -19,7 +19,7 @@ impl Shell {
         {
             let mut inner = self.inner.borrow_mut();
             let keep = !inner.connections.is_empty() || inner.engine.memory_bytes() <= LARGE;
-            if keep || self.plan.crew.is_stopping() {
+            if keep || self.context.pool.is_stopping() {
                 return;
             }
             inner.renew_engine(self.now());
@@ -48,7 +48,7 @@ impl Inner {
             return;
         };
         self.carried.extend(step.events);
-        let Ok(mut engine) = self.plan.factory.make(&self.plan.engine_options) else {
+        let Ok(mut engine) = self.context.factory.make(&self.context.engine_options) else {
             return;
         };
         let tick = step.next_timeout.map(|at| Command::Tick(at.saturating_sub(now)));
@@ -60,13 +60,13 @@ impl Inner {
         self.metrics.messages_before[1] += counts.messages_sent;
         debug!(bytes = self.engine.memory_bytes(), "an engine that had grown large is replaced");
         self.engine = engine;
-        self.pace = Pace::new();
+        self.event_budget = EventBudget::new();
     }
 
     /// Writes what the kernel takes now.
     pub(super) fn flush(&mut self) {
-        for outbox in self.touched.drain(..) {
-            outbox.flush();
+        for io in self.touched.drain(..) {
+            io.flush();
         }
     }
 
@@ -81,18 +81,18 @@ impl Inner {
             relief = self.queue_account.relief();
         }
         if let Relief::Ask(worker) = relief {
-            self.plan.crew.tell(worker, Note::Relieve);
+            self.context.pool.tell(worker, WorkerMessage::ShedOutput);
         }
     }
 
     fn close_largest(&mut self) {
-        let held = self.connections.iter().map(|(connection, link)| (link.outbox.share(), *connection));
+        let held = self.connections.iter().map(|(connection, link)| (link.io.share(), *connection));
         let held = held.filter(|(share, _)| *share > 0).collect();
         let mut closed = Vec::new();
         self.queue_account.close_largest(held, |connection| {
             if let Some(link) = self.connections.get(&connection) {
-                link.outbox.abort();
-                link.outbox.flush();
+                link.io.abort();
+                link.io.flush();
                 closed.push(connection);
             }
         });
@@ -100,7 +100,7 @@ impl Inner {
             return;
         }
         if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Closure) {
-            let (connections, limit) = (closed.len(), self.plan.queue_budget.limit());
+            let (connections, limit) = (closed.len(), self.context.queue_budget.limit());
             warn!(
                 connections,
                 limit, unlogged, "too much output waits; the connections holding the most are closed"

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::{Inner, Lost};
 use crate::application::ApplicationLost;
+use crate::connection::connection_io::ConnectionIo;
+use crate::connection::queue_budget::Payload;
 use crate::engine::{Engine, EngineLost};
-use crate::outbox::Outbox;
-use crate::queue_budget::Payload;
-use crate::relay::Split;
 use crate::wit::{
     Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection, Step, Transmission,
 };
+use crate::workers::forward::SplitCommands;
 
 /// How long a turn may go on by itself before it is the others' turn: an application may be slow, and may answer
 /// every failure with another failing command.
@@ -118,7 +118,7 @@ impl Inner {
         // Not once a turn: a turn has as many calls as there is time for.
         self.set_budget()?;
         let began = Instant::now();
-        let Self { plan, engine, application, origin, alone, .. } = self;
+        let Self { context, engine, application, origin, alone, .. } = self;
         let mut bytes = 0;
         let carry = |commands: &[Command<'_>]| {
             // Only the first call has none.
@@ -129,21 +129,21 @@ impl Inner {
                 let reason = format!("a command of {long} bytes; {MAX_COMMAND_BYTES} are the most");
                 return Err(ApplicationLost(reason).into());
             }
-            let Some(split) = Split::of(&plan.crew, *origin, commands) else {
+            let Some(split) = SplitCommands::of(&context.pool, *origin, commands) else {
                 return Ok(carry_out(engine.as_mut(), commands)?);
             };
             let step = carry_out(engine.as_mut(), &split.here());
-            split.send(&plan.crew);
+            split.send(&context.pool);
             Ok(step?)
         };
         let step = application.handle(events, carry)?;
         self.count_failures(events, step.as_ref().ok().and_then(Option::as_ref))?;
-        self.pace.observe(event_count(events), began.elapsed(), bytes);
+        self.event_budget.observe(event_count(events), began.elapsed(), bytes);
         step
     }
 
     fn set_budget(&mut self) -> Result<(), EngineLost> {
-        match self.pace.take_change() {
+        match self.event_budget.take_change() {
             Some(events) => self.engine.set_budget(events),
             None => Ok(()),
         }
@@ -192,10 +192,10 @@ impl Inner {
         let Some(link) = self.connections.get(&connection) else {
             return;
         };
-        let outbox = Rc::clone(&link.outbox);
-        self.push(connection, &outbox, payload, then);
+        let io = Rc::clone(&link.io);
+        self.push(connection, &io, payload, then);
         match then {
-            Disposition::Join => self.join(connection, outbox),
+            Disposition::Join => self.join(connection, io),
             Disposition::Leave | Disposition::Finish | Disposition::Abort => self.leave(connection),
             Disposition::Keep | Disposition::HalfClose => {}
         }
@@ -203,41 +203,41 @@ impl Inner {
 
     fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>) {
         let members = std::mem::take(&mut self.members);
-        for (connection, outbox) in &members {
+        for (connection, io) in &members {
             if Some(*connection) != but {
-                self.push(*connection, outbox, payload, Disposition::Keep);
+                self.push(*connection, io, payload, Disposition::Keep);
             }
         }
         self.members = members;
     }
 
-    fn push(&mut self, connection: u64, outbox: &Rc<Outbox>, payload: &Rc<Payload>, then: Disposition) {
+    fn push(&mut self, connection: u64, io: &Rc<ConnectionIo>, payload: &Rc<Payload>, then: Disposition) {
         self.delivered_bytes += payload.bytes().len();
-        if outbox.touch() {
-            self.touched.push(Rc::clone(outbox));
+        if io.touch() {
+            self.touched.push(Rc::clone(io));
         }
         if then == Disposition::Abort {
-            outbox.abort();
-        } else if outbox.push(payload, then).is_err() {
+            io.abort();
+        } else if io.push(payload, then).is_err() {
             // The kernel may take what waits only for the end of the turn.
-            outbox.flush();
-            if outbox.push(payload, then).is_err() {
-                outbox.abort();
+            io.flush();
+            if io.push(payload, then).is_err() {
+                io.abort();
                 self.slow.push(connection);
             }
-            if outbox.touch() {
-                self.touched.push(Rc::clone(outbox));
+            if io.touch() {
+                self.touched.push(Rc::clone(io));
             }
         }
     }
 
     /// From here on a broadcast reaches it.
-    fn join(&mut self, connection: u64, outbox: Rc<Outbox>) {
+    fn join(&mut self, connection: u64, io: Rc<ConnectionIo>) {
         if let Some(link) = self.connections.get_mut(&connection)
             && link.member.is_none()
         {
             link.member = Some(self.members.len());
-            self.members.push((connection, outbox));
+            self.members.push((connection, io));
         }
     }
 

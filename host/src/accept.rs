@@ -1,0 +1,11 @@
+//! From a listener to a connection: limits, the PROXY protocol, TLS.
+
+pub(crate) mod acceptor;
+pub(crate) mod bind;
+pub(crate) mod incoming;
+pub(crate) mod listener;
+pub(crate) mod peer_limiter;
+mod proxy_protocol;
+mod refusal;
+mod socket_file;
+pub(crate) mod tls;

@@ -1,0 +1,62 @@
+//! What an application is, and how it fails.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::wasm::sandbox::Budget;
+use crate::wit::{Command, Event};
+
+/// An application in Rust. It is never called while it runs, and calls nothing back.
+pub trait Application: fmt::Debug {
+    /// Gets what happened in one turn, in order, and says what is to be done about it, in order.
+    fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
+}
+
+/// What an application that is a component is given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ApplicationOptions {
+    /// What one call may cost.
+    pub budget: Budget,
+    /// The variables of its environment, with their values.
+    pub environment: Vec<(String, String)>,
+}
+
+impl From<Budget> for ApplicationOptions {
+    /// With an empty environment.
+    fn from(budget: Budget) -> Self {
+        Self { budget, environment: Vec::new() }
+    }
+}
+
+/// No application can be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ApplicationError {
+    /// The component's file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Not a component, or not one of world `application`.
+    #[error("{name} is not a component of world `application`: {error}")]
+    Component {
+        /// Which component.
+        name: String,
+        /// Why not.
+        error: String,
+    },
+    /// It was lost at its first call.
+    #[error(transparent)]
+    Lost(#[from] ApplicationLost),
+}
+
+/// The application's instance trapped, ran too long or grew too large.
+#[derive(Debug, Error)]
+#[error("the application was lost: {0}")]
+pub struct ApplicationLost(pub String);

@@ -1,0 +1,76 @@
+//! The application as a worker has it: native, or a component's instance.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::api::{Application, ApplicationError, ApplicationLost};
+use super::component::{ApplicationFactory, Instance};
+use crate::wit::{Command, Event, Refusal};
+
+/// How each worker comes to its application.
+pub(crate) enum Program {
+    /// Compiled into the program.
+    Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
+    /// A component.
+    Component(Arc<ApplicationFactory>),
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native(_) => f.write_str("Native"),
+            Self::Component(factory) => factory.fmt(f),
+        }
+    }
+}
+
+impl Program {
+    pub(crate) fn make(&self) -> Result<Handler, ApplicationError> {
+        match self {
+            Self::Native(make) => Ok(Handler::Native(make())),
+            Self::Component(factory) => Handler::component(Arc::clone(factory)),
+        }
+    }
+}
+
+/// The application as the shell has it.
+#[derive(Debug)]
+pub(crate) enum Handler {
+    /// Compiled into the program.
+    Native(Box<dyn Application>),
+    /// A component, and how to make it again.
+    Component(Arc<ApplicationFactory>, Box<Instance>),
+    /// It could not be made again; when that was tried last.
+    Gone(Arc<ApplicationFactory>, u64),
+}
+
+impl Handler {
+    /// An instance that has not been called yet.
+    pub(crate) fn component(factory: Arc<ApplicationFactory>) -> Result<Self, ApplicationError> {
+        let instance = Box::new(factory.make()?);
+        Ok(Self::Component(factory, instance))
+    }
+
+    /// Asks it about the events of a turn and has its commands carried out.
+    pub(crate) fn handle<R>(
+        &mut self,
+        events: &[Event],
+        carry: impl FnOnce(&[Command<'_>]) -> R,
+    ) -> Result<R, ApplicationLost> {
+        match self {
+            Self::Native(application) => Ok(carry(&application.handle(events))),
+            Self::Component(_, instance) => instance.handle(events, carry),
+            Self::Gone(..) => Ok(carry(&events.iter().filter_map(refuse).collect::<Vec<_>>())),
+        }
+    }
+}
+
+/// What can be said for an application that is not there.
+fn refuse(event: &Event) -> Option<Command<'static>> {
+    let connection = match event {
+        Event::Handshake(handshake) => handshake.connection,
+        Event::Request(request) => request.connection,
+        _ => return None,
+    };
+    Some(Command::Reject(Refusal { connection, status: 503, reason: "the application is not there" }))
+}

@@ -1,0 +1,332 @@
+//! The memory that waiting output may take up: of all connections together, and of one.
+//!
+//! Each shell counts its own without any synchronisation, and adds it to the sum of all at the end of a turn. Over the
+//! limit the shell whose connection holds the most closes it, with those that hold the next most, until there is some
+//! room again. A shell whose connections hold less asks that one to; only when nothing comes of it, because its worker is
+//! busy, and the sum has grown by another [`SLACK`], does it close its own. So the sum stays below that.
+
+#[path = "../../../component/server/src/payload.rs"]
+mod payload;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::payload::Held;
+pub(crate) use self::payload::Payload;
+
+/// The part of the limit by which the sum may exceed it while another worker is asked for room.
+const SLACK: usize = 8;
+
+/// The part of the limit that is free after connections were closed, so that not every push has to look at all of them.
+const ROOM: usize = 16;
+
+/// The part of the limit that a single transmission may take up.
+const SINGLE: usize = 8;
+
+/// The limits, and what all shells of a server hold.
+#[derive(Debug)]
+pub(crate) struct QueueBudget {
+    limit: usize,
+    per_connection: usize,
+    held: AtomicUsize,
+    versions: Mutex<Vec<Arc<Shown>>>,
+}
+
+/// What the other shells see of one.
+#[derive(Debug)]
+struct Shown {
+    worker: usize,
+    /// The most that a connection holds; it may hold less by now.
+    largest: AtomicUsize,
+    /// It was asked to close connections, and has not looked yet.
+    asked: AtomicBool,
+}
+
+impl Shown {
+    fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
+    }
+}
+
+impl QueueBudget {
+    /// `limit` for all connections, of at least `per_connection`.
+    pub(crate) fn new(limit: usize, per_connection: usize) -> Arc<Self> {
+        let (held, versions) = Default::default();
+        Arc::new(Self { limit: limit.max(per_connection), per_connection, held, versions })
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Vec<Arc<Shown>>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One shell's part of it.
+#[derive(Debug)]
+pub(crate) struct QueueAccount {
+    budget: Arc<QueueBudget>,
+    held: Rc<Held>,
+    /// What the sum knows of it.
+    published: Cell<usize>,
+    shown: Arc<Shown>,
+    /// Bytes written to all peers.
+    sent: Cell<u64>,
+}
+
+/// What a shell is to do where there is too much.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Relief {
+    Nothing,
+    /// Close the connections that hold the most.
+    Close,
+    /// Ask this worker to.
+    Ask(usize),
+}
+
+impl QueueAccount {
+    pub(crate) fn new(budget: &Arc<QueueBudget>, worker: usize) -> Rc<Self> {
+        let (largest, asked) = Default::default();
+        let shown = Arc::new(Shown { worker, largest, asked });
+        budget.versions().push(Arc::clone(&shown));
+        let (held, published, sent) = Default::default();
+        Rc::new(Self { budget: Arc::clone(budget), held, published, shown, sent })
+    }
+
+    pub(crate) fn payload(&self, bytes: Vec<u8>) -> Rc<Payload> {
+        Payload::new(bytes, &self.held)
+    }
+
+    /// What its connections hold.
+    pub(crate) fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Beyond it a connection holds too much, if it held something before.
+    pub(crate) fn per_connection(&self) -> usize {
+        self.budget.per_connection
+    }
+
+    /// What a connection may be sent at once.
+    pub(crate) fn single(&self) -> usize {
+        self.budget.per_connection.max(self.budget.limit / SINGLE)
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
+    /// Queues take up memory of their own.
+    pub(crate) fn change(&self, before: usize, now: usize) {
+        self.held.change(before, now);
+    }
+
+    /// One of its connections holds so much.
+    pub(crate) fn observe(&self, held: usize) {
+        if held > self.shown.largest() {
+            self.shown.largest.store(held, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the others know what it holds.
+    pub(crate) fn publish(&self) {
+        let held = self.held();
+        let before = self.published.replace(held);
+        if held > before {
+            self.budget.held.fetch_add(held - before, Ordering::Relaxed);
+        } else if held < before {
+            self.budget.held.fetch_sub(before - held, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.all() > self.budget.limit
+    }
+
+    /// What is to be done about it.
+    pub(crate) fn relief(&self) -> Relief {
+        self.shown.asked.store(false, Ordering::Relaxed);
+        if !self.is_over() {
+            return Relief::Nothing;
+        }
+        match self.largest_other() {
+            Some(other) if other.largest() > self.shown.largest() && !self.is_beyond_slack() => {
+                let asked = other.asked.swap(true, Ordering::Relaxed);
+                if asked { Relief::Nothing } else { Relief::Ask(other.worker) }
+            }
+            _ => Relief::Close,
+        }
+    }
+
+    /// Has `close` close connections, of which each holds so much, the largest first, until there is room again or those
+    /// of another shell are larger. Returns how many that were.
+    pub(crate) fn close_largest(&self, mut held: Vec<(usize, u64)>, mut close: impl FnMut(u64)) -> usize {
+        held.sort_unstable_by(|one, other| other.cmp(one));
+        let others = self.largest_other().map_or(0, |other| other.largest());
+        let room = self.budget.limit - self.budget.limit / ROOM;
+        let mut closed = 0;
+        for &(share, connection) in &held {
+            if self.all() <= room || (share < others && !self.is_beyond_slack()) {
+                break;
+            }
+            close(connection);
+            closed += 1;
+        }
+        let largest = held.get(closed).map_or(0, |(share, _)| *share);
+        self.shown.largest.store(largest, Ordering::Relaxed);
+        self.publish();
+        closed
+    }
+
+    /// The shell whose connection holds the most, but for this one.
+    fn largest_other(&self) -> Option<Arc<Shown>> {
+        let versions = self.budget.versions();
+        let others = versions.iter().filter(|shown| !Arc::ptr_eq(shown, &self.shown));
+        others.max_by_key(|shown| shown.largest()).cloned()
+    }
+
+    fn is_beyond_slack(&self) -> bool {
+        self.all() > self.budget.limit + self.budget.limit / SLACK
+    }
+
+    /// What all connections of all shells hold.
+    fn all(&self) -> usize {
+        self.budget.held().saturating_sub(self.published.get()).saturating_add(self.held())
+    }
+}
+
+impl Drop for QueueAccount {
+    fn drop(&mut self) {
+        self.publish();
+        self.budget.versions().retain(|shown| !Arc::ptr_eq(shown, &self.shown));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    /// A shell whose connections, numbered from 0, hold so many sixteenths of the limit.
+    struct Holders {
+        account: Rc<QueueAccount>,
+        payloads: HashMap<u64, Rc<Payload>>,
+    }
+
+    impl Holders {
+        fn new(budget: &Arc<QueueBudget>, worker: usize, sixteenths: &[usize]) -> Self {
+            let account = QueueAccount::new(budget, worker);
+            let mut holders = Self { account, payloads: HashMap::new() };
+            sixteenths.iter().for_each(|part| holders.add(*part));
+            holders
+        }
+
+        fn add(&mut self, sixteenths: usize) {
+            let payload = self.account.payload(vec![0; sixteenths * LIMIT / 16]);
+            self.account.observe(payload.cost());
+            self.payloads.insert(self.payloads.len() as u64, payload);
+            self.account.publish();
+        }
+
+        fn close_largest(&mut self) -> Vec<u64> {
+            let held =
+                self.payloads.iter().map(|(connection, payload)| (Payload::share(payload), *connection));
+            let mut closed = Vec::new();
+            self.account.close_largest(held.collect(), |connection| {
+                self.payloads.remove(&connection);
+                closed.push(connection);
+            });
+            closed
+        }
+    }
+
+    #[test]
+    fn over_the_limit_those_that_hold_the_most_are_closed() {
+        let budget = QueueBudget::new(LIMIT, 1);
+        let mut shell = Holders::new(&budget, 0, &[1, 6, 2, 5, 1]);
+        assert_eq!(shell.account.relief(), Relief::Nothing);
+        shell.add(1);
+        assert_eq!(shell.account.relief(), Relief::Close);
+        assert_eq!(shell.close_largest(), [1]);
+        assert_eq!(shell.account.relief(), Relief::Nothing);
+        shell.payloads.clear();
+        shell.account.publish();
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_shell_that_holds_less_asks_the_other_one_and_closes_its_own_only_where_that_does_not_help() {
+        let budget = QueueBudget::new(LIMIT, 1);
+        let mut large = Holders::new(&budget, 7, &[10, 4]);
+        let mut small = Holders::new(&budget, 8, &[1, 1]);
+        assert_eq!(small.account.relief(), Relief::Ask(7));
+        // Once is enough.
+        assert_eq!(small.account.relief(), Relief::Nothing);
+        small.add(2);
+        assert_eq!(small.account.relief(), Relief::Close);
+        assert_eq!(small.close_largest(), [2]);
+        assert_eq!(large.account.relief(), Relief::Close);
+        assert_eq!(large.close_largest(), [0]);
+        assert_eq!(small.account.relief(), Relief::Nothing);
+    }
+
+    #[test]
+    fn of_two_shells_the_connections_that_hold_the_most_are_closed() {
+        let budget = QueueBudget::new(LIMIT, 1);
+        let mut one = Holders::new(&budget, 0, &[6, 2]);
+        let mut other = Holders::new(&budget, 1, &[5, 5]);
+        assert_eq!(one.account.relief(), Relief::Close);
+        assert_eq!(one.close_largest(), [0]);
+        other.add(4);
+        assert_eq!(one.account.relief(), Relief::Ask(1));
+        assert_eq!(other.account.relief(), Relief::Close);
+        assert_eq!(other.close_largest(), [1]);
+        assert_eq!(one.account.relief(), Relief::Nothing);
+    }
+
+    #[test]
+    fn what_is_shared_counts_once_and_until_the_last_is_done_with_it() {
+        let budget = QueueBudget::new(LIMIT, 1);
+        let account = QueueAccount::new(&budget, 0);
+        let payload = account.payload(vec![0; 1000]);
+        let others = [Rc::clone(&payload), Rc::clone(&payload), Rc::clone(&payload)];
+        assert_eq!(account.held(), payload.cost());
+        assert_eq!(Payload::share(&payload), payload.cost() / 4);
+        drop(payload);
+        assert!(account.held() >= 1000);
+        drop(others);
+        assert_eq!(account.held(), 0);
+    }
+
+    #[test]
+    fn what_is_written_of_a_long_payload_is_given_back() {
+        let budget = QueueBudget::new(LIMIT, 1);
+        let account = QueueAccount::new(&budget, 0);
+        let bytes: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
+        let mut payload = account.payload(bytes.clone());
+        assert_eq!(Payload::trim(&mut payload, 90_000), 0);
+        assert_eq!(Payload::trim(&mut payload, 150_000), 150_000);
+        assert_eq!(payload.bytes(), &bytes[150_000..]);
+        assert_eq!(account.held(), 50_000 + Payload::OVERHEAD);
+        // Another connection still has them.
+        let shared = Rc::clone(&payload);
+        assert_eq!(Payload::trim(&mut payload, 50_000), 0);
+        drop((payload, shared));
+        assert_eq!(account.held(), 0);
+    }
+}

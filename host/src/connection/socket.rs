@@ -1,0 +1,214 @@
+//! A peer's socket: of TCP, of TLS over it, or of the file system.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{self, IpAddr, SocketAddr};
+use std::os::unix::net as unix;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// The peer's address, as the system has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerAddress {
+    Ip(SocketAddr),
+    /// Came by a socket of the file system, where peers have no addresses.
+    Unix,
+}
+
+impl PeerAddress {
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// As accepted.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The same, on the way to another thread.
+#[derive(Debug)]
+pub(crate) enum StdStream {
+    Tcp(net::TcpStream),
+    Unix(unix::UnixStream),
+}
+
+impl Stream {
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn into_std(self) -> io::Result<StdStream> {
+        Ok(match self {
+            Self::Tcp(stream) => StdStream::Tcp(stream.into_std()?),
+            Self::Unix(stream) => StdStream::Unix(stream.into_std()?),
+        })
+    }
+}
+
+impl StdStream {
+    /// On the current thread.
+    pub(crate) fn into_tokio(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// As small as a bare TCP stream: what TLS needs more stands elsewhere.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self::Plain(stream),
+            Stream::Unix(stream) => Self::Unix(stream),
+        }
+    }
+}
+
+impl Socket {
+    /// Reads; nothing is read at the end, which in TLS need not be announced: neither draft relies on it.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer).map(|read| match read {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+                read => read,
+            }),
+        }
+    }
+
+    /// Writes what is taken at once; no task is woken when there is room for more.
+    pub(crate) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            // A plain write is cheaper for the kernel than a vectored one.
+            (Self::Plain(stream), [only]) => stream.try_write(only),
+            (Self::Plain(stream), several) => stream.try_write_vectored(several),
+            (Self::Unix(stream), slices) => stream.try_write_vectored(slices),
+            (Self::Tls(stream), slices) => {
+                let mut nobody = Context::from_waker(Waker::noop());
+                match Pin::new(stream).poll_write_vectored(&mut nobody, slices) {
+                    Poll::Ready(written) => written,
+                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Writes what the kernel takes, whether or not it has said that it takes anything: it does when a third of what it
+    /// holds is acknowledged, which a peer on a thin line may take minutes for. Returns how many bytes it took.
+    pub(crate) fn push_on(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => SockRef::from(&*stream).send_vectored(slices),
+            Self::Unix(stream) => SockRef::from(&*stream).send_vectored(slices),
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_mut();
+                session.write_tls(&mut &*SockRef::from(&*stream))
+            }
+        }
+    }
+
+    /// Whether something that was written is still here and not in the kernel.
+    pub(crate) fn holds_output(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.wants_write(),
+        }
+    }
+
+    /// Ready when it is all in the kernel.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// Our FIN; in TLS the alert before it.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

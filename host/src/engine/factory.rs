@@ -1,0 +1,40 @@
+//! How engines are made.
+
+use std::sync::Arc;
+
+use crate::engine::api::{Engine, EngineError};
+use crate::engine::component::ComponentFactory;
+use crate::engine::native::NativeEngine;
+use crate::options::EngineOptions;
+use crate::record::Recorder;
+
+/// Makes engines: the first one, and a fresh one for each that is lost.
+#[derive(Clone, Debug)]
+pub enum EngineFactory {
+    /// On wasmtime, sandboxed.
+    Component(Arc<ComponentFactory>),
+    /// The same crate compiled into the host.
+    Native,
+    /// Another one's, recorded.
+    Recorded(Box<Self>, Recorder),
+}
+
+impl EngineFactory {
+    /// A fresh engine without connections.
+    ///
+    /// # Errors
+    /// [`EngineError::Options`], or [`EngineError::Lost`].
+    pub fn make(&self, options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+        match self {
+            Self::Component(factory) => options.with_wit(|options| Ok(Box::new(factory.make(options)?) as _)),
+            Self::Native => options.with_wit(|options| Ok(Box::new(NativeEngine::create(options)?) as _)),
+            Self::Recorded(factory, recorder) => Ok(recorder.record(factory.make(options)?)),
+        }
+    }
+
+    /// Has what its engines do recorded.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Recorder) -> Self {
+        Self::Recorded(Box::new(self), recorder)
+    }
+}

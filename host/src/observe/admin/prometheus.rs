@@ -1,0 +1,136 @@
+//! The text format of Prometheus, version 0.0.4.
+
+use std::fmt::{Display, Write};
+
+use crate::observe::log;
+use crate::observe::metrics::{BOUNDS, Histogram, Snapshot};
+
+const PREFIX: &str = "legacy_websocket_";
+
+pub(super) fn text(now: &Snapshot) -> String {
+    let mut out = Text(String::with_capacity(8 * 1024));
+    let (metrics, counts) = (&now.metrics, &now.counts);
+
+    out.family("connections", "gauge", "Open connections by draft and state.");
+    out.sample("connections", &[("draft", "75"), ("state", "connected")], counts.connected75);
+    out.sample("connections", &[("draft", "76"), ("state", "connected")], counts.connected76);
+    let opening = counts.open.saturating_sub(counts.connected75 + counts.connected76);
+    out.sample("connections", &[("draft", "none"), ("state", "opening")], opening);
+    let name = "worker_connections";
+    out.family(name, "gauge", "Open connections by worker.");
+    for (worker, connections) in now.workers.iter().enumerate() {
+        out.sample(name, &[("worker", &worker.to_string())], connections);
+    }
+    let name = "worker_snapshot_age_seconds";
+    out.family(name, "gauge", "How old the figures of a worker are that does not answer; 0 where it does.");
+    for (worker, age) in now.ages.iter().enumerate() {
+        if let Some(age) = age {
+            out.sample(name, &[("worker", &worker.to_string())], age.as_secs_f64());
+        }
+    }
+    out.single("connections_limit", "gauge", "Connections that there may be.", now.max_connections);
+    out.single(
+        "connections_accepted_total",
+        "counter",
+        "Connections accepted and let in.",
+        now.totals.connections,
+    );
+
+    let name = "handshakes_total";
+    out.family(name, "counter", "Opening handshakes (and requests refused) by outcome.");
+    for (draft, count) in [("75", metrics.connected[0]), ("76", metrics.connected[1])] {
+        out.sample(name, &[("outcome", "connected"), ("draft", draft), ("status", "101")], count);
+    }
+    for (status, count) in &metrics.rejected {
+        out.sample(name, &[("outcome", "rejected"), ("draft", ""), ("status", &status.to_string())], count);
+    }
+    let late = metrics.closed.get("handshake-timeout").copied().unwrap_or_default();
+    out.sample(name, &[("outcome", "timeout"), ("draft", ""), ("status", "")], late);
+    let name = "refused_total";
+    out.family(name, "counter", "Peers turned away before anything was read of a request, by reason.");
+    for (reason, count) in &metrics.refused {
+        out.sample(name, &[("reason", reason)], count);
+    }
+    out.single(
+        "probes_total",
+        "counter",
+        "Connections that ended without a byte, as those of health checks.",
+        metrics.probes,
+    );
+    let name = "closed_total";
+    out.family(name, "counter", "Connections closed by cause.");
+    for (cause, count) in &metrics.closed {
+        out.sample(name, &[("cause", cause)], count);
+    }
+
+    let name = "messages_total";
+    out.family(name, "counter", "Messages by direction; those sent count once for each recipient.");
+    out.sample(name, &[("direction", "received")], now.messages[0]);
+    out.sample(name, &[("direction", "sent")], now.messages[1]);
+    let name = "bytes_total";
+    out.family(name, "counter", "Bytes by direction, without those of TLS.");
+    out.sample(name, &[("direction", "received")], metrics.bytes_received);
+    out.sample(name, &[("direction", "sent")], now.bytes_sent);
+
+    out.single("queue_bytes", "gauge", "Memory of output that waits for peers to read.", now.queue_bytes);
+    out.single(
+        "queue_bytes_limit",
+        "gauge",
+        "Memory that such output may take up.",
+        now.max_total_queue_bytes,
+    );
+    out.single("buffered_bytes", "gauge", "Held for incomplete heads and messages.", counts.buffered_bytes);
+    out.single(
+        "slow_readers_total",
+        "counter",
+        "Peers closed because they did not read.",
+        now.totals.slow_readers,
+    );
+    out.single("traps_total", "counter", "Instances of the engine lost.", now.totals.traps);
+    let lost = now.totals.application_traps;
+    out.single("application_traps_total", "counter", "Instances of the application lost.", lost);
+    out.single(
+        "restarts_total",
+        "counter",
+        "Fresh instances of the engine after one was lost.",
+        now.metrics.restarts,
+    );
+    let lost = log::lost_lines();
+    out.single("log_lines_lost_total", "counter", "Lines of the log that could not be written.", lost);
+    out.histogram("turn_seconds", "Time of turns: engine, application and writes.", &metrics.turns);
+    out.single("uptime_seconds", "gauge", "Since the start.", now.uptime.as_secs_f64());
+    out.family("info", "gauge", "What runs.");
+    out.sample("info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.0
+}
+
+struct Text(String);
+
+/// Writing to a string cannot fail.
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
+    }
+
+    /// No label's value needs to be escaped: none comes from a peer.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let _ = writeln!(self.0, "{PREFIX}{name}{{{}}} {value}", labels.join(","));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        let _ = writeln!(self.0, "{PREFIX}{name} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, of: &Histogram) {
+        self.family(name, "histogram", help);
+        let bounds = BOUNDS.iter().map(ToString::to_string).chain(["+Inf".into()]);
+        let mut sum = 0;
+        for (bound, count) in bounds.zip(of.buckets) {
+            sum += count;
+            self.sample(&format!("{name}_bucket"), &[("le", &bound)], sum);
+        }
+        let _ = writeln!(self.0, "{PREFIX}{name}_sum {}\n{PREFIX}{name}_count {sum}", of.seconds);
+    }
+}

@@ -1,0 +1,199 @@
+//! What the page shows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::observe::log;
+use crate::observe::metrics::{Row, Snapshot};
+use crate::observe::names::{draft_name, state_name};
+use crate::observe::printable::Printable;
+
+/// Between two points of the plots, and how many there are: ten minutes.
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
+const POINTS: usize = 300;
+
+/// Connections in the list. Each costs a call.
+pub(super) const ROWS: usize = 200;
+
+/// The last minutes.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    points: VecDeque<Point>,
+    last: Option<Sums>,
+}
+
+/// What went on at a time; rates are for each second since the point before.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Point {
+    /// Seconds since the start.
+    at: f64,
+    connections: u32,
+    received: f64,
+    sent: f64,
+    bytes_received: f64,
+    bytes_sent: f64,
+    handshakes: f64,
+    refused: f64,
+    queue_bytes: usize,
+    /// Part of the workers' time that turns took.
+    busy: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    at: f64,
+    messages: [u64; 2],
+    bytes: [u64; 2],
+    handshakes: u64,
+    refused: u64,
+    busy: f64,
+}
+
+impl History {
+    pub(super) fn push(&mut self, now: &Snapshot) {
+        let sums = Sums::of(now);
+        if let Some(last) = self.last.replace(sums)
+            && sums.at > last.at
+        {
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / (sums.at - last.at);
+            self.points.push_back(Point {
+                at: sums.at,
+                connections: now.counts.open,
+                received: rate(sums.messages[0], last.messages[0]),
+                sent: rate(sums.messages[1], last.messages[1]),
+                bytes_received: rate(sums.bytes[0], last.bytes[0]),
+                bytes_sent: rate(sums.bytes[1], last.bytes[1]),
+                handshakes: rate(sums.handshakes, last.handshakes),
+                refused: rate(sums.refused, last.refused),
+                queue_bytes: now.queue_bytes,
+                busy: (sums.busy - last.busy) / (sums.at - last.at) / now.workers.len().max(1) as f64,
+            });
+            if self.points.len() > POINTS {
+                self.points.pop_front();
+            }
+        }
+    }
+}
+
+impl Sums {
+    fn of(now: &Snapshot) -> Self {
+        let refused = now.metrics.rejected.values().chain(now.metrics.refused.values()).sum();
+        Self {
+            at: now.uptime.as_secs_f64(),
+            messages: now.messages,
+            bytes: [now.metrics.bytes_received, now.bytes_sent],
+            handshakes: now.metrics.connected.iter().sum(),
+            refused,
+            busy: now.metrics.turns.seconds,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    version: &'static str,
+    uptime: f64,
+    /// Why no client should be sent here now.
+    unready: Option<&'static str>,
+    open: u32,
+    draft75: u32,
+    draft76: u32,
+    max_connections: usize,
+    /// Connections of each worker.
+    workers: &'a [u32],
+    /// How old what is shown of each worker is, in seconds; 0 where it answers.
+    worker_ages: Vec<Option<f64>>,
+    accepted: u64,
+    connected: u64,
+    messages: [u64; 2],
+    bytes: [u64; 2],
+    queue_bytes: usize,
+    /// How many there may be.
+    max_total_queue_bytes: usize,
+    buffered_bytes: u64,
+    slow_readers: u64,
+    traps: u64,
+    restarts: u64,
+    log_lines_lost: u64,
+    turns: u64,
+    turn_seconds: f64,
+    rejected: Vec<(String, u64)>,
+    closed: Vec<(&'static str, u64)>,
+    interval: f64,
+    points: &'a VecDeque<Point>,
+    rows: Vec<Connection>,
+    more_rows: usize,
+}
+
+#[derive(Serialize)]
+struct Connection {
+    id: u64,
+    peer: String,
+    draft: Option<&'static str>,
+    state: &'static str,
+    origin: Option<String>,
+    age: f64,
+    /// Received and sent.
+    bytes: [u64; 2],
+    queue_bytes: usize,
+}
+
+pub(super) fn json(
+    now: &Snapshot,
+    unready: Option<&'static str>,
+    (rows, more_rows): (Vec<Row>, usize),
+    history: &History,
+) -> String {
+    let metrics = &now.metrics;
+    let statuses = metrics.rejected.iter().map(|(status, count)| (status.to_string(), *count));
+    let reasons = metrics.refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count));
+    let page = Page {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime: now.uptime.as_secs_f64(),
+        unready,
+        open: now.counts.open,
+        draft75: now.counts.connected75,
+        draft76: now.counts.connected76,
+        max_connections: now.max_connections,
+        workers: &now.workers,
+        worker_ages: now.ages.iter().map(|age| age.map(|age| age.as_secs_f64())).collect(),
+        accepted: now.totals.connections,
+        connected: metrics.connected.iter().sum(),
+        messages: now.messages,
+        bytes: [metrics.bytes_received, now.bytes_sent],
+        queue_bytes: now.queue_bytes,
+        max_total_queue_bytes: now.max_total_queue_bytes,
+        buffered_bytes: now.counts.buffered_bytes,
+        slow_readers: now.totals.slow_readers,
+        traps: now.totals.traps,
+        restarts: now.metrics.restarts,
+        log_lines_lost: log::lost_lines(),
+        turns: metrics.turns.count(),
+        turn_seconds: metrics.turns.seconds,
+        rejected: statuses.chain(reasons).collect(),
+        closed: metrics.closed.iter().map(|(cause, count)| (*cause, *count)).collect(),
+        interval: INTERVAL.as_secs_f64(),
+        points: &history.points,
+        rows: rows.into_iter().map(Connection::from).collect(),
+        more_rows,
+    };
+    // Numbers and strings: nothing that could not be written.
+    serde_json::to_string(&page).unwrap_or_default()
+}
+
+impl From<Row> for Connection {
+    fn from(Row { status, origin, age, bytes, queue_bytes }: Row) -> Self {
+        Self {
+            id: status.connection,
+            peer: Printable::cut(status.peer.as_bytes()).to_string(),
+            draft: status.draft.map(draft_name),
+            state: state_name(status.state),
+            origin,
+            age: age.as_secs_f64(),
+            bytes,
+            queue_bytes,
+        }
+    }
+}

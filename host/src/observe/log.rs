@@ -1,0 +1,314 @@
+//! The way out of the program's log: lines go through a bounded queue to a thread of their own, so that whatever
+//! happens to standard error costs lines and nothing else.
+//!
+//! `tracing-appender` has such a queue, too, but does not count what could not be written, and its guard prints to
+//! standard output, which panics or blocks where that is gone as well.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::os::fd::AsFd;
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{Level, enabled, error, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::observe::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+use crate::observe::printable::Printable;
+
+/// Bytes that wait to be written, beside those that are being written. What is more is lost.
+const MAX_QUEUE_BYTES: usize = 1 << 20;
+
+/// How long the end of the program waits for what is not written yet.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How soon to try again where a descriptor that does not block has no room.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// The program's log, once it is started.
+static LOG: OnceLock<LineQueue> = OnceLock::new();
+
+/// The origin of the rate limiters' clock.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+thread_local! {
+    /// A worker is a thread.
+    static LIMITER: RefCell<LogRateLimiter> = RefCell::default();
+}
+
+/// Has all events, and the messages of panics, written to standard error. `RUST_LOG` takes precedence over `filter`.
+pub(crate) fn start(filter: &str) {
+    // A descriptor of its own: a write that blocks would hold the lock of `std`'s.
+    let started = stderr().as_fd().try_clone_to_owned().and_then(|to| LineQueue::start(File::from(to)));
+    let queue = match started {
+        Ok(queue) => LOG.get_or_init(|| queue).clone(),
+        Err(error) => {
+            let _ = writeln!(stderr(), "there is no log: {error}");
+            return;
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || queue.clone())
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .log_internal_errors(false)
+        .init();
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        let message = panic.to_string().replace('\n', " ");
+        let message = Printable::whole(message.as_bytes());
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => error!("thread {name} {message}\n{backtrace}"),
+            _ => error!("thread {name} {message}"),
+        }
+        flush();
+    }));
+}
+
+/// Whether this worker may write one more line of what peers can cause. With `--debug` it always may: who asks for a
+/// line for every state wants them all.
+pub(crate) fn permit(category: LogCategory) -> Option<LogPermit> {
+    if enabled!(Level::DEBUG) {
+        return Some(LogPermit { unlogged: None });
+    }
+    let now = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
+    LIMITER.with_borrow_mut(|limiter| limiter.permit(category, now))
+}
+
+/// Waits until everything is written that has been logged so far, but not for long.
+pub(crate) fn flush() {
+    if let Some(queue) = LOG.get() {
+        queue.flush(FLUSH_TIMEOUT);
+    }
+}
+
+/// Lines of the log that were lost: standard error was not read, full, or gone.
+pub(crate) fn lost_lines() -> u64 {
+    LOG.get().map_or(0, |queue| queue.0.lost.load(Ordering::Relaxed))
+}
+
+/// Prints to standard output, whatever has become of it; the caller does not wait.
+pub(crate) fn print(text: String) {
+    let Ok(out) = stdout().as_fd().try_clone_to_owned() else {
+        return;
+    };
+    // Standard output may be closed on purpose.
+    let print = move || {
+        write(&mut File::from(out), text.as_bytes());
+    };
+    let _ = thread::Builder::new().name("stdout".into()).spawn(print);
+}
+
+/// Lines on their way to a thread that writes them. A clone is the same one.
+#[derive(Clone, Debug)]
+struct LineQueue(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something waits, or all is written.
+    changed: Condvar,
+    /// Lines that were not written.
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// The thread has taken what it has not written yet.
+    writing: bool,
+}
+
+impl LineQueue {
+    fn start(mut to: impl Write + Send + 'static) -> io::Result<Self> {
+        let queue = Self(Arc::default());
+        let theirs = queue.clone();
+        thread::Builder::new().name("log".into()).spawn(move || theirs.run(&mut to))?;
+        Ok(queue)
+    }
+
+    /// Writes what comes, for ever.
+    fn run(&self, to: &mut impl Write) {
+        // How many lost lines the log has told of, and whether what was written last has no end.
+        let (mut told, mut torn) = (0, false);
+        loop {
+            let lines = self.take();
+            torn = torn && !write(to, b"\n").is_empty();
+            let unwritten = if torn { &lines } else { write(to, &lines) };
+            let written = lines.len() - unwritten.len();
+            torn |= written > 0 && lines[written - 1] != b'\n';
+            self.lose(unwritten);
+            let lost = self.0.lost.load(Ordering::Relaxed);
+            if unwritten.is_empty() && lost > told {
+                warn!(lines = lost - told, total = lost, "lines of the log were lost");
+                told = lost;
+            }
+            self.state().writing = false;
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// What waits, as soon as something does.
+    fn take(&self) -> Vec<u8> {
+        let waits = |state: &mut State| state.waiting.is_empty();
+        let state = self.0.changed.wait_while(self.state(), waits);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
+        std::mem::take(&mut state.waiting)
+    }
+
+    fn flush(&self, timeout: Duration) {
+        let end = Instant::now() + timeout;
+        let mut state = self.state();
+        while state.writing || !state.waiting.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lose(&self, text: &[u8]) {
+        let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.0.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for LineQueue {
+    /// Takes all, or loses it.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        if state.waiting.len() + lines.len() > MAX_QUEUE_BYTES {
+            drop(state);
+            self.lose(lines);
+        } else {
+            state.waiting.extend_from_slice(lines);
+            drop(state);
+            self.0.changed.notify_all();
+        }
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes until all is written, or writing fails, and returns what is left.
+fn write<'b>(to: &mut impl Write, mut bytes: &'b [u8]) -> &'b [u8] {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => break,
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_AFTER),
+            Err(_) => break,
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Each write does what the test says, and waits until it has.
+    struct Scripted {
+        script: Receiver<io::Result<usize>>,
+        written: Sender<String>,
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Blocks for ever at the script's end.
+            let count = self
+                .script
+                .recv()
+                .unwrap_or_else(|_| {
+                    loop {
+                        thread::park()
+                    }
+                })?
+                .min(bytes.len());
+            let _ = self.written.send(String::from_utf8(bytes[..count].into()).unwrap());
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn scripted() -> (LineQueue, Sender<io::Result<usize>>, Receiver<String>) {
+        let ((next, script), (sender, written)) = (channel(), channel());
+        (LineQueue::start(Scripted { script, written: sender }).unwrap(), next, written)
+    }
+
+    fn lost(queue: &LineQueue) -> u64 {
+        queue.0.lost.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_the_next_begin_anew() {
+        let (mut queue, next, written) = scripted();
+        next.send(Ok(3)).unwrap();
+        next.send(Err(ErrorKind::StorageFull.into())).unwrap();
+        queue.write_all(b"first\n").unwrap();
+        queue.flush(Duration::from_secs(3600));
+        assert_eq!(written.recv().unwrap(), "fir");
+        assert_eq!(lost(&queue), 1);
+        for _ in 0..2 {
+            next.send(Ok(100)).unwrap();
+        }
+        queue.write_all(b"second\n").unwrap();
+        assert_eq!([written.recv().unwrap(), written.recv().unwrap()], ["\n", "second\n"]);
+        for error in [ErrorKind::BrokenPipe, ErrorKind::Other] {
+            next.send(Err(error.into())).unwrap();
+            queue.write_all(b"third\nfourth\n").unwrap();
+            queue.flush(Duration::from_secs(3600));
+        }
+        assert_eq!(lost(&queue), 5);
+    }
+
+    #[test]
+    fn what_interrupts_or_has_no_room_yet_is_tried_again() {
+        let (mut queue, next, written) = scripted();
+        next.send(Err(ErrorKind::Interrupted.into())).unwrap();
+        next.send(Err(ErrorKind::WouldBlock.into())).unwrap();
+        next.send(Ok(100)).unwrap();
+        queue.write_all(b"line\n").unwrap();
+        assert_eq!(written.recv().unwrap(), "line\n");
+        assert_eq!(lost(&queue), 0);
+    }
+
+    #[test]
+    fn where_writing_blocks_the_queue_has_an_end_and_nobody_waits() {
+        let (mut queue, next, _written) = scripted();
+        let line = [&[b'a'; 1023][..], b"\n"].concat();
+        for _ in 0..3 * MAX_QUEUE_BYTES / line.len() {
+            queue.write_all(&line).unwrap();
+        }
+        queue.flush(Duration::ZERO);
+        // What is waiting, and at most as much again that the thread has taken.
+        let thousands = lost(&queue) / 1000;
+        assert!((1..=2).contains(&thousands), "{}", lost(&queue));
+        drop(next);
+    }
+}

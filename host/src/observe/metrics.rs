@@ -1,0 +1,192 @@
+//! What a shell counts.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Add;
+use std::time::Duration;
+
+use crate::observe::names::cause_name;
+use crate::wit::{CloseCause, Counts, Draft, Status};
+
+/// What a server has seen, for the operator.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Opening handshakes done.
+    pub connected: u64,
+    /// Opening handshakes and requests refused.
+    pub rejected: u64,
+    /// PeerLimiter closed because they did not read.
+    pub slow_readers: u64,
+    /// Instances of the engine lost.
+    pub traps: u64,
+    /// Instances of the application lost.
+    pub application_traps: u64,
+    /// Workers that were inside a call when the server gave up waiting for them.
+    pub unresponsive_workers: usize,
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            connected: self.connected + other.connected,
+            rejected: self.rejected + other.rejected,
+            slow_readers: self.slow_readers + other.slow_readers,
+            traps: self.traps + other.traps,
+            application_traps: self.application_traps + other.application_traps,
+            unresponsive_workers: self.unresponsive_workers + other.unresponsive_workers,
+        }
+    }
+}
+
+/// Since the start, but for what the engine counts itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    /// Opening handshakes done, of draft 75 and of draft 76.
+    pub(crate) connected: [u64; 2],
+    /// Opening handshakes and requests refused by the engine, by status.
+    pub(crate) rejected: BTreeMap<u16, u64>,
+    /// PeerLimiter turned away before the engine heard of them, by the reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Connections that ended without a byte, as those of health checks.
+    pub(crate) probes: u64,
+    /// Connections closed, by the cause.
+    pub(crate) closed: BTreeMap<&'static str, u64>,
+    /// Bytes read for the engine.
+    pub(crate) bytes_received: u64,
+    /// How long turns take.
+    pub(crate) turns: Histogram,
+    /// Fresh instances of the engine after one was lost.
+    pub(crate) restarts: u64,
+    /// Messages that the engine had counted when it was last asked, received and sent; and those before it.
+    pub(crate) engine_messages: [u64; 2],
+    pub(crate) messages_before: [u64; 2],
+}
+
+/// A moment, as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) metrics: Metrics,
+    pub(crate) counts: Counts,
+    /// Messages received and sent since the start.
+    pub(crate) messages: [u64; 2],
+    pub(crate) bytes_sent: u64,
+    pub(crate) totals: Totals,
+    /// Memory of the output that waits for all peers together, and how much that may be.
+    pub(crate) queue_bytes: usize,
+    pub(crate) max_total_queue_bytes: usize,
+    pub(crate) max_connections: usize,
+    /// Connections of each worker, where it is one of all workers.
+    pub(crate) workers: Vec<u32>,
+    /// The same: how old the figures of each are, if there ever were some.
+    pub(crate) ages: Vec<Option<Duration>>,
+    pub(crate) uptime: Duration,
+}
+
+/// One connection in a list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) status: Status,
+    pub(crate) origin: Option<String>,
+    pub(crate) age: Duration,
+    /// Received and sent.
+    pub(crate) bytes: [u64; 2],
+    pub(crate) queue_bytes: usize,
+}
+
+/// Of several lists, and how many more each left out, up to `limit` connections: the longest queues first, then the
+/// newest. And how many more there are.
+pub(crate) fn limit_rows(
+    lists: impl IntoIterator<Item = (Vec<Row>, usize)>,
+    limit: usize,
+) -> (Vec<Row>, usize) {
+    let (mut rows, mut more) = (Vec::new(), 0);
+    for (some, others) in lists {
+        rows.extend(some);
+        more += others;
+    }
+    rows.sort_by_key(|row| (Reverse(row.queue_bytes), row.age, Reverse(row.status.connection)));
+    more += rows.len().saturating_sub(limit);
+    rows.truncate(limit);
+    (rows, more)
+}
+
+impl Snapshot {
+    /// Both together, of two shells of one server.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.metrics.add(&other.metrics);
+        self.counts.open += other.counts.open;
+        self.counts.connected75 += other.counts.connected75;
+        self.counts.connected76 += other.counts.connected76;
+        self.counts.buffered_bytes += other.counts.buffered_bytes;
+        self.counts.messages_received += other.counts.messages_received;
+        self.counts.messages_sent += other.counts.messages_sent;
+        self.messages[0] += other.messages[0];
+        self.messages[1] += other.messages[1];
+        self.bytes_sent += other.bytes_sent;
+        self.totals = self.totals + other.totals;
+        self.queue_bytes += other.queue_bytes;
+        self
+    }
+}
+
+impl Metrics {
+    fn add(&mut self, other: &Self) {
+        self.connected[0] += other.connected[0];
+        self.connected[1] += other.connected[1];
+        for (status, count) in &other.rejected {
+            *self.rejected.entry(*status).or_default() += count;
+        }
+        for (reason, count) in &other.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        self.probes += other.probes;
+        for (cause, count) in &other.closed {
+            *self.closed.entry(cause).or_default() += count;
+        }
+        self.bytes_received += other.bytes_received;
+        self.turns.seconds += other.turns.seconds;
+        for (bucket, count) in self.turns.buckets.iter_mut().zip(other.turns.buckets) {
+            *bucket += count;
+        }
+        self.restarts += other.restarts;
+    }
+
+    pub(crate) fn count_connected(&mut self, draft: Draft) {
+        match draft {
+            Draft::Draft75 => self.connected[0] += 1,
+            Draft::Draft76 => self.connected[1] += 1,
+        }
+    }
+
+    pub(crate) fn count_closed(&mut self, cause: &CloseCause) {
+        *self.closed.entry(cause_name(cause)).or_default() += 1;
+    }
+}
+
+/// Upper bounds of turn times in seconds; the last one is without.
+pub(crate) const BOUNDS: [f64; 12] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Histogram {
+    pub(crate) buckets: [u64; BOUNDS.len() + 1],
+    pub(crate) seconds: f64,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&mut self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        self.buckets[BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len())] += 1;
+        self.seconds += seconds;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}

@@ -1,0 +1,92 @@
+//! Whose reads wait, above all while other workers have too many commands to carry out: those of connections that cause
+//! them, and of nobody else.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::task::{Context, Waker};
+
+use crate::wit::Read;
+use crate::workers::pool::Congestion;
+
+/// What a connection may cause for other workers while they are congested, in bytes.
+const ALLOWANCE: usize = 64 * 1024;
+
+/// Connections of one shell.
+#[derive(Debug, Default)]
+pub(super) struct Backpressure {
+    /// What each has caused since others are congested.
+    caused: RefCell<HashMap<u64, usize>>,
+    waiting: RefCell<HashMap<u64, Waker>>,
+}
+
+impl Backpressure {
+    /// Reads have caused so many bytes for other workers, which have too many already. Each read has its part.
+    pub(super) fn charge(&self, reads: &[Read], bytes: usize) {
+        let total = reads.last().map_or(1, |read| read.end.max(1));
+        let mut caused = self.caused.borrow_mut();
+        let mut begin = 0;
+        for Read { connection, end } in reads {
+            let part = bytes as f64 * f64::from(end - begin) / f64::from(total);
+            *caused.entry(*connection).or_default() += part as usize;
+            begin = *end;
+        }
+    }
+
+    /// The same for connections of which each has caused as much.
+    pub(super) fn charge_each(&self, connections: &HashSet<u64>, bytes: usize) {
+        let mut caused = self.caused.borrow_mut();
+        for connection in connections {
+            *caused.entry(*connection).or_default() += bytes / connections.len();
+        }
+    }
+
+    /// Whether a connection has to wait.
+    pub(super) fn holds(&self, connection: u64, congestion: Congestion) -> bool {
+        match congestion {
+            Congestion::None => false,
+            Congestion::Some => self.caused.borrow().get(&connection).is_some_and(|bytes| *bytes > ALLOWANCE),
+            Congestion::Full => true,
+        }
+    }
+
+    /// It is woken when it may have to wait no longer.
+    pub(super) fn wait(&self, connection: u64, cx: &Context<'_>) {
+        self.waiting.borrow_mut().insert(connection, cx.waker().clone());
+    }
+
+    pub(super) fn wake(&self, connection: u64) {
+        if let Some(waker) = self.waiting.borrow_mut().remove(&connection) {
+            waker.wake();
+        }
+    }
+
+    /// The others have carried out enough.
+    pub(super) fn release(&self) {
+        self.caused.borrow_mut().clear();
+        self.waiting.take().into_values().for_each(Waker::wake);
+    }
+
+    /// A connection has gone.
+    pub(super) fn forget(&self, connection: u64) {
+        self.caused.borrow_mut().remove(&connection);
+        self.waiting.borrow_mut().remove(&connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_causes_much_waits_and_others_do_not() {
+        let backpressure = Backpressure::default();
+        let reads = [Read { connection: 1, end: 10 }, Read { connection: 2, end: 1000 }];
+        backpressure.charge(&reads, ALLOWANCE + 5000);
+        let holds = |congestion| [1, 2, 3].map(|connection| backpressure.holds(connection, congestion));
+        assert_eq!(holds(Congestion::None), [false, false, false]);
+        assert_eq!(holds(Congestion::Some), [false, true, false]);
+        assert_eq!(holds(Congestion::Full), [true, true, true]);
+        backpressure.release();
+        assert_eq!(holds(Congestion::Some), [false, false, false]);
+    }
+}

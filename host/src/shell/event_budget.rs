@@ -1,0 +1,100 @@
+//! How much the application gets in one call.
+
+use std::time::Duration;
+
+/// What a call of the application, and all that comes of it, should take at the most.
+const CALL_TIME: Duration = Duration::from_millis(5);
+
+/// What a call's commands should hold at the most, in bytes.
+const CALL_BYTES: usize = 8 << 20;
+
+/// More events than this in one call gain nothing.
+const MOST: u32 = 512;
+
+/// From one call to the next, where the first took next to no time.
+const MAX_GROWTH: f64 = 8.0;
+
+/// Finds how many events a call may have by what the last calls took: how many peers have how much to say is not up
+/// to us, and what a message costs an application we cannot know.
+#[derive(Debug)]
+pub(super) struct EventBudget {
+    events: u32,
+    /// What the engine was told last.
+    told: u32,
+}
+
+impl EventBudget {
+    pub(super) fn new() -> Self {
+        Self { events: 1, told: 0 }
+    }
+
+    /// How many events a call may have, if that is another number than before.
+    pub(super) fn take_change(&mut self) -> Option<u32> {
+        let before = std::mem::replace(&mut self.told, self.events);
+        (before != self.events).then_some(self.events)
+    }
+
+    /// Takes note of a call: its events, its time with all that came of it, and the bytes of its commands.
+    pub(super) fn observe(&mut self, events: usize, took: Duration, bytes: usize) {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let load = (took.as_secs_f64() / CALL_TIME.as_secs_f64()).max(bytes as f64 / CALL_BYTES as f64);
+        if load > 1.0 {
+            let fits = (f64::from(events.min(self.events)) / load) as u32;
+            self.events = fits.max(1);
+        } else if events >= self.events && load < 0.5 {
+            let growth = (0.5 / load).clamp(2.0, MAX_GROWTH) as u32;
+            self.events = (self.events * growth).min(MOST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that are always full, of an application that takes so long for an event.
+    fn settle(event_budget: &mut EventBudget, micros: u64, bytes: usize) -> u32 {
+        for _ in 0..20 {
+            let events = event_budget.events;
+            event_budget.observe(
+                events as usize,
+                Duration::from_micros(micros) * events,
+                bytes * events as usize,
+            );
+        }
+        event_budget.events
+    }
+
+    #[test]
+    fn a_slow_application_gets_fewer_events() {
+        let mut event_budget = EventBudget::new();
+        assert_eq!(settle(&mut event_budget, 1, 10), MOST);
+        assert_eq!(settle(&mut event_budget, 50_000, 10), 1);
+        assert!((2..=5).contains(&settle(&mut event_budget, 1000, 10)));
+        assert_eq!(settle(&mut event_budget, 1, 10), MOST);
+    }
+
+    #[test]
+    fn a_quick_application_soon_gets_the_most() {
+        let mut event_budget = EventBudget::new();
+        for _ in 0..3 {
+            event_budget.observe(event_budget.events as usize, Duration::from_micros(1), 10);
+        }
+        assert_eq!(event_budget.events, MOST);
+    }
+
+    #[test]
+    fn an_application_that_says_much_gets_fewer_events() {
+        assert!((4..=8).contains(&settle(&mut EventBudget::new(), 1, 1 << 20)));
+        assert_eq!(settle(&mut EventBudget::new(), 1, 20 << 20), 1);
+    }
+
+    #[test]
+    fn calls_that_are_not_full_say_nothing_about_more() {
+        let mut event_budget = EventBudget::new();
+        settle(&mut event_budget, 1000, 10);
+        assert!(event_budget.take_change().is_some());
+        event_budget.observe(1, Duration::from_micros(1), 10);
+        assert_eq!(event_budget.take_change(), None);
+    }
+}

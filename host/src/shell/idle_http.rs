@@ -1,0 +1,85 @@
+//! Idle HTTP connections, where a limit is reached, give way to new connections: a page's requests must not keep its
+//! WebSocket out.
+
+use tracing::debug;
+
+use super::keep_alive::Http;
+use super::{Inner, Shell};
+use crate::wit::{Command, Disposition, Read};
+
+impl Inner {
+    /// The application is asked.
+    pub(super) fn observe_request(&mut self, connection: u64) {
+        let before = self.keep_alive.insert(connection, Http::Responding { ahead: false, leaving: false });
+        self.reclaim(before);
+    }
+
+    /// Something was sent to a connection. A response is sent whole; what came in one read with the request, and is no
+    /// whole request itself, is not known of.
+    pub(super) fn observe_sent(&mut self, connection: u64, then: Disposition) {
+        if self.keep_alive.is_empty() {
+            return;
+        }
+        let before = self.keep_alive.remove(&connection);
+        match before {
+            Some(Http::Responding { leaving: true, .. }) => {
+                self.context.pool.close_idle(connection);
+            }
+            Some(Http::Responding { ahead: false, .. }) if then == Disposition::Keep => {
+                if let Some(link) = self.connections.get(&connection) {
+                    let ticket = self.context.peers.idle(link.peer.ip(), connection);
+                    self.keep_alive.insert(connection, Http::Idle(ticket));
+                }
+            }
+            before => self.reclaim(before),
+        }
+    }
+
+    pub(super) fn observe_reads(&mut self, reads: &[Read]) {
+        if self.keep_alive.is_empty() {
+            return;
+        }
+        for Read { connection, .. } in reads {
+            match self.keep_alive.get_mut(connection) {
+                Some(Http::Responding { ahead, .. }) => *ahead = true,
+                Some(Http::Idle(_)) => {
+                    let before = self.keep_alive.remove(connection);
+                    self.reclaim(before);
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn forget_kept(&mut self, connection: u64) {
+        let before = self.keep_alive.remove(&connection);
+        self.reclaim(before);
+    }
+
+    /// It does not give way any more.
+    fn reclaim(&self, before: Option<Http>) {
+        if let Some(Http::Idle(ticket)) = before {
+            self.context.peers.busy(ticket);
+        }
+    }
+}
+
+impl Shell {
+    /// A connection that was idle gives way to a new one; behind the response that it waits for, if it has asked for
+    /// something meanwhile.
+    pub(crate) fn close_idle(&self, connection: u64) {
+        self.take_reads();
+        {
+            let mut inner = self.inner.borrow_mut();
+            if let Some(Http::Responding { leaving, .. }) = inner.keep_alive.get_mut(&connection) {
+                *leaving = true;
+                return;
+            }
+            if inner.connections.get(&connection).is_none_or(|link| link.closed) {
+                return;
+            }
+        }
+        debug!(connection, "idle, gives way to a new connection");
+        self.call(|engine, _| engine.command(&[Command::Close(connection)]));
+    }
+}

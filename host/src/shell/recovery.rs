@@ -1,0 +1,198 @@
+//! What the shell does when an instance is lost, the engine's or the application's.
+
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tracing::{debug, error, info};
+
+use super::event_budget::EventBudget;
+use super::{Inner, Lost};
+use crate::application::{ApplicationFactory, ApplicationLost, Handler};
+use crate::observe::log;
+use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
+use crate::observe::names::cause_name;
+use crate::wit::{CloseCause, Closed, Command, Event, Input};
+
+/// How long an application that could not be started is left alone, in milliseconds.
+const RETRY_AFTER: u64 = 1000;
+
+impl Inner {
+    /// The application's first call, which has no events.
+    pub(super) fn start_application(&mut self) -> Result<(), Lost> {
+        if matches!(self.application, Handler::Component(..))
+            && let Some(step) = self.tell(&[])?
+        {
+            self.deliver(step.transmissions);
+            self.carried.extend(step.events);
+        }
+        Ok(())
+    }
+
+    /// The application's instance is gone. Its connections are closed as at a shutdown; a fresh instance serves on,
+    /// and hears nothing of them.
+    pub(super) fn replace_application(
+        &mut self,
+        lost: &ApplicationLost,
+        now: u64,
+    ) -> Result<Option<u64>, Lost> {
+        self.totals.application_traps += 1;
+        let open = self.connections.values().filter(|link| !link.closed).count();
+        log_loss(open, lost);
+        self.event_budget = EventBudget::new();
+        self.orphans_below = self.context.pool.id(self.origin.worker, self.accepted + 1);
+        self.carried.clear();
+        self.untold.clear();
+        if let Handler::Component(factory, _) | Handler::Gone(factory, _) = &self.application {
+            let factory = Arc::clone(factory);
+            self.renew_application(factory, now);
+        }
+        let step = self.engine.turn(now, &[Input::Shutdown])?;
+        self.run(step, now)
+    }
+
+    /// Tries once more what has failed before.
+    pub(super) fn retry_application(&mut self, now: u64) {
+        if self.retry_at().is_some_and(|at| now >= at)
+            && let Handler::Gone(factory, _) = &self.application
+        {
+            let factory = Arc::clone(factory);
+            self.renew_application(factory, now);
+        }
+    }
+
+    pub(super) fn retry_at(&self) -> Option<u64> {
+        match &self.application {
+            Handler::Gone(_, tried) => Some(tried.saturating_add(RETRY_AFTER)),
+            _ => None,
+        }
+    }
+
+    fn renew_application(&mut self, factory: Arc<ApplicationFactory>, now: u64) {
+        self.origin.instance += 1;
+        let renewed = Handler::component(Arc::clone(&factory)).map_err(|error| error.to_string());
+        let started = renewed.and_then(|handler| {
+            self.application = handler;
+            self.start_application().map_err(|lost| lost.to_string())
+        });
+        match started {
+            Ok(()) => log_fresh("application"),
+            Err(error) => {
+                log_none("application, clients are refused", &error);
+                self.application = Handler::Gone(factory, now);
+            }
+        }
+    }
+
+    /// Has connections go elsewhere while they cannot be served here.
+    pub(super) fn tell_health(&self) {
+        if !self.retired {
+            let healthy = self.engine_lives && !matches!(self.application, Handler::Gone(..));
+            self.context.pool.set_healthy(self.origin.worker, healthy);
+        }
+    }
+
+    /// Drops the events of connections whose application is gone.
+    pub(super) fn leave_out_orphans(&self, events: &mut Vec<Event>) {
+        if self.orphans_below > 0 {
+            events.retain(|event| {
+                connection_of(event).is_none_or(|connection| connection >= self.orphans_below)
+            });
+        }
+    }
+
+    /// The instance is gone and its connections with it; a fresh one serves on.
+    pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
+        self.totals.traps += 1;
+        let mut open = 0;
+        for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
+            debug!(connection, peer = %link.name(), cause = %cause_name(&CloseCause::EngineLost), "closed");
+            link.closed = true;
+            link.member = None;
+            link.io.abort();
+            self.touched.push(Rc::clone(&link.io));
+            self.metrics.count_closed(&CloseCause::EngineLost);
+            open += 1;
+            let closed = Closed { connection: *connection, cause: CloseCause::EngineLost };
+            self.untold.push(Event::Closed(closed));
+        }
+        log_loss(open, lost);
+        self.members.clear();
+        self.unpaused.extend(self.paused.drain());
+        self.slow.clear();
+        self.carried.clear();
+        let made = self.context.factory.make(&self.context.engine_options);
+        self.engine_lives = made.is_ok();
+        match made {
+            Ok(engine) => {
+                self.engine = engine;
+                // It is to be told how much it may give.
+                self.event_budget = EventBudget::new();
+            }
+            Err(error) => {
+                log_none("instance", &error);
+                return Some(now.saturating_add(RETRY_AFTER));
+            }
+        }
+        self.metrics.restarts += 1;
+        let before = std::mem::take(&mut self.metrics.engine_messages);
+        self.metrics.messages_before[0] += before[0];
+        self.metrics.messages_before[1] += before[1];
+        log_fresh("instance");
+        match self.tell_of_loss(now) {
+            Ok(next) => next,
+            // The next turn finds it gone.
+            Err(Lost::Engine(_)) => Some(now),
+            Err(Lost::Application(lost)) => self.replace_application(&lost, now).unwrap_or(Some(now)),
+        }
+    }
+
+    /// Tells the application which connections went with the engine, and has the fresh one carry out what it answers.
+    fn tell_of_loss(&mut self, now: u64) -> Result<Option<u64>, Lost> {
+        let mut events = std::mem::take(&mut self.untold);
+        self.leave_out_orphans(&mut events);
+        // None is what the first call has.
+        if !events.is_empty()
+            && let Some(step) = self.tell(&events)?
+        {
+            self.deliver(step.transmissions);
+            self.carried.extend(step.events);
+        }
+        // What the application may have asked for is forgotten; it may come early.
+        let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
+        Ok(if self.carried.is_empty() { next } else { Some(now) })
+    }
+}
+
+fn log_loss(connections: usize, lost: &impl Display) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        error!(connections, unlogged, "{lost}; its connections are closed");
+    }
+}
+
+fn log_fresh(what: &str) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        info!(unlogged, "a fresh {what} serves on");
+    }
+}
+
+fn log_none(what: &str, why: &impl Display) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Instance) {
+        error!(unlogged, "no fresh {what}: {why}");
+    }
+}
+
+/// Of which connection it tells.
+fn connection_of(event: &Event) -> Option<u64> {
+    Some(match event {
+        Event::StateChanged(change) => change.connection,
+        Event::Handshake(handshake) => handshake.connection,
+        Event::Connected(connected) => connected.connection,
+        Event::Messages(messages) => messages.connection,
+        Event::Closed(closed) => closed.connection,
+        Event::Rejected(rejection) => rejection.connection,
+        Event::Request(request) => request.connection,
+        // Commands of the fresh one failed.
+        Event::Failed(_) | Event::Tick(_) => return None,
+    })
+}

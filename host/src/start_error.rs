@@ -1,0 +1,23 @@
+//! Why a server cannot start.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::application::ApplicationError;
+use crate::engine::EngineError;
+
+/// A server cannot serve an application.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There is no application.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
+    /// The system has no thread, or no means to wait on it.
+    #[error("no worker: {0}")]
+    Thread(#[from] io::Error),
+}

@@ -1,0 +1,102 @@
+//! Compiled components, kept between starts by wasmtime, and checked before they are used: wasmtime runs what it finds there
+//! as it is, so that a flipped bit on the disk would end the process, or worse.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+use wasmtime::{Cache, CacheConfig};
+
+/// A folder for wasmtime alone, and beside it the digest of each file in it.
+#[derive(Debug)]
+pub(crate) struct CodeCache {
+    code: PathBuf,
+    digests: PathBuf,
+}
+
+impl CodeCache {
+    /// In the user's folder for such files (on Linux `$XDG_CACHE_HOME`, or `~/.cache`).
+    pub(crate) fn new() -> wasmtime::Result<Self> {
+        let of_wasmtime = Cache::new(CacheConfig::new())?;
+        Ok(Self::beside(of_wasmtime.directory()))
+    }
+
+    fn beside(folder: &Path) -> Self {
+        let folder = folder.with_file_name("legacy-websocket");
+        Self { code: folder.join("code"), digests: folder.join("digests") }
+    }
+
+    /// With nothing in it but what was put there.
+    pub(crate) fn open(&self) -> wasmtime::Result<Cache> {
+        for file in self.files() {
+            if !self.is_intact(&file) {
+                match fs::remove_file(&file) {
+                    // Another process was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
+            }
+        }
+        let mut config = CacheConfig::new();
+        config.with_directory(&self.code);
+        // A file that is written anew after some uses, to be smaller, would have another digest.
+        config.with_optimized_compression_usage_counter_threshold(u64::MAX);
+        Cache::new(config)
+    }
+
+    /// After components were compiled. Where that fails they are compiled again at the next start.
+    pub(crate) fn seal(&self) {
+        let unsealed = self.files().into_iter().filter(|file| !self.digest_of(file).exists());
+        for file in unsealed {
+            if let Err(error) = self.write_digest(&file) {
+                debug!("{}: {error}", file.display());
+            }
+        }
+    }
+
+    fn is_intact(&self, file: &Path) -> bool {
+        // Without a digest it is one that another process has just compiled, or of which one did not get so far.
+        let Ok(expected) = fs::read_to_string(self.digest_of(file)) else {
+            return false;
+        };
+        let intact = digest(file).is_ok_and(|digest| digest == expected);
+        if !intact {
+            warn!("{} is damaged; the component is compiled anew", file.display());
+            let _ = fs::remove_file(self.digest_of(file));
+        }
+        intact
+    }
+
+    /// Whole or not at all.
+    fn write_digest(&self, file: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.digests)?;
+        let (to, digest) = (self.digest_of(file), digest(file)?);
+        let new = to.with_extension(std::process::id().to_string());
+        fs::write(&new, digest)?;
+        fs::rename(&new, to)
+    }
+
+    fn digest_of(&self, file: &Path) -> PathBuf {
+        self.digests.join(file.file_name().unwrap_or_default())
+    }
+
+    /// Those that hold code: wasmtime has a folder for each version of itself, and gives what else it writes an extension.
+    fn files(&self) -> Vec<PathBuf> {
+        let versions = list(&self.code.join("modules"));
+        let files = versions.iter().flat_map(|version| list(version));
+        files.filter(|file| file.extension().is_none()).collect()
+    }
+}
+
+/// What is in a folder; nothing where there is none.
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+fn digest(file: &Path) -> io::Result<String> {
+    let digest = Sha256::digest(fs::read(file)?);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}

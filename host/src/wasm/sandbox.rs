@@ -1,0 +1,145 @@
+//! What components run in: wasmtime with an epoch that moves on, and stores that may cost so much and no more.
+
+use std::thread;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine as Wasmtime, ResourceLimiter, Store, Trap};
+
+use crate::wasm::code_cache::CodeCache;
+
+/// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
+const TICK: Duration = Duration::from_millis(50);
+
+/// Composed components have a dozen of each; no limit of memory counts their tables' elements.
+const MAX_INSTANCES: usize = 1000;
+const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+
+/// wasmtime's own limit on what one call copies, in bytes.
+const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
+
+/// What one call into the component may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Longest run of one call; past it the instance is lost. A call takes microseconds.
+    pub call_timeout: Duration,
+    /// Largest linear memory of one instance, in bytes; all of them together where it has several.
+    pub max_memory_bytes: usize,
+}
+
+impl Budget {
+    fn ticks(&self) -> u64 {
+        let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
+        // One more, for the tick that is under way. The epoch is added to it, and never comes to the other half.
+        u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2).saturating_add(1)
+    }
+}
+
+/// Compiles a component, or finds it in the cache, in a wasmtime of its own.
+pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    let cache = CodeCache::new().and_then(|cache| Ok((cache.open()?, cache)));
+    let cache = cache.inspect_err(|error| {
+        warn!("no compilation cache, every start compiles the component: {error:#}");
+    });
+    let (opened, cache) = cache.ok().unzip();
+    config.cache(opened);
+    let wasmtime = Wasmtime::new(&config)?;
+    let component = Component::new(&wasmtime, bytes)?;
+    if let Some(cache) = cache {
+        cache.seal();
+    }
+    start_ticker(&wasmtime);
+    Ok((wasmtime, component))
+}
+
+/// A store within its budget; `data` is the instance's own.
+pub(crate) struct Sandbox<T: 'static> {
+    pub(crate) store: Store<Guest<T>>,
+    budget: Budget,
+}
+
+/// What a store holds.
+pub(crate) struct Guest<T> {
+    memory: Memory,
+    pub(crate) data: T,
+}
+
+impl<T> Sandbox<T> {
+    pub(crate) fn new(wasmtime: &Wasmtime, budget: Budget, data: T) -> Self {
+        let memory = Memory { left: budget.max_memory_bytes, refused: false };
+        let mut store = Store::new(wasmtime, Guest { memory, data });
+        store.limiter(|guest| &mut guest.memory);
+        // What one call copies out of it may be as much as it may have; never less than by default.
+        store.set_hostcall_fuel(budget.max_memory_bytes.max(DEFAULT_HOSTCALL_FUEL));
+        store.set_epoch_deadline(budget.ticks());
+        Self { store, budget }
+    }
+
+    /// Before each call: its time begins.
+    pub(crate) fn begin(&mut self) {
+        self.store.set_epoch_deadline(self.budget.ticks());
+    }
+
+    /// Linear memory that the instance has taken. It never gives any back.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
+    }
+
+    /// In one line, why a call failed.
+    pub(crate) fn why(&self, error: &wasmtime::Error) -> String {
+        if self.store.data().memory.refused {
+            return format!("it wanted more than {} bytes of memory", self.budget.max_memory_bytes);
+        }
+        if error.downcast_ref() == Some(&Trap::Interrupt) {
+            return format!("a call took longer than {:?}", self.budget.call_timeout);
+        }
+        debug!("{error:?}");
+        error.root_cause().to_string().replace('\n', "; ")
+    }
+}
+
+/// Linear memory that a store may still take.
+struct Memory {
+    left: usize,
+    refused: bool,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let rest = self.left.checked_sub(desired.saturating_sub(current));
+        self.refused |= rest.is_none();
+        self.left = rest.unwrap_or(self.left);
+        Ok(rest.is_some())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_INSTANCES
+    }
+}
+
+/// Moves the epoch on for as long as the engine lives.
+fn start_ticker(wasmtime: &Wasmtime) {
+    let weak = wasmtime.weak();
+    thread::spawn(move || {
+        while let Some(wasmtime) = weak.upgrade() {
+            wasmtime.increment_epoch();
+            drop(wasmtime);
+            thread::sleep(TICK);
+        }
+    });
+}

@@ -1,0 +1,11 @@
+//! The threads of a server, and what they tell each other.
+
+mod activity;
+pub(crate) mod context;
+pub(crate) mod forward;
+pub(crate) mod forwarded;
+pub(crate) mod load;
+pub(crate) mod message;
+pub(crate) mod pool;
+pub(crate) mod threads;
+pub(crate) mod worker;

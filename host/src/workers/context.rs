@@ -1,0 +1,49 @@
+//! What all workers of a server share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use crate::accept::listener::Listener;
+use crate::accept::peer_limiter::PeerLimiter;
+use crate::application::Program;
+use crate::connection::queue_budget::QueueBudget;
+use crate::engine::EngineFactory;
+use crate::options::{EngineOptions, ShellOptions};
+use crate::workers::pool::WorkerPool;
+
+/// What all workers of a server are made from, and share.
+#[derive(Debug)]
+pub(crate) struct ServerContext {
+    pub(crate) factory: EngineFactory,
+    pub(crate) engine_options: EngineOptions,
+    pub(crate) options: ShellOptions,
+    /// The first one.
+    pub(crate) application: Program,
+    /// One for each connection that there may be.
+    pub(crate) permits: Arc<Semaphore>,
+    /// One for each peer that may be refused in words at a time.
+    pub(crate) refusals: Semaphore,
+    pub(crate) peers: Arc<PeerLimiter>,
+    pub(crate) pool: Arc<WorkerPool>,
+    pub(crate) queue_budget: Arc<QueueBudget>,
+    /// The origin of the clock.
+    pub(crate) started: Instant,
+}
+
+impl ServerContext {
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.options.max_connections - self.permits.available_permits()
+    }
+
+    pub(super) fn accepts_from(&self, listener: &Listener) -> bool {
+        !self.pool.is_stopping() || (self.refuses_at_stop() && !listener.is_lent())
+    }
+
+    /// While it stops the server does not close its listeners, but tells a load balancer that it stops.
+    pub(crate) fn refuses_at_stop(&self) -> bool {
+        self.engine_options.health_path.is_some()
+    }
+}

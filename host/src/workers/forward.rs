@@ -1,0 +1,256 @@
+//! Which of an application's commands are for connections of other workers.
+
+use std::sync::Arc;
+
+use crate::engine::ends_fit;
+use crate::wit::{Command, Outgoing, Recipients, Refusal};
+use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, SharedMessages};
+use crate::workers::pool::WorkerPool;
+
+/// An application's commands, for here and for others.
+#[derive(Debug)]
+pub(crate) struct SplitCommands<'a> {
+    here: Vec<Here<'a>>,
+    /// For each worker.
+    elsewhere: Vec<ForwardedCommands>,
+}
+
+#[derive(Debug)]
+enum Here<'a> {
+    Whole(&'a Command<'a>),
+    /// Destination some of its recipients.
+    Part(&'a Outgoing<'a>, Vec<u64>),
+}
+
+impl<'a> SplitCommands<'a> {
+    /// None where all are for here. Handshakes and requests are answered on the worker where they arrived; an answer to
+    /// another worker's fails there as an unknown connection.
+    pub(crate) fn of(pool: &WorkerPool, from: Origin, commands: &'a [Command<'a>]) -> Option<Self> {
+        let is_elsewhere = |connection: u64| worker_of(pool, from, connection) != from.worker;
+        let leaves = |command: &Command<'_>| match command {
+            Command::Send(outgoing) => match outgoing.to {
+                Recipients::One(connection) => is_elsewhere(connection),
+                Recipients::Many(connections) => connections.iter().copied().any(is_elsewhere),
+                Recipients::All | Recipients::AllBut(_) => true,
+            },
+            Command::Close(connection) => is_elsewhere(*connection),
+            Command::Reject(refusal) => is_elsewhere(refusal.connection),
+            _ => false,
+        };
+        if pool.size() == 1 || !commands.iter().any(leaves) {
+            return None;
+        }
+        let elsewhere = (0..pool.size()).map(|_| ForwardedCommands::new(from)).collect();
+        let mut split = Self { here: Vec::with_capacity(commands.len()), elsewhere };
+        for together in commands.chunk_by(is_same_send) {
+            split.take(pool, from, together);
+        }
+        Some(split)
+    }
+
+    pub(crate) fn here(&self) -> Vec<Command<'_>> {
+        self.here.iter().map(Here::lend).collect()
+    }
+
+    /// Sends the others theirs.
+    pub(crate) fn send(self, pool: &WorkerPool) {
+        for (worker, forwarded) in self.elsewhere.into_iter().enumerate() {
+            if !forwarded.is_empty() {
+                pool.forward(worker, forwarded);
+            }
+        }
+    }
+
+    /// Takes one command, or sends to the same recipients, which are one to the others.
+    fn take(&mut self, pool: &WorkerPool, from: Origin, together: &'a [Command<'a>]) {
+        let [command, ..] = together else {
+            return;
+        };
+        let (connection, owned, bytes) = match command {
+            // One that is malformed fails here, once.
+            Command::Send(outgoing) if ends_fit(outgoing.text, outgoing.ends) => {
+                return self.take_sends(pool, from, together, outgoing);
+            }
+            Command::Close(connection) => (*connection, OwnedCommand::Close(*connection), 0),
+            Command::Reject(Refusal { connection, status, reason }) => {
+                let (connection, status) = (*connection, *status);
+                (
+                    connection,
+                    OwnedCommand::Reject { connection, status, reason: (*reason).into() },
+                    reason.len(),
+                )
+            }
+            _ => return self.here.push(Here::Whole(command)),
+        };
+        match worker_of(pool, from, connection) {
+            here if here == from.worker => self.here.push(Here::Whole(command)),
+            worker => self.elsewhere[worker].push(owned, bytes),
+        }
+    }
+
+    /// `first` is the first of them.
+    fn take_sends(
+        &mut self,
+        pool: &WorkerPool,
+        from: Origin,
+        sends: &'a [Command<'a>],
+        first: &'a Outgoing<'a>,
+    ) {
+        let mut said = None;
+        let mut send = |worker: usize, to: Destination| {
+            let said =
+                Arc::clone(said.get_or_insert_with(|| SharedMessages::of(sends.iter().filter_map(outgoing))));
+            let bytes = said.bytes() + to.bytes();
+            self.elsewhere[worker].push(OwnedCommand::Send { to, said }, bytes);
+        };
+        let others = (0..pool.size()).filter(|worker| *worker != from.worker);
+        let whole = sends.iter().map(Here::Whole);
+        match first.to {
+            Recipients::One(connection) => match worker_of(pool, from, connection) {
+                here if here == from.worker => self.here.extend(whole),
+                worker => send(worker, Destination::One(connection)),
+            },
+            Recipients::Many(connections) => {
+                let mut to = vec![Vec::new(); pool.size()];
+                for connection in connections {
+                    to[worker_of(pool, from, *connection)].push(*connection);
+                }
+                let here = std::mem::take(&mut to[from.worker]);
+                for (worker, to) in to.into_iter().enumerate().filter(|(_, to)| !to.is_empty()) {
+                    send(worker, Destination::Many(to));
+                }
+                if !here.is_empty() {
+                    let outgoing = sends.iter().filter_map(outgoing);
+                    self.here.extend(outgoing.map(|outgoing| Here::Part(outgoing, here.clone())));
+                }
+            }
+            Recipients::All => {
+                others.for_each(|worker| send(worker, Destination::All));
+                self.here.extend(whole);
+            }
+            Recipients::AllBut(connection) => {
+                others.for_each(|worker| send(worker, Destination::AllBut(connection)));
+                self.here.extend(whole);
+            }
+        }
+    }
+}
+
+fn outgoing<'a>(command: &'a Command<'a>) -> Option<&'a Outgoing<'a>> {
+    match command {
+        Command::Send(outgoing) => Some(outgoing),
+        _ => None,
+    }
+}
+
+/// Both send to the same recipients, and neither is malformed.
+fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
+    let (Some(one), Some(other)) = (outgoing(one), outgoing(other)) else {
+        return false;
+    };
+    let same = match (&one.to, &other.to) {
+        (Recipients::One(one), Recipients::One(other)) => one == other,
+        (Recipients::Many(one), Recipients::Many(other)) => one == other,
+        (Recipients::All, Recipients::All) => true,
+        (Recipients::AllBut(one), Recipients::AllBut(other)) => one == other,
+        _ => false,
+    };
+    same && ends_fit(one.text, one.ends) && ends_fit(other.text, other.ends)
+}
+
+/// What is no connection at all is ours to complain about.
+fn worker_of(pool: &WorkerPool, from: Origin, connection: u64) -> usize {
+    pool.worker_of(connection).unwrap_or(from.worker)
+}
+
+impl Here<'_> {
+    fn lend(&self) -> Command<'_> {
+        match self {
+            Self::Whole(command) => (*command).clone(),
+            Self::Part(Outgoing { text, ends, .. }, to) => {
+                Command::Send(Outgoing { to: Recipients::Many(to), text, ends })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FROM: Origin = Origin { worker: 0, version: 0, instance: 0 };
+
+    fn send<'a>(to: Recipients<'a>, ends: &'a [u32]) -> Command<'a> {
+        Command::Send(Outgoing { to, text: "text", ends })
+    }
+
+    /// What stays, and what goes to worker 1, as text.
+    fn split(commands: &[Command<'_>]) -> Option<[String; 2]> {
+        let (pool, _inboxes) = WorkerPool::new(2, 0);
+        let split = SplitCommands::of(&pool, FROM, commands)?;
+        assert!(split.elsewhere[0].is_empty());
+        Some([format!("{:?}", split.here()), format!("{:?}", split.elsewhere[1].lend())])
+    }
+
+    #[test]
+    fn what_is_for_here_stays_as_it_is() {
+        let commands = [
+            send(Recipients::One(1), &[4]),
+            send(Recipients::Many(&[1, 3]), &[4]),
+            Command::Close(5),
+            Command::Close(0),
+            Command::Tick(1),
+        ];
+        assert_eq!(split(&commands), None);
+    }
+
+    #[test]
+    fn each_recipient_gets_it_from_where_it_is_and_in_order() {
+        let commands = [
+            send(Recipients::All, &[4]),
+            send(Recipients::Many(&[1, 2, 3, 4]), &[1, 4]),
+            send(Recipients::AllBut(2), &[4]),
+            send(Recipients::One(2), &[4]),
+            Command::Reject(Refusal { connection: 2, status: 403, reason: "no" }),
+            Command::Close(1),
+        ];
+        let expected = [
+            vec![
+                send(Recipients::All, &[4]),
+                send(Recipients::Many(&[1, 3]), &[1, 4]),
+                send(Recipients::AllBut(2), &[4]),
+                Command::Close(1),
+            ],
+            vec![
+                send(Recipients::All, &[4]),
+                send(Recipients::Many(&[2, 4]), &[1, 4]),
+                send(Recipients::AllBut(2), &[4]),
+                send(Recipients::One(2), &[4]),
+                Command::Reject(Refusal { connection: 2, status: 403, reason: "no" }),
+            ],
+        ];
+        assert_eq!(split(&commands), Some(expected.map(|commands| format!("{commands:?}"))));
+    }
+
+    #[test]
+    fn sends_to_the_same_recipients_are_one_to_the_others() {
+        let commands = [
+            send(Recipients::All, &[4]),
+            send(Recipients::All, &[1, 4]),
+            send(Recipients::AllBut(1), &[4]),
+            send(Recipients::All, &[4]),
+        ];
+        let [here, there] = split(&commands).unwrap();
+        assert_eq!(here, format!("{commands:?}"));
+        let together = Outgoing { to: Recipients::All, text: "texttext", ends: &[4, 5, 8] };
+        assert_eq!(there, format!("{:?}", [&Command::Send(together), &commands[2], &commands[3]]));
+    }
+
+    #[test]
+    fn what_is_malformed_fails_once() {
+        let commands = [send(Recipients::All, &[3]), Command::Close(2)];
+        let [here, there] = split(&commands).unwrap();
+        assert_eq!(here, format!("{:?}", &commands[..1]));
+        assert_eq!(there, format!("{:?}", &commands[1..]));
+    }
+}

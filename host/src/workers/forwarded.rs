@@ -1,0 +1,141 @@
+//! Commands of an application on their way to the worker that has the connections.
+
+use std::sync::Arc;
+
+use crate::wit::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
+
+/// What a command costs beside its text.
+const COMMAND_BYTES: usize = 64;
+
+/// Commands on their way to another worker.
+#[derive(Debug)]
+pub(crate) struct ForwardedCommands {
+    pub(crate) from: Origin,
+    commands: Vec<OwnedCommand>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum OwnedCommand {
+    Send { to: Destination, said: Arc<SharedMessages> },
+    Close(u64),
+    Reject { connection: u64, status: u16, reason: Box<str> },
+}
+
+/// Messages, shared by all workers that they go to.
+#[derive(Debug)]
+pub(super) struct SharedMessages {
+    text: Box<str>,
+    ends: Box<[u32]>,
+}
+
+#[derive(Debug)]
+pub(super) enum Destination {
+    One(u64),
+    Many(Vec<u64>),
+    All,
+    AllBut(u64),
+}
+
+/// Which instance of the application gave a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) worker: usize,
+    pub(crate) version: u64,
+    /// Counts the instances of that version on that worker.
+    pub(crate) instance: u64,
+}
+
+impl ForwardedCommands {
+    pub(crate) fn new(from: Origin) -> Self {
+        Self { from, commands: Vec::new(), bytes: 0 }
+    }
+
+    /// In memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    pub(crate) fn lend(&self) -> Vec<Command<'_>> {
+        self.commands.iter().map(OwnedCommand::lend).collect()
+    }
+
+    /// What there is to say if none of the connections is there.
+    pub(crate) fn failures(&self) -> Vec<Failed> {
+        let unknown = |command| {
+            move |connection: &u64| Failed {
+                connection: *connection,
+                command,
+                why: Failure::UnknownConnection,
+            }
+        };
+        let failures = |command: &OwnedCommand| match command {
+            OwnedCommand::Send { to: Destination::One(connection), .. } => {
+                vec![unknown(CommandKind::Send)(connection)]
+            }
+            OwnedCommand::Send { to: Destination::Many(connections), .. } => {
+                connections.iter().map(unknown(CommandKind::Send)).collect()
+            }
+            OwnedCommand::Send { to: Destination::All | Destination::AllBut(_), .. } => Vec::new(),
+            OwnedCommand::Close(connection) => vec![unknown(CommandKind::Close)(connection)],
+            OwnedCommand::Reject { connection, .. } => vec![unknown(CommandKind::Reject)(connection)],
+        };
+        self.commands.iter().flat_map(failures).collect()
+    }
+
+    pub(super) fn push(&mut self, command: OwnedCommand, bytes: usize) {
+        self.bytes += COMMAND_BYTES + bytes;
+        self.commands.push(command);
+    }
+}
+
+impl OwnedCommand {
+    fn lend(&self) -> Command<'_> {
+        match self {
+            Self::Send { to, said } => {
+                let to = match to {
+                    Destination::One(connection) => Recipients::One(*connection),
+                    Destination::Many(connections) => Recipients::Many(connections),
+                    Destination::All => Recipients::All,
+                    Destination::AllBut(connection) => Recipients::AllBut(*connection),
+                };
+                Command::Send(Outgoing { to, text: &said.text, ends: &said.ends })
+            }
+            Self::Close(connection) => Command::Close(*connection),
+            Self::Reject { connection, status, reason } => {
+                Command::Reject(Refusal { connection: *connection, status: *status, reason })
+            }
+        }
+    }
+}
+
+impl Destination {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Many(connections) => size_of_val(connections.as_slice()),
+            _ => 0,
+        }
+    }
+}
+
+impl SharedMessages {
+    /// All of them as one.
+    pub(super) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for outgoing in sends {
+            // A batch of 4 GB does not come about: a call of the application gives less.
+            let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            text.push_str(outgoing.text);
+            ends.extend(outgoing.ends.iter().map(|end| start.saturating_add(*end)));
+        }
+        Arc::new(Self { text: text.into(), ends: ends.into() })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(&*self.ends)
+    }
+}

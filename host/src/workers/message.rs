@@ -1,0 +1,52 @@
+//! What workers tell each other.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::accept::incoming::Handoff;
+use crate::accept::listener::ListenerHandle;
+use crate::application::ApplicationFactory;
+use crate::observe::metrics::{Row, Snapshot};
+use crate::start_error::StartError;
+use crate::wit::Failed;
+use crate::workers::forwarded::{ForwardedCommands, Origin};
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum WorkerMessage {
+    /// Accept here, too.
+    Listen(Vec<ListenerHandle>),
+    /// A connection that another worker accepted.
+    Incoming(Handoff),
+    /// Close this idle connection to make room for a new one.
+    CloseIdle(u64),
+    /// Commands of another worker's application for connections here.
+    Commands(ForwardedCommands),
+    /// Commands that had no effect, to the worker that sent them.
+    Failed {
+        from: Origin,
+        failed: Vec<Failed>,
+    },
+    /// The others have carried out enough of the commands that this worker sent them.
+    BackpressureReleased,
+    /// Waiting output takes up too much memory: close the connection here that holds the most.
+    ShedOutput,
+    /// New connections go to this version of the application. Answered by whether it wants a single instance.
+    Replace {
+        version: u64,
+        application: Arc<ApplicationFactory>,
+        answer: oneshot::Sender<Result<bool, StartError>>,
+    },
+    /// New connections go to another worker: the application wants a single instance.
+    Retire,
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// A list of up to so many connections, and how many more there are.
+    Rows(usize, oneshot::Sender<(Vec<Row>, usize)>),
+    /// Accept no more, and begin to close every connection.
+    Stop,
+    /// Close every connection at once.
+    Abort,
+    /// Everything is over.
+    End,
+}

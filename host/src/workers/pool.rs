@@ -1,0 +1,384 @@
+//! All workers of a server: how many connections each has, and how to reach it.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::workers::activity::Activity;
+use crate::workers::forwarded::ForwardedCommands;
+use crate::workers::load::{LoadGuard, Loads};
+use crate::workers::message::WorkerMessage;
+
+/// Commands of one worker that wait for others to carry them out, in bytes. More: it reads nothing more from clients that
+/// cause more of them, until there are half as many.
+const MAX_FORWARDED: usize = 1 << 20;
+
+/// The same, and more: it reads nothing more from any client.
+const MAX_FORWARDED_TOTAL: usize = 16 << 20;
+
+/// The utilisation of a thread from which on it is not filled any further; and that from which on it has more work than it
+/// can do.
+const FULL: f64 = 0.75;
+const SATURATED: f64 = 0.95;
+
+/// A worker that has been busy with one thing for so long gets no new connections while others can have them.
+const STUCK_AFTER: Duration = Duration::from_millis(50);
+
+/// All workers.
+#[derive(Debug)]
+pub(crate) struct WorkerPool {
+    handles: Vec<WorkerHandle>,
+    loads: Loads,
+    /// How many there are: all handles, or the first alone.
+    size: AtomicUsize,
+    /// So many connections of one before the next gets any.
+    fill: usize,
+    stopping: AtomicBool,
+}
+
+/// How many commands of a worker wait for others to carry them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Congestion {
+    None,
+    /// Too many.
+    Some,
+    /// Far too many.
+    Full,
+}
+
+/// How well a worker can serve a new connection; the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fitness {
+    Able,
+    Saturated,
+    Stuck,
+    Unhealthy,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    inbox: UnboundedSender<WorkerMessage>,
+    activity: Activity,
+    /// Gets new connections. The first always does.
+    open: AtomicBool,
+    /// Has an engine and an application.
+    healthy: AtomicBool,
+    /// Bytes of the commands that it sent others and that are not carried out.
+    forwarded: AtomicUsize,
+    /// Bytes of all that it ever sent others.
+    forwarded_so_far: AtomicUsize,
+    /// It waits until there are fewer.
+    waits: AtomicBool,
+}
+
+impl WorkerPool {
+    /// So many, at least one, and their inboxes; `fill` is [`ShellOptions::worker_fill`](crate::ShellOptions::worker_fill).
+    pub(crate) fn new(workers: usize, fill: usize) -> (Arc<Self>, Vec<UnboundedReceiver<WorkerMessage>>) {
+        let (mut handles, mut inboxes) = (Vec::new(), Vec::new());
+        for _ in 0..workers.max(1) {
+            let (inbox, messages) = unbounded_channel();
+            let (forwarded, forwarded_so_far, waits) = Default::default();
+            let (open, healthy) = (AtomicBool::new(true), AtomicBool::new(true));
+            let activity = Activity::new();
+            handles.push(WorkerHandle { inbox, activity, open, healthy, forwarded, forwarded_so_far, waits });
+            inboxes.push(messages);
+        }
+        let (loads, size) = (Loads::new(handles.len()), handles.len().into());
+        (Arc::new(Self { handles, loads, size, fill, stopping: AtomicBool::new(false) }), inboxes)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The first is to be the only one. Before there is a connection.
+    pub(crate) fn reduce_to_one(&self) {
+        self.size.store(1, Ordering::Relaxed);
+        // Nobody carries out what its first commands were to others.
+        self.handles[0].forwarded.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether a worker gets new connections.
+    pub(crate) fn set_open(&self, worker: usize, open: bool) {
+        self.handles[worker].open.store(open, Ordering::Relaxed);
+    }
+
+    /// Whether a worker can serve. One that cannot gets no new connections while others can.
+    pub(crate) fn set_healthy(&self, worker: usize, healthy: bool) {
+        self.handles[worker].healthy.store(healthy, Ordering::Relaxed);
+    }
+
+    /// The id of a worker's connection number `count`, from 1 on.
+    pub(crate) fn id(&self, worker: usize, count: u64) -> u64 {
+        (count - 1) * self.size() as u64 + worker as u64 + 1
+    }
+
+    /// Whose connection that is, if it is one.
+    pub(crate) fn worker_of(&self, connection: u64) -> Option<usize> {
+        // A remainder of a usize is one.
+        Some((connection.checked_sub(1)? % self.size() as u64) as usize)
+    }
+
+    pub(crate) fn tell(&self, worker: usize, message: WorkerMessage) {
+        // A worker that has ended needs no messages.
+        let _ = self.handles[worker].inbox.send(message);
+    }
+
+    /// Has a connection that was idle give way to a new one.
+    pub(crate) fn close_idle(&self, connection: u64) {
+        if let Some(worker) = self.worker_of(connection) {
+            self.tell(worker, WorkerMessage::CloseIdle(connection));
+        }
+    }
+
+    pub(crate) fn tell_all(&self, message: impl Fn() -> WorkerMessage) {
+        (0..self.size()).for_each(|worker| self.tell(worker, message()));
+    }
+
+    /// Asks every worker; those that have ended do not answer.
+    pub(crate) async fn ask<T>(&self, message: impl Fn(oneshot::Sender<T>) -> WorkerMessage) -> Vec<T> {
+        let asked: Vec<_> = (0..self.size()).map(|worker| self.send_question(worker, &message)).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.extend(answer.await);
+        }
+        answers
+    }
+
+    /// Asks every worker, and waits no longer than that for all answers together: one for each worker, if it came. One that
+    /// has been busy with one thing for as long is not asked.
+    pub(crate) async fn ask_within<T>(
+        &self,
+        time: Duration,
+        message: impl Fn(oneshot::Sender<T>) -> WorkerMessage,
+    ) -> Vec<Option<T>> {
+        let end = Instant::now() + time;
+        let ask = |worker| self.answers(worker, time).then(|| self.send_question(worker, &message));
+        let asked: Vec<_> = (0..self.size()).map(ask).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.push(match answer {
+                Some(answer) => timeout_at(end, answer).await.ok().and_then(Result::ok),
+                None => None,
+            });
+        }
+        answers
+    }
+
+    /// Any worker has not been busy with one thing for so long.
+    pub(crate) fn any_answers(&self, within: Duration) -> bool {
+        (0..self.size()).any(|worker| self.answers(worker, within))
+    }
+
+    fn answers(&self, worker: usize, within: Duration) -> bool {
+        self.activity(worker).busy_for() < within
+    }
+
+    /// What its thread does.
+    pub(crate) fn activity(&self, worker: usize) -> &Activity {
+        &self.handles[worker].activity
+    }
+
+    fn send_question<T>(
+        &self,
+        worker: usize,
+        message: &impl Fn(oneshot::Sender<T>) -> WorkerMessage,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(worker, message(answer));
+        answered
+    }
+
+    /// Takes a new connection into account, of the worker that is to have it: see [`choose`](Self::choose).
+    pub(crate) fn assign(&self, at: usize) -> LoadGuard {
+        self.loads.add(self.choose(at))
+    }
+
+    /// The worker for a connection that worker `at` accepted. One is filled first: a busy thread does more per wake-up than
+    /// several that sleep and wake by turns. Where all are filled or busy, the one with the fewest connections.
+    fn choose(&self, at: usize) -> usize {
+        let open = || (0..self.size()).filter(|worker| self.handles[*worker].open.load(Ordering::Relaxed));
+        let connections = |worker: usize| self.loads.of(worker);
+        let has_room = |worker: &usize| {
+            connections(*worker) < self.fill
+                && self.fitness(*worker) == Fitness::Able
+                && self.activity(*worker).utilisation() < FULL
+        };
+        if let Some(worker) =
+            open().filter(has_room).max_by_key(|worker| (connections(*worker), Reverse(*worker)))
+        {
+            return worker;
+        }
+        let fewest = open().min_by_key(|worker| (self.fitness(*worker), connections(*worker))).unwrap_or(0);
+        let is_as_able = open().any(|worker| worker == at) && self.fitness(at) <= self.fitness(fewest);
+        // A few more are not worth the way.
+        let stays = is_as_able && connections(at) <= connections(fewest) + connections(fewest) / 16;
+        if stays { at } else { fewest }
+    }
+
+    fn fitness(&self, worker: usize) -> Fitness {
+        match &self.handles[worker] {
+            WorkerHandle { healthy, .. } if !healthy.load(Ordering::Relaxed) => Fitness::Unhealthy,
+            WorkerHandle { activity, .. } if activity.busy_for() > STUCK_AFTER => Fitness::Stuck,
+            WorkerHandle { activity, .. } if activity.utilisation() > SATURATED => Fitness::Saturated,
+            _ => Fitness::Able,
+        }
+    }
+
+    /// Sends commands to another worker.
+    pub(crate) fn forward(&self, worker: usize, forwarded: ForwardedCommands) {
+        let from = &self.handles[forwarded.from.worker];
+        from.forwarded.fetch_add(forwarded.bytes(), Ordering::SeqCst);
+        from.forwarded_so_far.fetch_add(forwarded.bytes(), Ordering::Relaxed);
+        self.tell(worker, WorkerMessage::Commands(forwarded));
+    }
+
+    /// Commands have been carried out.
+    pub(crate) fn relieve(&self, done: &ForwardedCommands) {
+        let WorkerHandle { forwarded, waits, .. } = &self.handles[done.from.worker];
+        let left = forwarded.fetch_sub(done.bytes(), Ordering::SeqCst) - done.bytes();
+        if left <= MAX_FORWARDED / 2 && waits.swap(false, Ordering::SeqCst) {
+            self.tell(done.from.worker, WorkerMessage::BackpressureReleased);
+        }
+    }
+
+    /// Bytes of all commands that a worker has sent others.
+    pub(crate) fn forwarded_so_far(&self, from: usize) -> usize {
+        self.handles[from].forwarded_so_far.load(Ordering::Relaxed)
+    }
+
+    /// Whether the others have more commands of a worker's to carry out than they should. If so it is told by a
+    /// [`WorkerMessage::BackpressureReleased`] when that is over.
+    pub(crate) fn congestion(&self, from: usize) -> Congestion {
+        let WorkerHandle { forwarded, waits, .. } = &self.handles[from];
+        let now = || match forwarded.load(Ordering::SeqCst) {
+            bytes if bytes <= MAX_FORWARDED => Congestion::None,
+            bytes if bytes <= MAX_FORWARDED_TOTAL => Congestion::Some,
+            _ => Congestion::Full,
+        };
+        match now() {
+            Congestion::None => Congestion::None,
+            _ => {
+                waits.store(true, Ordering::SeqCst);
+                // They may have been carried out before `waits` was set.
+                now()
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.tell_all(|| WorkerMessage::Stop);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wit::{Command, Outgoing, Recipients};
+    use crate::workers::forward::SplitCommands;
+    use crate::workers::forwarded::Origin;
+
+    #[test]
+    fn every_id_says_whose_it_is() {
+        for workers in 1..5 {
+            let (pool, _) = WorkerPool::new(workers, 0);
+            let mut ids = Vec::new();
+            for count in 1..4 {
+                for worker in 0..workers {
+                    ids.push(pool.id(worker, count));
+                    assert_eq!(pool.worker_of(pool.id(worker, count)), Some(worker));
+                }
+            }
+            assert_eq!(ids, (1..=3 * workers as u64).collect::<Vec<_>>());
+            assert_eq!(pool.worker_of(0), None);
+        }
+    }
+
+    #[test]
+    fn connections_go_to_who_has_fewest_of_those_who_are_open_and_fit() {
+        let (pool, _inboxes) = WorkerPool::new(3, 0);
+        let places: Vec<_> = (0..30).map(|_| pool.assign(0)).collect();
+        let count = |worker| places.iter().filter(|guard| guard.worker() == worker).count();
+        assert_eq!([0, 1, 2].map(count), [10, 10, 10]);
+        drop(places);
+        pool.set_healthy(1, false);
+        assert_ne!(pool.assign(1).worker(), 1);
+        pool.set_open(1, false);
+        pool.set_open(2, false);
+        assert_eq!(pool.assign(2).worker(), 0);
+        // Better one that cannot serve now than one that must not.
+        pool.set_healthy(0, false);
+        assert_eq!(pool.assign(2).worker(), 0);
+    }
+
+    #[test]
+    fn one_worker_is_filled_before_the_next() {
+        let (pool, _inboxes) = WorkerPool::new(3, 4);
+        let guard = |count: usize| (0..count).map(|_| pool.assign(2)).collect::<Vec<_>>();
+        let workers = |places: &[LoadGuard]| places.iter().map(LoadGuard::worker).collect::<Vec<_>>();
+        let mut places = guard(9);
+        assert_eq!(workers(&places), [0, 0, 0, 0, 1, 1, 1, 1, 2]);
+        // One that has some and has room again goes before one that has fewer.
+        drop(places.remove(0));
+        assert_eq!(workers(&guard(1)), [0]);
+        places.extend(guard(4));
+        let more = guard(9);
+        assert_eq!(
+            [0, 1, 2].map(|worker| workers(&more).iter().filter(|at| **at == worker).count()),
+            [3, 3, 3]
+        );
+    }
+
+    #[test]
+    fn a_worker_that_is_at_work_or_stuck_is_not_filled() {
+        let (pool, _inboxes) = WorkerPool::new(2, 64);
+        pool.activity(0).begin_work();
+        while pool.activity(0).busy_for() <= STUCK_AFTER {}
+        assert_eq!(pool.assign(0).worker(), 1);
+        pool.activity(0).get_on();
+        assert_eq!(pool.assign(0).worker(), 0);
+        while pool.activity(0).utilisation() < FULL {
+            pool.activity(0).get_on();
+        }
+        assert_eq!(pool.assign(0).worker(), 1);
+        // The other one cannot have it.
+        pool.set_healthy(1, false);
+        assert_eq!(pool.assign(0).worker(), 0);
+    }
+
+    #[test]
+    fn who_sent_too_much_waits_until_half_of_it_is_carried_out() {
+        let (pool, mut inboxes) = WorkerPool::new(3, 0);
+        let from = Origin { worker: 0, version: 0, instance: 0 };
+        let text = "x".repeat(MAX_FORWARDED / 4);
+        let ends = [u32::try_from(text.len()).unwrap()];
+        let commands = [Command::Send(Outgoing { to: Recipients::All, text: &text, ends: &ends })];
+        assert_eq!(pool.congestion(0), Congestion::None);
+        for _ in 0..3 {
+            SplitCommands::of(&pool, from, &commands).unwrap().send(&pool);
+        }
+        assert_eq!([0, 1].map(|worker| pool.congestion(worker)), [Congestion::Some, Congestion::None]);
+        for left in (0..6).rev() {
+            let Ok(WorkerMessage::Commands(forwarded)) = inboxes[1 + left % 2].try_recv() else {
+                panic!("no commands")
+            };
+            pool.relieve(&forwarded);
+            assert_eq!(inboxes[0].try_recv().is_ok(), left == 1, "{left}");
+        }
+        assert_eq!(pool.congestion(0), Congestion::None);
+        for _ in 0..64 {
+            SplitCommands::of(&pool, from, &commands).unwrap().send(&pool);
+        }
+        assert_eq!(pool.congestion(0), Congestion::Full);
+    }
+}
