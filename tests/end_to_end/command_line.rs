@@ -22,7 +22,7 @@ fn help_shows_every_option_with_its_default() {
         "--tls-listen",
         "--proxy-protocol",
         "--max-connections-per-peer",
-        "--version",
+        "--protocol",
         "--origin",
         "--subprotocol",
         "--host",
@@ -86,7 +86,7 @@ fn an_option_that_cannot_be_is_named() {
         fails(&[limit, "0"], &[limit, "'0'", "must be at least 1"]);
     }
     fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
-    fails(&["--version", "draft77"], &["--version", "draft77"]);
+    fails(&["--protocol", "draft77"], &["--protocol", "draft77"]);
     fails(&["--no-such-option"], &["--no-such-option"]);
     fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "native"]);
     fails(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);

@@ -29,7 +29,7 @@ fn refused(content: &str, parts: &[&str]) {
 fn a_file_says_what_the_command_line_can() {
     let policy = file("policy.xml", b"<cross-domain-policy/>");
     let content = format!(
-        "listen = ['127.0.0.1:0', '127.0.0.2:0']\nversion = 'draft75'\norigin = 'http://example.com'\n\
+        "listen = ['127.0.0.1:0', '127.0.0.2:0']\nprotocol = 'draft75'\norigin = 'http://example.com'\n\
          max-fields = 50\nhandshake-timeout = '5s'\nengine = 'native'\ndebug = true\n\
          trust-forwarded = false\nflash-policy = '{policy}'\n"
     );
@@ -69,8 +69,8 @@ fn what_is_wrong_is_named() {
     refused("max-fields = 1.5", &["'max-fields' is a float"]);
     refused("[tls]\ncert = 'x'", &["unknown key 'tls'"]);
     refused(
-        "version = 'draft77'",
-        &["key 'version'", "draft77", "[possible values: auto, draft75, draft76]"],
+        "protocol = 'draft77'",
+        &["key 'protocol'", "draft77", "[possible values: auto, draft75, draft76]"],
     );
     refused("engine = 'v8'", &["key 'engine'", "[possible values: component, native]"]);
     refused("max-head-bytes = 0", &["key 'max-head-bytes'", "'0'", "must be at least 1"]);

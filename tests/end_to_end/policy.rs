@@ -23,10 +23,10 @@ fn start(engine: &str, options: &[&str]) -> Server {
 }
 
 fn a_draft_that_is_off_is_refused(engine: &str) {
-    let server = start(engine, &["--version", "draft75"]);
+    let server = start(engine, &["--protocol", "draft75"]);
     server.connect().refused(&head76(""), "426");
     server.open75().echo("in");
-    let server = start(engine, &["--version", "draft76"]);
+    let server = start(engine, &["--protocol", "draft76"]);
     server.connect().refused(&head75(""), "426");
     server.open76().echo("in");
 }

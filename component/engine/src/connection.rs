@@ -13,7 +13,7 @@
 //! `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
 
 mod commands;
-mod deferred;
+mod defer;
 mod transitions;
 
 use alloc::boxed::Box;
@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use crate::ahead::Ahead;
 use crate::body::{BodyError, BodyReader};
 use crate::challenge::{KEY3_BYTES, answer};
+use crate::deferred::Deferred;
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
 use crate::forwarded::Forwarded;
@@ -33,8 +34,6 @@ use crate::head::{Head, HeadReader};
 use crate::http;
 use crate::options::Millis;
 use crate::shared::{Shared, Timer};
-
-pub use self::deferred::Deferred;
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use thiserror::Error;
 
-use crate::handshake::LaterProtocol;
+use crate::later_protocol::LaterProtocol;
 
 /// Why the head of a request cannot be read (draft 76 section 5.1, draft 75 section 5.2).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::challenge::key_part;
 use crate::error::Refusal;
@@ -11,6 +10,7 @@ use crate::event::{Draft, Peer};
 use crate::forwarded::Forwarded;
 use crate::head::{Head, trim};
 use crate::http;
+use crate::later_protocol::LaterProtocol;
 use crate::location::{Endpoint, location};
 use crate::options::Version;
 use crate::policy::Policy;
@@ -66,30 +66,6 @@ impl Handshake {
 
 fn draft(parts: Option<(u32, u32)>) -> Draft {
     if parts.is_some() { Draft::Draft76 } else { Draft::Draft75 }
-}
-
-/// A protocol newer than ours, by the field that gave it away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LaterProtocol {
-    /// `Sec-WebSocket-Version`: 13 is RFC 6455, 7 and 8 are its late drafts.
-    Version(u16),
-    /// `Sec-WebSocket-Draft` over 3, or from 1 to 3 (hybi-01 to -03) without the keys of draft 76: clients that send
-    /// both speak draft 76.
-    Draft(u16),
-    /// One of the fields with no number in it, or a `Sec-WebSocket-Key`.
-    Unnamed,
-}
-
-impl fmt::Display for LaterProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(13) => f.write_str("RFC 6455 (Sec-WebSocket-Version 13)"),
-            Self::Version(version) => write!(f, "a hybi draft (Sec-WebSocket-Version {version})"),
-            Self::Draft(draft) => write!(f, "a hybi draft (Sec-WebSocket-Draft {draft})"),
-            Self::Unnamed => f.write_str("a later protocol (it sent a field of one)"),
-        }
-    }
 }
 
 /// None: not an opening handshake but plain HTTP.

@@ -144,6 +144,7 @@ mod authority;
 mod body;
 mod challenge;
 mod connection;
+mod deferred;
 mod error;
 mod event;
 mod forwarded;
@@ -151,6 +152,7 @@ mod frame;
 mod handshake;
 mod head;
 mod http;
+mod later_protocol;
 mod location;
 mod options;
 mod policy;
@@ -159,7 +161,8 @@ mod server;
 mod shared;
 mod text;
 
-pub use crate::connection::{Connection, Deferred};
+pub use crate::connection::Connection;
+pub use crate::deferred::Deferred;
 pub use crate::error::{
     FrameError, InvalidOptions, MalformedBody, MalformedHead, MalformedKey, Misuse, Refusal,
 };
@@ -167,8 +170,8 @@ pub use crate::event::{
     CloseCause, ConnectionId, Destination, Disposition, Draft, Event, Loss, Peer, Recipients, State,
     Transmission, Undelivered,
 };
-pub use crate::handshake::LaterProtocol;
 pub use crate::head::Head;
+pub use crate::later_protocol::LaterProtocol;
 pub use crate::options::{InvalidUtf8, Limits, Millis, Options, Version};
 pub use crate::server::{Events, Server};
 pub use crate::shared::Counts;

@@ -1,18 +1,21 @@
 //! The table of connections, and what goes in and out.
 
+mod events;
+mod send;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::connection::{Connection, Deferred};
+pub use self::events::Events;
+use crate::connection::Connection;
+use crate::deferred::Deferred;
 use crate::error::{FrameError, InvalidOptions, Misuse};
 use crate::event::{
-    CloseCause, ConnectionId, Destination, Disposition, Event, Loss, Peer, Recipients, Transmission,
-    Undelivered,
+    CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
 };
-use crate::frame::encode;
 use crate::head::Head;
 use crate::options::{Millis, Options};
 use crate::policy::Policy;
@@ -348,74 +351,6 @@ impl Server {
         result
     }
 
-    fn send_to_one<'t>(
-        &mut self,
-        id: ConnectionId,
-        texts: impl Iterator<Item = &'t str>,
-    ) -> Result<(), Misuse> {
-        self.command(id, |connection, shared| {
-            if !connection.can_send() {
-                return Err(Misuse::WrongState);
-            }
-            connection.touch(shared);
-            let sent = shared.transmit(id, |out| encode_all(texts, out));
-            shared.count_messages(0, sent);
-            Ok(())
-        })
-    }
-
-    fn send_to_many<'t>(
-        &mut self,
-        ids: &[ConnectionId],
-        texts: impl Iterator<Item = &'t str>,
-        mut undelivered: impl FnMut(Undelivered),
-    ) -> usize {
-        self.remove_ended();
-        let mut reached = Vec::new();
-        for &id in ids {
-            match self.connections.get_mut(&id) {
-                Some(connection) if connection.can_send() => {
-                    connection.touch(&mut self.shared);
-                    reached.push(id);
-                }
-                Some(_) => undelivered(Undelivered { connection: id, why: Misuse::WrongState }),
-                None => undelivered(Undelivered { connection: id, why: Misuse::UnknownConnection }),
-            }
-        }
-        let count = reached.len();
-        let to = match reached.as_slice() {
-            [one] => Destination::One(*one),
-            _ => Destination::Many(reached),
-        };
-        self.transmit_encoded(to, count, texts)
-    }
-
-    fn send_to_all<'t>(&mut self, but: Option<ConnectionId>, texts: impl Iterator<Item = &'t str>) -> usize {
-        let but = but.filter(|id| self.connections.get(id).is_some_and(|connection| connection.can_send()));
-        if self.shared.policy.options.limits.idle_timeout != 0 {
-            for connection in self.connections.values_mut().filter(|connection| connection.can_send()) {
-                if Some(connection.id()) != but {
-                    connection.touch(&mut self.shared);
-                }
-            }
-        }
-        let reached = self.shared.members.saturating_sub(usize::from(but.is_some()));
-        self.transmit_encoded(but.map_or(Destination::All, Destination::AllBut), reached, texts)
-    }
-
-    fn transmit_encoded<'t>(
-        &mut self,
-        to: Destination,
-        reached: usize,
-        texts: impl Iterator<Item = &'t str>,
-    ) -> usize {
-        if reached != 0 {
-            let sent = self.shared.transmit_to(to, |out| encode_all(texts, out));
-            self.shared.count_messages(0, sent.saturating_mul(u64::try_from(reached).unwrap_or(u64::MAX)));
-        }
-        reached
-    }
-
     /// Closes the slowest holders until `more` bytes fit, so that peers who fill the memory with messages
     /// that never end cost themselves and not the others.
     fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
@@ -453,77 +388,6 @@ impl Server {
     fn remove_ended(&mut self) {
         for id in self.shared.ended.drain(..) {
             self.connections.remove(&id);
-        }
-    }
-}
-
-/// How many there were.
-fn encode_all<'t>(texts: impl Iterator<Item = &'t str>, out: &mut Vec<u8>) -> u64 {
-    let mut count: u64 = 0;
-    for text in texts {
-        encode(text, out);
-        count = count.saturating_add(1);
-    }
-    count
-}
-
-/// The events of one [`Server::receive`], in order.
-#[derive(Debug)]
-#[must_use = "iterate to the end to learn what came"]
-pub struct Events<'s, 'i> {
-    connection: Option<&'s mut Connection>,
-    shared: &'s mut Shared,
-    input: &'i [u8],
-    /// [`Self::take_messages`] does nothing any more.
-    one_by_one: bool,
-}
-
-impl<'i> Events<'_, 'i> {
-    /// What is left of the input.
-    #[must_use]
-    pub fn rest(&self) -> &'i [u8] {
-        self.input
-    }
-
-    /// Stops between two events. What is left of the input is the caller's, to [`Server::defer`].
-    pub fn stop(mut self) -> &'i [u8] {
-        let rest = core::mem::take(&mut self.input);
-        if let Some(connection) = self.connection.take() {
-            connection.account(self.shared);
-        }
-        rest
-    }
-
-    /// Takes messages that come next off the input, in one piece and up to `limit` of them: their texts are added to
-    /// `text`, and where each ends in it to `ends`. That is quicker than one event after the other.
-    ///
-    /// It takes what is easy to take, perhaps nothing: what comes from `next` may be a message all the same, with others
-    /// behind it. So call it before each `next`.
-    pub fn take_messages(&mut self, limit: usize, text: &mut String, ends: &mut Vec<u32>) {
-        if let Some(connection) = &mut self.connection
-            && !self.one_by_one
-        {
-            self.one_by_one = !connection.take_messages(self.shared, &mut self.input, limit, text, ends);
-        }
-    }
-}
-
-impl<'i> Iterator for Events<'_, 'i> {
-    type Item = Event<'i>;
-
-    fn next(&mut self) -> Option<Event<'i>> {
-        match &mut self.connection {
-            Some(connection) => connection.receive(self.shared, &mut self.input),
-            None => self.shared.events.pop_front(),
-        }
-    }
-}
-
-impl Drop for Events<'_, '_> {
-    fn drop(&mut self) {
-        // Without a connection there is no input, and what else there is to tell is polled.
-        if self.connection.is_some() {
-            self.for_each(drop);
         }
     }
 }

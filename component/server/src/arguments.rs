@@ -103,7 +103,7 @@ const OPTIONS: &[Flag] = &[
         set: |arguments, value| put(&mut arguments.tcp_keepalive, time(value)),
     },
     Flag {
-        name: "version",
+        name: "protocol",
         value: "auto|draft75|draft76",
         default: "auto",
         help: "Which drafts are accepted.",

@@ -18,8 +18,8 @@ use crate::wit::{InvalidUtf8, Limits, Version};
 #[command(next_help_heading = "Protocol")]
 pub(super) struct Protocol {
     /// Which drafts are accepted.
-    #[arg(long = "version", value_enum, default_value_t = VersionArg::Auto)]
-    draft: VersionArg,
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Auto)]
+    protocol: ProtocolArg,
 
     /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable), of opening handshakes, and of requests
     /// other than GET and HEAD that have one. Any other is refused with 403. "*": any, also none.
@@ -145,7 +145,7 @@ pub(super) struct LimitArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum VersionArg {
+enum ProtocolArg {
     Auto,
     Draft75,
     Draft76,
@@ -171,10 +171,10 @@ pub(super) fn engine_options(
         None => None,
     };
     Ok(EngineOptions {
-        version: match protocol.draft {
-            VersionArg::Auto => Version::Auto,
-            VersionArg::Draft75 => Version::Draft75,
-            VersionArg::Draft76 => Version::Draft76,
+        version: match protocol.protocol {
+            ProtocolArg::Auto => Version::Auto,
+            ProtocolArg::Draft75 => Version::Draft75,
+            ProtocolArg::Draft76 => Version::Draft76,
         },
         origins: origin.clone(),
         subprotocols: subprotocol.clone(),

@@ -206,7 +206,7 @@ impl Connection {
                 self.start_open_timer(shared);
             }
         }
-        let held = held.saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.len()));
+        let held = held.saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.held()));
         let others = shared.counts.buffered_bytes.saturating_sub(self.held);
         shared.counts.buffered_bytes = others.saturating_add(held);
         self.held = held;

@@ -1,4 +1,4 @@
-//! Input that waits for a later turn.
+//! How a connection keeps input for a later turn.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -6,44 +6,10 @@ use core::mem;
 
 use super::{Connection, Phase};
 use crate::ahead::Ahead;
-use crate::event::{CloseCause, ConnectionId, Disposition};
+use crate::deferred::Deferred;
+use crate::event::{CloseCause, Disposition};
 use crate::frame::hold;
 use crate::shared::Shared;
-
-/// Input of one connection that a bounded turn has left for later: see
-/// [`Server::take_deferred`](crate::Server::take_deferred).
-#[derive(Debug)]
-pub struct Deferred {
-    connection: ConnectionId,
-    bytes: Vec<u8>,
-    start: usize,
-    /// The peer's end of TCP comes after it.
-    pub(super) ended: bool,
-}
-
-impl Deferred {
-    /// Whose input it is.
-    #[must_use]
-    pub fn connection(&self) -> ConnectionId {
-        self.connection
-    }
-
-    /// What has not been consumed.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
-    }
-
-    /// Takes bytes off the start.
-    pub fn consume(&mut self, count: usize) {
-        self.start = self.start.saturating_add(count).min(self.bytes.len());
-    }
-
-    /// What it holds in memory.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-}
 
 impl Connection {
     pub(crate) fn has_deferred(&self) -> bool {
@@ -55,7 +21,7 @@ impl Connection {
         if input.is_empty() || self.has_ended() {
             return;
         }
-        let room = shared.room().saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.len()));
+        let room = shared.room().saturating_add(self.deferred.as_ref().map_or(0, |deferred| deferred.held()));
         let mut deferred = self.deferred.take().unwrap_or_else(|| {
             shared.deferred.push_back(self.id);
             Box::new(Deferred { connection: self.id, bytes: Vec::new(), start: 0, ended: false })

@@ -1,0 +1,69 @@
+//! The events of one read.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::connection::Connection;
+use crate::event::Event;
+use crate::shared::Shared;
+
+/// The events of one [`Server::receive`](crate::Server::receive), in order.
+#[derive(Debug)]
+#[must_use = "iterate to the end to learn what came"]
+pub struct Events<'s, 'i> {
+    pub(super) connection: Option<&'s mut Connection>,
+    pub(super) shared: &'s mut Shared,
+    pub(super) input: &'i [u8],
+    /// [`Self::take_messages`] does nothing any more.
+    pub(super) one_by_one: bool,
+}
+
+impl<'i> Events<'_, 'i> {
+    /// What is left of the input.
+    #[must_use]
+    pub fn rest(&self) -> &'i [u8] {
+        self.input
+    }
+
+    /// Stops between two events. What is left of the input is the caller's, to [`Server::defer`](crate::Server::defer).
+    pub fn stop(mut self) -> &'i [u8] {
+        let rest = core::mem::take(&mut self.input);
+        if let Some(connection) = self.connection.take() {
+            connection.account(self.shared);
+        }
+        rest
+    }
+
+    /// Takes messages that come next off the input, in one piece and up to `limit` of them: their texts are added to
+    /// `text`, and where each ends in it to `ends`. That is quicker than one event after the other.
+    ///
+    /// It takes what is easy to take, perhaps nothing: what comes from `next` may be a message all the same, with others
+    /// behind it. So call it before each `next`.
+    pub fn take_messages(&mut self, limit: usize, text: &mut String, ends: &mut Vec<u32>) {
+        if let Some(connection) = &mut self.connection
+            && !self.one_by_one
+        {
+            self.one_by_one = !connection.take_messages(self.shared, &mut self.input, limit, text, ends);
+        }
+    }
+}
+
+impl<'i> Iterator for Events<'_, 'i> {
+    type Item = Event<'i>;
+
+    fn next(&mut self) -> Option<Event<'i>> {
+        match &mut self.connection {
+            Some(connection) => connection.receive(self.shared, &mut self.input),
+            None => self.shared.events.pop_front(),
+        }
+    }
+}
+
+impl Drop for Events<'_, '_> {
+    fn drop(&mut self) {
+        // Without a connection there is no input, and what else there is to tell is polled.
+        if self.connection.is_some() {
+            self.for_each(drop);
+        }
+    }
+}
