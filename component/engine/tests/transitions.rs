@@ -11,7 +11,7 @@ use support::{ANSWER, Driver, ID, KEY3, head75, head76};
 type Act = fn(&mut Driver);
 
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, Act); 13] = [
+const PHASES: [(&str, bool, Act); 14] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
@@ -28,6 +28,13 @@ const PHASES: [(&str, bool, Act); 13] = [
     ("closing, draft 76", false, |driver| {
         open76(driver);
         driver.server.close(ID).unwrap();
+    }),
+    ("closing, draft 76, our FIN sent", false, |driver| {
+        open76(driver);
+        driver.server.close(ID).unwrap();
+        driver.drain();
+        let at = driver.server.poll_timeout().unwrap();
+        driver.server.advance(at);
     }),
     ("ending, draft 76", false, |driver| {
         open76(driver);
