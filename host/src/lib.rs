@@ -77,4 +77,4 @@ pub use options::{EngineOptions, ShellOptions};
 pub use record::{RecordOptions, Recorder};
 pub use server::{Observer, Server};
 pub use start_error::StartError;
-pub use wasm::sandbox::Budget;
+pub use wasm::sandbox::{Budget, CallError};

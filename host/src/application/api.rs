@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::wasm::sandbox::Budget;
+use crate::wasm::sandbox::{Budget, CallError};
 use crate::wit::{Command, Event};
 
 /// An application in Rust. It is never called while it runs, and calls nothing back.
@@ -56,7 +56,22 @@ pub enum ApplicationError {
     Lost(#[from] ApplicationLost),
 }
 
-/// The application's instance trapped, ran too long or grew too large.
+/// The application's instance is gone, and a fresh one takes its place.
 #[derive(Debug, Error)]
-#[error("the application was lost: {0}")]
-pub struct ApplicationLost(pub String);
+#[non_exhaustive]
+pub enum ApplicationLost {
+    /// Its call failed.
+    #[error("the application was lost: {0}")]
+    Call(#[from] CallError),
+    /// It gave a command that is too large.
+    #[error("the application was lost: a command of {bytes} bytes; {limit} are the most")]
+    LargeCommand {
+        /// What the command holds.
+        bytes: usize,
+        /// What it may hold.
+        limit: usize,
+    },
+    /// It answered so many failed commands in a row by commands that failed.
+    #[error("the application was lost: it answered {0} failures in a row by commands that failed")]
+    FailureCycle(u32),
+}

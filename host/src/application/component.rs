@@ -78,7 +78,7 @@ impl ApplicationFactory {
         let mut sandbox = Sandbox::new(&self.wasmtime, self.budget, Output::default());
         match self.pre.instantiate(&mut sandbox.store) {
             Ok(application) => Ok(Instance { sandbox, application }),
-            Err(error) => Err(lost(&mut sandbox, &error)),
+            Err(error) => Err(lost(&mut sandbox, error)),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Instance {
         sandbox.begin();
         let handler = application.hixie_legacy_websocket_handler();
         let commands = handler.call_handle(&mut sandbox.store, &lowered);
-        let commands = Commands(commands.map_err(|error| lost(sandbox, &error))?);
+        let commands = Commands(commands.map_err(|error| lost(sandbox, error))?);
         sandbox.store.data_mut().data.returned();
         let fields = commands.fields();
         let mut lent = commands.lend(&fields);
@@ -119,7 +119,7 @@ impl Instance {
     }
 }
 
-fn lost(sandbox: &mut Sandbox<Output>, error: &wasmtime::Error) -> ApplicationLost {
+fn lost(sandbox: &mut Sandbox<Output>, error: wasmtime::Error) -> ApplicationLost {
     sandbox.store.data_mut().data.failed();
-    ApplicationLost(sandbox.why(error))
+    sandbox.explain(error).into()
 }

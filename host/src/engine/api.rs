@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::wasm::sandbox::CallError;
 use crate::wit::{Command, Counts, Input, Read, RequestHead, Status, Step};
 
 /// The protocol engine, wherever it runs. Each call is one crossing.
@@ -67,7 +68,7 @@ pub trait Engine: std::fmt::Debug {
 /// The engine's instance trapped, ran too long or grew too large.
 #[derive(Debug, Error)]
 #[error("the engine's instance was lost: {0}")]
-pub struct EngineLost(pub String);
+pub struct EngineLost(#[from] pub CallError);
 
 /// An engine cannot be had at all.
 #[derive(Debug, Error)]

@@ -141,5 +141,5 @@ impl Engine for ComponentEngine {
 }
 
 fn lost(sandbox: &Sandbox<()>, error: wasmtime::Error) -> EngineLost {
-    EngineLost(sandbox.why(&error))
+    EngineLost(sandbox.explain(error))
 }

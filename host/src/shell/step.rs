@@ -126,8 +126,7 @@ impl Inner {
                 events.is_empty() && commands.iter().any(|asked| matches!(asked, Command::SingleInstance));
             bytes = commands.iter().map(command_bytes).sum();
             if let Some(long) = commands.iter().map(command_bytes).find(|bytes| *bytes > MAX_COMMAND_BYTES) {
-                let reason = format!("a command of {long} bytes; {MAX_COMMAND_BYTES} are the most");
-                return Err(ApplicationLost(reason).into());
+                return Err(ApplicationLost::LargeCommand { bytes: long, limit: MAX_COMMAND_BYTES }.into());
             }
             let Some(split) = SplitCommands::of(&context.pool, *origin, commands) else {
                 return Ok(carry_out(engine.as_mut(), commands)?);
@@ -162,7 +161,7 @@ impl Inner {
             return Ok(());
         }
         self.failures = 0;
-        Err(ApplicationLost(format!("it answered {MAX_FAILURES} failures in a row by commands that failed")))
+        Err(ApplicationLost::FailureCycle(MAX_FAILURES))
     }
 
     pub(super) fn deliver(&mut self, transmissions: Vec<Transmission>) {

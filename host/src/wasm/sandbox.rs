@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use thiserror::Error;
 use tracing::{debug, warn};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine as Wasmtime, ResourceLimiter, Store, Trap};
@@ -61,6 +62,29 @@ pub(crate) struct Sandbox<T: 'static> {
     budget: Budget,
 }
 
+/// A call of a component failed, and its instance with it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// It wanted more memory, in bytes, than [`Budget::max_memory_bytes`].
+    #[error("it wanted more than {0} bytes of memory")]
+    Memory(usize),
+    /// It took longer than [`Budget::call_timeout`].
+    #[error("a call took longer than {0:?}")]
+    Timeout(Duration),
+    /// It trapped, or could not be called.
+    #[error("{}", root_cause(&**.0))]
+    Trap(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// In one line.
+fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string().replace('\n', "; ")
+}
+
 /// What a store holds.
 pub(crate) struct Guest<T> {
     memory: Memory,
@@ -88,16 +112,17 @@ impl<T> Sandbox<T> {
         self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
     }
 
-    /// In one line, why a call failed.
-    pub(crate) fn why(&self, error: &wasmtime::Error) -> String {
+    /// Why a call failed.
+    pub(crate) fn explain(&self, error: wasmtime::Error) -> CallError {
+        let Budget { call_timeout, max_memory_bytes } = self.budget;
         if self.store.data().memory.refused {
-            return format!("it wanted more than {} bytes of memory", self.budget.max_memory_bytes);
+            return CallError::Memory(max_memory_bytes);
         }
         if error.downcast_ref() == Some(&Trap::Interrupt) {
-            return format!("a call took longer than {:?}", self.budget.call_timeout);
+            return CallError::Timeout(call_timeout);
         }
         debug!("{error:?}");
-        error.root_cause().to_string().replace('\n', "; ")
+        CallError::Trap(error.into())
     }
 }
 
