@@ -5,11 +5,20 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
+/// Whether tests may install programs: downloads of some hundred megabytes.
+pub(crate) fn may_install() -> bool {
+    ["CI", "TEST_INSTALL"].into_iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// Runs `tests/NAME`, which installs a program into a folder of the build and prints where it is.
 pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let output = Command::new(&script).arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
+    let mut command = Command::new(&script);
+    if !may_install() {
+        command.env("NO_INSTALL", "1");
+    }
+    let output = command.arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().into())
     } else {

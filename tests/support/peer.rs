@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use super::optional::may_install;
+
 /// A running peer. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -64,7 +66,11 @@ pub(crate) fn install(name: &str) -> Result<(), String> {
 }
 
 fn script() -> Command {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peers/run"))
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peers/run"));
+    if !may_install() {
+        command.env("NO_INSTALL", "1");
+    }
+    command
 }
 
 fn folder() -> PathBuf {
