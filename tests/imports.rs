@@ -1,0 +1,145 @@
+//! Which file may know which: no circles of imports, and an engine that knows nothing of sockets, clocks and WASI.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn no_file_imports_another_in_a_circle() {
+    for source in ["host/src", "component/engine/src"] {
+        let imports = imports(&root().join(source));
+        assert!(imports.len() > 20, "{source}: {} files", imports.len());
+        let circles: Vec<_> = imports.keys().filter(|file| reaches(&imports, file, file)).collect();
+        assert!(circles.is_empty(), "{source}: in circles of imports: {circles:#?}");
+    }
+}
+
+#[test]
+fn the_engine_depends_on_nothing_that_does_io() {
+    let manifest = fs::read_to_string(root().join("component/engine/Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
+    let names: Vec<_> = dependencies
+        .lines()
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once('.').map(|(name, _)| name))
+        .collect();
+    assert_eq!(names, ["md-5", "memchr", "simdutf8", "thiserror"]);
+    let library = fs::read_to_string(root().join("component/engine/src/lib.rs")).unwrap();
+    assert!(library.contains("#![no_std]"));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// For each file, by the path of its module, the modules that its `use` lines name.
+fn imports(folder: &Path) -> Imports {
+    let mut texts = BTreeMap::new();
+    read_modules(folder, "", &mut texts);
+    let resolve = |path: &str| {
+        let mut path = path;
+        while !texts.contains_key(path) {
+            path = path.rsplit_once("::")?.0;
+        }
+        Some(path.to_owned())
+    };
+    let of = |module: &String, text: &String| {
+        uses(text)
+            .iter()
+            .filter_map(|path| resolve(&absolute(module, path)?))
+            .filter(|to| to != module)
+            .collect()
+    };
+    texts.iter().map(|(module, text)| (module.clone(), of(module, text))).collect()
+}
+
+fn read_modules(folder: &Path, prefix: &str, texts: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            read_modules(&path, &format!("{prefix}{name}::"), texts);
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !["lib", "main"].contains(&name)
+        {
+            let text = fs::read_to_string(&path).unwrap();
+            // Tests may know more.
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            texts.insert(format!("{prefix}{name}"), text.to_owned());
+        }
+    }
+}
+
+/// The paths of `use` items, one for each name in braces.
+fn uses(text: &str) -> Vec<String> {
+    let starts = text.match_indices("use ").filter(|(at, _)| {
+        let line = text[..*at].rsplit('\n').next().unwrap_or_default();
+        ["", "pub ", "pub(crate) ", "pub(super) "].contains(&line.trim_start())
+    });
+    let mut paths = Vec::new();
+    for (at, _) in starts {
+        let item = text[at + 4..].split(';').next().unwrap_or_default();
+        expand("", &item.split_whitespace().collect::<String>(), &mut paths);
+    }
+    paths
+}
+
+fn expand(prefix: &str, item: &str, paths: &mut Vec<String>) {
+    let Some((before, inside)) = item.split_once('{') else {
+        return paths.push(format!("{prefix}{item}"));
+    };
+    let (mut depth, mut start) = (0, 0);
+    let inside = &inside[..inside.rfind('}').unwrap_or(inside.len())];
+    for (at, character) in inside.char_indices().chain([(inside.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(&format!("{prefix}{before}"), &inside[start..at], paths);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// From the crate's root; None for other crates.
+fn absolute(module: &str, path: &str) -> Option<String> {
+    let (first, rest) = path.split_once("::")?;
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    match first {
+        "crate" => Some(rest.to_owned()),
+        "self" => Some(format!("{module}::{rest}")),
+        "super" => Some(if parent.is_empty() { rest.to_owned() } else { format!("{parent}::{rest}") }),
+        _ => None,
+    }
+}
+
+/// Whether imports lead from one file to another.
+fn reaches(imports: &Imports, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<&String> = imports[from].iter().collect();
+    while let Some(module) = next.pop() {
+        if module == to {
+            return true;
+        }
+        if seen.insert(module) {
+            next.extend(&imports[module]);
+        }
+    }
+    false
+}
+
+#[test]
+fn a_circle_is_found() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("imports");
+    fs::create_dir_all(folder.join("b")).unwrap();
+    fs::write(folder.join("a.rs"), "use crate::{x, b::{c::C, other}};\n").unwrap();
+    fs::write(folder.join("b.rs"), "").unwrap();
+    fs::write(folder.join("b/c.rs"), "use std::io;\nuse super::super::y;\npub(crate) use crate::a::A;\n")
+        .unwrap();
+    let imports = imports(&folder);
+    assert!(reaches(&imports, "a", "a") && reaches(&imports, "b::c", "b::c") && !reaches(&imports, "b", "b"));
+}
