@@ -1,5 +1,6 @@
 //! The corpus against a running server, over real sockets.
 
+mod application;
 mod socket;
 mod taken;
 mod tls;
@@ -9,9 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Connection, Draft, Setting, Step, Variables};
+use legacy_websocket_trace::{Action, Connection, Draft, Setting, Step, Variables};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use self::application::Application;
 use self::socket::{News, Sockets};
 pub use self::tls::Tls;
 use crate::chunking::Chunkings;
@@ -50,6 +52,8 @@ pub struct Target {
     pub seed: u64,
     /// How long the server has to read what was written before more is: without it the kernel joins what was cut.
     pub pause: Duration,
+    /// Where its application takes orders, if it can be driven.
+    pub application: Option<SocketAddr>,
 }
 
 /// Of a head, and of what is behind it in each turn, so many writes take time; the last has the rest.
@@ -89,8 +93,12 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
             continue;
         }
         run(case, target, &expected, &ops, &mut report).await?;
+        if case.trace.steps.contains(&Step::Application(Action::Shutdown)) {
+            // The server serves again before anything else is done.
+            probe_application(target).await?;
+        }
         if report.verdict != Verdict::Pass {
-            if chunking != Chunking::Written {
+            if report.verdict != Verdict::NotApplicable && chunking != Chunking::Written {
                 report.reason.push_str(&format!(" ({chunking})"));
                 report.cause.push_str(", where it is cut");
                 report.chunking = Some(chunking.to_string());
@@ -111,8 +119,16 @@ async fn run(
     report: &mut report::Case,
 ) -> io::Result<()> {
     let mut run = Run::new(case, target, expected);
+    if let Some(address) = target.application.filter(|_| is_driven(case, target)) {
+        run.application = Some(Application::connect(address).await?);
+    }
     for op in ops {
         run.op(op).await?;
+        if let Some(excuse) = run.excuse {
+            report.verdict = Verdict::NotApplicable;
+            report.reason = excuse;
+            return Ok(());
+        }
     }
     let counts = run.counts();
     let as_good = run.expected.contains(&counts);
@@ -120,6 +136,9 @@ async fn run(
     report.seen = lines(&run.seen());
     (report.reason, report.cause) =
         if as_good { Default::default() } else { difference(&report.expected, &lines(&counts)) };
+    if !as_good {
+        run.notes.iter().for_each(|note| report.reason.push_str(&format!("; {note}")));
+    }
     report.transcript = run.transcript.entries();
     Ok(())
 }
@@ -134,22 +153,39 @@ pub async fn probe(target: &Target) -> io::Result<()> {
     Ok(())
 }
 
+/// Connects to the application once, as each case that needs it will, if there is one.
+///
+/// # Errors
+/// It is not there, or does not say that the server serves.
+pub async fn probe_application(target: &Target) -> io::Result<()> {
+    match target.application {
+        Some(address) => Application::connect(address).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// Whether a case does something to every connection of the server: no other may be under way then.
+#[must_use]
+pub fn is_exclusive(case: &Case, target: &Target) -> bool {
+    let reaches_all =
+        |step: &Step| matches!(step, Step::Application(Action::Broadcast(_) | Action::Shutdown));
+    advances(case, target) || is_driven(case, target) && case.trace.steps.iter().any(reaches_all)
+}
+
 /// What a client sees, in the order of connections: connection, turn, what.
 type Sight = Vec<(Connection, u32, String)>;
 
 /// Why a case does not apply to a server, if it does not.
 fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
     let trace = &case.trace;
-    if trace.steps.iter().any(|step| matches!(step, Step::Application(_))) {
-        return Some("needs the server's application to act".into());
-    }
-    let pauses = trace.steps.iter().filter_map(|step| match step {
-        Step::After(time) => Some(*time),
-        _ => None,
-    });
-    let pauses: Duration = pauses.sum();
-    if pauses > target.longest_pause {
-        return Some(format!("needs {} s to pass", pauses.as_secs()));
+    if target.application.is_none() {
+        if acts(case) {
+            return Some("needs the server's application to act".into());
+        }
+        let pauses = pauses(case);
+        if pauses > target.longest_pause {
+            return Some(format!("needs {} s to pass", pauses.as_secs()));
+        }
     }
     let mut settings = [trace.settings.clone(), target.settings.clone()];
     settings.iter_mut().for_each(|settings| settings.sort());
@@ -167,6 +203,30 @@ fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
     (says && !target.echo).then(|| "needs a server that echoes".into())
 }
 
+/// Whether the server's application acts in a case.
+fn acts(case: &Case) -> bool {
+    case.trace.steps.iter().any(|step| matches!(step, Step::Application(_)))
+}
+
+/// How long a case lets time pass.
+fn pauses(case: &Case) -> Duration {
+    let pause = |step: &Step| match step {
+        Step::After(time) => Some(*time),
+        _ => None,
+    };
+    case.trace.steps.iter().filter_map(pause).fold(Duration::ZERO, Duration::saturating_add)
+}
+
+/// Whether the server's clock is to be advanced, for nobody waits so long.
+fn advances(case: &Case, target: &Target) -> bool {
+    target.application.is_some() && pauses(case) > target.longest_pause
+}
+
+/// Whether a case needs a control connection to the server's application.
+fn is_driven(case: &Case, target: &Target) -> bool {
+    target.application.is_some() && (acts(case) || advances(case, target))
+}
+
 /// One case under way.
 struct Run<'a> {
     case: &'a Case,
@@ -181,6 +241,11 @@ struct Run<'a> {
     /// The client has written, or ended its side, in this turn.
     acted: bool,
     transcript: Transcript,
+    application: Option<Application>,
+    /// What the application did not do.
+    notes: Vec<String>,
+    /// Why the case does not apply after all.
+    excuse: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -196,11 +261,14 @@ impl<'a> Run<'a> {
             turn: 1,
             acted: false,
             transcript: Transcript::new(case.trace.draft),
+            application: None,
+            notes: Vec::new(),
+            excuse: None,
         }
     }
 
     async fn op(&mut self, op: &Op) -> io::Result<()> {
-        if matches!(op, Op::Bytes(..) | Op::End { .. }) && std::mem::replace(&mut self.acted, true) {
+        if !matches!(op, Op::Open(_) | Op::Wait) && std::mem::replace(&mut self.acted, true) {
             sleep(self.target.pause).await;
             self.sockets.taken(Instant::now() + self.target.patience).await;
         }
@@ -208,6 +276,7 @@ impl<'a> Run<'a> {
             Op::Open(connection) => {
                 self.sockets.open(connection, self.target.address, self.target.tls.as_ref()).await?;
                 self.sent.insert(connection, Vec::new());
+                self.introduce(connection).await?;
             }
             Op::Bytes(connection, ref bytes) => {
                 self.sent.entry(connection).or_default().extend_from_slice(bytes);
@@ -229,9 +298,8 @@ impl<'a> Run<'a> {
                 self.turn += 1;
                 self.acted = false;
             }
-            Op::After(time) => sleep(time).await,
-            // Such cases do not apply.
-            Op::Application(..) => {}
+            Op::After(time) => self.pass(time).await?,
+            Op::Application(ref action, ref text) => self.act(action, text).await?,
         }
         Ok(())
     }

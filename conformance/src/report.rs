@@ -181,6 +181,8 @@ pub enum Kind {
     Wait,
     /// The checker gave up waiting for what was expected (no bytes).
     Timeout,
+    /// The checker had the server's application act, or its clock; the bytes are the step of the trace.
+    Application,
 }
 
 impl Case {

@@ -41,6 +41,12 @@ impl Transcript {
         }
     }
 
+    /// What the server's application does, or its clock.
+    pub(crate) fn action(&mut self, action: &str) {
+        let at = self.started.elapsed();
+        self.entries.push(Entry::new(at, 1, Side::Server, Kind::Application, action.as_bytes()));
+    }
+
     /// Something that has no bytes.
     pub(crate) fn note(&mut self, connection: u32, from: Side, kind: Kind) {
         self.entries.push(Entry::new(self.started.elapsed(), connection, from, kind, &[]));

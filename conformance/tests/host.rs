@@ -2,21 +2,21 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use conformance::corpus::{self, Case};
+use conformance::check::Target;
+use conformance::corpus;
 use conformance::report::{self, Verdict};
 use conformance::{expectation, settings};
 use legacy_websocket_host::{Listener, Server, ShellOptions, TestPage, Tls, bind};
 use legacy_websocket_trace::Setting;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use support::component::{factory, host_options};
-use support::sockets::check_all;
+use support::sockets::{by_settings, check_all, target};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -25,22 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_host_passes_with_every_setting() {
-    let mut groups: BTreeMap<Vec<Setting>, Vec<(Case, String)>> = BTreeMap::new();
-    for case in corpus::load(&corpus::folder()).expect("a corpus") {
-        let path = expectation::path(&expectation::folder(), &case.id);
-        let snapshot = fs::read_to_string(path).expect("a snapshot");
-        for (settings, part) in case.all_settings().into_iter().zip(expectation::parts(&snapshot)) {
-            let mut case = case.clone();
-            // Each variant for itself: nothing but its own outcome passes.
-            case.trace.settings.clone_from(&settings);
-            case.trace.variants.clear();
-            groups.entry(settings).or_default().push((case, format!("\n{part}")));
-        }
-    }
     let (mut passed, mut failures) = (0, Vec::new());
-    for (settings, cases) in groups {
+    for (settings, cases) in by_settings() {
         let (address, stop) = serve(&settings, None);
-        for report in check_all(cases, address, settings, None, PATIENCE) {
+        for report in check_all(cases, Target { settings, ..target(address, PATIENCE) }) {
             match report.verdict {
                 Verdict::Pass => passed += 1,
                 Verdict::NotApplicable => {}
@@ -73,7 +61,7 @@ fn the_host_passes_behind_tls() {
         (case, snapshot)
     });
     let tls = conformance::check::Tls::new("example.com").expect("a name");
-    let reports = check_all(cases.collect(), address, Vec::new(), Some(tls), PATIENCE);
+    let reports = check_all(cases.collect(), Target { tls: Some(tls), ..target(address, PATIENCE) });
     let failed = |report: &&report::Case| !matches!(report.verdict, Verdict::Pass | Verdict::NotApplicable);
     let failures: Vec<_> = reports.iter().filter(failed).map(|it| (&it.id, &it.reason)).collect();
     assert!(failures.is_empty(), "{failures:#?}");

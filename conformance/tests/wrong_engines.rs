@@ -13,7 +13,7 @@ use conformance::report::Verdict;
 use conformance::{Chunking, expectation, settings};
 use legacy_websocket::Options;
 use legacy_websocket_trace::{Setting, Variables};
-use support::sockets::{check_all, serve};
+use support::sockets::{check_all, serve, target};
 use support::wrong::{Liar, Wrong};
 
 /// Cases that find each wrong engine. Others may find it as well.
@@ -111,7 +111,7 @@ fn checked(wrong: Option<Wrong>) -> BTreeSet<String> {
         ["handshake76/", "frames76/", "closing76/", "utf8-76/"].iter().any(|area| case.id.starts_with(area))
     });
     let cases = cases.into_iter().map(|case| (case.clone(), snapshot(&case))).collect();
-    let reports = check_all(cases, address, Vec::new(), None, Duration::from_secs(5));
+    let reports = check_all(cases, target(address, Duration::from_secs(5)));
     reports
         .into_iter()
         .filter(|report| !matches!(report.verdict, Verdict::Pass | Verdict::NotApplicable))

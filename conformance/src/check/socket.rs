@@ -85,6 +85,11 @@ impl Sockets {
         Ok(())
     }
 
+    /// The client's own address.
+    pub(crate) fn address(&self, connection: Connection) -> Option<SocketAddr> {
+        self.open.get(&connection).map(|socket| socket.ours)
+    }
+
     pub(crate) async fn write(&mut self, connection: Connection, bytes: &[u8]) -> io::Result<usize> {
         match self.open.get_mut(&connection) {
             Some(socket) => {

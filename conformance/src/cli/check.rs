@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Outcome, write_file};
-use crate::check::{Target, Tls, check, probe};
+use crate::check::{Target, Tls, check, is_exclusive, probe, probe_application};
 use crate::chunking::Chunkings;
 use crate::corpus::{self, Case};
 use crate::known::Known;
@@ -40,6 +40,11 @@ pub(super) struct Check {
     /// It sends every message back. Without this only handshakes and closing can be checked.
     #[arg(long)]
     echo: bool,
+
+    /// Its application takes orders here, as the suite's README says: then the cases that need the application to act
+    /// apply, and those that need time to pass if it can advance the server's clock.
+    #[arg(long, value_name = "HOST:PORT")]
+    application: Option<String>,
 
     /// How the report calls it. By default the URL.
     #[arg(long)]
@@ -194,6 +199,13 @@ impl Url {
     }
 }
 
+/// Where the application takes orders.
+pub(super) fn resolve_application(text: Option<&str>) -> Result<Option<SocketAddr>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let mut addresses = text.to_socket_addrs().map_err(|error| format!("--application {text}: {error}"))?;
+    addresses.next().map(Some).ok_or_else(|| format!("--application {text} has no address"))
+}
+
 impl Check {
     pub(super) fn run(&self) -> Result<Outcome, Box<dyn Error>> {
         let target = self.target()?;
@@ -201,10 +213,10 @@ impl Check {
         let cases = self.cases()?;
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let jobs = usize::from(self.jobs);
         let cannot = |error: io::Error| format!("cannot connect to {}: {error}", self.url.text);
         runtime.block_on(probe(&target)).map_err(cannot)?;
-        let cases = runtime.block_on(run_all(cases, Arc::new(target), jobs))?;
+        runtime.block_on(probe_application(&target))?;
+        let cases = runtime.block_on(run_all(cases, Arc::new(target), self.jobs))?;
         let mut report = Report { format: FORMAT, server: self.server(), started, cases };
         fold_refused(&mut report);
         let stale = known.apply(&mut report);
@@ -258,6 +270,7 @@ impl Check {
             chunkings: self.chunking,
             seed: self.seed,
             pause: Duration::from_millis(self.pause),
+            application: resolve_application(self.application.as_deref())?,
         })
     }
 
@@ -298,18 +311,19 @@ impl Check {
 async fn run_all(
     cases: Vec<(Case, String)>,
     target: Arc<Target>,
-    jobs: usize,
+    jobs: u16,
 ) -> Result<Vec<report::Case>, Box<dyn Error>> {
     // It hides itself where standard error is no terminal.
     let bar = ProgressBar::new(cases.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
-    let permits = Arc::new(Semaphore::new(jobs));
+    let permits = Arc::new(Semaphore::new(jobs.into()));
     let begun = Arc::new(Mutex::new(Vec::new()));
     let mut running = JoinSet::new();
     for (case, snapshot) in cases {
         let (permits, begun, target) = (Arc::clone(&permits), Arc::clone(&begun), Arc::clone(&target));
         running.spawn(async move {
-            let _permit = permits.acquire_owned().await;
+            let share = if is_exclusive(&case, &target) { jobs } else { 1 };
+            let _permits = permits.acquire_many_owned(share.into()).await;
             begun.lock().unwrap_or_else(PoisonError::into_inner).push(case.id.clone());
             check(&case, &snapshot, &target).await
         });
@@ -326,8 +340,8 @@ async fn run_all(
 }
 
 /// A server that is gone fails nothing more; what it was doing when it went is worth knowing.
-fn gone(error: &io::Error, begun: &Mutex<Vec<String>>, jobs: usize) -> String {
+fn gone(error: &io::Error, begun: &Mutex<Vec<String>>, jobs: u16) -> String {
     let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
-    let last = begun.get(begun.len().saturating_sub(2 * jobs)..).unwrap_or_default();
+    let last = begun.get(begun.len().saturating_sub(2 * usize::from(jobs))..).unwrap_or_default();
     format!("the server is gone: {error}. The last cases begun: {}", last.join(", "))
 }

@@ -10,7 +10,7 @@ use legacy_websocket_trace::{EXTENSION, Step, Trace, Variables};
 use tokio::runtime::Builder;
 
 use super::Outcome;
-use super::check::Url;
+use super::check::{Url, resolve_application};
 use crate::check::{Target, check};
 use crate::chunking::Chunkings;
 use crate::corpus::{self, Case};
@@ -28,6 +28,10 @@ pub(super) struct Replay {
     /// A running server: ws://HOST:PORT/PATH. By default the engine in this process, with an echo behind it.
     #[arg(long, value_parser = Url::parse)]
     against: Option<Url>,
+
+    /// Where its application takes orders, as for `check`.
+    #[arg(long, value_name = "HOST:PORT", requires = "against")]
+    application: Option<String>,
 
     /// How what clients write is cut; of more than one way, to the first that does not pass.
     #[arg(long, value_enum, default_value_t = Chunkings::Written)]
@@ -85,6 +89,7 @@ impl Replay {
             chunkings: self.chunking,
             seed: 0,
             pause: Duration::from_millis(20),
+            application: resolve_application(self.application.as_deref())?,
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let report = runtime.block_on(check(&case, &snapshot, &target))?;

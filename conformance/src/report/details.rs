@@ -127,6 +127,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Reset => "reset",
         Kind::Wait => "wait",
         Kind::Timeout => "timeout",
+        Kind::Application => "application",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Real sockets: `check` for the tests, and a server of a subject.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -7,48 +9,66 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::Chunkings;
-use conformance::check::{Target, Tls, check};
-use conformance::corpus::Case;
-use conformance::report;
+use conformance::check::{Target, check, is_exclusive};
+use conformance::corpus::{self, Case};
 use conformance::subject::{Command, Event, Input, Subject, Then};
+use conformance::{expectation, report};
 use legacy_websocket_trace::{Setting, Variables};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Cases under way at once.
-const JOBS: usize = 64;
+const JOBS: u32 = 64;
 
-/// Holds a server that echoes against cases, each with its snapshot.
-pub(crate) fn check_all(
-    cases: Vec<(Case, String)>,
-    address: SocketAddr,
-    settings: Vec<Setting>,
-    tls: Option<Tls>,
-    patience: Duration,
-) -> Vec<report::Case> {
+/// A server that echoes, and and has no settings, no TLS, and no application to be driven.
+pub(crate) fn target(address: SocketAddr, patience: Duration) -> Target {
     // Requests that are all about names say them themselves; the others take those of the examples.
-    let target = Arc::new(Target {
+    Target {
         address,
-        tls,
+        tls: None,
         variables: Variables::default(),
         draft: None,
         echo: true,
-        settings,
+        settings: Vec::new(),
         patience,
         quiet: Duration::from_millis(100),
         longest_pause: Duration::ZERO,
         chunkings: Chunkings::Parts,
         seed: 0,
         pause: Duration::from_millis(20),
-    });
-    let permits = Arc::new(Semaphore::new(JOBS));
+        application: None,
+    }
+}
+
+/// Every case with its snapshot, by the settings that a server needs. Each variant stands for itself: nothing but its own
+/// outcome passes.
+pub(crate) fn by_settings() -> BTreeMap<Vec<Setting>, Vec<(Case, String)>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for case in corpus::load(&corpus::folder()).expect("a corpus") {
+        let path = expectation::path(&expectation::folder(), &case.id);
+        let snapshot = fs::read_to_string(path).expect("a snapshot");
+        for (settings, part) in case.all_settings().into_iter().zip(expectation::parts(&snapshot)) {
+            let mut case = case.clone();
+            case.trace.settings.clone_from(&settings);
+            case.trace.variants.clear();
+            groups.entry(settings).or_default().push((case, format!("\n{part}")));
+        }
+    }
+    groups
+}
+
+/// Holds a server against cases, each with its snapshot.
+pub(crate) fn check_all(cases: Vec<(Case, String)>, target: Target) -> Vec<report::Case> {
+    let target = Arc::new(target);
+    let permits = Arc::new(Semaphore::new(JOBS as usize));
     let run = async {
         let mut running = JoinSet::new();
         for (case, snapshot) in cases {
             let (target, permits) = (Arc::clone(&target), Arc::clone(&permits));
             running.spawn(async move {
-                let _permit = permits.acquire_owned().await;
+                let share = if is_exclusive(&case, &target) { JOBS } else { 1 };
+                let _permits = permits.acquire_many_owned(share).await;
                 check(&case, &snapshot, &target).await.expect("the server listens")
             });
         }

@@ -201,17 +201,18 @@
       const names = {
         fin: "FIN: ends its side", reset: "RST: resets the connection", closing: "closing FF 00",
         wait: `client waits: end of turn ${what === "wait" ? ++turn : ""}`, timeout: "client gives up waiting",
+        application: "the server's application is told",
       };
       const label = make("div", "label", make("em", "", names[what] ?? what));
-      if (many && what !== "wait") label.prepend(make("small", "", `connection ${connection}`));
+      if (many && what !== "wait" && what !== "application") label.prepend(make("small", "", `connection ${connection}`));
       const lane = make("div", "lane", label);
       const bytes = parts.join("");
-      if (length) {
+      if (length && what !== "application") {
         const count = `${length.toLocaleString("en")} byte${length === 1 ? "" : "s"}`;
         const cut = bytes.length < length ? `, the first ${bytes.length.toLocaleString("en")} shown` : "";
         label.append(make("small", "", count + (parts.length > 1 ? ` in ${parts.length} pieces` : "") + cut));
       }
-      if (what !== "wait" && what !== "timeout") lane.append(make("div", "arrow"));
+      if (!["wait", "timeout", "application"].includes(what)) lane.append(make("div", "arrow"));
       if (bytes.length) {
         const short = bytes.length <= 32 && !bytes.includes("\n");
         if (short) label.append(make("span", "bytes", ...(hex ? [octets(bytes)] : escaped(parts))));
