@@ -2,7 +2,6 @@
 //! transmissions to the connections. It never waits.
 
 mod backpressure;
-mod event_budget;
 mod idle_http;
 mod keep_alive;
 mod memory;
@@ -21,12 +20,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use legacy_websocket_shell::EventBudget;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use self::backpressure::Backpressure;
-use self::event_budget::EventBudget;
 use self::keep_alive::KeepAlive;
 use crate::accept::incoming::Peer;
 use crate::application::{ApplicationLost, Handler};

@@ -22,13 +22,8 @@ mod bindings;
 mod link;
 mod listener;
 mod log;
-#[allow(dead_code, reason = "shared with the host, which has more to log")]
-mod log_rate_limiter;
 mod names;
 mod observe;
-mod payload;
-#[allow(dead_code, reason = "shared with the host, which has more to log")]
-mod printable;
 mod queue;
 #[path = "../../library/src/runtime.rs"]
 mod runtime;

@@ -4,12 +4,13 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use legacy_websocket_shell::{Held, Payload};
+
 use crate::arguments::ShellOptions;
 use crate::bindings::wasi::io::poll::Pollable;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::listener::{Accepted, MORE_SEND_BUFFER};
-use crate::payload::{Held, Payload};
 use crate::queue::Queue;
 use crate::wit::{Disposition, Loss};
 

@@ -4,11 +4,12 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Arguments, Display, Formatter, Result};
 
+use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter};
+
 use crate::bindings::wasi::cli::stderr::get_stderr;
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::wall_clock;
 use crate::bindings::wasi::io::streams::OutputStream;
-use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
 use crate::shell::now;
 
 /// What one call of `blocking-write-and-flush` takes.
@@ -67,13 +68,6 @@ impl Log {
             // What it could not take was counted before.
             let _ = self.stderr.flush();
         }
-    }
-}
-
-/// What a line that was permitted has at its end.
-impl Display for LogPermit {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        self.unlogged.map_or(Ok(()), |unlogged| write!(f, " unlogged={unlogged}"))
     }
 }
 

@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Formatter, Result};
 
+use legacy_websocket_shell::{LogCategory, LogPermit, LogValue};
+
 use crate::log::Level;
-use crate::log_rate_limiter::{LogCategory, LogPermit};
 use crate::names::{cause_detail, cause_name, command_name, draft_name, failure_name, state_name};
-use crate::printable::LogValue;
 use crate::shell::Shell;
 use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::payload::{Held, Payload};
+use legacy_websocket_shell::{Held, Payload};
 
 /// What is handed to the host in one write. The host may keep it until the peer takes it, out of our sight.
 const MAX_WRITE: usize = 16 * 1024;

@@ -9,9 +9,12 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
+
+use legacy_websocket_shell::{EventBudget, Held, LogCategory, Payload};
 
 use crate::adapter::Adapter;
-use crate::application::ask;
+use crate::application::{ask, command_bytes, event_count};
 use crate::arguments::{Arguments, ShellOptions};
 use crate::bindings::hixie::legacy_websocket::handler::handle;
 use crate::bindings::wasi::cli::stdin::get_stdin;
@@ -21,17 +24,12 @@ use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::link::{Closing, Link, Outcome, ReadOutcome};
 use crate::listener::Listener;
 use crate::log::{Level, Log, print};
-use crate::log_rate_limiter::LogCategory;
 use crate::observe::Totals;
-use crate::payload::{Held, Payload};
 use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, Step, Transmission};
 
 /// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
 /// may answer every failure with another failing command.
 const TURN_TIME: u64 = 10;
-
-/// Events that the application gets in one call, about.
-const CALL_EVENTS: u32 = 256;
 
 /// Bytes read in one turn, but for the read that goes beyond.
 const TURN_BYTES: usize = 256 * 1024;
@@ -55,6 +53,7 @@ pub(crate) struct Shell {
     open: usize,
     options: ShellOptions,
     pub(crate) adapter: Adapter,
+    event_budget: EventBudget,
     listeners: Vec<Listener>,
     /// Until when nobody is accepted.
     accept_from: u64,
@@ -104,11 +103,10 @@ enum Ready {
 impl Shell {
     /// Binds, tells where, and lets the application begin.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
-        let mut adapter = match Adapter::create(&arguments.engine) {
+        let adapter = match Adapter::create(&arguments.engine) {
             Ok(adapter) => adapter,
             Err(reason) => return Err(Box::new(Failed { log, reason })),
         };
-        adapter.set_budget(CALL_EVENTS);
         let bound = arguments.listen.iter().map(|address| Listener::bind(*address, arguments.tcp_keepalive));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
@@ -129,6 +127,7 @@ impl Shell {
             open: 0,
             options: arguments.shell,
             adapter,
+            event_budget: EventBudget::new(),
             listeners,
             accept_from: 0,
             stdin,
@@ -143,6 +142,7 @@ impl Shell {
             members: BTreeSet::new(),
             paused: Vec::new(),
         };
+        shell.set_budget();
         let now = now();
         let commands = handle(&[]);
         // Its clock begins here.
@@ -344,9 +344,8 @@ impl Shell {
                 self.next_timeout = Some(now);
                 return;
             }
-            let commands = ask(&step.events);
-            step = if !commands.is_empty() {
-                self.adapter.command(&commands)
+            step = if let Some(following) = self.tell(&step.events) {
+                following
             } else if !self.lost.is_empty() || (!is_over && step.next_timeout.is_some_and(|at| at <= now)) {
                 let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
                 self.adapter.turn(now, &lost)
@@ -361,9 +360,28 @@ impl Shell {
     fn run_carried(&mut self, now: u64) {
         let carried = core::mem::take(&mut self.carried);
         if !carried.is_empty() {
-            let commands = ask(&carried);
-            let step = self.adapter.command(&commands);
+            let step = self.tell(&carried).unwrap_or_else(|| self.adapter.command(&[]));
             self.run_step(step, now);
+        }
+    }
+
+    /// Tells the application, and has the engine carry out its commands; None if there are none.
+    fn tell(&mut self, events: &[Event]) -> Option<Step> {
+        if events.is_empty() {
+            return None;
+        }
+        self.set_budget();
+        let began = monotonic_clock::now();
+        let commands = ask(events);
+        let step = (!commands.is_empty()).then(|| self.adapter.command(&commands));
+        let took = Duration::from_nanos(monotonic_clock::now().saturating_sub(began));
+        self.event_budget.observe(event_count(events), took, commands.iter().map(command_bytes).sum());
+        step
+    }
+
+    fn set_budget(&mut self) {
+        if let Some(events) = self.event_budget.take_change() {
+            self.adapter.set_budget(events);
         }
     }
 

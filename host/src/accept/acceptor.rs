@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use legacy_websocket_shell::{LogCategory, LogPermit, Printable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_local};
@@ -19,8 +20,6 @@ use crate::accept::tls;
 use crate::connection::Connection;
 use crate::connection::socket::{PeerAddress, Socket, Stream};
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
-use crate::observe::printable::Printable;
 use crate::options::ShellOptions;
 use crate::shell::versions::ApplicationVersions;
 use crate::workers::message::WorkerMessage;

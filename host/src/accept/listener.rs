@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use legacy_websocket_shell::{LogCategory, LogPermit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 use tracing::warn;
@@ -18,7 +19,6 @@ use crate::accept::socket_file::SocketFile;
 use crate::accept::tls::Tls;
 use crate::connection::socket::{PeerAddress, Stream};
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 
 /// Where connections come from.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
+use legacy_websocket_shell::LogValue;
 use thiserror::Error;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +16,6 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::{error, info};
 
 use crate::file::{self, MAX_TEXT_BYTES};
-use crate::observe::printable::LogValue;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);

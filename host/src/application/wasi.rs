@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
+use legacy_websocket_shell::{LogCategory, LogPermit, Printable};
 use tracing::{error, info};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, Val};
 use wasmtime::{Result, bail};
 
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
-use crate::observe::printable::Printable;
 use crate::wasm::sandbox::Guest;
 
 /// Longest line of an application's output that is logged in one piece, in bytes.

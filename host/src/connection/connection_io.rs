@@ -6,9 +6,10 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use legacy_websocket_shell::Payload;
 use tokio::io::ReadBuf;
 
-use crate::connection::queue_budget::{Payload, QueueAccount};
+use crate::connection::queue_budget::QueueAccount;
 use crate::connection::socket::Socket;
 use crate::wit::Disposition;
 

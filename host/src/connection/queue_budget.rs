@@ -5,16 +5,12 @@
 //! room again. A shell whose connections hold less asks that one to; only when nothing comes of it, because its worker is
 //! busy, and the sum has grown by another [`SLACK`], does it close its own. So the sum stays below that.
 
-#[path = "../../../component/server/src/payload.rs"]
-mod payload;
-
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::payload::Held;
-pub(crate) use self::payload::Payload;
+use legacy_websocket_shell::{Held, Payload};
 
 /// The part of the limit by which the sum may exceed it while another worker is asked for room.
 const SLACK: usize = 8;

@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use legacy_websocket_shell::{LogCategory, LogPermit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_io_timeout::TimeoutStream;
@@ -27,7 +28,6 @@ use tracing::{debug, warn};
 use self::status::History;
 use self::visits::Visits;
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 use crate::server::Observer;
 
 const PAGE: &str = include_str!("admin/status.html");

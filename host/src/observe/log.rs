@@ -15,11 +15,9 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError
 use std::thread;
 use std::time::{Duration, Instant};
 
+use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter, Printable};
 use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
-
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
-use crate::observe::printable::Printable;
 
 /// Bytes that wait to be written, beside those that are being written. What is more is lost.
 const MAX_QUEUE_BYTES: usize = 1 << 20;

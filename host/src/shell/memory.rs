@@ -1,12 +1,11 @@
 //! What the shell does about memory: where too much output waits, and where the engine has grown.
 
+use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
 use tracing::{debug, warn};
 
-use super::event_budget::EventBudget;
 use super::{Inner, Shell};
 use crate::connection::queue_budget::Relief;
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 use crate::wit::{Command, Loss};
 use crate::workers::message::WorkerMessage;
 

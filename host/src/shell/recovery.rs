@@ -4,13 +4,12 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
 use tracing::{debug, error, info};
 
-use super::event_budget::EventBudget;
 use super::{Inner, Lost};
 use crate::application::{ApplicationFactory, ApplicationLost, Handler};
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 use crate::observe::names::cause_name;
 use crate::wit::{CloseCause, Closed, Command, Event, Input};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use legacy_websocket_shell::Printable;
+
 use super::Shell;
 use crate::engine::{Engine, EngineLost};
 use crate::observe::metrics::{Row, Snapshot, limit_rows};
-use crate::observe::printable::Printable;
 use crate::wit::{Counts, RequestHead, Status};
 
 /// What an engine has counted that is gone.

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use legacy_websocket_shell::Payload;
+
 use super::{Inner, Lost};
 use crate::application::ApplicationLost;
 use crate::connection::connection_io::ConnectionIo;
-use crate::connection::queue_budget::Payload;
 use crate::engine::{Engine, EngineLost};
 use crate::wit::{
     Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection, Step, Transmission,

@@ -1,12 +1,11 @@
 //! What is counted and logged of the events that pass by.
 
+use legacy_websocket_shell::{LogCategory, LogPermit, LogValue};
 use tracing::{debug, field, warn};
 
 use super::{Inner, Link};
 use crate::observe::log;
-use crate::observe::log_rate_limiter::{LogCategory, LogPermit};
 use crate::observe::names::{cause_detail, cause_name, command_name, draft_name, failure_name, state_name};
-use crate::observe::printable::LogValue;
 use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 
 impl Inner {

@@ -4,11 +4,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use legacy_websocket_shell::LogCategory;
+
 use super::{Shell, now};
 use crate::link::Link;
 use crate::listener::{Accepted, peer};
 use crate::log::Level;
-use crate::log_rate_limiter::LogCategory;
 use crate::wit::{Input, Opened};
 
 /// Connections accepted in one turn.

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use legacy_websocket_shell::Printable;
 use serde::Serialize;
 
 use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
 use crate::observe::names::{draft_name, state_name};
-use crate::observe::printable::Printable;
 
 /// Between two points of the plots, and how many there are: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);

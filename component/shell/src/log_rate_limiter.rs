@@ -1,10 +1,10 @@
 //! How many lines a second the log has of what peers can cause.
-//!
-//! Compiled twice: here, and in the host, where each worker has one.
+
+use core::fmt::{Display, Formatter, Result};
 
 /// What lines are about; each has a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogCategory {
+pub enum LogCategory {
     /// Peers that are not let in (too many of them, no PROXY header, a TLS handshake that fails), and failures to
     /// accept.
     Admission,
@@ -22,15 +22,22 @@ pub(crate) enum LogCategory {
 
 /// Leaves out the lines of each category that are more than its budget for a second.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LogRateLimiter {
+pub struct LogRateLimiter {
     windows: [Window; 6],
 }
 
 /// A line may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogPermit {
+pub struct LogPermit {
     /// How many of its category were left out since the one before; None if none were.
-    pub(crate) unlogged: Option<u64>,
+    pub unlogged: Option<u64>,
+}
+
+/// What stands at the end of the line.
+impl Display for LogPermit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        self.unlogged.map_or(Ok(()), |unlogged| write!(f, " unlogged={unlogged}"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +60,7 @@ impl LogCategory {
 
 impl LogRateLimiter {
     /// Whether one more line may be written at `now`, in milliseconds of a clock that does not go back.
-    pub(crate) fn permit(&mut self, category: LogCategory, now: u64) -> Option<LogPermit> {
+    pub fn permit(&mut self, category: LogCategory, now: u64) -> Option<LogPermit> {
         let window = self.windows.get_mut(category as usize)?;
         if window.began.is_none_or(|began| now.saturating_sub(began) >= 1000) {
             window.began = Some(now);

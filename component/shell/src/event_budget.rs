@@ -1,6 +1,6 @@
-//! How much the application gets in one call.
+//! How many events the application gets in one call.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// What a call of the application, and all that comes of it, should take at the most.
 const CALL_TIME: Duration = Duration::from_millis(5);
@@ -14,28 +14,36 @@ const MOST: u32 = 512;
 /// From one call to the next, where the first took next to no time.
 const MAX_GROWTH: f64 = 8.0;
 
-/// Finds how many events a call may have by what the last calls took: how many peers have how much to say is not up
-/// to us, and what a message costs an application we cannot know.
+/// How many events a call of the application may have, from what the last calls took: at first one, at most 512, fewer when
+/// calls take longer than 5 ms or give more than 8 MiB of commands. What more there is waits in the engine.
 #[derive(Debug)]
-pub(super) struct EventBudget {
+pub struct EventBudget {
     events: u32,
     /// What the engine was told last.
     told: u32,
 }
 
+impl Default for EventBudget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl EventBudget {
-    pub(super) fn new() -> Self {
+    /// One event: nothing is known of the application yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self { events: 1, told: 0 }
     }
 
-    /// How many events a call may have, if that is another number than before.
-    pub(super) fn take_change(&mut self) -> Option<u32> {
-        let before = std::mem::replace(&mut self.told, self.events);
+    /// How many events the next call may have, if the engine was told another number before.
+    pub fn take_change(&mut self) -> Option<u32> {
+        let before = core::mem::replace(&mut self.told, self.events);
         (before != self.events).then_some(self.events)
     }
 
     /// Takes note of a call: its events, its time with all that came of it, and the bytes of its commands.
-    pub(super) fn observe(&mut self, events: usize, took: Duration, bytes: usize) {
+    pub fn observe(&mut self, events: usize, took: Duration, bytes: usize) {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         let load = (took.as_secs_f64() / CALL_TIME.as_secs_f64()).max(bytes as f64 / CALL_BYTES as f64);
         if load > 1.0 {
@@ -43,7 +51,7 @@ impl EventBudget {
             self.events = fits.max(1);
         } else if events >= self.events && load < 0.5 {
             let growth = (0.5 / load).clamp(2.0, MAX_GROWTH) as u32;
-            self.events = (self.events * growth).min(MOST);
+            self.events = self.events.saturating_mul(growth).min(MOST);
         }
     }
 }

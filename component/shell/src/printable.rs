@@ -1,6 +1,4 @@
 //! Text of peers and of applications, as it may stand in the log, on a page, and on a terminal.
-//!
-//! Compiled twice: here, and in the host.
 
 use core::fmt::{Display, Formatter, Result, Write};
 
@@ -9,24 +7,24 @@ const MAX_CHARS: usize = 200;
 
 /// A text in which nothing is left that a terminal acts upon: what is not printable is escaped as in Rust, bytes that
 /// are no UTF-8 as `\xff`.
-#[derive(Clone, Copy)]
-pub(crate) struct Printable<'t> {
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'t> {
     text: &'t [u8],
     max_chars: usize,
 }
 
 /// The same as the value of a field in the log: in quotation marks, unless it is graphic ASCII without any.
-#[derive(Clone, Copy)]
-pub(crate) struct LogValue<'t>(pub(crate) &'t [u8]);
+#[derive(Clone, Copy, Debug)]
+pub struct LogValue<'t>(pub &'t [u8]);
 
 impl<'t> Printable<'t> {
-    /// What is too long ends in `...`.
-    pub(crate) fn cut(text: &'t [u8]) -> Self {
+    /// At most 200 characters; a longer text ends in `...`.
+    pub fn cut(text: &'t [u8]) -> Self {
         Self { text, max_chars: MAX_CHARS }
     }
 
-    /// Whoever gives it has seen to its length.
-    pub(crate) fn whole(text: &'t [u8]) -> Self {
+    /// Of any length: the caller has seen to it.
+    pub fn whole(text: &'t [u8]) -> Self {
         Self { text, max_chars: usize::MAX }
     }
 }

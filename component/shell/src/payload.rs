@@ -6,35 +6,36 @@ use core::cell::Cell;
 
 /// Memory that waiting output takes up, in bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Cell<usize>);
+pub struct Held(Cell<usize>);
 
 impl Held {
-    pub(crate) fn get(&self) -> usize {
+    /// So many bytes.
+    pub fn get(&self) -> usize {
         self.0.get()
     }
 
     /// What took up `before` takes up `now`.
-    pub(crate) fn change(&self, before: usize, now: usize) {
+    pub fn change(&self, before: usize, now: usize) {
         self.0.set(self.0.get().saturating_sub(before).saturating_add(now));
     }
 }
 
 /// Bytes for one peer or for several. Their memory counts once, and until the last peer is done with them.
 #[derive(Debug)]
-pub(crate) struct Payload {
+pub struct Payload {
     bytes: Vec<u8>,
     held: Rc<Held>,
 }
 
 impl Payload {
     /// What each costs beyond its bytes: itself with two counters, the allocator's part of both, and a place in a queue.
-    pub(crate) const OVERHEAD: usize = size_of::<Self>() + 6 * size_of::<usize>();
+    pub const OVERHEAD: usize = size_of::<Self>() + 6 * size_of::<usize>();
 
     /// Less is not worth a copy.
     const MIN_TRIM: usize = 64 * 1024;
 
-    /// Excess capacity is given back.
-    pub(crate) fn new(mut bytes: Vec<u8>, held: &Rc<Held>) -> Rc<Self> {
+    /// Counts the memory of `bytes` in `held`. Excess capacity is given back.
+    pub fn new(mut bytes: Vec<u8>, held: &Rc<Held>) -> Rc<Self> {
         if bytes.capacity() / 2 > bytes.len() {
             bytes.shrink_to_fit();
         }
@@ -43,23 +44,24 @@ impl Payload {
         Rc::new(payload)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What is to be written.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The memory that it takes up, in bytes.
-    pub(crate) fn cost(&self) -> usize {
+    pub fn cost(&self) -> usize {
         self.bytes.capacity().saturating_add(Self::OVERHEAD)
     }
 
     /// The part of its memory that falls to each of those that share it.
-    pub(crate) fn share(this: &Rc<Self>) -> usize {
-        this.cost() / Rc::strong_count(this).max(1)
+    pub fn share(this: &Rc<Self>) -> usize {
+        this.cost().checked_div(Rc::strong_count(this)).unwrap_or_default()
     }
 
     /// Gives back the memory of the first `written` bytes where nobody else has them and they are most of it: moving the
     /// rest costs less than writing them did. Returns how many bytes have gone.
-    pub(crate) fn trim(this: &mut Rc<Self>, written: usize) -> usize {
+    pub fn trim(this: &mut Rc<Self>, written: usize) -> usize {
         let Some(payload) = Rc::get_mut(this) else {
             return 0;
         };

@@ -1,0 +1,26 @@
+//! What every shell of the engine decides without sockets and clocks: how much the application gets in a call, what waiting
+//! output costs, how many lines the log has, and how a peer's text is shown in it.
+//!
+//! No I/O, no clock, no panics. The host and the server component are its drivers.
+#![cfg_attr(not(test), no_std)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test may panic"))]
+
+extern crate alloc;
+
+mod event_budget;
+mod log_rate_limiter;
+mod payload;
+mod printable;
+
+pub use crate::event_budget::EventBudget;
+pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+pub use crate::payload::{Held, Payload};
+pub use crate::printable::{LogValue, Printable};
