@@ -176,7 +176,7 @@ async fn until_all_is_over(
     tokio::select! {
         () = orderly => {}
         () = give_up => {
-            warn!(connections = context.open(), "given up waiting; dropped");
+            warn!(connections = context.open(), "drain timeout expired; dropping connections");
             context.pool.tell_all(|| WorkerMessage::Abort);
             seen = context.pool.ask_within(GRACE / 2, WorkerMessage::Snapshot).await.into_iter().flatten().collect();
             context.pool.tell_all(|| WorkerMessage::End);

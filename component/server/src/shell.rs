@@ -159,8 +159,10 @@ impl Shell {
                 let over = stop_at <= now();
                 if over && !self.links.is_empty() {
                     let dropped = self.links.len();
-                    self.log
-                        .write(Level::Warn, format_args!("given up waiting; dropped connections={dropped}"));
+                    self.log.write(
+                        Level::Warn,
+                        format_args!("drain timeout expired; dropping connections={dropped}"),
+                    );
                 }
                 if over || self.links.is_empty() {
                     break;

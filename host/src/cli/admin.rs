@@ -15,13 +15,13 @@ use crate::server::Server;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Observation")]
 pub(super) struct AdminArgs {
-    /// Serve metrics (/metrics), health (/healthz, /readyz) and a status page (/) over HTTP. A port alone is
-    /// one of 127.0.0.1; whoever can connect can read it all.
+    /// Serve metrics (/metrics), health (/healthz, /readyz) and a status page (/) over HTTP. A port alone is bound on
+    /// 127.0.0.1. Anyone who can connect can read everything.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     metrics: Option<SocketAddr>,
 
-    /// Host name that requests to --metrics may be for, without a port (repeatable; "*": any). IP addresses and localhost
-    /// always may.
+    /// Host name accepted in requests to --metrics, without a port (repeatable; "*": any). IP addresses and localhost
+    /// are always accepted.
     #[arg(long, value_name = "NAME", requires = "metrics")]
     metrics_host: Vec<String>,
 }

@@ -20,8 +20,8 @@ const CONFIG: &str = "config";
 /// How alike an unknown key has to be to a known one to be taken for it.
 const ALIKE: f64 = 0.7;
 
-/// Parses the command line, and the file that it names: what is on the command line counts before what is in
-/// the file, and that before the default.
+/// Parses the command line, and the file that it names: the command line takes precedence over the file, and the
+/// file over the defaults.
 pub(super) fn parse<C: CommandFactory + FromArgMatches>(line: Vec<OsString>) -> Result<C, clap::Error> {
     let mut command = with_switches(C::command());
     let line = with_file(&mut command, line)?;

@@ -27,14 +27,14 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
 #[derive(Debug, Args)]
 pub(super) struct ListenArgs {
     /// Address to listen on (repeatable), as 0.0.0.0:8000; [::]:8000 (takes IPv4 as well, unless an IPv4 address with
-    /// the same port is listed, too); localhost:8000 (every address of the name); unix:/run/legacy-websocket.sock. Port
-    /// 0 lets the system choose; the chosen one is printed. The default is for where there is no --tls-listen and
-    /// systemd hands no socket over; LEGACY_WEBSOCKET_LISTEN in the environment replaces it. [default: 127.0.0.1:8000]
+    /// the same port is listed, too); localhost:8000 (every address of the name); unix:/run/legacy-websocket.sock. With
+    /// port 0 the system chooses one, and it is printed. The default applies if there is no --tls-listen and systemd
+    /// passes no socket; LEGACY_WEBSOCKET_LISTEN in the environment replaces it. [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<Address>,
 
-    /// Silence after which the kernel asks a client whether it is still there; one that does not answer for as long
-    /// again is gone, and so is one that does not acknowledge what it is sent for both together. 0s: never.
+    /// Idle time before TCP keepalive probes; a client that does not answer for as long again is closed, and so is one
+    /// that acknowledges nothing for twice this time. 0s: never.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     tcp_keepalive: Duration,
 }

@@ -21,13 +21,13 @@ pub(super) struct Protocol {
     #[arg(long, value_enum, default_value_t = ProtocolArg::Auto)]
     protocol: ProtocolArg,
 
-    /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable), of opening handshakes, and of requests
-    /// other than GET and HEAD that have one. Any other is refused with 403. "*": any, also none.
+    /// Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Applies to opening handshakes, and to
+    /// requests other than GET and HEAD that carry one. Any other is refused with 403. "*": any, or none.
     #[arg(long, value_name = "ORIGIN", default_value = "*")]
     origin: Vec<String>,
 
-    /// Accepted subprotocol (repeatable). By default any that a client asks for, for these clients fail when
-    /// theirs is not named in the answer; once one is listed, a client that asks for others only is refused with 403.
+    /// Accepted subprotocol (repeatable). By default any is accepted and named in the answer, because these clients
+    /// fail without. Once one is listed, a client that asks only for others is refused with 403.
     #[arg(long, value_name = "NAME")]
     subprotocol: Vec<String>,
 
@@ -35,18 +35,18 @@ pub(super) struct Protocol {
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
 
-    /// What clients see when a TLS terminator or proxy stands before the server, as wss://example.com/path.
-    /// By default the location is made from Host.
+    /// The server's URL as clients see it behind a TLS terminator or proxy, as wss://example.com/path. By default the
+    /// location is built from Host.
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
 
-    /// Believe X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets or
+    /// Trust X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets or
     /// removes all of them.
     #[arg(long)]
     trust_forwarded: bool,
 
-    /// Expect a PROXY header (version 1 or 2) before anything else on every connection, and believe it. Only
-    /// where nobody but the proxy can connect.
+    /// Require a PROXY header (version 1 or 2) at the start of every connection, and trust it. Only where the proxy
+    /// alone can connect.
     #[arg(long)]
     proxy_protocol: bool,
 
@@ -62,8 +62,8 @@ pub(super) struct Protocol {
     #[arg(long, value_name = "FILE")]
     flash_policy: Option<PathBuf>,
 
-    /// Path that is answered with 200 before the application is asked, for load balancers; with 503 while the server
-    /// stops. OPTIONS /, HAProxy's default, is answered so without this.
+    /// Path for load balancers: answered with 200 without asking the application, with 503 while the server stops.
+    /// OPTIONS /, HAProxy's default, is answered in any case.
     #[arg(long, value_name = "PATH")]
     health_path: Option<String>,
 }
@@ -83,8 +83,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = at_least_one::<u32>)]
     max_message_bytes: u32,
 
-    /// Incomplete heads, bodies and messages of all connections of a worker together. More: of those that hold much
-    /// the connection that sends most slowly is closed.
+    /// Incomplete heads, bodies and messages of all connections of a worker together. More: of the connections that
+    /// hold much, the slowest sender is closed.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = at_least_one::<u64>)]
     max_buffered_bytes: u64,
 
@@ -93,7 +93,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = at_least_one::<usize>)]
     max_queue_bytes: usize,
 
-    /// Memory for the output waiting for all peers together. More: those holding the most are closed as slow readers.
+    /// Memory for the output waiting for all peers together. More: the connections holding the most are closed as slow
+    /// readers.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, value_parser = at_least_one::<usize>)]
     max_total_queue_bytes: usize,
 
@@ -113,7 +114,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, value_parser = at_least_one::<usize>)]
     max_memory_bytes: usize,
 
-    /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain request, and between two.
+    /// From accept to the end of the opening handshake (a PROXY header and TLS have as much before it); also a plain
+    /// request, and between two.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     handshake_timeout: Duration,
 
@@ -134,8 +136,8 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
     pub(super) write_timeout: Duration,
 
-    /// One call into the engine's component or the application. More: the instance and its connections are lost, a
-    /// fresh one serves on.
+    /// One call into the engine's component or the application. More: the instance and its connections are lost, and a
+    /// fresh instance takes over.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = some_time)]
     call_timeout: Duration,
 

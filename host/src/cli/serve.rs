@@ -35,18 +35,16 @@ pub(super) struct Serve {
     #[arg(value_name = "APPLICATION.WASM")]
     application: Option<PathBuf>,
 
-    /// Serve the application's new version when its file changes. Connections stay with the one that they began
-    /// with.
+    /// Reload the application when its file changes. Existing connections stay with the old version.
     #[arg(long, requires = "application")]
     watch: bool,
 
-    /// Variable of the application's environment, which has no others (repeatable). Without a value it is that of the
-    /// server's own environment.
+    /// Environment variable for the application, which gets no others (repeatable). Without a value it is copied from
+    /// the server's environment.
     #[arg(long, value_name = "NAME[=VALUE]", requires = "application", value_parser = variable)]
     env: Vec<(String, String)>,
 
-    /// Read options from a TOML file; its keys are the long names of these here. What is on the command line
-    /// counts before what is in the file.
+    /// Read options from a TOML file; its keys are the long options. The command line takes precedence over the file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -73,13 +71,13 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", help_heading = "Engine")]
     component: Option<PathBuf>,
 
-    /// Threads that serve, each with an engine, and an instance of the application, for its part of the connections.
-    /// An application may ask for a single one. By default as many as there are processor cores.
+    /// Worker threads, each with an engine and an instance of the application for its share of the connections. An
+    /// application may ask for a single instance. Default: the number of processor cores.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=512), help_heading = "Engine")]
     workers: Option<u16>,
 
-    /// Connections of a worker before the next worker gets any, as long as the first one's thread has time left; from
-    /// then on they go to the worker with the fewest. 0: always to that one.
+    /// Connections that one worker gets before the next gets any, unless its thread is busy. After that a connection
+    /// goes to the worker with the fewest. 0: always.
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Engine")]
     worker_fill: usize,
 
@@ -209,7 +207,7 @@ impl Serve {
     fn factory(&self) -> Result<EngineFactory, Box<dyn Error>> {
         if self.engine == EngineKind::Native {
             if self.component.is_some() {
-                return Err("--component has no meaning with --engine native".into());
+                return Err("--component requires --engine component".into());
             }
             return Ok(EngineFactory::Native);
         }
