@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::fmt::{Arguments, Display, Formatter, Result};
+use core::fmt::Arguments;
 
 use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter};
 
