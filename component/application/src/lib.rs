@@ -1,5 +1,5 @@
 //! Write an application as a component: world `application` of the WIT package `hixie:legacy-websocket`, which
-//! documents what an application may count on and what it owes.
+//! documents the contract between application and shell.
 //!
 //! ```
 //! use legacy_websocket_application::{Application, Command, Event};
@@ -21,8 +21,8 @@
 //! legacy_websocket_application::export!(Echo);
 //! ```
 //!
-//! In a package with `crate-type = ["cdylib"]`, `cargo build --release --target wasm32-wasip2` makes the component,
-//! and `legacy-websocket serve` serves it. `docs/applications.md` begins at `cargo new`.
+//! In a package with `crate-type = ["cdylib"]`, `cargo build --release --target wasm32-wasip2` builds the component,
+//! and `legacy-websocket serve` serves it. `docs/applications.md` starts from `cargo new`.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -37,8 +37,8 @@ pub use bindings::hixie::legacy_websocket::types::{
 
 /// An application. One value of it lives as long as the component's instance.
 pub trait Application: Default + 'static {
-    /// Takes the events of one turn, in order, and says what is to be done about them, in order. The first call
-    /// has no events: it is the start of the server.
+    /// Takes the events of one turn, in order, and returns commands, in order. The first call has no events: it marks
+    /// the start of the server.
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command>;
 }
 
@@ -65,7 +65,7 @@ macro_rules! export {
     $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
 
-        // Names of exports are no names for linkers of other targets.
+        // Linkers of other targets reject these export names.
         #[cfg(not(target_family = "wasm"))]
         const _: fn() = || $crate::is_application::<$application>();
     };
@@ -84,7 +84,7 @@ impl Messages {
         texts.map(Option::unwrap_or_default)
     }
 
-    /// Sends them all to where they came from.
+    /// Sends them all back to their sender.
     #[must_use]
     pub fn back(self) -> Command {
         let to = Recipients::One(self.connection);
@@ -97,7 +97,7 @@ impl Command {
     #[must_use]
     pub fn send(to: Recipients, text: impl Into<String>) -> Self {
         let text = text.into();
-        // A component's memory has 4 GB.
+        // A component's memory is at most 4 GB.
         let ends = vec![text.len() as u32];
         Self::Send(Outgoing { to, text, ends })
     }

@@ -1,11 +1,11 @@
-//! What a peer sends ahead of an answer: pipelined requests, messages behind an opening handshake.
+//! What a peer sends ahead of an answer: pipelined requests, messages right after an opening handshake.
 
 use alloc::vec::Vec;
 
 use crate::error::FrameError;
 use crate::frame::hold;
 
-/// Bytes that wait for an answer. What is at the front is taken off without moving the rest.
+/// Bytes that wait for an answer. Taking bytes off the front does not move the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     bytes: Vec<u8>,
@@ -18,12 +18,12 @@ impl Ahead {
         Self { bytes, taken }
     }
 
-    /// The other way round.
+    /// The reverse.
     pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
         (self.bytes, self.taken)
     }
 
-    /// Memory held, in bytes, that of what was taken and is not freed yet included.
+    /// Memory held, in bytes, including bytes that were taken but not freed yet.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }
@@ -33,8 +33,8 @@ impl Ahead {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    /// Takes all but the last `left` bytes off. Frees them once they are half of what is held, so that each byte is moved
-    /// once at most.
+    /// Takes off all but the last `left` bytes. Frees them once they are half of what is held, so that each byte is
+    /// moved at most once.
     pub(crate) fn take_all_but(&mut self, left: usize) {
         self.taken = self.bytes.len().saturating_sub(left);
         if self.taken >= left {
@@ -44,7 +44,7 @@ impl Ahead {
         }
     }
 
-    /// Moves the whole of `input` behind the rest, which may have `limit` bytes, within `room`.
+    /// Appends the whole of `input`, up to `limit` bytes in total, within `room`.
     pub(crate) fn hold(&mut self, input: &mut &[u8], limit: usize, room: usize) -> Result<(), FrameError> {
         if self.rest().len().saturating_add(input.len()) > limit {
             return Err(FrameError::NoRoom);

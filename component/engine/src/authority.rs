@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 /// A host, perhaps with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Authority<'a> {
-    /// As it came, an IPv6 address without its brackets.
+    /// As received; an IPv6 address without its brackets.
     host: &'a [u8],
     ipv6: Option<Ipv6Addr>,
     /// None: the default one of the scheme.
@@ -16,8 +16,8 @@ pub(crate) struct Authority<'a> {
 impl<'a> Authority<'a> {
     /// None: this cannot be a host and a port.
     ///
-    /// An IPv6 address may lack its brackets: libraries of the time take them off and put the port behind, so what can
-    /// be read as a port is one.
+    /// An IPv6 address may lack its brackets: libraries of the time strip them and append the port, so what can be read
+    /// as a port is one.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         if let Some(rest) = text.strip_prefix(b"[") {
             let (host, rest) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
@@ -49,7 +49,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// Whether this is what `accepted` names, at any port if that names none.
+    /// Whether `accepted` names this host, at any port if it names none.
     pub(crate) fn matches(&self, accepted: &Authority<'_>, default_port: u16) -> bool {
         let same_host = match (self.ipv6, accepted.ipv6) {
             (None, None) => self.host.eq_ignore_ascii_case(accepted.host),
@@ -75,7 +75,7 @@ fn parse_ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     address.parse().ok().filter(|_| is_name(zone.as_bytes()))
 }
 
-/// Bytes beyond ASCII pass: some libraries send names as they were typed.
+/// Non-ASCII bytes pass: some libraries send names as typed.
 fn is_name(text: &[u8]) -> bool {
     let is_fine = |byte: &u8| !byte.is_ascii_control() && !b" \"#/:<>?@[\\]^`{|}".contains(byte);
     !text.is_empty() && text.iter().all(is_fine)

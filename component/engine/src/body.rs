@@ -26,7 +26,7 @@ pub(crate) struct BodyReader {
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// Bytes of the body up to its end: how many.
+    /// Body bytes with a known length: how many are left.
     Rest(usize),
     /// The size of a chunk: its value and digits so far.
     Size { size: usize, digits: u8 },
@@ -50,7 +50,7 @@ enum At {
     End,
 }
 
-/// A body cannot be taken.
+/// A body cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
     Refused(Refusal),
@@ -90,7 +90,8 @@ impl BodyReader {
         self.body.len()
     }
 
-    /// Takes bytes up to the body's end off `input`; the body once it is whole. `room` is how many bytes may be held.
+    /// Takes bytes up to the body's end off `input`; returns the body once it is complete. At most `room` bytes may be
+    /// held.
     pub(crate) fn read(
         &mut self,
         input: &mut &[u8],
@@ -122,7 +123,7 @@ impl BodyReader {
         Ok(left)
     }
 
-    /// Takes one byte of what stands between the chunks and after them.
+    /// Takes one byte of the syntax between and after the chunks.
     fn take_framing(&mut self, input: &mut &[u8], limits: &Limits) -> Result<(), Refusal> {
         let Some((&byte, rest)) = input.split_first() else {
             return Ok(());
@@ -174,7 +175,7 @@ impl BodyReader {
         Ok(())
     }
 
-    /// The size with one more digit, if the body may become so long.
+    /// The size with one more digit, if the body may become that long.
     fn add_digit(&self, size: usize, digits: u8, digit: u8, limits: &Limits) -> Result<usize, Refusal> {
         if digits >= MAX_SIZE_DIGITS {
             return Err(MalformedBody::ChunkSize.into());
@@ -185,15 +186,15 @@ impl BodyReader {
         size.filter(|size| *size <= free).ok_or(Refusal::BodyTooLong)
     }
 
-    /// Counts a byte that nobody wants, so that a body cannot consist of them.
+    /// Counts a discarded byte, so that a body cannot consist of them.
     fn discard(&mut self, limits: &Limits) -> Result<(), Refusal> {
         self.discarded = self.discarded.saturating_add(1);
         if self.discarded > limits.max_head_bytes { Err(Refusal::ChunkFieldsTooLong) } else { Ok(()) }
     }
 }
 
-/// Chunked is the one coding that is decoded. Whatever could be read in two ways is refused, for two programs would
-/// then disagree on where the next request begins (RFC 9112 section 6.3).
+/// Chunked is the only coding decoded. Ambiguous framing is refused: two programs could disagree on where the next
+/// request begins (RFC 9112 section 6.3).
 fn check_chunked(head: &Head) -> Result<(), Refusal> {
     if head.value("Content-Length").is_some() {
         return Err(Refusal::TwoBodyLengths);
@@ -206,7 +207,7 @@ fn check_chunked(head: &Head) -> Result<(), Refusal> {
         .map(|coding| coding.eq_ignore_ascii_case(b"chunked"))
         .collect();
     match are_chunked.as_slice() {
-        // A client of HTTP/1.0 cannot mean it.
+        // HTTP/1.0 has no transfer codings.
         _ if head.version() != b"HTTP/1.1" => Err(MalformedHead::TransferEncoding.into()),
         [true] => Ok(()),
         [others @ .., true] if !others.contains(&true) => Err(Refusal::TransferCoding),
@@ -230,7 +231,7 @@ mod tests {
         BodyReader::new(&head.unwrap().unwrap(), &limits())
     }
 
-    /// The body, and what follows it, at every cut alike.
+    /// The body, and what follows it, the same at every split.
     fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, BodyError> {
         let run = |size: usize| {
             let mut reader = reader("Transfer-Encoding: chunked\r\n").unwrap();

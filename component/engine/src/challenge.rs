@@ -4,12 +4,12 @@ use md5::{Digest, Md5};
 
 use crate::error::MalformedKey;
 
-/// The 8 bytes behind the head of a draft 76 request.
+/// The 8 bytes after the head of a draft 76 request.
 pub(crate) const KEY3_BYTES: usize = 8;
 
 /// Steps 4 to 7: the digits as one number, divided by the number of spaces.
 ///
-/// The value must be the field's bytes behind the colon and exactly one space: any further space counts.
+/// The value must be the field's bytes after the colon and exactly one space: any further space counts.
 pub(crate) fn key_part(key: &[u8]) -> Result<u32, MalformedKey> {
     let mut number: Option<u64> = None;
     let mut spaces = 0_u64;
@@ -32,7 +32,7 @@ pub(crate) fn key_part(key: &[u8]) -> Result<u32, MalformedKey> {
     u32::try_from(quotient).map_err(|_| MalformedKey::TooLarge)
 }
 
-/// Steps 8 and 9: MD5 of both parts, big-endian, and key3 as it came.
+/// Steps 8 and 9: MD5 of both parts, big-endian, and key3 as received.
 pub(crate) fn answer(part1: u32, part2: u32, key3: [u8; KEY3_BYTES]) -> [u8; 16] {
     let mut md5 = Md5::new();
     md5.update(part1.to_be_bytes());

@@ -8,9 +8,9 @@
 //!    └─ "<policy" ──→ Policy ─→ Ended
 //! ```
 //!
-//! Where messages came in the same turn as the peer's end, `Ending` stands between `Open` and `Ended`, so that they
-//! can be answered. From every phase a refusal, a limit, a deadline, the peer's end of TCP and the application's `close` lead to
-//! `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
+//! If messages came in the same turn as the peer's end, `Ending` comes between `Open` and `Ended`, so that they can be
+//! answered. From every phase a refusal, a limit, a deadline, the peer's end of TCP and the application's `close` lead
+//! to `Ended`. The whole table is in `tests/snapshots/transitions.snap`.
 
 mod commands;
 mod defer;
@@ -54,17 +54,17 @@ pub struct Connection {
     half_closed: bool,
     /// The last turn in which the application was told a message.
     last_message: Option<u64>,
-    /// What of the server's buffered bytes is ours, as memory.
+    /// Our share of the server's buffered bytes, as memory.
     held: usize,
-    /// When what we hold, or the frame that is not whole yet, began.
+    /// When the data we hold, or the incomplete frame, began.
     begun: Option<Millis>,
-    /// When something was received or sent last, once connected.
+    /// When something was last received or sent, once connected.
     active: Millis,
-    /// Input that a later turn takes.
+    /// Input deferred to a later turn.
     deferred: Option<Box<Deferred>>,
 }
 
-/// What we wait for, with the data that this needs.
+/// What we wait for, with its data.
 #[derive(Debug)]
 enum Phase {
     /// A request's head.
@@ -87,7 +87,7 @@ enum Phase {
     Ended,
 }
 
-/// How far our own closing handshake is.
+/// Progress of our own closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     NotYet,
@@ -117,7 +117,7 @@ impl Connection {
         self.state
     }
 
-    /// Which protocol it speaks; known from the accepted head on.
+    /// Which protocol it speaks; known once the head has been accepted.
     #[must_use]
     pub fn draft(&self) -> Option<Draft> {
         self.draft
@@ -143,12 +143,12 @@ impl Connection {
         matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. } | Phase::Ending { .. })
     }
 
-    /// Off the table at the server's next call.
+    /// Removed from the table at the server's next call.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// How much of the input we may have to hold: of frames only what follows the last one's end.
+    /// How much of the input we may have to hold: for frames, only what follows the end of the last one.
     pub(crate) fn may_hold(&self, input: &[u8]) -> usize {
         let whole = match self.phase {
             Phase::Open { .. } => memchr::memrchr(0xff, input).map_or(0, |end| end.saturating_add(1)),
@@ -208,8 +208,8 @@ impl Connection {
         }
     }
 
-    /// Takes the messages that stand whole and in order at the start of the input, if it is their turn. False: not
-    /// again in this input.
+    /// Takes the complete messages at the start of the input, if it is their turn. False: do not try again with this
+    /// input.
     pub(crate) fn take_messages(
         &mut self,
         shared: &mut Shared,
@@ -248,12 +248,12 @@ impl Connection {
             return;
         }
         match self.phase {
-            // A client may end its side behind its request and still want the response.
+            // A client may end its side after its request and still want the response.
             Phase::Responding { .. } => self.half_closed = true,
             Phase::Open { closing: Closing::NotYet, .. } => {
                 self.end_behind_answers(shared, CloseCause::EndOfStream);
             }
-            // WebKit's draft 76 answers no closing frame, but ends TCP.
+            // WebKit's draft 76 does not answer a closing frame, but ends TCP.
             Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::ByUs),
             // Due already.
             Phase::Ending { .. } => {}
@@ -270,7 +270,7 @@ impl Connection {
         }
         let late = CloseCause::HandshakeTimeout;
         match &self.phase {
-            // A kept connection that asks nothing more has done nothing wrong.
+            // A kept-alive connection without further requests has done nothing wrong.
             Phase::Head(reader) if reader.held() == 0 => {
                 let cause = if self.head.is_some() { CloseCause::Responded } else { late };
                 self.end(shared, cause, Disposition::Finish);
@@ -294,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// One phase's action on a non-empty input: an event that borrows from it, or events in the queue, or none.
+    /// One phase's action on non-empty input: an event that borrows from it, queued events, or none.
     fn step<'i>(&mut self, shared: &mut Shared, input: &mut &'i [u8]) -> Option<Event<'i>> {
         let limits = shared.policy.options.limits;
         let room = shared.room().saturating_add(self.held);
@@ -325,7 +325,7 @@ impl Connection {
                 }
             },
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => {
-                // A pipelined request, or messages behind a handshake.
+                // A pipelined request, or messages after a handshake.
                 let ahead_limit = limits.max_head_bytes.saturating_add(limits.max_message_bytes);
                 if let Err(error) = ahead.hold(input, ahead_limit, room) {
                     self.end(shared, CloseCause::Frame(error), Disposition::Finish);
@@ -356,7 +356,7 @@ impl Connection {
         room: usize,
     ) -> Option<Event<'i>> {
         if self.begun.is_some() && matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. }) {
-            // What is incomplete from here on is another frame.
+            // From here on, incomplete data belongs to another frame.
             self.begun = None;
             self.touch(shared);
         }
@@ -373,7 +373,7 @@ impl Connection {
         };
         let echo = echoes && *closing == Closing::NotYet;
         if echo && *decoder == Decoder::Type {
-            // What stands there in whole frames goes back as it came.
+            // Complete frames go back unchanged.
             let (frames, count) = take_frames(input, rules.max_message_bytes);
             if count != 0 {
                 shared.transmit(self.id, |out| out.extend_from_slice(frames));
@@ -478,7 +478,7 @@ impl Connection {
     }
 }
 
-/// Takes what matches off the input; true when the request is whole.
+/// Takes what matches off the input; true once the request is complete.
 fn match_policy_request(have: &mut usize, input: &mut &[u8]) -> Result<bool, MalformedHead> {
     while let (Some(expected), Some((byte, rest))) = (POLICY_REQUEST.get(*have), input.split_first()) {
         if byte != expected {

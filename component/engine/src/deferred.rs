@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::event::ConnectionId;
 
-/// Input of one connection that a bounded turn has left for later: see
+/// Input of one connection that a bounded turn left for later: see
 /// [`Server::take_deferred`](crate::Server::take_deferred).
 #[derive(Debug)]
 pub struct Deferred {
@@ -16,7 +16,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Whose input it is.
+    /// Its connection.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.connection
@@ -33,7 +33,7 @@ impl Deferred {
         self.start = self.start.saturating_add(count).min(self.bytes.len());
     }
 
-    /// What it holds in memory.
+    /// The memory it holds.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }

@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use crate::later_protocol::LaterProtocol;
 
-/// Why the head of a request cannot be read (draft 76 section 5.1, draft 75 section 5.2).
+/// Why a request head cannot be parsed (draft 76 section 5.1, draft 75 section 5.2).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MalformedHead {
-    /// The first bytes are no request line: not three parts separated by single spaces.
+    /// The first bytes are not a request line: not three parts separated by single spaces.
     #[error("malformed request line")]
     RequestLine,
     /// The first byte is that of a TLS handshake.
@@ -28,13 +28,13 @@ pub enum MalformedHead {
     /// Content-Length is not one decimal number.
     #[error("malformed Content-Length")]
     ContentLength,
-    /// Transfer-Encoding does not end in `chunked`, has it twice, or comes from a client of HTTP/1.0 (RFC 9112 section
+    /// Transfer-Encoding does not end in `chunked`, has it twice, or comes from an HTTP/1.0 client (RFC 9112 section
     /// 6.1).
     #[error("malformed Transfer-Encoding")]
     TransferEncoding,
 }
 
-/// Why a request body in chunks cannot be read (RFC 9112 section 7.1).
+/// Why a chunked request body cannot be parsed (RFC 9112 section 7.1).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MalformedBody {
@@ -62,10 +62,10 @@ pub enum MalformedKey {
     /// No U+0020: step 5 says to abort.
     #[error("the key has no spaces")]
     NoSpaces,
-    /// The key-number is no multiple of the number of spaces: step 6 says to abort.
+    /// The key-number is not a multiple of the number of spaces: step 6 says to abort.
     #[error("the key's number is not a multiple of its spaces")]
     NotMultiple,
-    /// The quotient does not fit 32 bits; the draft's own clients never make one.
+    /// The quotient does not fit 32 bits; conforming clients never produce one.
     #[error("the key's number is too large")]
     TooLarge,
 }
@@ -86,13 +86,13 @@ pub enum Refusal {
     /// A body over [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
     #[error("the body is too long")]
     BodyTooLong,
-    /// A request body in another transfer coding than `chunked`.
+    /// A request body in a transfer coding other than `chunked`.
     #[error("chunked is the only transfer coding that is supported")]
     TransferCoding,
     /// Content-Length beside Transfer-Encoding: request smuggling (RFC 9112 section 6.1).
     #[error("Content-Length and Transfer-Encoding came together")]
     TwoBodyLengths,
-    /// A body in chunks cannot be read.
+    /// A chunked body cannot be parsed.
     #[error("{0}")]
     MalformedBody(#[from] MalformedBody),
     /// Chunk extensions and trailers of a body over [`Limits::max_head_bytes`](crate::Limits::max_head_bytes).
@@ -104,16 +104,16 @@ pub enum Refusal {
     /// A resource name that does not begin with "/".
     #[error("the resource name must begin with a slash")]
     ResourceName,
-    /// Draft 75 section 5.2 wants `HTTP/1.1`.
+    /// Draft 75 section 5.2 requires `HTTP/1.1`.
     #[error("the request is not HTTP/1.1")]
     HttpVersion,
-    /// Upgrade is absent, there twice, or not "WebSocket".
+    /// Upgrade is absent, repeated, or not "WebSocket".
     #[error("Upgrade is not WebSocket")]
     Upgrade,
     /// Connection does not name "Upgrade".
     #[error("Connection is not Upgrade")]
     Connection,
-    /// A field that may be there once came twice.
+    /// A field allowed only once came twice.
     #[error("a field that may come once came twice")]
     DuplicateField,
     /// An opening handshake with a body: Content-Length other than 0, and other than 8 in draft 76, whose clients
@@ -126,7 +126,7 @@ pub enum Refusal {
     /// A Host (or a forwarded one) that cannot be a host and a port.
     #[error("Host is not a host and port")]
     HostMalformed,
-    /// This field, which a trusted proxy sets, cannot be read.
+    /// This field, which a trusted proxy sets, cannot be parsed.
     #[error("malformed {0}")]
     Forwarded(&'static str),
     /// A Host that the options do not list: DNS rebinding.
@@ -165,7 +165,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status that the peer is sent: the one table of what a refusal means on the wire.
+    /// The HTTP status sent to the peer: the single table of what a refusal means on the wire.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -212,10 +212,10 @@ pub enum FrameError {
     /// The length of a skipped frame has too many bytes.
     #[error("the frame's length does not end")]
     EndlessLength,
-    /// More bytes would have to be held than are free for this connection.
+    /// More bytes would have to be held than this connection has left.
     #[error("too many bytes are held")]
     NoRoom,
-    /// Text that is not UTF-8, and the options say to close then.
+    /// Text that is not valid UTF-8, and the options say to close then.
     #[error("the message is not UTF-8")]
     NotUtf8,
 }
@@ -224,7 +224,7 @@ pub enum FrameError {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// No such connection: it never was, or it has ended.
+    /// No such connection: it never existed, or it has ended.
     #[error("no such connection")]
     UnknownConnection,
     /// The connection's id is in use.
@@ -238,7 +238,7 @@ pub enum Misuse {
     Invalid,
 }
 
-/// Options that cannot be: from [`Server::new`](crate::Server::new).
+/// Invalid options: from [`Server::new`](crate::Server::new).
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOptions {
@@ -261,7 +261,7 @@ pub enum InvalidOptions {
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),
-    /// A message as long as it may be could not be held.
+    /// A message of the maximum length could not be held.
     #[error(
         "max_message_bytes must not be more than max_buffered_bytes, of which a message that has not ended takes up its part"
     )]

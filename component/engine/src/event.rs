@@ -25,15 +25,15 @@ pub enum Draft {
     Draft76,
 }
 
-/// Where a connection stands; `as u8` gives the number that node-websocket-server's README has for it.
+/// The state of a connection; `as u8` gives its number in node-websocket-server's README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the six states of the seed's README")]
 pub enum State {
-    /// The server does not know the connection, or not any more.
+    /// The server does not know the connection (yet, or any more).
     Unknown = 0,
-    /// The head has not come whole, or the application has not decided yet. Plain HTTP stays here.
+    /// The head is incomplete, or the application has not decided yet. Plain HTTP stays here.
     Opening = 1,
-    /// Draft 76: the head is accepted and answered, key3 is still to come.
+    /// Draft 76: the head is accepted and answered, key3 is still missing.
     Waiting = 2,
     /// The last bytes of our opening handshake are being written.
     Handshaking = 3,
@@ -47,14 +47,14 @@ pub enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by callers")]
 pub struct Peer {
-    /// For logs and applications; never interpreted. Replaced by what a proxy forwards where
+    /// For logs and applications; never interpreted. Replaced by what a proxy forwards if
     /// [`Options::trust_forwarded`](crate::Options::trust_forwarded) is set.
     pub address: String,
     /// The connection is encrypted: the location begins with `wss`.
     pub secure: bool,
 }
 
-/// How a connection was lost without the engine's doing.
+/// How a connection was lost outside the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
 pub enum Loss {
@@ -68,14 +68,14 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Closing handshake (draft 76 section 1.4), begun by the peer and answered by us; in draft 75, which has none, the
-    /// FF 00 that some libraries end with all the same.
+    /// Closing handshake (draft 76 section 1.4), started by the peer and answered by us; in draft 75, which has none,
+    /// the FF 00 that some libraries send anyway.
     ByPeer,
-    /// Closing handshake, begun by us; the peer answered it, or ended TCP.
+    /// Closing handshake, started by us; the peer answered it, or ended TCP.
     ByUs,
     /// We ended it before the opening handshake was done. (Draft 75, without a closing handshake: `ByUs`.)
     ByUsAbruptly,
-    /// TCP's end without a closing handshake: the normal end in draft 75, and of WebKit's draft 76.
+    /// The peer ended TCP without a closing handshake: the normal end in draft 75, and in WebKit's draft 76.
     EndOfStream,
     /// Lost: [`Loss::Reset`].
     Reset,
@@ -91,7 +91,7 @@ pub enum CloseCause {
     CloseTimeout,
     /// Refused; [`Event::Rejected`] came before.
     Refused,
-    /// Plain HTTP: a response was the last of its connection.
+    /// Plain HTTP: the response was the last on its connection.
     Responded,
     /// A frame that is not allowed or over a limit.
     Frame(FrameError),
@@ -106,13 +106,13 @@ impl From<Loss> for CloseCause {
     }
 }
 
-/// What the application is told. The events of one connection come in the order `StateChanged` (whenever),
-/// `Handshake` (if asked for), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any
-/// number of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to none.
+/// What the application is told. The events of one connection come in the order `StateChanged` (whenever), `Handshake`
+/// (if asked for), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any number of `Request`,
+/// `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'i> {
-    /// The state is another one.
+    /// The state has changed.
     StateChanged {
         /// Whose.
         connection: ConnectionId,
@@ -136,7 +136,7 @@ pub enum Event<'i> {
         /// The request.
         head: Arc<Head>,
     },
-    /// The opening handshake is complete: the connection may be sent to.
+    /// The opening handshake is complete: messages may be sent to the connection.
     Connected {
         /// Whose.
         connection: ConnectionId,
@@ -149,7 +149,7 @@ pub enum Event<'i> {
         /// The request.
         head: Arc<Head>,
     },
-    /// A text message. Borrowed from the input if it lay whole in it.
+    /// A text message. Borrowed from the input if complete in it.
     Message {
         /// Whose.
         connection: ConnectionId,
@@ -171,7 +171,7 @@ pub enum Event<'i> {
         peer: Arc<Peer>,
         /// The HTTP status sent; 0 if nothing could be sent any more.
         status: u16,
-        /// One line; the peer is sent the same.
+        /// One line; the same is sent to the peer.
         reason: Cow<'static, str>,
     },
     /// Plain HTTP. Answer with [`Server::respond`](crate::Server::respond).
@@ -182,7 +182,7 @@ pub enum Event<'i> {
         peer: Arc<Peer>,
         /// The request.
         head: Arc<Head>,
-        /// Whole; one that came in chunks is joined.
+        /// The complete body; chunks are joined.
         body: Vec<u8>,
     },
     /// The time that [`Server::tick_after`](crate::Server::tick_after) asked for has come.
@@ -192,7 +192,7 @@ pub enum Event<'i> {
     },
 }
 
-/// Whom a message goes to. Only connected clients are sent one.
+/// The recipients of a message. Only connected clients receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "mirrors the WIT variant, which cannot grow either")]
 pub enum Recipients {
@@ -206,7 +206,7 @@ pub enum Recipients {
     AllBut(ConnectionId),
 }
 
-/// A recipient that a message could not be sent to.
+/// A recipient that could not be sent the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a pair with names")]
 pub struct Undelivered {
@@ -216,22 +216,22 @@ pub struct Undelivered {
     pub why: Misuse,
 }
 
-/// What the shell does with a connection once the bytes are written.
+/// What the shell does with a connection after writing the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
 pub enum Disposition {
     /// Go on.
     Keep,
-    /// Go on; from here on the connection is one of those that [`Destination::All`] reaches.
+    /// Go on; from here on [`Destination::All`] includes the connection.
     Join,
-    /// Go on; [`Destination::All`] no longer reaches the connection: our closing frame was the last one.
+    /// Go on; [`Destination::All`] no longer includes the connection: our closing frame was the last one.
     Leave,
     /// End our side of TCP, but go on receiving.
     HalfClose,
-    /// End our side of TCP, discard what still comes until the peer ends its side or
-    /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed, then close. Closing at once could
-    /// make the kernel send a reset that destroys what was written last. [`Destination::All`] no longer reaches
-    /// the connection.
+    /// End our side of TCP, discard input until the peer ends its side or
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed, then close. Closing at once could make the
+    /// kernel send a reset that destroys the last bytes written. [`Destination::All`] no longer includes the
+    /// connection.
     Finish,
     /// Close at once; waiting output is dropped.
     Abort,
@@ -253,14 +253,14 @@ pub enum Destination {
     One(ConnectionId),
     /// To at least two, each the same bytes.
     Many(Vec<ConnectionId>),
-    /// To every connection that has joined ([`Disposition::Join`]) and has not left since, in the order of
-    /// the transmissions. So a broadcast needs no list, however many clients there are.
+    /// To every connection that has joined ([`Disposition::Join`]) and not left, in transmission order. So a broadcast
+    /// needs no list, however many clients there are.
     All,
-    /// The same but for one.
+    /// The same, except for one.
     AllBut(ConnectionId),
 }
 
-/// Bytes to write: whole frames, in one write where it can be one.
+/// Bytes to write: whole frames, in one write if possible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "taken apart by callers")]
 pub struct Transmission {

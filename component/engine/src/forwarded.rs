@@ -1,4 +1,4 @@
-//! What a trusted proxy says of the client's own request: the `X-Forwarded-…` fields, and `Forwarded` (RFC 7239).
+//! What a trusted proxy says about the client's own request: the `X-Forwarded-…` fields, and `Forwarded` (RFC 7239).
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use crate::authority::parse_port;
 use crate::error::Refusal;
 use crate::head::{Head, trim};
 
-/// What the nearest proxy says, each part None where it says nothing.
+/// What the nearest proxy says; None for what it does not say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
     /// Who the client is.
@@ -20,10 +20,10 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
-    /// To be called where such fields are trusted.
+    /// Call it only if such fields are trusted.
     ///
     /// Each `X-Forwarded-…` field takes precedence over its parameter in `Forwarded`, and `X-Forwarded-Proto` over
-    /// `X-Forwarded-Ssl`. Of each field the last value counts, for a proxy appends to what the client sent.
+    /// `X-Forwarded-Ssl`. The last value of each field counts, because a proxy appends to what the client sent.
     pub(crate) fn read(head: &Head) -> Result<Self, Refusal> {
         let scheme = last_of_list(head, "X-Forwarded-Proto").map(is_secure_scheme);
         let port = match last_of_list(head, "X-Forwarded-Port") {
@@ -77,7 +77,7 @@ fn last_of_list<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
     value.rsplit(|byte| *byte == b',').next().map(trim).filter(|value| !value.is_empty())
 }
 
-/// The parts between separators that stand in no quoted string.
+/// The parts between separators outside quoted strings.
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |byte| {
@@ -91,7 +91,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A token as it is (and what should have been quoted), a quoted string without its quotes and escapes.
+/// A token unchanged (even if it should have been quoted), a quoted string without its quotes and escapes.
 fn unquote(value: &[u8]) -> Option<Vec<u8>> {
     let Some(mut rest) = value.strip_prefix(b"\"") else {
         return (!value.contains(&b'"')).then(|| value.into());

@@ -15,7 +15,7 @@ pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
 /// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more.
 const MAX_LENGTH_BYTES: u8 = 10;
 
-/// How many bytes of short texts are checked together: few enough for the processor's nearest cache.
+/// How many bytes of short texts are checked together: few enough for the L1 cache.
 const SHORT_TOGETHER: usize = 4096;
 
 /// Appends one text frame. A `str` holds no FF, so it cannot end the frame early (section 7).
@@ -37,22 +37,22 @@ pub(crate) struct Rules {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'i> {
-    /// Borrowed if it lay whole in the input.
+    /// Borrowed if complete in the input.
     Text(Cow<'i, str>),
     Closing,
 }
 
-/// Takes frames off a stream at any chunking. Holds nothing but an incomplete text.
+/// Takes frames off a stream at any chunking. Holds only an incomplete text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Decoder {
     /// At a frame's first byte.
     #[default]
     Type,
-    /// In a text frame: what came of it.
+    /// In a text frame: its bytes so far.
     Text(Vec<u8>),
     /// In a frame of type 01 to 7F, skipped to its FF: how many bytes so far.
     Discard(usize),
-    /// Behind a first byte of FF: closing or reserved.
+    /// After a first byte of FF: closing or reserved.
     Final,
     /// In the length of a high-bit frame.
     Length { kind: u8, value: usize, bytes: u8 },
@@ -123,7 +123,7 @@ impl Decoder {
                     }
                 }
                 Self::Final => {
-                    // To draft 75 it is an empty frame, yet libraries of the time end with it there as well.
+                    // In draft 75 it is an empty frame, but libraries of the time close with it there as well.
                     if first == 0x00 && (rules.draft == Draft::Draft76 || !rules.skip_reserved) {
                         *input = rest;
                         *self = Self::Type;
@@ -175,7 +175,7 @@ fn take_text<'i>(input: &mut &'i [u8], rules: Rules) -> Result<Option<&'i [u8]>,
     Ok(Some(text))
 }
 
-/// A text frame that stands whole at the start of an input.
+/// A complete text frame at the start of an input.
 struct WholeFrame<'i> {
     text: &'i [u8],
     is_ascii: bool,
@@ -183,7 +183,7 @@ struct WholeFrame<'i> {
 }
 
 impl<'i> WholeFrame<'i> {
-    /// In line always: in WebAssembly what it gives would go through memory otherwise, which costs more than the rest.
+    /// Always inlined: in WebAssembly its result would otherwise go through memory, which costs more than the rest.
     #[inline(always)]
     fn split(input: &'i [u8], max_message_bytes: usize) -> Option<Self> {
         let (0x00, rest) = input.split_first()? else {
@@ -196,8 +196,8 @@ impl<'i> WholeFrame<'i> {
     }
 }
 
-/// Takes the text frames that stand whole and in order at the start of `input`, as they stand, and counts them. To be
-/// called at a frame's first byte only; the first that is anything else is left to [`Decoder::decode`].
+/// Takes the complete text frames at the start of `input`, unchanged, and counts them. Call it only at a frame's first
+/// byte; the first frame of any other kind is left to [`Decoder::decode`].
 pub(crate) fn take_frames<'i>(input: &mut &'i [u8], max_message_bytes: usize) -> (&'i [u8], u64) {
     let all = *input;
     let mut count: u64 = 0;
@@ -210,10 +210,10 @@ pub(crate) fn take_frames<'i>(input: &mut &'i [u8], max_message_bytes: usize) ->
     (all.get(..all.len().saturating_sub(input.len())).unwrap_or_default(), count)
 }
 
-/// The same, but what is wanted is the texts in one piece, and where each ends in it.
+/// The same, but returns the texts in one piece, and where each ends in it.
 ///
-/// Short texts are gathered in `short` and checked together. False where they turn out not to be text: then none of them
-/// is taken, and to try again behind each frame would be to gather them each time.
+/// Short texts are collected in `short` and checked together. False if they are not valid: then none of them is taken,
+/// and do not retry after each frame, which would collect them each time.
 pub(crate) fn take_texts(
     input: &mut &[u8],
     limits: TextLimits,
@@ -227,7 +227,7 @@ pub(crate) fn take_texts(
     short.clear();
     loop {
         let next = if ends.len() < full { WholeFrame::split(rest, limits.bytes) } else { None };
-        // A text that begins inside of a character could pass for the end of the one before it.
+        // A text that begins inside a character could pass as the end of the one before it.
         let next = next.filter(|frame| text::begins_whole(frame.text));
         let is_short = next.as_ref().is_some_and(|frame| frame.text.len() < text::SHORT);
         if !is_short || short.len() >= SHORT_TOGETHER {
@@ -263,7 +263,7 @@ pub(crate) fn take_texts(
     true
 }
 
-/// What of an input [`take_texts`] takes.
+/// What [`take_texts`] takes of an input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextLimits {
     /// Texts at once.
@@ -272,15 +272,15 @@ pub(crate) struct TextLimits {
     pub(crate) bytes: usize,
 }
 
-/// Moves the whole of `input` to `held`, whose capacity stays within `room`: what counts is the memory that is taken up. It
-/// grows by a quarter, where a vector by itself would double.
+/// Moves the whole of `input` to `held`, whose capacity stays within `room`: allocated memory counts. It grows by a
+/// quarter; a plain vector would double.
 pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<Vec<u8>, FrameError> {
     let length = held.len().saturating_add(input.len());
     if length > room {
         return Err(FrameError::NoRoom);
     }
     if length > held.capacity() {
-        // One that begins may well be the only part.
+        // The first part may well be the only one.
         let spare = if held.is_empty() { 0 } else { length / 4 };
         let capacity = length.saturating_add(spare).min(room);
         held.try_reserve_exact(capacity.saturating_sub(held.len())).map_err(|_| FrameError::NoRoom)?;
@@ -290,8 +290,8 @@ pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<
     Ok(held)
 }
 
-/// Section 5.3: seven bits a byte, most significant first. The text of draft 76 would not count a last byte
-/// of 00 ("if b is not 0x00"); draft 75, the client's side and the ABNF do, and so do we.
+/// Section 5.3: seven bits a byte, most significant first. By its text, draft 76 would not count a last byte of 00 ("if
+/// b is not 0x00"); draft 75, the client's side and the ABNF do, and so do we.
 fn add_length_byte(value: usize, byte: u8, max: usize) -> Result<usize, FrameError> {
     value
         .checked_mul(128)

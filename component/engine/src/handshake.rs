@@ -1,4 +1,4 @@
-//! Opening handshakes: which draft, whether it may, and our answer (sections 5.1 and 5.2 of draft 76, 5.1 and
+//! Opening handshakes: which draft, whether it is allowed, and our answer (sections 5.1 and 5.2 of draft 76, 5.1 and
 //! 5.2 of draft 75).
 
 use alloc::string::String;
@@ -20,7 +20,7 @@ use crate::policy::Policy;
 pub(crate) struct Handshake {
     /// The numbers of draft 76's keys; None is draft 75.
     pub(crate) parts: Option<(u32, u32)>,
-    /// The URL that our answer names.
+    /// The URL named in our answer.
     location: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ impl Handshake {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         };
-        // Without an Origin in the request the field stays, empty: a client of the time wants it there.
+        // Without an Origin in the request the field is sent empty: a client of the time requires it.
         put(prefix, "WebSocket-Origin", head.value("Origin").unwrap_or_default());
         put(prefix, "WebSocket-Location", &self.location);
         if let Some(subprotocol) = subprotocol {
@@ -91,7 +91,7 @@ pub(crate) fn examine(
     if off {
         return Err(Refusal::DraftOff);
     }
-    // Draft 75 section 5.2 wants three tokens; draft 76 section 5.1 ignores the rest of the line.
+    // Draft 75 section 5.2 requires three tokens; draft 76 section 5.1 ignores the rest of the line.
     if draft == Draft::Draft75 && head.version() != b"HTTP/1.1" {
         return Err(Refusal::HttpVersion);
     }
@@ -106,7 +106,7 @@ pub(crate) fn examine(
     Ok(Some(Handshake { parts, location: location(head, &endpoint, policy.public_url.as_ref()) }))
 }
 
-/// A request that names the WebSocket protocol anywhere is an attempt at it, however broken.
+/// A request that names the WebSocket protocol anywhere is an attempted handshake, however broken.
 fn is_attempt(head: &Head) -> bool {
     head.lists("Upgrade", "websocket")
         || head.fields().any(|(name, _)| {
@@ -123,14 +123,14 @@ fn later_protocol(head: &Head) -> Result<Option<LaterProtocol>, Refusal> {
     let has_keys = head.value("Sec-WebSocket-Key1").is_some() && head.value("Sec-WebSocket-Key2").is_some();
     match head.single("Sec-WebSocket-Draft")?.map(number) {
         None | Some(Some(0)) => {}
-        // Of hybi-01 to -03 these clients have the number only: their frames are draft 76's.
+        // These clients have only the number of hybi-01 to -03: their frames are draft 76's.
         Some(Some(1..=3)) if has_keys => {}
         Some(other) => return Ok(Some(other.map_or(LaterProtocol::Unnamed, LaterProtocol::Draft))),
     }
     Ok(head.value("Sec-WebSocket-Key").map(|_| LaterProtocol::Unnamed))
 }
 
-/// The numbers of the keys, of a request that is an opening handshake in form.
+/// The numbers of the keys, for a request that has the form of an opening handshake.
 fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     if head.method() != "GET" {
         return Err(Refusal::Method);
@@ -145,7 +145,7 @@ fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     if !head.lists("Connection", "Upgrade") {
         return Err(Refusal::Connection);
     }
-    // By name, in whatever order they came.
+    // By name, in any order.
     let parts = match (head.single("Sec-WebSocket-Key1")?, head.single("Sec-WebSocket-Key2")?) {
         (Some(key1), Some(key2)) => Some((key_part(key1)?, key_part(key2)?)),
         (None, None) => None,
@@ -157,28 +157,28 @@ fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     Ok(parts)
 }
 
-/// A proxy takes what Content-Length counts for a body, and what follows a body for the next request.
+/// A proxy treats what Content-Length counts as a body, and what follows it as the next request.
 fn check_body(head: &Head, draft: Draft) -> Result<(), Refusal> {
     let is_coded = head.value("Transfer-Encoding").is_some();
     match http::content_length(head)? {
         None | Some(0) if !is_coded => Ok(()),
-        // Key3, as some libraries of the time count it.
+        // Some libraries of the time count key3.
         Some(8) if !is_coded && draft == Draft::Draft76 => Ok(()),
         _ => Err(Refusal::HandshakeBody),
     }
 }
 
-/// The one opaque string that the client asked for (draft 76 section 1.9). An empty one is not the same as none.
+/// The one opaque string that the client asked for (draft 76 section 1.9). Empty differs from none.
 pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
     let plain = head.value("WebSocket-Protocol");
     match draft {
-        // A library of the time asks by the name of draft 75 and wants the answer by that of draft 76.
+        // A library of the time asks with draft 75's field name and expects the answer with draft 76's.
         Draft::Draft76 => head.value("Sec-WebSocket-Protocol").or(plain),
         Draft::Draft75 => plain,
     }
 }
 
-/// The same as text, with U+FFFD for what is not UTF-8.
+/// The same as text, with U+FFFD for invalid UTF-8.
 pub(crate) fn asked_text(head: &Head, draft: Draft) -> Option<String> {
     asked_subprotocol(head, draft).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }

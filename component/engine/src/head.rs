@@ -10,13 +10,13 @@ use crate::error::Refusal;
 
 pub(crate) use reader::HeadReader;
 
-/// The head of a request, as it came: an opening handshake or plain HTTP.
+/// The head of a request, as received: an opening handshake or plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The whole head, known to be well-formed.
     raw: Box<[u8]>,
     method_end: usize,
-    /// Behind the method's space, or behind the host of a target in absolute form.
+    /// After the method's space, or after the host of an absolute-form target.
     path_start: usize,
     target_end: usize,
     line_end: usize,
@@ -29,22 +29,21 @@ impl Head {
         self.raw.get(..self.method_end).and_then(|method| str::from_utf8(method).ok()).unwrap_or_default()
     }
 
-    /// The request target, a draft's "resource name" with its query, as it came: browsers of the time send
-    /// raw UTF-8, some clients bytes that are no UTF-8 at all. Of a target in absolute form
-    /// (`http://example.com/path`, RFC 9112 section 3.2.2) the path and query.
+    /// The request target, the drafts' "resource name" with its query, as received: browsers of the time send raw
+    /// UTF-8, some clients send bytes that are not valid UTF-8. For an absolute-form target (`http://example.com/path`,
+    /// RFC 9112 section 3.2.2), the path and query.
     #[must_use]
     pub fn target(&self) -> &[u8] {
         self.raw.get(self.path_start..self.target_end).unwrap_or_default()
     }
 
-    /// [`target`](Self::target) as text, with U+FFFD for what is not UTF-8.
+    /// [`target`](Self::target) as text, with U+FFFD for invalid UTF-8.
     #[must_use]
     pub fn target_text(&self) -> String {
         String::from_utf8_lossy(self.target()).into_owned()
     }
 
-    /// Every field in the order in which they came: the name as it came, and the bytes behind the colon
-    /// and one space.
+    /// Every field in the order received: the name as received, and the bytes after the colon and one space.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let fields = self.raw.get(self.line_end..).unwrap_or_default();
         lines(fields).filter_map(|line| {
@@ -55,7 +54,7 @@ impl Head {
         })
     }
 
-    /// The values of the fields of this name, compared without regard to ASCII case.
+    /// The values of the fields of this name, compared ignoring ASCII case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -66,7 +65,7 @@ impl Head {
         self.values(name).next()
     }
 
-    /// The cookies in order, name and value as they came; U+FFFD for what is not UTF-8.
+    /// The cookies in order, name and value as received; U+FFFD for invalid UTF-8.
     pub fn cookies(&self) -> impl Iterator<Item = (String, String)> {
         self.values("Cookie").flat_map(|value| value.split(|byte| *byte == b';')).filter_map(|pair| {
             let pair = String::from_utf8_lossy(pair);
@@ -82,27 +81,27 @@ impl Head {
         self.raw.get(self.target_end.saturating_add(1)..end).unwrap_or_default()
     }
 
-    /// Whether any field of this name lists `token` (comma-separated, without regard to ASCII case).
+    /// Whether any field of this name lists `token` (comma-separated, ignoring ASCII case).
     pub(crate) fn lists(&self, name: &str, token: &str) -> bool {
         self.values(name)
             .flat_map(|value| value.split(|byte| *byte == b','))
             .any(|item| trim(item).eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// The value of a field that may be there at most once.
+    /// The value of a field that is allowed at most once.
     pub(crate) fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Refusal> {
         let mut values = self.values(name);
         let first = values.next();
         if values.next().is_some() { Err(Refusal::DuplicateField) } else { Ok(first) }
     }
 
-    /// The host and port of a target in absolute form.
+    /// The host and port of an absolute-form target.
     pub(crate) fn authority(&self) -> Option<&[u8]> {
         let prefix = self.raw.get(self.method_end.saturating_add(1)..self.path_start)?;
         prefix.splitn(3, |byte| *byte == b'/').nth(2)
     }
 
-    /// Of a whole head that [`HeadReader`] let pass.
+    /// From a complete head that [`HeadReader`] accepted.
     fn new(mut raw: Vec<u8>) -> Self {
         let after = |at: usize, byte| {
             let found = raw.get(at..).and_then(|rest| memchr::memchr(byte, rest));
@@ -124,7 +123,7 @@ impl Head {
     }
 }
 
-/// The length of the scheme and host with which a target in absolute form begins; 0 in any other form.
+/// The length of the scheme and host of an absolute-form target; 0 for any other form.
 fn absolute_prefix(target: &[u8]) -> usize {
     let begins =
         |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
@@ -142,7 +141,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .take_while(|line| !line.is_empty())
 }
 
-/// Without the spaces and tabs around it (RFC 9110 section 5.6.3), and these only.
+/// Without the spaces and tabs around it (RFC 9110 section 5.6.3); nothing else is trimmed.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());

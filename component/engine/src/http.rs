@@ -12,7 +12,7 @@ use crate::location::Endpoint;
 use crate::options::Options;
 use crate::policy::Policy;
 
-/// Checks what HTTP asks of a request besides its form, and whether the policy lets it in.
+/// Checks what HTTP requires of a request beyond its syntax, and whether the policy allows it.
 pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Policy) -> Result<(), Refusal> {
     if !matches!(head.version(), b"HTTP/1.1" | b"HTTP/1.0") {
         return Err(Refusal::HttpVersion);
@@ -27,8 +27,8 @@ pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Po
     policy.check_request(head, endpoint.as_ref())
 }
 
-/// Whether a load balancer asks if the server is there, which is answered before the application is asked: for the
-/// path in the options, or as HAProxy does by default, with `OPTIONS /`. A browser's preflight has an Origin.
+/// Whether this is a load balancer's health check, answered before the application is asked: for the path in the
+/// options, or `OPTIONS /`, HAProxy's default. A browser's preflight has an Origin.
 pub(crate) fn is_health_check(head: &Head, options: &Options) -> bool {
     let path = head.target().split(|byte| *byte == b'?').next().unwrap_or_default();
     let is_health_path = options.health_path.as_deref().is_some_and(|health| health.as_bytes() == path);
@@ -39,7 +39,7 @@ pub(crate) fn is_health_check(head: &Head, options: &Options) -> bool {
     }
 }
 
-/// Content-Length; the largest number where it is larger.
+/// Content-Length, saturating.
 pub(crate) fn content_length(head: &Head) -> Result<Option<usize>, Refusal> {
     let Some(length) = head.single("Content-Length")? else {
         return Ok(None);
@@ -56,7 +56,7 @@ pub(crate) fn expects_continue(head: &Head) -> bool {
     head.version() == b"HTTP/1.1" && head.lists("Expect", "100-continue")
 }
 
-/// Whether the connection stays open behind the response.
+/// Whether the connection stays open after the response.
 pub(crate) fn keeps_alive(head: &Head) -> bool {
     match head.version() {
         b"HTTP/1.0" => head.lists("Connection", "keep-alive"),
@@ -95,7 +95,7 @@ pub(crate) fn write_response(
     Ok(())
 }
 
-/// The answer to what is refused: the reason as text, then the end.
+/// The answer to a refused request: the reason as text, then the end.
 pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
     let more = match status {
         405 => "Allow: GET\r\n",
@@ -154,7 +154,7 @@ fn status_line(status: u16) -> String {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
-        // A reason phrase may be empty (RFC 9112 section 4), and nobody reads it.
+        // A reason phrase may be empty (RFC 9112 section 4), and is never read.
         _ => "",
     };
     format!("HTTP/1.1 {status} {reason}\r\n")

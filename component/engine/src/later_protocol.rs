@@ -1,4 +1,4 @@
-//! What is newer than draft 76.
+//! Protocols newer than draft 76.
 
 use core::fmt;
 

@@ -1,10 +1,9 @@
-//! The server side of the two WebSocket protocols that browsers shipped before RFC 6455, without input or output:
-//! draft-hixie-thewebsocketprotocol-75 ("draft 75": Chrome 4–5, Safari 5.0.0) and
-//! draft-hixie-thewebsocketprotocol-76 ("draft 76", hybi-00: Chrome 6–13, Safari 5, iOS 4.2–5, Firefox 4,
-//! Opera 11).
+//! The server side of the two WebSocket protocols that browsers shipped before RFC 6455, without I/O:
+//! draft-hixie-thewebsocketprotocol-75 ("draft 75": Chrome 4–5, Safari 5.0.0) and draft-hixie-thewebsocketprotocol-76
+//! ("draft 76", hybi-00: Chrome 6–13, Safari 5, iOS 4.2–5, Firefox 4, Opera 11).
 //!
-//! The crate is fully deterministic. It opens no socket, reads no clock and draws no random number: whoever uses
-//! it (the *shell*) hands in bytes and the time, and gets events for the application and bytes to write.
+//! The crate is fully deterministic. It opens no sockets, reads no clock and uses no randomness: its caller (the
+//! *shell*) passes in bytes and the time, and gets events for the application and bytes to write.
 //!
 //! ```text
 //!        sockets, clock                        Server                          application
@@ -28,8 +27,8 @@
 //! 3. Tell what happened: [`Server::open`] with an id of your choice for each accepted connection,
 //!    [`Server::receive`] for each read, [`Server::receive_eof`], [`Server::lost`].
 //! 4. Let the application see the events ([`Server::receive`] gives those that borrow from its input,
-//!    [`Server::poll_event`] the others) and carry out what it wants: [`Server::send`],
-//!    [`Server::broadcast`], [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
+//!    [`Server::poll_event`] the others) and carry out its commands: [`Server::send`], [`Server::broadcast`],
+//!    [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
 //! 5. Write each [`Transmission`] of [`Server::poll_transmit`] to its recipients, in order and in one write, and do
 //!    as its [`Disposition`] says.
 //! 6. Again.
@@ -97,23 +96,20 @@
 //! }
 //! ```
 //!
-//! [`Server::advance`] is called twice. Where a peer's last message and the end of its connection come in one read, the end
-//! waits until the application has had its chance to answer: it is a deadline that has passed already, which the second
-//! call carries out at once. (Where step 1 waits for no longer than [`Server::poll_timeout`] says, step 2 of the next turn
-//! does.)
+//! [`Server::advance`] is called twice. If a peer's last message and the end of its connection come in one read, the
+//! end waits until the application has had its chance to answer: it is a deadline already passed, which the second call
+//! carries out at once. (If step 1 waits no longer than [`Server::poll_timeout`] says, step 2 of the next turn does.)
 //!
-//! At [`Disposition::Abort`] a shell drops what it still has for the peer, closes the socket in both directions, and tells the
-//! engine nothing more of the connection. At [`Disposition::Finish`] it ends its own side and reads on until the peer ends or
-//! some seconds have passed, which this example leaves out.
+//! On [`Disposition::Abort`] a shell drops pending output, closes the socket in both directions, and tells the engine
+//! nothing more about the connection. On [`Disposition::Finish`] it ends its own side and keeps reading until the peer
+//! ends or some seconds have passed, which this example omits.
 //!
 //! # What it promises
 //!
-//! - No input panics, whatever it is and however it is cut up; any chunking gives the same events and the same
-//!   bytes.
-//! - Nothing is buffered but what is incomplete: a message that lies whole in a read is borrowed from it.
+//! - No input panics, whatever it is and however it is split; any chunking gives the same events and the same bytes.
+//! - Only incomplete data is buffered: a message complete in a read is borrowed from it.
 //! - Every limit ([`Limits`]) is checked before anything is buffered.
-//! - Nothing is sent behind our closing handshake, and nothing is told of a connection behind its
-//!   [`Event::Closed`].
+//! - Nothing is sent after our closing handshake, and nothing is reported for a connection after its [`Event::Closed`].
 //!
 //! # Features
 //!

@@ -13,7 +13,7 @@ use crate::head::{Head, trim};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     secure: bool,
-    /// Scheme, host, port and path, without a slash at the end: what stands before the resource name.
+    /// Scheme, host, port and path, without a trailing slash: the part before the resource name.
     prefix: Vec<u8>,
 }
 
@@ -49,8 +49,8 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// None: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, and this over
-    /// Host (RFC 9112 section 3.2.2); a port in it over a forwarded one.
+    /// None: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, which takes
+    /// precedence over Host (RFC 9112 section 3.2.2); a port in it over a forwarded one.
     pub(crate) fn find(
         head: &'a Head,
         peer: &Peer,

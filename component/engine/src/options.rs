@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::error::InvalidOptions;
 
-/// A length of time, or a point in time counted from an origin that the caller chose, in milliseconds.
+/// A length of time, or a point in time counted from an origin that the caller chooses, in milliseconds.
 pub type Millis = u64;
 
 /// Which drafts are accepted.
@@ -21,7 +21,7 @@ pub enum Version {
     Draft76,
 }
 
-/// What to do with text from a client that is not UTF-8 (draft 76 section 5.4 leaves it open).
+/// What to do with text from a client that is not valid UTF-8 (draft 76 section 5.4 leaves it open).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
 pub enum InvalidUtf8 {
@@ -39,47 +39,44 @@ pub struct Options {
     /// Which drafts are accepted.
     pub version: Version,
     /// Accepted `Origin` values (draft 76 section 5.1) as browsers send them, `http://example.com:8000`, compared
-    /// without regard to ASCII case. Empty, or with `*`: any, also none at all. `null` has to be listed like any other.
-    /// Some libraries send host and port without a scheme: `example.com:8000` is accepted for these. They hold for
-    /// opening handshakes, and for requests that carry an Origin and are not GET or HEAD: what foreign pages post.
+    /// ignoring ASCII case. Empty, or with `*`: any, even none. `null` must be listed like any other. Some libraries
+    /// send host and port without a scheme: `example.com:8000` is accepted for these. They apply to opening handshakes,
+    /// and to requests that carry an Origin and are not GET or HEAD: POSTs from foreign pages.
     pub origins: Vec<String>,
-    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Once there
-    /// is one, a client that asks for others only is refused; a client that asks for none is accepted. What a client
-    /// asks for may be a list, separated by commas or spaces: it is accepted if one of its items is, and named whole in
-    /// the answer.
+    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Otherwise a client that
+    /// asks only for others is refused; a client that asks for none is accepted. A client may ask for a list, separated
+    /// by commas or spaces: it is accepted if one of its items is, and named whole in the answer.
     pub subprotocols: Vec<String>,
-    /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, without
-    /// regard to ASCII case; IPv6 addresses with or without brackets. Empty, or with `*`: any. Where forwarded fields
-    /// are trusted it is the forwarded host that counts. They hold for opening handshakes and for every request but
-    /// health checks.
+    /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, ignoring ASCII case; IPv6
+    /// addresses with or without brackets. Empty, or with `*`: any. If forwarded fields are trusted, the forwarded host
+    /// is checked. They apply to opening handshakes and to every request except health checks.
     pub hosts: Vec<String>,
-    /// What clients see when a TLS terminator or proxy stands before the server (draft 76 section 5.2,
-    /// step 2): `wss://example.com`, `ws://example.com:8080/prefix`.
+    /// The URL that clients see when a TLS terminator or proxy is in front of the server (draft 76 section 5.2, step
+    /// 2): `wss://example.com`, `ws://example.com:8080/prefix`.
     pub public_url: Option<String>,
-    /// Believe `X-Forwarded-Proto`, `-Ssl`, `-Host`, `-Port` and `-For`, each field's last value, and what these leave
-    /// open the last element of `Forwarded` (RFC 7239). Only behind a proxy that sets or removes all of them.
+    /// Trust `X-Forwarded-Proto`, `-Ssl`, `-Host`, `-Port` and `-For`, each field's last value; what they leave open
+    /// comes from the last element of `Forwarded` (RFC 7239). Only behind a proxy that sets or removes all of them.
     pub trust_forwarded: bool,
     /// Ask the application before an opening handshake is answered: [`Event::Handshake`](crate::Event).
     pub authorise: bool,
-    /// Answer every message with itself, and tell nobody: no [`Event::Message`](crate::Event). For trying
-    /// clients out.
+    /// Echo every message, without [`Event::Message`](crate::Event). For trying out clients.
     pub echo: bool,
     /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
     /// ending the connection. In draft 75 FF 00 is one of them, an empty frame; otherwise it counts as the peer's end.
     pub skip_reserved_frames: bool,
-    /// What to do with text that is not UTF-8.
+    /// What to do with text that is not valid UTF-8.
     pub invalid_utf8: InvalidUtf8,
-    /// The policy file sent in answer to Flash's `<policy-file-request/>`. None: refused as malformed.
+    /// The policy file sent in answer to Flash's `<policy-file-request/>`. None: the request is refused as malformed.
     pub flash_policy: Option<String>,
     /// A path whose GET, HEAD and OPTIONS are answered with 200 before the application is asked: for load balancers.
-    /// [`hosts`](Self::hosts) does not hold for it, for they ask by address. `OPTIONS /`, with which HAProxy asks by
-    /// default, is always answered so, but for a browser's preflight.
+    /// [`hosts`](Self::hosts) does not apply to it, since they connect by address. `OPTIONS /`, HAProxy's default
+    /// check, is always answered this way, except for a browser's preflight.
     pub health_path: Option<String>,
     /// What a peer can make the server hold or wait for.
     pub limits: Limits,
 }
 
-/// What a peer can make the server hold or wait for. Each limit is checked before anything is buffered.
+/// What a peer can make the server buffer or wait for. Each limit is checked before anything is buffered.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made with struct update syntax")]
 pub struct Limits {
@@ -88,24 +85,23 @@ pub struct Limits {
     pub max_head_bytes: usize,
     /// Fields in a head. Default 100: the browsers send under 15, proxies add a few.
     pub max_fields: usize,
-    /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: beyond what the
-    /// pages of the time send, and a thousand peers at it still fit a small machine.
+    /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: more than pages of the time
+    /// send, and a thousand peers at this limit still fit a small machine.
     pub max_message_bytes: usize,
     /// Memory for the incomplete heads, bodies and messages of all connections together, in bytes, and at least
-    /// [`max_message_bytes`](Self::max_message_bytes). Default 64 MiB. Before it is passed a connection is closed: of
-    /// those that hold much the one that has received it most slowly.
+    /// [`max_message_bytes`](Self::max_message_bytes). Default 64 MiB. Before it is exceeded a connection is closed: of
+    /// those that hold much, the one that has received it most slowly.
     pub max_buffered_bytes: usize,
-    /// From open to connected, and for each further request of a kept connection, in milliseconds.
-    /// Default 10,000.
+    /// From open to connected, and for each further request on a kept connection, in milliseconds. Default 10,000.
     pub handshake_timeout: Millis,
-    /// A connected client with nothing received or sent, in milliseconds; 0 (the default): never, for the
-    /// drafts have no ping with which a client could show that it lives.
+    /// With nothing received from or sent to a connected client, in milliseconds; 0 (the default): never, because the
+    /// drafts have no ping by which a client could show that it is alive.
     pub idle_timeout: Millis,
-    /// From the first byte of a message to its last, in milliseconds; 0: no limit. Default 60,000: 1 MiB at
-    /// 18 kB/s, and nobody can hold a part of `max_buffered_bytes` for longer.
+    /// From the first byte of a message to its last, in milliseconds; 0: no limit. Default 60,000: 1 MiB at 18 kB/s,
+    /// and no peer can hold a part of `max_buffered_bytes` for longer.
     pub message_timeout: Millis,
-    /// From our FF 00 to the peer's, or to its end of TCP, in milliseconds. Default 2,000. WebKit's draft 76
-    /// never answers, and learns of the close only when TCP ends: our FIN follows after 250 ms.
+    /// From our FF 00 to the peer's, or to its FIN, in milliseconds. Default 2,000. WebKit's draft 76 never answers,
+    /// and learns of the close only when TCP ends: our FIN follows after 250 ms.
     pub close_timeout: Millis,
 }
 

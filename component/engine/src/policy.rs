@@ -34,7 +34,7 @@ impl Policy {
         Ok(Self { options, public_url })
     }
 
-    /// Whether a plain request is let in: by its Host; and by its Origin, where a foreign page may want something done.
+    /// Whether a plain request is allowed: by its Host, and by its Origin if a foreign page could cause an effect.
     pub(crate) fn check_request(&self, head: &Head, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
         match endpoint {
             Some(endpoint) => self.check_host(endpoint)?,
@@ -67,8 +67,8 @@ impl Policy {
         }
     }
 
-    /// Draft 76 makes one opaque string of what a client asks for; clients that put a list there are answered with the
-    /// whole of it, so one item that is accepted is enough.
+    /// In draft 76 the requested subprotocol is one opaque string; clients that send a list are answered with all of
+    /// it, so one accepted item is enough.
     pub(crate) fn check_subprotocol(&self, asked: &[u8]) -> Result<(), Refusal> {
         let is_it = |accepted: &str| {
             let accepted = accepted.as_bytes();
@@ -116,7 +116,7 @@ fn origin_hint(value: &str) -> Option<String> {
             };
             normal(rest, port).map(|authority| format!("{scheme}://{authority}"))
         }
-        // Libraries send host and port without a scheme; a host alone is a browser's Origin that lacks its scheme.
+        // Libraries send host and port without a scheme; a host alone is a browser's Origin without its scheme.
         None if Authority::parse(value.as_bytes()).is_some_and(|authority| authority.port.is_some()) => {
             return None;
         }
@@ -146,7 +146,7 @@ fn subprotocol_hint(value: &str) -> Option<String> {
     (!is_text(value.as_bytes())).then(|| "a field has no line ends and no NUL".into())
 }
 
-/// What no single Origin or Host has.
+/// Characters that no single Origin or Host contains.
 fn list_hint(value: &str) -> Option<String> {
     if value.is_empty() {
         Some("it is empty; \"*\" is any".into())
@@ -159,19 +159,19 @@ fn list_hint(value: &str) -> Option<String> {
     }
 }
 
-/// None where it is what was said.
+/// None if it equals the given value.
 fn did_you_mean(value: &str, meant: &str) -> Option<String> {
     (!value.eq_ignore_ascii_case(meant)).then(|| format!("did you mean {meant:?}?"))
 }
 
-/// Host and port of what may have a path behind them, as browsers write them.
+/// Host and port, as browsers write them; a path may follow in the input.
 fn normal(rest: &str, default_port: Option<u16>) -> Option<String> {
     let mut out = Vec::new();
     Authority::parse(authority_of(rest).as_bytes())?.write(default_port, &mut out);
     String::from_utf8(out).ok()
 }
 
-/// What stands before a path, query or fragment, and behind the name of a user.
+/// The part before a path, query or fragment, and after the user name.
 fn authority_of(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit('@').next().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The heads of requests that were refused, for whoever looks right afterwards: logs want to say what came.
+//! The heads of refused requests, available right after the refusal, for logging.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use crate::event::ConnectionId;
 use crate::head::Head;
 
-/// How many are kept of one turn. No log has more lines of them at once that are worth reading.
+/// How many are kept per turn. More log lines at once would not be worth reading.
 const MAX_HEADS: usize = 16;
 
-/// The first few of the last turn in which there were any.
+/// The first few of the last turn that had any.
 #[derive(Debug, Default)]
 pub(crate) struct RejectedHeads {
     turn: u64,

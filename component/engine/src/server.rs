@@ -1,4 +1,4 @@
-//! The table of connections, and what goes in and out.
+//! The connection table, and its input and output.
 
 mod events;
 mod send;
@@ -28,9 +28,9 @@ use crate::shared::{Counts, Shared};
 /// - **Getters** take `&self`.
 /// - **Input** is what the shell has seen: [`advance`](Self::advance) (time), [`open`](Self::open),
 ///   [`receive`](Self::receive), [`receive_eof`](Self::receive_eof), [`lost`](Self::lost).
-/// - **Commands** are what the application wants: [`send`](Self::send), [`broadcast`](Self::broadcast),
-///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject),
-///   [`respond`](Self::respond), [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
+/// - **Commands** come from the application: [`send`](Self::send), [`broadcast`](Self::broadcast),
+///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond),
+///   [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
 /// - **Deferring** is for shells that bound what one turn gives the application: [`defer`](Self::defer),
 ///   [`take_deferred`](Self::take_deferred), [`put_back`](Self::put_back).
 /// - **Output** is polled: [`poll_event`](Self::poll_event), [`poll_transmit`](Self::poll_transmit),
@@ -50,7 +50,7 @@ impl Server {
     /// A server without connections.
     ///
     /// # Errors
-    /// [`InvalidOptions`] names the option that cannot be.
+    /// [`InvalidOptions`] names the invalid option.
     pub fn new(options: Options) -> Result<Self, InvalidOptions> {
         Ok(Self { shared: Shared::new(Policy::new(options)?), connections: BTreeMap::new() })
     }
@@ -67,14 +67,14 @@ impl Server {
         self.connections.get(&id).map(AsRef::as_ref).filter(|connection| !connection.has_ended())
     }
 
-    /// The head of a request that was refused in this turn, if it came whole and is one of the turn's first few. For
-    /// logs, which learn by [`Event::Rejected`] that the connection is over.
+    /// The head of a request refused in this turn, if it was complete and is one of the turn's first few. For logs,
+    /// which learn from [`Event::Rejected`] that the connection is over.
     #[must_use]
     pub fn rejected_head(&self, id: ConnectionId) -> Option<&Arc<Head>> {
         self.shared.rejected.get(id)
     }
 
-    /// Every open connection, by rising id.
+    /// Every open connection, in ascending order of id.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.connections.values().map(AsRef::as_ref).filter(|connection| !connection.has_ended())
     }
@@ -88,8 +88,8 @@ impl Server {
 
 /// Input.
 impl Server {
-    /// Begins a turn: moves the clock to `now` and lets deadlines expire. Everything that follows happens at that time. A
-    /// time before the last one counts as the last one.
+    /// Begins a turn: moves the clock to `now` and expires deadlines. Everything that follows happens at that time. A
+    /// time earlier than the last one counts as the last one.
     pub fn advance(&mut self, now: Millis) {
         self.shared.now = self.shared.now.max(now);
         self.shared.turn = self.shared.turn.wrapping_add(1);
@@ -115,11 +115,10 @@ impl Server {
         Ok(())
     }
 
-    /// What one read gave. Any chunking gives the same events and the same bytes. An unknown connection is
-    /// passed over: it has just ended.
+    /// What one read returned. Any chunking gives the same events and the same bytes. Unknown connections are ignored:
+    /// they have just ended.
     ///
-    /// The events are found as they are asked for; dropping the iterator drops those that were not, but not
-    /// their effects.
+    /// The events are computed lazily; dropping the iterator drops the remaining ones, but not their effects.
     pub fn receive<'s, 'i>(&'s mut self, id: ConnectionId, input: &'i [u8]) -> Events<'s, 'i> {
         self.remove_ended();
         self.make_room(id, input);
@@ -154,14 +153,14 @@ impl Server {
 
 /// Deferring: for shells that bound what one turn gives the application.
 impl Server {
-    /// Whether such a shell is at work. What came ahead of an answer ([`accept`](Self::accept),
-    /// [`respond`](Self::respond)) is deferred then, instead of being told at once.
+    /// Whether such a shell is in use. Then input that came ahead of an answer ([`accept`](Self::accept),
+    /// [`respond`](Self::respond)) is deferred, not reported at once.
     pub fn set_bounded(&mut self, bounded: bool) {
         self.shared.bounded = bounded;
     }
 
-    /// Keeps input for a later turn, unread: a read, or what [`Events::stop`] has left of one. What comes from that
-    /// connection afterwards, its end included, waits behind it. Counts as
+    /// Keeps input for a later turn, unread: a read, or what [`Events::stop`] has left of one. Later input from that
+    /// connection, including its end, waits behind it. Counts towards
     /// [`Limits::max_buffered_bytes`](crate::Limits::max_buffered_bytes); read no more from that peer.
     pub fn defer(&mut self, id: ConnectionId, input: &[u8]) {
         self.make_room(id, input);
@@ -170,8 +169,8 @@ impl Server {
         }
     }
 
-    /// Takes the input that has waited longest, to be given to [`receive`](Self::receive). Give back what it leaves, or
-    /// nothing, by [`put_back`](Self::put_back).
+    /// Takes the input that has waited longest, to be given to [`receive`](Self::receive). Give back what it leaves,
+    /// even if empty, with [`put_back`](Self::put_back).
     #[must_use]
     pub fn take_deferred(&mut self) -> Option<Deferred> {
         loop {
@@ -183,7 +182,7 @@ impl Server {
         }
     }
 
-    /// What is left of deferred input waits again, after that of the others; where nothing is left the peer's end takes
+    /// The rest of deferred input waits again, after that of the others; if nothing is left, the peer's end takes
     /// effect, if it has come.
     pub fn put_back(&mut self, deferred: Deferred) {
         let id = deferred.connection();
@@ -205,20 +204,20 @@ impl Server {
     /// Sends one message to one client.
     ///
     /// # Errors
-    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] before `Connected` and behind `close`.
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] before `Connected` and after `close`.
     pub fn send(&mut self, id: ConnectionId, text: &str) -> Result<(), Misuse> {
         self.send_to_one(id, core::iter::once(text))
     }
 
-    /// Sends one message to every connected client, but for `except`. It is encoded once. Returns the number
-    /// of recipients.
+    /// Sends one message to every connected client except `except`. It is encoded once. Returns the number of
+    /// recipients.
     pub fn broadcast(&mut self, text: &str, except: Option<ConnectionId>) -> usize {
         let to = except.map_or(Recipients::All, Recipients::AllBut);
         self.send_all(&to, core::iter::once(text), |_| ())
     }
 
-    /// Sends several messages to the same recipients, encoded once. Returns the number of recipients; those
-    /// named one by one that cannot be sent to are told to `undelivered`.
+    /// Sends several messages to the same recipients, encoded once. Returns the number of recipients; individually
+    /// named ones that cannot be sent to are reported to `undelivered`.
     pub fn send_all<'t>(
         &mut self,
         to: &Recipients,
@@ -242,8 +241,8 @@ impl Server {
         self.send_to_all(but, texts)
     }
 
-    /// Ends a connection: by the closing handshake in draft 76, during which messages may still arrive; by
-    /// TCP's end elsewhere. Does nothing where closing has begun.
+    /// Ends a connection: by the closing handshake in draft 76, during which messages may still arrive; by ending TCP
+    /// elsewhere. Does nothing if closing has begun.
     ///
     /// # Errors
     /// [`Misuse::UnknownConnection`].
@@ -254,13 +253,12 @@ impl Server {
         })
     }
 
-    /// Answers [`Event::Handshake`]: the 101 is written. `subprotocol` is what was asked for, or none; a
-    /// client that asked and finds none named fails the connection. `fields` may add some, say Set-Cookie.
+    /// Answers [`Event::Handshake`]: the 101 is written. `subprotocol` is the one asked for, or none; a client that
+    /// asked for one and gets none fails the connection. `fields` may add some, such as Set-Cookie.
     ///
     /// # Errors
-    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] where no decision is awaited;
-    /// [`Misuse::Invalid`] for another subprotocol than was asked for, a field that breaks the head, or one
-    /// of the handshake's own names.
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if no decision is pending; [`Misuse::Invalid`] for a
+    /// subprotocol that was not asked for, a field that breaks the head, or one of the handshake's own field names.
     pub fn accept(
         &mut self,
         id: ConnectionId,
@@ -270,8 +268,8 @@ impl Server {
         self.command(id, |connection, shared| connection.accept(shared, subprotocol, fields))
     }
 
-    /// Refuses an opening handshake or a request, with an HTTP status from 400 to 599 and one line that the
-    /// peer is sent too. Behind a 101 no status can be sent; a connected client is closed.
+    /// Refuses an opening handshake or a request, with an HTTP status from 400 to 599 and one line, which is also sent
+    /// to the peer. After a 101 no status can be sent; a connected client is closed.
     ///
     /// # Errors
     /// [`Misuse::UnknownConnection`]; [`Misuse::Invalid`] for another status, or more than a line.
@@ -279,12 +277,12 @@ impl Server {
         self.command(id, |connection, shared| connection.reject(shared, status, reason))
     }
 
-    /// Answers [`Event::Request`]. Content-Length and Connection are written by the engine; the body is left
-    /// out in answer to HEAD and with 204 and 304.
+    /// Answers [`Event::Request`]. The engine writes Content-Length and Connection; the body is omitted in answer to
+    /// HEAD and with 204 and 304.
     ///
     /// # Errors
-    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] where no request waits; [`Misuse::Invalid`] for a
-    /// status outside 200 to 599 or a field that cannot be written.
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if no request waits; [`Misuse::Invalid`] for a status
+    /// outside 200 to 599 or a field that cannot be written.
     pub fn respond(
         &mut self,
         id: ConnectionId,
@@ -295,14 +293,13 @@ impl Server {
         self.command(id, |connection, shared| connection.respond(shared, status, fields, body))
     }
 
-    /// Asks for one [`Event::Tick`] after so many milliseconds (0 counts as 1). Of several that are asked for
-    /// before it comes the earliest counts.
+    /// Asks for one [`Event::Tick`] after this many milliseconds (0 counts as 1). If several are pending, the earliest
+    /// counts.
     pub fn tick_after(&mut self, after: Millis) {
         self.shared.set_tick(after);
     }
 
-    /// Begins to close every connection: closing handshakes in draft 76, 503 to requests under way, TCP's
-    /// end elsewhere.
+    /// Starts closing every connection: closing handshakes in draft 76, 503 to requests in progress, FIN elsewhere.
     pub fn shutdown(&mut self) {
         for connection in self.connections.values_mut() {
             connection.shutdown(&mut self.shared);
@@ -313,13 +310,13 @@ impl Server {
 
 /// Output.
 impl Server {
-    /// The next event that a command or the clock brought about.
+    /// The next event caused by a command or the clock.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         self.shared.events.pop_front()
     }
 
-    /// Whether [`poll_event`](Self::poll_event) would give one.
+    /// Whether [`poll_event`](Self::poll_event) would return one.
     #[must_use]
     pub fn has_events(&self) -> bool {
         !self.shared.events.is_empty()
@@ -351,8 +348,8 @@ impl Server {
         result
     }
 
-    /// Closes the slowest holders until `more` bytes fit, so that peers who fill the memory with messages
-    /// that never end cost themselves and not the others.
+    /// Closes the slowest holders until `more` bytes fit, so that peers that fill memory with unfinished messages harm
+    /// only themselves.
     fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
         if self.shared.room() >= input.len() {
             return;
@@ -369,8 +366,8 @@ impl Server {
         }
     }
 
-    /// Of the connections that hold at least half as much as is usual, the one that has received it most slowly; in the
-    /// first second the one that holds the most.
+    /// Of the connections that hold at least half the average, the one that has received it most slowly; in the first
+    /// second the one that holds the most.
     fn slowest_holder(&self) -> Option<ConnectionId> {
         let holders = || self.connections.values().filter(|connection| connection.held() != 0);
         let count = holders().count();
@@ -408,7 +405,7 @@ mod tests {
                 server.open(id, Peer { address: "peer".into(), secure: false }).unwrap();
                 drop(server.receive(id, REQUEST));
             }
-            // Half a message is none yet.
+            // Half a message does not count yet.
             drop(server.receive(ConnectionId(1), b"\0one\xff\0two\xff\0three\xff\0fo"));
             server.broadcast("to all", None);
             server.broadcast("to the others", Some(ConnectionId(1)));

@@ -20,9 +20,9 @@ pub struct Counts {
     pub connected76: usize,
     /// Bytes held for incomplete heads, bodies and messages.
     pub buffered_bytes: usize,
-    /// Messages received whole since the server was made, echoed ones, too.
+    /// Complete messages received since the server was created, including echoed ones.
     pub messages_received: u64,
-    /// Messages sent since the server was made, each as often as it has recipients.
+    /// Messages sent since the server was created, counted once per recipient.
     pub messages_sent: u64,
 }
 
@@ -30,7 +30,7 @@ pub struct Counts {
 pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) now: Millis,
-    /// How often the clock was told: what happens between two tellings is one turn.
+    /// How often the clock was set: one turn is what happens between two settings.
     pub(crate) turn: u64,
     pub(crate) events: VecDeque<Event<'static>>,
     transmissions: VecDeque<Transmission>,
@@ -38,13 +38,13 @@ pub(crate) struct Shared {
     /// When the application is to be woken.
     tick: Option<Millis>,
     pub(crate) counts: Counts,
-    /// Short texts on their way to where they are wanted.
+    /// Buffer for short texts in transit.
     pub(crate) short_texts: Vec<u8>,
-    /// Connections that ended in this call, to be taken off the table.
+    /// Connections that ended in this call, to be removed from the table.
     pub(crate) ended: Vec<ConnectionId>,
     /// Connections that a broadcast reaches.
     pub(crate) members: usize,
-    /// What came ahead of an answer is deferred, not told with the answer.
+    /// Input ahead of an answer is deferred, not reported with the answer.
     pub(crate) bounded: bool,
     /// Connections with deferred input, the one that waits longest first. Some may have ended.
     pub(crate) deferred: VecDeque<ConnectionId>,
@@ -89,12 +89,12 @@ impl Shared {
         *count = if more { count.saturating_add(1) } else { count.saturating_sub(1) };
     }
 
-    /// Lets `write` append to what this connection is sent last, so that it goes out in one write.
+    /// Lets `write` append to this connection's last transmission, so that it goes out in one write.
     pub(crate) fn transmit<T>(&mut self, to: ConnectionId, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         self.transmit_to(Destination::One(to), write)
     }
 
-    /// The same for any destination: what goes to the same recipients one after the other is one transmission.
+    /// The same for any destination: consecutive output to the same recipients is one transmission.
     pub(crate) fn transmit_to<T>(&mut self, to: Destination, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         if let Some(last) = self.transmissions.back_mut()
             && last.to == to
@@ -139,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Takes a deadline that has passed off the set.
+    /// Removes an expired deadline from the set.
     pub(crate) fn pop_expired(&mut self) -> Option<ConnectionId> {
         let first = self.deadlines.first().copied().filter(|(at, _)| *at <= self.now)?;
         self.deadlines.remove(&first);
@@ -147,22 +147,22 @@ impl Shared {
     }
 }
 
-/// When something happens to a connection if nothing else does before. Putting a deadline off is free: the
-/// set is only touched when the earlier one has passed.
+/// When something happens to a connection if nothing else does first. Postponing a deadline is free: the set is only
+/// touched when the earlier one has passed.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     due: Option<Millis>,
-    /// What stands in [`Shared::deadlines`].
+    /// The entry in [`Shared::deadlines`].
     armed: Option<Millis>,
 }
 
 impl Timer {
-    /// After so many milliseconds from now; none: never.
+    /// This many milliseconds from now; none: never.
     pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Option<Millis>) {
         self.set_at(shared, id, after.map(|after| shared.now.saturating_add(after)));
     }
 
-    /// The same at a time.
+    /// The same, at a point in time.
     pub(crate) fn set_at(&mut self, shared: &mut Shared, id: ConnectionId, due: Option<Millis>) {
         self.due = due;
         match (self.due, self.armed) {
@@ -179,7 +179,7 @@ impl Timer {
         }
     }
 
-    /// The armed deadline was taken off the set: is it time, or was it put off?
+    /// The armed deadline was removed from the set: has it expired, or was it postponed?
     pub(crate) fn has_expired(&mut self, shared: &mut Shared, id: ConnectionId) -> bool {
         self.armed = None;
         match self.due {

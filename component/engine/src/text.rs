@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::error::FrameError;
 use crate::options::InvalidUtf8;
 
-/// Below so many bytes simdutf8 does without SIMD.
+/// Below this many bytes simdutf8 does not use SIMD.
 pub(crate) const SHORT: usize = 64;
 
 /// The text that these bytes are.
@@ -14,13 +14,13 @@ pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(bytes).ok()
 }
 
-/// Whether they do not begin inside of a character.
+/// Whether they do not begin inside a character.
 pub(crate) fn begins_whole(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| first & 0xc0 != 0x80)
 }
 
-/// Where the first FF is, if it is near and all before it is ASCII: one look at each word answers both. Quicker than
-/// searching and checking where messages are short.
+/// Where the first FF is, if it is near and all before it is ASCII: one look at each word answers both. For short
+/// messages this is faster than searching and checking.
 pub(crate) fn short_ascii_before_ff(bytes: &[u8]) -> Option<usize> {
     let bytes = bytes.get(..SHORT).unwrap_or(bytes);
     let (words, _) = bytes.as_chunks();
@@ -49,7 +49,7 @@ fn first_beyond_ascii(word: &[u8; WORD]) -> Option<usize> {
     (high != 0).then(|| usize::try_from(high.trailing_zeros() / u8::BITS).unwrap_or(0))
 }
 
-/// Borrows where the bytes are borrowed and are UTF-8; copies only what has to be mended.
+/// Borrows if the bytes are borrowed and valid UTF-8; copies only what must be repaired.
 pub(crate) fn decode(bytes: Cow<'_, [u8]>, invalid: InvalidUtf8) -> Result<Cow<'_, str>, FrameError> {
     let broken = match bytes {
         Cow::Borrowed(bytes) => match simdutf8::basic::from_utf8(bytes) {

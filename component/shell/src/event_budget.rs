@@ -2,20 +2,20 @@
 
 use core::time::Duration;
 
-/// What a call of the application, and all that comes of it, should take at the most.
+/// The maximum time that a call of the application, with its consequences, should take.
 const CALL_TIME: Duration = Duration::from_millis(5);
 
-/// What a call's commands should hold at the most, in bytes.
+/// The maximum size of a call's commands, in bytes.
 const CALL_BYTES: usize = 8 << 20;
 
 /// More events than this in one call gain nothing.
 const MOST: u32 = 512;
 
-/// From one call to the next, where the first took next to no time.
+/// The growth from one call to the next, if the first took almost no time.
 const MAX_GROWTH: f64 = 8.0;
 
-/// How many events a call of the application may have, from what the last calls took: at first one, at most 512, fewer when
-/// calls take longer than 5 ms or give more than 8 MiB of commands. What more there is waits in the engine.
+/// How many events a call of the application may have, from the cost of the last calls: at first one, at most 512,
+/// fewer if calls take longer than 5 ms or return more than 8 MiB of commands. The rest waits in the engine.
 #[derive(Debug)]
 pub struct EventBudget {
     events: u32,
@@ -42,7 +42,7 @@ impl EventBudget {
         (before != self.events).then_some(self.events)
     }
 
-    /// Takes note of a call: its events, its time with all that came of it, and the bytes of its commands.
+    /// Records a call: its events, its time including its consequences, and the bytes of its commands.
     pub fn observe(&mut self, events: usize, took: Duration, bytes: usize) {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         let load = (took.as_secs_f64() / CALL_TIME.as_secs_f64()).max(bytes as f64 / CALL_BYTES as f64);
@@ -60,7 +60,7 @@ impl EventBudget {
 mod tests {
     use super::*;
 
-    /// Calls that are always full, of an application that takes so long for an event.
+    /// Always full calls of an application that takes this long per event.
     fn settle(event_budget: &mut EventBudget, micros: u64, bytes: usize) -> u32 {
         for _ in 0..20 {
             let events = event_budget.events;

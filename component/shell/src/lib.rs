@@ -1,5 +1,5 @@
-//! What every shell of the engine decides without sockets and clocks: how much the application gets in a call, what waiting
-//! output costs, how many lines the log has, and how a peer's text is shown in it.
+//! What every shell of the engine decides without sockets and clocks: how much the application gets in a call, what
+//! waiting output costs, how many lines are logged, and how a peer's text appears in them.
 //!
 //! No I/O, no clock, no panics. The host and the server component are its drivers.
 #![cfg_attr(not(test), no_std)]

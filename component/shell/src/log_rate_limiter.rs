@@ -1,8 +1,8 @@
-//! How many lines a second the log has of what peers can cause.
+//! Limits log lines per second that peers can cause.
 
 use core::fmt::{Display, Formatter, Result};
 
-/// What lines are about; each has a budget of its own.
+/// Categories of lines; each has its own budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogCategory {
     /// Peers that are not let in (too many of them, no PROXY header, a TLS handshake that fails), and failures to
@@ -10,17 +10,17 @@ pub enum LogCategory {
     Admission,
     /// Opening handshakes and requests that are refused.
     Rejection,
-    /// Connections that end by a peer's fault.
+    /// Connections that end through a peer's fault.
     Closure,
-    /// Instances of the engine and of the application that are lost, and what takes their place.
+    /// Lost instances of the engine and of the application, and their replacements.
     Instance,
     /// What the application writes to standard output and standard error.
     Output,
-    /// The same in a call that fails.
+    /// The same, in a failing call.
     Failure,
 }
 
-/// Leaves out the lines of each category that are more than its budget for a second.
+/// Suppresses lines of each category beyond its budget per second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogRateLimiter {
     windows: [Window; 6],
@@ -29,11 +29,11 @@ pub struct LogRateLimiter {
 /// A line may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPermit {
-    /// How many of its category were left out since the one before; None if none were.
+    /// How many of its category were suppressed since the previous one; None if none were.
     pub unlogged: Option<u64>,
 }
 
-/// What stands at the end of the line.
+/// The end of the line.
 impl Display for LogPermit {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         self.unlogged.map_or(Ok(()), |unlogged| write!(f, " unlogged={unlogged}"))
@@ -49,7 +49,7 @@ struct Window {
 }
 
 impl LogCategory {
-    /// Lines in a second. An application's traceback is some dozens of lines, and is worth nothing in parts.
+    /// Lines per second. An application's traceback is some dozens of lines, and is useless in parts.
     fn budget(self) -> u32 {
         match self {
             Self::Admission | Self::Rejection | Self::Closure | Self::Instance => 10,
@@ -59,7 +59,7 @@ impl LogCategory {
 }
 
 impl LogRateLimiter {
-    /// Whether one more line may be written at `now`, in milliseconds of a clock that does not go back.
+    /// Whether one more line may be written at `now`, in milliseconds of a monotonic clock.
     pub fn permit(&mut self, category: LogCategory, now: u64) -> Option<LogPermit> {
         let window = self.windows.get_mut(category as usize)?;
         if window.began.is_none_or(|began| now.saturating_sub(began) >= 1000) {

@@ -1,26 +1,26 @@
-//! Output on its way to peers, counted by the memory that it takes up.
+//! Output on its way to peers, counted by the memory it occupies.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-/// Memory that waiting output takes up, in bytes.
+/// Memory occupied by waiting output, in bytes.
 #[derive(Debug, Default)]
 pub struct Held(Cell<usize>);
 
 impl Held {
-    /// So many bytes.
+    /// This many bytes.
     pub fn get(&self) -> usize {
         self.0.get()
     }
 
-    /// What took up `before` takes up `now`.
+    /// Replaces `before` with `now`.
     pub fn change(&self, before: usize, now: usize) {
         self.0.set(self.0.get().saturating_sub(before).saturating_add(now));
     }
 }
 
-/// Bytes for one peer or for several. Their memory counts once, and until the last peer is done with them.
+/// Bytes for one or more peers. Their memory counts once, until the last peer is done with them.
 #[derive(Debug)]
 pub struct Payload {
     bytes: Vec<u8>,
@@ -28,7 +28,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// What each costs beyond its bytes: itself with two counters, the allocator's part of both, and a place in a queue.
+    /// The overhead of each: itself with two counters, the allocator's share of both, and a slot in a queue.
     pub const OVERHEAD: usize = size_of::<Self>() + 6 * size_of::<usize>();
 
     /// Less is not worth a copy.
@@ -44,23 +44,23 @@ impl Payload {
         Rc::new(payload)
     }
 
-    /// What is to be written.
+    /// The bytes to write.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The memory that it takes up, in bytes.
+    /// The memory it occupies, in bytes.
     pub fn cost(&self) -> usize {
         self.bytes.capacity().saturating_add(Self::OVERHEAD)
     }
 
-    /// The part of its memory that falls to each of those that share it.
+    /// The share of its memory for each of its owners.
     pub fn share(this: &Rc<Self>) -> usize {
         this.cost().checked_div(Rc::strong_count(this)).unwrap_or_default()
     }
 
-    /// Gives back the memory of the first `written` bytes where nobody else has them and they are most of it: moving the
-    /// rest costs less than writing them did. Returns how many bytes have gone.
+    /// Frees the memory of the first `written` bytes if they are not shared and are most of it: moving the rest costs
+    /// less than writing them did. Returns how many bytes are gone.
     pub fn trim(this: &mut Rc<Self>, written: usize) -> usize {
         let Some(payload) = Rc::get_mut(this) else {
             return 0;

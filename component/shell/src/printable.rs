@@ -1,19 +1,19 @@
-//! Text of peers and of applications, as it may stand in the log, on a page, and on a terminal.
+//! Text from peers and applications, made safe for the log, a page, and a terminal.
 
 use core::fmt::{Display, Formatter, Result, Write};
 
-/// Characters that are shown of one text.
+/// Characters shown of one text.
 const MAX_CHARS: usize = 200;
 
-/// A text in which nothing is left that a terminal acts upon: what is not printable is escaped as in Rust, bytes that
-/// are no UTF-8 as `\xff`.
+/// A text with nothing left that a terminal acts upon: unprintable characters are escaped as in Rust, invalid UTF-8
+/// bytes as `\xff`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'t> {
     text: &'t [u8],
     max_chars: usize,
 }
 
-/// The same as the value of a field in the log: in quotation marks, unless it is graphic ASCII without any.
+/// The same as a field value in the log: quoted, unless it is graphic ASCII without quotation marks.
 #[derive(Clone, Copy, Debug)]
 pub struct LogValue<'t>(pub &'t [u8]);
 
@@ -23,7 +23,7 @@ impl<'t> Printable<'t> {
         Self { text, max_chars: MAX_CHARS }
     }
 
-    /// Of any length: the caller has seen to it.
+    /// Of any length: the caller has limited it.
     pub fn whole(text: &'t [u8]) -> Self {
         Self { text, max_chars: usize::MAX }
     }

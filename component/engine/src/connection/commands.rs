@@ -1,4 +1,4 @@
-//! What the application wants of a connection.
+//! The application's commands for a connection.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

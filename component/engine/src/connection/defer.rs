@@ -36,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// Keeps what came ahead of an answer that has been given now.
+    /// Keeps what came ahead of an answer that has now been given.
     pub(super) fn defer_ahead(&mut self, shared: &mut Shared, ahead: Ahead) {
         if !ahead.rest().is_empty() {
             let (bytes, start) = ahead.into_parts();

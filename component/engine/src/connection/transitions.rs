@@ -1,4 +1,4 @@
-//! What takes a connection from one phase to another, whoever asks for it.
+//! Transitions from one phase to another, whatever causes them.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// Goes on with what came ahead of an answer.
+    /// Continues with what came ahead of an answer.
     pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: Ahead) {
         if shared.bounded {
             return self.defer_ahead(shared, ahead);
@@ -93,7 +93,7 @@ impl Connection {
         self.refuse_with(shared, refusal.status(), Cow::Owned(alloc::format!("{refusal}")), cause);
     }
 
-    /// Refuses what is no whole request; the head of the one before it has nothing to do with that.
+    /// Refuses a request without a complete head; the previous request's head is unrelated.
     pub(super) fn refuse_unread(&mut self, shared: &mut Shared, refusal: Refusal, cause: CloseCause) {
         self.head = None;
         self.refuse(shared, refusal, cause);
@@ -106,7 +106,7 @@ impl Connection {
         reason: Cow<'static, str>,
         cause: CloseCause,
     ) {
-        // Behind a 101 there is nothing left to say in HTTP.
+        // After a 101 there is nothing left to say in HTTP.
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {
             shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
@@ -123,8 +123,8 @@ impl Connection {
         self.end(shared, cause, Disposition::Finish);
     }
 
-    /// The peer's last bytes end the connection. If messages came in the same turn the application may answer
-    /// those first, so that its answers do not depend on how the bytes were cut up.
+    /// The peer's last bytes end the connection. If messages came in the same turn the application may answer those
+    /// first, so that its answers do not depend on how the bytes were split.
     pub(super) fn end_behind_answers(&mut self, shared: &mut Shared, cause: CloseCause) {
         if self.last_message == Some(shared.turn) && self.can_send() {
             self.phase = Phase::Ending { cause };
@@ -134,7 +134,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection, by the closing handshake if that is what the peer has begun.
+    /// Ends the connection, with the closing handshake if the peer has started one.
     pub(super) fn finish(&mut self, shared: &mut Shared, cause: CloseCause) {
         if cause == CloseCause::ByPeer {
             self.send_closing(shared);
@@ -167,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// Of the idle timeout and the message timeout the earlier one.
+    /// The earlier of the idle timeout and the message timeout.
     pub(super) fn start_open_timer(&mut self, shared: &mut Shared) {
         let idle = shared.policy.options.limits.idle_timeout;
         let idle = (idle != 0).then(|| self.active.saturating_add(idle));
@@ -175,7 +175,7 @@ impl Connection {
         self.timer.set_at(shared, self.id, due);
     }
 
-    /// When the message that has begun has to be whole.
+    /// When the current message must be complete.
     pub(super) fn message_deadline(&self, shared: &Shared) -> Option<Millis> {
         let timeout = shared.policy.options.limits.message_timeout;
         self.begun.filter(|_| timeout != 0).map(|begun| begun.saturating_add(timeout))

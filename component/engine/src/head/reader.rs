@@ -1,4 +1,4 @@
-//! Where a head ends, and whether it can be one.
+//! Finds where a head ends, and whether it can be one.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -11,7 +11,7 @@ use crate::options::Limits;
 /// The first byte of a TLS handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Collects a head at any chunking, within the limits. What can only be refused is refused at the byte that says so.
+/// Collects a head at any chunking, within the limits. Invalid input is refused at the first offending byte.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadReader {
     held: Vec<u8>,
@@ -39,7 +39,7 @@ impl HeadReader {
         }
         let (mut part, rest) = end.and_then(|end| input.split_at_checked(end)).unwrap_or((*input, &[]));
         *input = rest;
-        // What is whole is not held any more.
+        // A complete head is no longer held.
         let room = if end.is_some() { usize::MAX } else { room };
         self.held = hold(mem::take(&mut self.held), &mut part, room).map_err(|_| Refusal::HeadTooLong)?;
         Ok(end.map(|_| Head::new(mem::take(self).held)))
@@ -82,7 +82,7 @@ enum At {
     /// The first byte of the target.
     Target,
     MoreTarget,
-    /// What follows the target in the request line: drafts and HTTP differ in what that may be.
+    /// What follows the target in the request line: drafts and HTTP differ on it.
     Version,
     /// The LF of the request line.
     LineEnd,
@@ -92,7 +92,7 @@ enum At {
     Value,
     /// The LF of a field.
     FieldEnd,
-    /// The same as `Line`, behind a field.
+    /// The same as `Line`, after a field.
     Field,
     /// The LF of the blank line.
     BlankEnd,

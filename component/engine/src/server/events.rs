@@ -14,7 +14,7 @@ pub struct Events<'s, 'i> {
     pub(super) connection: Option<&'s mut Connection>,
     pub(super) shared: &'s mut Shared,
     pub(super) input: &'i [u8],
-    /// [`Self::take_messages`] does nothing any more.
+    /// [`Self::take_messages`] no longer does anything.
     pub(super) one_by_one: bool,
 }
 
@@ -25,7 +25,7 @@ impl<'i> Events<'_, 'i> {
         self.input
     }
 
-    /// Stops between two events. What is left of the input is the caller's, to [`Server::defer`](crate::Server::defer).
+    /// Stops between two events. The caller gets the rest of the input, to [`Server::defer`](crate::Server::defer).
     pub fn stop(mut self) -> &'i [u8] {
         let rest = core::mem::take(&mut self.input);
         if let Some(connection) = self.connection.take() {
@@ -34,11 +34,11 @@ impl<'i> Events<'_, 'i> {
         rest
     }
 
-    /// Takes messages that come next off the input, in one piece and up to `limit` of them: their texts are added to
-    /// `text`, and where each ends in it to `ends`. That is quicker than one event after the other.
+    /// Takes up to `limit` next messages off the input in one piece: appends their texts to `text`, and where each ends
+    /// to `ends`. Faster than one event at a time.
     ///
-    /// It takes what is easy to take, perhaps nothing: what comes from `next` may be a message all the same, with others
-    /// behind it. So call it before each `next`.
+    /// It takes only the easy cases, perhaps nothing: `next` may still return a message, with others after it. So call
+    /// it before each `next`.
     pub fn take_messages(&mut self, limit: usize, text: &mut String, ends: &mut Vec<u32>) {
         if let Some(connection) = &mut self.connection
             && !self.one_by_one
@@ -61,7 +61,7 @@ impl<'i> Iterator for Events<'_, 'i> {
 
 impl Drop for Events<'_, '_> {
     fn drop(&mut self) {
-        // Without a connection there is no input, and what else there is to tell is polled.
+        // Without a connection there is no input, and everything else is polled.
         if self.connection.is_some() {
             self.for_each(drop);
         }
