@@ -1,4 +1,4 @@
-//! What is said over the connections: an application gets events and gives commands.
+//! What is said over the connections: an application takes events and returns commands.
 
 mod api;
 mod component;

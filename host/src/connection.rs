@@ -1,4 +1,4 @@
-//! The task of one connection: it reads for the shell, and writes what the kernel did not take at once.
+//! The task of one connection: reads for the shell, and writes what the kernel did not take at once.
 
 pub(crate) mod connection_io;
 pub(crate) mod queue_budget;
@@ -21,10 +21,10 @@ use crate::connection::read_batch::READ_BYTES;
 use crate::shell::Shell;
 use crate::wit::{Disposition, Loss};
 
-/// Reads of one peer before the others are looked after.
+/// Reads from one peer before the others get their turn.
 const READS_PER_POLL: usize = 4;
 
-/// Done when the socket is to be closed. Small, for there are many.
+/// Completes when the socket is to be closed. Small, because there are many.
 pub(crate) struct Connection {
     id: u64,
     io: Rc<ConnectionIo>,
@@ -41,16 +41,16 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
     ToEngine,
-    /// The engine is done with the connection; what still comes is read so that the kernel sends no reset.
+    /// The engine is done with the connection; further input is read so that the kernel sends no reset.
     Discarding,
     Ended,
 }
 
-/// How far our FIN is.
+/// Progress of our FIN.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Closing {
     NotYet,
-    /// What TLS has to say before it may have to wait for the kernel.
+    /// The TLS alert before it may have to wait for the kernel.
     SendingFin,
     FinSent,
 }
@@ -78,7 +78,7 @@ impl Connection {
                 Poll::Ready(Ok(())) if then == Disposition::Finish => return self.poll_linger(cx),
                 Poll::Ready(Ok(())) => {
                     self.timer = None;
-                    // Where it fails, reading does, too.
+                    // If it fails, reading fails, too.
                     if then == Disposition::HalfClose {
                         let _ = self.send_fin(cx);
                     }
@@ -100,7 +100,7 @@ impl Connection {
                 return Poll::Pending;
             }
             match ready!(self.poll_read(cx)) {
-                // There is more, but the others may have something, too.
+                // There is more, but the others may have input, too.
                 Ok(READ_BYTES..) => break,
                 Ok(_) => {}
                 Err(_) => return self.give_up(Loss::Reset),
@@ -110,7 +110,7 @@ impl Connection {
         Poll::Pending
     }
 
-    /// One read. The shell takes it to the engine when it has collected those of the other connections.
+    /// One read. The shell passes it to the engine after collecting those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let keep = (self.reading == Reading::ToEngine).then_some(self.id);
         let read = ready!(self.shell.poll_read(cx, &self.io, keep));
@@ -128,7 +128,7 @@ impl Connection {
         Poll::Ready(Ok(read))
     }
 
-    /// All is written: our FIN, then what still comes until the peer's FIN or the timeout.
+    /// All is written: our FIN, then discard input until the peer's FIN or the timeout.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing == Closing::NotYet {
             self.closing = Closing::SendingFin;
@@ -140,7 +140,7 @@ impl Connection {
         if self.reading == Reading::ToEngine {
             self.reading = Reading::Discarding;
         }
-        // First, for a peer that never stops sending must not put it off.
+        // First, because a peer that never stops sending must not delay it.
         if self.poll_timer(cx, self.shell.options().linger_timeout).is_ready() {
             return Poll::Ready(());
         }
@@ -175,8 +175,8 @@ impl Connection {
     }
 }
 
-/// Has the task polled again after the others, and after the runtime has looked at the sockets: a peer that always has
-/// something to read must not keep it from those of the others.
+/// Has the task polled again after the others, and after the runtime has polled the sockets: a peer that always has
+/// something to read must not starve the others.
 fn yield_to_others(cx: &mut Context<'_>) {
     let _ = pin!(yield_now()).poll(cx);
 }
@@ -185,7 +185,7 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Before anything else, for the shell may write and abort while we run.
+        // Before anything else, because the shell may write and abort while we run.
         self.io.park(cx.waker());
         self.run(cx)
     }

@@ -1,20 +1,19 @@
-//! Files that an operator names: never more of them in memory than makes sense, and nothing is waited for while the server
-//! runs.
+//! Files that an operator names: size-limited in memory, and never blocking while the server runs.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Largest component, in bytes. Those with a whole language runtime in them have some 20 MB.
+/// Largest component, in bytes. Those that include a language runtime have some 20 MB.
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 256 << 20;
 
 /// Largest text, in bytes: a configuration, a policy, certificates.
 pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 20;
 
-/// Reads a file of any kind, also a pipe, in full.
+/// Reads a file of any kind, even a pipe, in full.
 ///
 /// # Errors
-/// `FileTooLarge` over `limit` bytes, after no more than that was read; those of the system.
+/// `FileTooLarge` above `limit` bytes, without reading further; those of the system.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;

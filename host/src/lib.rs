@@ -1,4 +1,4 @@
-//! A native host for [`legacy_websocket`]: sockets and time by tokio, the protocol in a component on wasmtime.
+//! A native host for [`legacy_websocket`]: sockets and time from tokio, the protocol in a component on wasmtime.
 //!
 //! ```text
 //!   sockets ─→ Connection ─ bytes ─→ Shell ─ turn ─→ Engine (component or native)
@@ -7,7 +7,7 @@
 //!                       transmissions  │ ← commands ┘
 //! ```
 //!
-//! The program `legacy-websocket` is [`cli`]. To serve an application of your own from Rust:
+//! The program `legacy-websocket` is [`cli`]. To serve your own application from Rust:
 //!
 //! ```
 //! use legacy_websocket_host::{

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// It gives memory back to the system, which glibc's does not where it is in pieces (docs/performance.md).
+/// It returns memory to the system; glibc's does not if it is fragmented (docs/performance.md).
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

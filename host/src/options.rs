@@ -1,4 +1,4 @@
-//! What an operator can set.
+//! Options for the operator.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Lends itself as the WIT record.
+    /// Borrows itself as the WIT record.
     pub(crate) fn with_wit<T>(&self, use_it: impl FnOnce(&Options<'_>) -> T) -> T {
         let (origins, subprotocols, hosts) =
             (borrow_all(&self.origins), borrow_all(&self.subprotocols), borrow_all(&self.hosts));
@@ -82,41 +82,39 @@ fn borrow_all(list: &[String]) -> Vec<&str> {
     list.iter().map(String::as_str).collect()
 }
 
-/// What the shell itself watches over.
+/// What the shell itself enforces.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ShellOptions {
-    /// Threads that serve, each with an engine and an instance of the application for its part of the connections.
-    /// 0 counts as 1.
+    /// Serving threads, each with an engine and an application instance for its part of the connections. 0 counts as 1.
     pub workers: usize,
-    /// A worker gets so many connections before the next gets any, as long as its thread has time left; where all have as
-    /// many, the one with the fewest gets the next. A few connections are served faster by one thread than by several that
-    /// wake each other. 0: always the one with the fewest.
+    /// A worker gets this many connections before the next gets any, as long as its thread has spare time; once all
+    /// have as many, the one with the fewest gets the next. One thread serves a few connections faster than several
+    /// that wake each other. 0: always the one with the fewest.
     pub worker_fill: usize,
     /// Connections at once. More are refused with 503.
     pub max_connections: usize,
-    /// PeerLimiter that are refused in words at once. More are closed without.
+    /// Peers being refused with an answer at once. More are closed without one.
     pub max_refusals: usize,
-    /// Connections at once of one address, or of one /64 in IPv6. More are refused with 429. 0: no limit.
+    /// Concurrent connections from one address, or from one /64 in IPv6. More are refused with 429. 0: no limit.
     pub max_connections_per_peer: u32,
-    /// New connections a second of one address, or of one /64 in IPv6. More are refused with 429. 0: no
-    /// limit.
+    /// New connections per second from one address, or from one /64 in IPv6. More are refused with 429. 0: no limit.
     pub max_handshakes_per_peer: u32,
     /// Measure how long turns take.
     pub measure_turns: bool,
     /// Every connection begins with a header of the PROXY protocol, which says who the peer is.
     pub proxy_protocol: bool,
     /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. A single
-    /// transmission may be longer, where nothing else waits: up to an eighth of
-    /// [`max_total_queue_bytes`](Self::max_total_queue_bytes). From half of it on nothing is read from that peer, so
-    /// that one that floods an echo slows itself down first.
+    /// transmission may be longer, if nothing else is waiting: up to an eighth of
+    /// [`max_total_queue_bytes`](Self::max_total_queue_bytes). From half of it on the peer is not read from, so that
+    /// one that floods an echo slows itself down first.
     pub max_queue_bytes: usize,
-    /// Memory for the output waiting for all peers together, of all workers, in bytes; what a broadcast shares counts
-    /// once. Beyond it the connections that hold the most are closed as slow readers. At least `max_queue_bytes`.
+    /// Memory for the output waiting for all peers together, of all workers, in bytes; shared broadcast data counts
+    /// once. Above it the connections that hold the most are closed as slow readers. At least `max_queue_bytes`.
     pub max_total_queue_bytes: usize,
-    /// Output that makes no progress for so long: a slow reader, too.
+    /// Output without progress for this long: a slow reader, too.
     pub write_timeout: Duration,
-    /// Behind the last byte and our FIN: how long we wait for the peer's.
+    /// After the last byte and our FIN: how long we wait for the peer's.
     pub linger_timeout: Duration,
     /// For a PROXY header, and then for the TLS handshake, before the engine's own timeout for the opening handshake begins.
     pub handshake_timeout: Duration,

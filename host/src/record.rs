@@ -1,8 +1,7 @@
 //! Recordings: each connection as a trace in the format of the conformance suite.
 //!
-//! A [`Recorder`] stands between the shell and an engine, where all bytes pass by. What passes goes through a bounded
-//! channel to a thread that writes files; what finds no room there is dropped, for serving comes first, and the
-//! file says so.
+//! A [`Recorder`] sits between the shell and an engine, where all bytes pass. They go through a bounded channel to a
+//! thread that writes files; what does not fit is dropped, because serving comes first, and the file says so.
 
 mod file;
 mod recording;
@@ -25,22 +24,22 @@ pub(crate) use self::file::check_folder;
 use crate::engine::api::{Engine, EngineLost};
 use crate::wit::{Command, Counts, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step};
 
-/// What the channel holds at the most: entries, and their bytes.
+/// The channel's capacity: entries, and their bytes.
 const MAX_QUEUED: usize = 4096;
 const MAX_QUEUED_BYTES: usize = 32 << 20;
 
-/// What a read or write counts beside its bytes, for it is a line of its own.
+/// What a read or write counts in addition to its bytes, because it is a separate line.
 const BYTES_PER_STEP: u64 = 16;
 
 /// Where recordings go, and how much.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RecordOptions {
-    /// Is made if it is not there, for its owner alone.
+    /// Created if missing, accessible to its owner only.
     pub folder: PathBuf,
     /// All files of this run together, in bytes.
     pub max_bytes: u64,
-    /// What is kept of one connection, in bytes of both directions. A byte takes up to four in the file.
+    /// How much is kept of one connection, in bytes of both directions. A byte takes up to four in the file.
     pub max_connection_bytes: u64,
     /// Options of the server that a replay needs.
     pub settings: Vec<Setting>,
@@ -63,26 +62,26 @@ struct Shared {
     channel: SyncSender<Entry>,
     queued_bytes: AtomicUsize,
     next_number: AtomicU64,
-    /// Nothing more is kept: all bytes are used up.
+    /// Nothing more is kept: the limit is used up.
     full: AtomicBool,
     max_connection_bytes: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread that writes is told.
+/// Messages to the writer thread.
 #[derive(Debug)]
 struct Entry {
     connection: Arc<Connection>,
     at: SystemTime,
     what: What,
-    /// Steps before this one that found no room.
+    /// Steps before this one that were dropped.
     missing: u64,
 }
 
 /// A connection that is recorded.
 #[derive(Debug)]
 struct Connection {
-    /// Counts all that are recorded in this run. 0 is none.
+    /// Numbers the recorded connections of this run. 0 is none.
     number: u64,
     peer: Option<SocketAddr>,
     since: SystemTime,
@@ -107,10 +106,10 @@ enum What {
 }
 
 impl Recorder {
-    /// Makes the folder and starts the thread.
+    /// Creates the folder and starts the thread.
     ///
     /// # Errors
-    /// The folder cannot be made or nothing can be written into it.
+    /// The folder cannot be created or written to.
     pub fn start(options: RecordOptions) -> io::Result<Self> {
         file::make_folder(&options.folder)?;
         let (channel, entries) = sync_channel(MAX_QUEUED);
@@ -137,19 +136,19 @@ impl Recorder {
         if self.0.channel.send(stop).is_ok()
             && let Some(writer) = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            // It panics only where a bug is, and has said so then.
+            // It panics only on a bug, and has reported it then.
             let _ = writer.join();
         }
     }
 
-    /// Stands before an engine.
+    /// Wraps an engine.
     pub(crate) fn record(&self, engine: Box<dyn Engine>) -> Box<dyn Engine> {
         Box::new(Recorded { engine, tape: Tape::new(Arc::clone(&self.0)) })
     }
 }
 
 impl Shared {
-    /// Gives the entry back where there is no room.
+    /// Returns the entry if there is no room.
     fn offer(&self, entry: Entry) -> Result<(), Entry> {
         let bytes = entry.what.bytes();
         if self.queued_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_QUEUED_BYTES {
@@ -249,7 +248,7 @@ impl Engine for Recorded {
 struct Tape {
     shared: Arc<Shared>,
     connections: HashMap<u64, Track>,
-    /// Ends that found no room: they are small, and must not be lost.
+    /// Ends that did not fit: they are small, and must not be lost.
     late: Vec<Entry>,
 }
 
@@ -315,7 +314,7 @@ impl Tape {
         }
     }
 
-    /// What the engine has its shell write.
+    /// What the engine tells its shell to write.
     fn hear(&mut self, step: Result<Step, EngineLost>) -> Result<Step, EngineLost> {
         let Ok(step) = step else {
             // All of its connections are closed.

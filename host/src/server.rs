@@ -1,4 +1,4 @@
-//! The server: its workers, and a graceful end.
+//! The server: its workers, and graceful shutdown.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -25,20 +25,20 @@ use crate::workers::pool::WorkerPool;
 use crate::workers::threads::Threads;
 use crate::workers::worker::Panic;
 
-/// More than there are descriptors, and few enough for a semaphore.
+/// More than any number of descriptors, and few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
 
-/// How long the workers have to end after they were told to drop every connection. One that does not is inside a call.
+/// How long the workers have to end after being told to drop every connection. One that does not is inside a call.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long an observer waits for workers. A turn takes less.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
 
-/// Where all workers have been busy with one thing for so long, clients are better sent elsewhere.
+/// If all workers have been busy with one thing for this long, clients are better sent elsewhere.
 const UNREADY_AFTER: Duration = Duration::from_secs(2);
 
-/// Serves on as many threads of its own as [`ShellOptions::workers`] says. Runs inside any tokio runtime with I/O and time,
-/// which it does not keep busy.
+/// Serves on its own threads, [`ShellOptions::workers`] of them. Runs inside any tokio runtime with I/O and time, which
+/// it does not keep busy.
 #[derive(Debug)]
 pub struct Server {
     context: Arc<ServerContext>,
@@ -52,7 +52,7 @@ impl Server {
     /// Makes the engines, for an application in Rust; each worker has one, made by `application` on its thread.
     ///
     /// # Errors
-    /// [`StartError`]: the options are refused, the component cannot be instantiated, or a thread cannot be had.
+    /// [`StartError`]: the options are refused, the component cannot be instantiated, or a thread cannot be started.
     pub fn new(
         factory: EngineFactory,
         engine_options: EngineOptions,
@@ -63,8 +63,8 @@ impl Server {
     }
 
     /// Makes the engines, and for each worker an instance of the application; for one alone if the application's first
-    /// call asks for that. Every opening handshake is put to it ([`EngineOptions::authorise`]); one that it does not
-    /// decide is accepted.
+    /// call asks for that. It is asked about every opening handshake ([`EngineOptions::authorise`]); undecided ones are
+    /// accepted.
     ///
     /// # Errors
     /// [`StartError`]: as for [`new`](Self::new), or the application is lost at its first call.
@@ -120,22 +120,22 @@ impl Server {
         Ok(Self { context, threads, panics, replacements, replace })
     }
 
-    /// Sends applications that take the place of the one before: new connections go to the new one, and those of
-    /// the one before stay with it until they end. One that fails at its first call on the first worker changes nothing.
+    /// Sends applications that replace the previous one: new connections go to the new one, existing ones stay with
+    /// theirs until they end. One that fails at its first call on the first worker changes nothing.
     #[must_use]
     pub fn replacements(&self) -> UnboundedSender<Arc<ApplicationFactory>> {
         self.replace.clone()
     }
 
-    /// Sees what the server does while it runs.
+    /// Observes the running server.
     #[must_use]
     pub fn observer(&self) -> Observer {
         Observer { context: Arc::clone(&self.context), last: Arc::default() }
     }
 
-    /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is
-    /// done. Returns shortly after that, whatever the workers do: [`Totals::unresponsive_workers`] says how many are left
-    /// behind in a call, on threads that nobody waits for.
+    /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is done.
+    /// Returns shortly after that, whatever the workers do: [`Totals::unresponsive_workers`] says how many are left
+    /// behind in a call, on detached threads.
     ///
     /// # Panics
     /// With the panic of a worker.
@@ -156,7 +156,7 @@ impl Server {
     }
 }
 
-/// Stops when it is time to, and ends the workers when all connections are gone, or it is time for that.
+/// Stops when told to, and ends the workers when all connections are gone, or on `give_up`.
 async fn until_all_is_over(
     context: &ServerContext,
     threads: &mut Threads,
@@ -190,13 +190,13 @@ async fn until_all_is_over(
     Totals { unresponsive_workers, ..totals }
 }
 
-/// All permits are back.
+/// All permits are released.
 async fn drained(context: &ServerContext) {
     let all = u32::try_from(context.options.max_connections).unwrap_or(MAX_CONNECTIONS as u32);
     drop(context.permits.acquire_many(all).await);
 }
 
-/// Has the first worker try each new application, and then the others take it, for ever.
+/// Has the first worker try each new application, and then the others adopt it, forever.
 async fn replace_applications(
     context: &ServerContext,
     mut replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
@@ -240,17 +240,16 @@ async fn replace_applications(
 /// What a worker answered last, and when.
 type LastSnapshot = Option<(Snapshot, Instant)>;
 
-/// Looks at a server from beside it, for [`serve_admin`](crate::serve_admin).
+/// Observes a server from outside, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
     context: Arc<ServerContext>,
-    /// What each worker told last, and when.
+    /// Each worker's last report, and when.
     last: Arc<Mutex<Vec<LastSnapshot>>>,
 }
 
 impl Observer {
-    /// All workers together, as they are now; those that are busy as they were when they last told. None where none has
-    /// ever told.
+    /// All workers together, as they are now; busy ones as last reported. None if none has ever reported.
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
         let fresh = self.context.pool.ask_within(ANSWER_TIME, WorkerMessage::Snapshot).await;
         let now = Instant::now();

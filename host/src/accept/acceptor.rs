@@ -1,4 +1,4 @@
-//! What comes between `accept` and a connection: limits, the PROXY protocol, TLS.
+//! From `accept` to a connection: limits, the PROXY protocol, TLS.
 
 use std::io;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use crate::options::ShellOptions;
 use crate::shell::versions::ApplicationVersions;
 use crate::workers::message::WorkerMessage;
 
-/// How long a worker may take to close an idle connection, beside what its peer takes.
+/// How long a worker may take to close an idle connection, in addition to its peer's time.
 const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Takes accepted connections through the limits, the PROXY protocol and TLS, here or at another worker.
@@ -32,7 +32,7 @@ const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Acceptor {
     worker: usize,
     admission: Rc<Admission>,
-    /// Connections that wait for something, or are being refused.
+    /// Connections that are waiting, or being refused.
     waiting: JoinSet<()>,
 }
 
@@ -47,7 +47,7 @@ impl Acceptor {
         Self { worker, admission, waiting: JoinSet::new() }
     }
 
-    /// Closes the connections that still wait.
+    /// Closes the connections still waiting.
     pub(crate) fn close(&mut self) {
         self.waiting.abort_all();
     }
@@ -88,14 +88,14 @@ impl Acceptor {
         }
     }
 
-    /// Checks the limits of its peer, when it is known who that is.
+    /// Checks the limits of its peer, once the peer is known.
     fn check(&mut self, incoming: Incoming, permit: ConnectionPermit) {
         let admission = Rc::clone(&self.admission);
         if admission.options().proxy_protocol {
             return self.wait(async move { admission.forwarded(incoming, permit).await });
         }
         match admission.admit(incoming.address, permit) {
-            // The usual case costs no task of its own.
+            // The usual case needs no separate task.
             Ok(guard) if incoming.tls.is_none() => admission.spawn_connection(Accepted {
                 socket: incoming.stream.into(),
                 peer: Peer { address: incoming.address, secure: false },
@@ -155,7 +155,7 @@ impl Admission {
         }
     }
 
-    /// Sends it to the worker that is to have it.
+    /// Sends it to its worker.
     fn hand_off(&self, incoming: Incoming, permit: ConnectionPermit) {
         let Incoming { stream, address, tls } = incoming;
         match stream.into_std() {
@@ -198,7 +198,7 @@ impl Admission {
         }
     }
 
-    /// Does the TLS handshake, if there is one.
+    /// Performs the TLS handshake, if there is one.
     async fn encrypt(&self, incoming: Incoming, secure: bool, guard: ConnectionGuard) {
         let Incoming { stream, address, tls } = incoming;
         let (tls, stream) = match (tls, stream) {
@@ -242,7 +242,7 @@ impl Admission {
             Some(shell) => {
                 spawn_local(Connection::new(shell, accepted));
             }
-            // The client comes again, and then to another worker.
+            // The client retries, and then reaches another worker.
             None => debug!(peer = %accepted.peer.address, "the application has just been replaced, closed"),
         }
     }
@@ -274,8 +274,7 @@ impl Admission {
     }
 }
 
-/// What the peer sends first, as far as it is there, and leaves it where it is; None if the peer goes without a byte, as
-/// health checks do.
+/// Peeks at what the peer has sent so far; None if the peer leaves without a byte, as health checks do.
 async fn look_ahead(stream: &TcpStream) -> Option<Vec<u8>> {
     let mut start = [0; tls::START_BYTES];
     match stream.peek(&mut start).await {

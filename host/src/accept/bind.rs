@@ -1,4 +1,4 @@
-//! Sockets to listen on: of TCP with keepalive, and of the file system.
+//! Sockets to listen on: TCP with keepalive, and Unix sockets.
 
 use std::fs;
 use std::io;
@@ -19,16 +19,15 @@ use crate::options::ShellOptions;
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: i32 = 1024;
 
-/// How often a silent peer is asked, before it counts as gone.
+/// How often a silent peer is probed before it counts as gone.
 const PROBES: u32 = 4;
 
-/// How the kernel finds peers that are gone without a word, for the drafts have no ping.
+/// How the kernel detects peers that vanished silently, since the drafts have no ping.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keepalive {
-    /// Silence after which a peer is asked whether it is still there. It is gone if it does not answer for as long
-    /// again. Zero: never.
+    /// Silence after which a peer is probed. It counts as gone if it does not answer for as long again. Zero: never.
     pub(crate) after: Duration,
-    /// What a peer is sent may stay unacknowledged for both together, and at least for so long.
+    /// Sent data may stay unacknowledged for both together, and at least for this long.
     pub(crate) write_timeout: Duration,
 }
 
@@ -50,15 +49,15 @@ impl Keepalive {
         let interval = (after / PROBES).max(Duration::from_secs(1));
         let probing = TcpKeepalive::new().with_time(after).with_interval(interval).with_retries(PROBES);
         socket.set_tcp_keepalive(&probing)?;
-        // A peer that is sent something is not silent: without this it has a quarter of an hour.
-        // It is a number of milliseconds of 31 bits.
+        // A peer that is being sent data does not count as silent: without this it has a quarter of an hour. A 31-bit
+        // number of milliseconds.
         let longest = Duration::from_millis(i32::MAX as u64);
         socket.set_tcp_user_timeout(Some(self.write_timeout.max(after + interval * PROBES).min(longest)))
     }
 }
 
-/// Binds an address for a server. The unspecified address of IPv6 (`[::]`) takes connections of IPv4, too, where the
-/// system has it so. A peer that is gone without a word is found after two minutes.
+/// Binds an address for a server. The unspecified address of IPv6 (`[::]`) also takes IPv4 connections, if that is the
+/// system's default. A peer that vanished silently is detected after two minutes.
 ///
 /// # Errors
 /// What the system says: in use, not ours, not permitted.
@@ -66,7 +65,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bind_tcp(address, false, Keepalive::default())
 }
 
-/// The same; with `only_v6` an address of IPv6 leaves IPv4 to another listener.
+/// The same; with `only_v6` an IPv6 address leaves IPv4 to another listener.
 pub(crate) fn bind_tcp(address: SocketAddr, only_v6: bool, keepalive: Keepalive) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -79,11 +78,11 @@ pub(crate) fn bind_tcp(address: SocketAddr, only_v6: bool, keepalive: Keepalive)
     TcpListener::from_std(socket.into())
 }
 
-/// Binds a path. A socket without a listener is left over from a killed process, and is replaced. Who may connect is
-/// decided by the process's umask and the folder: connecting needs write permission.
+/// Binds a path. A socket without a listener is left over from a killed process, and is replaced. The process's umask
+/// and the folder decide who may connect: connecting needs write permission.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::AddrInUse`] where there is a listener, [`io::ErrorKind::AlreadyExists`] where
+/// What the system says; [`io::ErrorKind::AddrInUse`] if there is a listener, [`io::ErrorKind::AlreadyExists`] if
 /// something else has the path.
 pub(crate) fn bind_unix(path: &Path) -> io::Result<Listener> {
     let address = SockAddr::unix(path)?;

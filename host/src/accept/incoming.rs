@@ -7,7 +7,7 @@ use crate::accept::tls::Tls;
 use crate::connection::socket::{PeerAddress, Socket, StdStream, Stream};
 use crate::workers::load::LoadGuard;
 
-/// The peer, as the engine is told.
+/// The peer, as reported to the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
@@ -15,7 +15,7 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
 }
 
-/// One connection of those that there may be, and of its worker's, until it is dropped.
+/// One of the allowed connections, and of its worker's, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     #[expect(dead_code, reason = "held for its drop")]
@@ -29,7 +29,7 @@ impl ConnectionPermit {
     }
 }
 
-/// The same, and one of those that its peer may have.
+/// The same, and one of those allowed for its peer.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for their drops")]
 pub(crate) struct ConnectionGuard {
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionGuard {
     pub(super) peer: Option<PeerPermit>,
 }
 
-/// A connection whose bytes go to the engine from now on.
+/// A connection whose bytes now go to the engine.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,

@@ -25,7 +25,7 @@ use crate::observe::log;
 pub struct Listener {
     socket: ListeningSocket,
     tls: Option<Tls>,
-    /// A service manager holds it as well, and serves its connections by whom it starts next.
+    /// A service manager holds it as well, and passes its connections to the next process it starts.
     is_lent: bool,
     /// Removed with the last listener on it.
     file: Option<Arc<SocketFile>>,
@@ -59,12 +59,12 @@ impl Listener {
         Self { tls: Some(tls), ..Self::from(tcp) }
     }
 
-    /// A Unix socket's, whose file goes with the last that listens on it.
+    /// A Unix socket's, whose file is removed with its last listener.
     pub(super) fn with_file(unix: UnixListener, file: Arc<SocketFile>) -> Self {
         Self { file: Some(file), ..Self::from(unix) }
     }
 
-    /// What clients connect to, where no proxy stands before it: a URL, or `unix:` and the path of a socket.
+    /// What clients connect to if there is no proxy in front: a URL, or `unix:` and the path of a socket.
     ///
     /// # Errors
     /// What the system says.
@@ -95,7 +95,7 @@ impl Listener {
         self.is_lent
     }
 
-    /// This listener itself, which is the current thread's no more.
+    /// The listener itself, no longer tied to the current thread.
     pub(crate) fn into_handle(self) -> io::Result<ListenerHandle> {
         let socket = match self.socket {
             ListeningSocket::Tcp(tcp) => StdSocket::Tcp(tcp.into_std()?),
@@ -150,7 +150,7 @@ impl ListenerHandle {
     }
 }
 
-/// Accepts for as long as it `goes_on` at a listener, whatever it takes: with no descriptors left it waits for some.
+/// Accepts on a listener while `goes_on` is true, whatever happens: with no descriptors left it waits for some.
 pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listener) -> bool) -> Incoming {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -167,7 +167,7 @@ pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listene
     }
 }
 
-/// The first listener with a connection; it is asked last the next time.
+/// The first listener with a connection; it is polled last the next time.
 fn poll_accept(
     listeners: &mut [Listener],
     goes_on: impl Fn(&Listener) -> bool,

@@ -1,4 +1,4 @@
-//! Limits for each peer's address: connections at once, and new ones a second; and which connections give way there.
+//! Limits for each peer's address: concurrent connections, and new ones per second; and which connections give way.
 
 mod idle;
 mod network;
@@ -12,7 +12,7 @@ use self::idle::IdleConnections;
 pub(crate) use self::idle::Ticket;
 use self::network::Network;
 
-/// Entries from which on those that say nothing any more are looked for.
+/// The number of entries from which stale ones are searched for.
 const SWEEP_FROM: usize = 1024;
 
 /// Counts what each peer has. 0 is no limit.
@@ -33,12 +33,12 @@ struct Table {
 #[derive(Debug)]
 struct Usage {
     open: u32,
-    /// New connections that it may open at once; up to those of a second.
+    /// New connections that it may open at once; at most one second's worth.
     allowance: f64,
     at: Instant,
 }
 
-/// A peer has as much as it may have.
+/// A peer has reached its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitExceeded {
     Connections,
@@ -48,7 +48,7 @@ pub(crate) enum LimitExceeded {
 /// A new connection may stay.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// None where nothing is limited.
+    /// None if nothing is limited.
     pub(crate) permit: Option<PeerPermit>,
     /// An idle connection of the same peer, which is to be closed instead.
     pub(crate) instead: Option<u64>,
@@ -71,7 +71,7 @@ impl PeerLimiter {
         Arc::new(Self { max_connections, max_rate, table })
     }
 
-    /// A new connection, perhaps in the place of one that is idle.
+    /// A new connection, perhaps replacing an idle one.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admitted, LimitExceeded> {
         if self.max_connections == 0 && self.max_rate == 0 {
             return Ok(Admitted { permit: None, instead: None });
@@ -102,12 +102,12 @@ impl PeerLimiter {
         Ok(Admitted { permit: Some(PeerPermit { peers: Arc::clone(self), network }), instead })
     }
 
-    /// A connection of plain HTTP is kept open with nothing under way.
+    /// A plain HTTP connection is kept open with nothing in progress.
     pub(crate) fn idle(&self, address: Option<IpAddr>, connection: u64) -> Ticket {
         self.table().idle.insert(address.map(Network::of), connection)
     }
 
-    /// It is not so any more.
+    /// It is no longer idle.
     pub(crate) fn busy(&self, ticket: Ticket) {
         self.table().idle.remove(ticket);
     }
@@ -120,7 +120,7 @@ impl PeerLimiter {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // A panic leaves the counts right.
+        // A panic leaves the counts correct.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,8 +138,8 @@ impl Drop for PeerPermit {
 }
 
 impl Table {
-    /// Forgets who is not there and could have come at any rate, now and then: a flood from many addresses
-    /// costs the memory of a second.
+    /// Now and then forgets peers without connections that are within their rate: a flood from many addresses costs one
+    /// second's memory.
     fn sweep(&mut self, now: Instant) {
         if self.usages.len() >= self.sweep_at {
             self.usages
@@ -179,7 +179,7 @@ mod tests {
         let admit = |millis| peers.admit(ip("192.0.2.1"), start + Duration::from_millis(millis)).map(drop);
         assert_eq!([admit(0), admit(0), admit(0)], [Ok(()), Ok(()), Err(LimitExceeded::Rate)]);
         assert_eq!([admit(500), admit(900), admit(1000)], [Ok(()), Err(LimitExceeded::Rate), Ok(())]);
-        // No more than a second's worth is saved.
+        // At most one second's worth is saved up.
         assert_eq!([admit(60_000), admit(60_000), admit(60_000)], [Ok(()), Ok(()), Err(LimitExceeded::Rate)]);
     }
 

@@ -9,30 +9,30 @@ use tokio::io::AsyncReadExt;
 
 use crate::connection::socket::Stream;
 
-/// As long as version 1's signature and the shortest thing behind it, and less than any whole header.
+/// As long as version 1's signature and the shortest thing after it, and shorter than any whole header.
 const SIGNATURE_BYTES: usize = 12;
 
 /// The longest header of version 1.
 const MAX_LINE_BYTES: usize = 107;
 
-/// What a header of version 2 may carry. The standard wants receivers to take 536 bytes; certificates' names
-/// and ids may make it longer.
+/// The maximum payload of a version 2 header. The standard requires receivers to take 536 bytes; certificate names and
+/// ids may make it longer.
 const MAX_BLOCK_BYTES: usize = 4096;
 
-/// PP2_TYPE_SSL, and the bit that says that the client came by TLS.
+/// PP2_TYPE_SSL, and the bit that says that the client used TLS.
 const TYPE_SSL: u8 = 0x20;
 const CLIENT_SSL: u8 = 0x01;
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
-    /// None for a connection of the proxy's own, say a health check.
+    /// None for the proxy's own connections, such as health checks.
     pub(crate) address: Option<SocketAddr>,
-    /// The proxy's client came by TLS (only version 2 can tell).
+    /// The proxy's client used TLS (only version 2 can tell).
     pub(crate) secure: bool,
 }
 
-/// There is no header that can be understood.
+/// There is no valid header.
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
     #[error("{0}")]
@@ -47,7 +47,7 @@ pub(crate) enum ProxyError {
     Version2(#[from] v2::ParseError),
 }
 
-/// Reads the header, and nothing of what stands behind it.
+/// Reads the header, and nothing after it.
 pub(crate) async fn read(stream: &mut Stream) -> Result<Forwarded, ProxyError> {
     let mut header = vec![0; SIGNATURE_BYTES];
     stream.read_exact(&mut header).await?;
@@ -78,8 +78,8 @@ async fn read_block(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), Pro
     Ok(())
 }
 
-/// Its length is not known: looks ahead for the end, so as to take no more. In a Unix socket that cannot be looked ahead
-/// in it is read byte by byte.
+/// Its length is unknown: peeks for the end, to read no further. On a Unix socket, which cannot be peeked, it is read
+/// byte by byte.
 async fn read_line(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
     while !header.ends_with(b"\n") {
         let more = match stream {
@@ -87,7 +87,7 @@ async fn read_line(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), Prox
                 let mut ahead = [0; MAX_LINE_BYTES];
                 let seen = tcp.peek(&mut ahead).await?;
                 let end = ahead[..seen].iter().position(|byte| *byte == b'\n');
-                // At the end of the stream, where nothing is seen, reading fails.
+                // At the end of the stream, where peeking returns nothing, reading fails.
                 end.map_or(seen.max(1), |at| at + 1)
             }
             Stream::Unix(_) => 1,
@@ -144,7 +144,7 @@ mod tests {
         [(Stream::Tcp(proxy), Stream::Tcp(stream)), (Stream::Unix(unix.0), Stream::Unix(unix.1))]
     }
 
-    /// What comes of a header, and what is left behind it.
+    /// The result for a header, and what is left after it.
     async fn read_from(
         (mut proxy, mut stream): (Stream, Stream),
         parts: &[&[u8]],

@@ -1,4 +1,4 @@
-//! Why a connection is refused before its engine hears of it, and what its peer is told.
+//! Why a connection is refused before it reaches the engine, and what its peer is told.
 
 use crate::accept::peer_limiter::LimitExceeded;
 

@@ -22,7 +22,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may have taken the path meanwhile.
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id) {
-            // It may have been taken away.
+            // It may have been removed.
             let _ = fs::remove_file(&self.path);
         }
     }

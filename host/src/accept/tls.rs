@@ -17,16 +17,16 @@ use tracing::{error, info};
 
 use crate::file::{self, MAX_TEXT_BYTES};
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What [`explain`] looks at: the start of a record with a ClientHello, up to the version that it offers.
+/// What [`explain`] examines: the start of a record with a ClientHello, up to the version that it offers.
 pub(crate) const START_BYTES: usize = 11;
 
-/// What is quoted of a line, in bytes.
+/// How much of a line is quoted, in bytes.
 const MAX_QUOTED: usize = 80;
 
-/// What a TLS listener shows its clients: TLS 1.2 and 1.3. A clone is the same one.
+/// What a TLS listener presents to its clients: TLS 1.2 and 1.3. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<Inner>);
 
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Current {
     }
 }
 
-/// By what a file is known to be another one; None where there is none.
+/// What identifies a changed file; None if there is no file.
 type Stamp = Option<(SystemTime, u64)>;
 
 /// A certificate or a key cannot be used.
@@ -68,7 +68,7 @@ pub enum TlsError {
     /// No certificate is in the file.
     #[error("{0}: no certificate in it")]
     Empty(PathBuf),
-    /// The two do not fit together, or are of a kind that cannot be used.
+    /// The two do not match, or are of an unsupported kind.
     #[error("{certificates} and {key}: {error}")]
     Unusable {
         /// The certificates' file.
@@ -90,8 +90,7 @@ impl Tls {
         Ok(Self(Arc::new(Inner { certificates: certificates.into(), key: key.into(), acceptor })))
     }
 
-    /// Reads both files again, for the connections that come from now on. They have to be regular files by now. On
-    /// an error everything stays as it was.
+    /// Reloads both files for future connections. Now they must be regular files. On an error nothing changes.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -101,8 +100,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Reloads whenever a file has changed, for ever. Two files are not replaced in one moment: what does not
-    /// fit together is tried again with the next change, and what could not be read at the next look.
+    /// Reloads whenever a file has changed, forever. Two files are not replaced atomically: a mismatch is retried at
+    /// the next change, a failed read at the next check.
     pub(crate) async fn follow_files(&self) {
         let mut seen = self.current().stamps;
         let mut told = None;
@@ -151,14 +150,14 @@ impl Tls {
     }
 }
 
-/// Why a handshake failed with a client that sent `start` first. The client's own version says what it offers at best
-/// up to TLS 1.2 (RFC 8446, section 4.1.2).
+/// Why a handshake failed with a client that sent `start` first. Up to TLS 1.2 the client's own version is the highest
+/// it offers (RFC 8446, section 4.1.2).
 pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
     let version = match start {
         // A record of type handshake with a message of type client_hello.
         [0x16, _, _, _, _, 0x01, _, _, _, 0x03, minor, ..] => *minor,
         [0x16, ..] => return error.to_string(),
-        // The ClientHello of SSL 2.0, in which later versions may be offered as well (RFC 5246, appendix E.2).
+        // The SSL 2.0 ClientHello, which may offer later versions as well (RFC 5246, appendix E.2).
         [0x80..=0xff, _, 0x01, 0x03, minor, ..] => *minor,
         _ => return format!("this is no TLS: {}", LogValue(start)),
     };
@@ -174,13 +173,13 @@ pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
 }
 
 impl TlsError {
-    /// It says nothing about what is in the files: there may be descriptors or rights for them a moment later.
+    /// It says nothing about the files' content: descriptors or permissions may be available a moment later.
     fn is_of_the_system(&self) -> bool {
         matches!(self, Self::Read { error: pem::Error::Io(_), .. })
     }
 }
 
-/// Without lists of numbers for text.
+/// Without printing text as lists of numbers.
 fn in_words(error: &pem::Error) -> String {
     let text = |bytes: &[u8]| bytes[..bytes.len().min(MAX_QUOTED)].escape_ascii().to_string();
     match error {
@@ -203,7 +202,7 @@ fn load(
     key: &Path,
     read: impl Fn(&Path, u64) -> io::Result<Vec<u8>>,
 ) -> Result<Current, TlsError> {
-    // Before the files, so that a change meanwhile is seen afterwards.
+    // Before the files, so that a concurrent change is noticed afterwards.
     let stamps = [stamp(certificates), stamp(key)];
     let unreadable = |path: &Path| {
         let path = path.to_path_buf();

@@ -8,13 +8,13 @@ use thiserror::Error;
 use crate::wasm::sandbox::{Budget, CallError};
 use crate::wit::{Command, Event};
 
-/// An application in Rust. It is never called while it runs, and calls nothing back.
+/// An application in Rust. It is never called while it runs, and makes no callbacks.
 pub trait Application: fmt::Debug {
-    /// Gets what happened in one turn, in order, and says what is to be done about it, in order.
+    /// Takes the events of one turn, in order, and returns commands, in order.
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
 }
 
-/// What an application that is a component is given.
+/// What an application component is given.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ApplicationOptions {
@@ -31,11 +31,11 @@ impl From<Budget> for ApplicationOptions {
     }
 }
 
-/// No application can be had.
+/// The application cannot be created.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ApplicationError {
-    /// The component's file cannot be read.
+    /// The component file cannot be read.
     #[error("{path}: {error}")]
     Read {
         /// Which file.
@@ -63,7 +63,7 @@ pub enum ApplicationLost {
     /// Its call failed.
     #[error("the application was lost: {0}")]
     Call(#[from] CallError),
-    /// It gave a command that is too large.
+    /// It returned a command that is too large.
     #[error("the application was lost: a command of {bytes} bytes; {limit} are the most")]
     LargeCommand {
         /// What the command holds.
@@ -71,7 +71,7 @@ pub enum ApplicationLost {
         /// What it may hold.
         limit: usize,
     },
-    /// It answered so many failed commands in a row by commands that failed.
+    /// It answered this many failed commands in a row with commands that failed.
     #[error("the application was lost: it answered {0} failures in a row by commands that failed")]
     FailureCycle(u32),
 }

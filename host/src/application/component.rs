@@ -1,4 +1,4 @@
-//! An application as a component on wasmtime, in a sandbox of its own.
+//! An application as a component on wasmtime, in its own sandbox.
 
 #[path = "../../../component/server/src/undecided.rs"]
 mod undecided;
@@ -48,9 +48,9 @@ impl ApplicationFactory {
 
     /// Compiles a component of world `application`, or finds it in the cache; `name` is for messages.
     ///
-    /// It is given the little of WASI that languages' runtimes want before they do anything: randomness, clocks,
-    /// the environment of its options, and standard output and error, which go to the log. A call of anything else of
-    /// WASI traps; an import that is not WASI's is refused.
+    /// It gets the little of WASI that language runtimes require at startup: randomness, clocks, the environment of its
+    /// options, and standard output and error, which go to the log. Any other WASI call traps; a non-WASI import is
+    /// refused.
     ///
     /// # Errors
     /// [`ApplicationError::Component`].

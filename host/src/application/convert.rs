@@ -1,4 +1,4 @@
-//! From the engine's world to the application's and back: what one gives the other borrows.
+//! From the engine's world to the application's and back: each borrows from the other.
 
 use crate::wit::application as theirs;
 use crate::wit::{
@@ -6,7 +6,7 @@ use crate::wit::{
     Refusal, RequestHead, Response, State,
 };
 
-/// The fields of the events' heads, one list for each event that has one.
+/// The fields of the events' heads, one list per event with a head.
 pub(super) struct Heads<'a>(Vec<Vec<theirs::FieldParam<'a>>>);
 
 impl<'a> Heads<'a> {
@@ -99,7 +99,7 @@ pub(super) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
 pub(super) struct Commands(pub(super) Vec<theirs::Command>);
 
 impl Commands {
-    /// The fields of the commands, one list for each that has some.
+    /// The fields of the commands, one list per command with fields.
     pub(super) fn fields(&self) -> Vec<Vec<FieldParam<'_>>> {
         self.0.iter().filter_map(fields_of).collect()
     }

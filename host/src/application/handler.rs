@@ -1,4 +1,4 @@
-//! The application as a worker has it: native, or a component's instance.
+//! A worker's application: native, or a component instance.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::api::{Application, ApplicationError, ApplicationLost};
 use super::component::{ApplicationFactory, Instance};
 use crate::wit::{Command, Event, Refusal};
 
-/// How each worker comes to its application.
+/// How each worker gets its application.
 pub(crate) enum Program {
     /// Compiled into the program.
     Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
@@ -33,14 +33,14 @@ impl Program {
     }
 }
 
-/// The application as the shell has it.
+/// The application, as held by the shell.
 #[derive(Debug)]
 pub(crate) enum Handler {
     /// Compiled into the program.
     Native(Box<dyn Application>),
-    /// A component, and how to make it again.
+    /// A component, and how to recreate it.
     Component(Arc<ApplicationFactory>, Box<Instance>),
-    /// It could not be made again; when that was tried last.
+    /// It could not be recreated; when that was last tried.
     Gone(Arc<ApplicationFactory>, u64),
 }
 
@@ -51,7 +51,7 @@ impl Handler {
         Ok(Self::Component(factory, instance))
     }
 
-    /// Asks it about the events of a turn and has its commands carried out.
+    /// Passes it the events of a turn and has its commands carried out.
     pub(crate) fn handle<R>(
         &mut self,
         events: &[Event],
@@ -65,7 +65,7 @@ impl Handler {
     }
 }
 
-/// What can be said for an application that is not there.
+/// The answers for a missing application.
 fn refuse(event: &Event) -> Option<Command<'static>> {
     let connection = match event {
         Event::Handshake(handshake) => handshake.connection,

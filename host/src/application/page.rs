@@ -1,10 +1,10 @@
-//! The page of the echo that is built in.
+//! The page of the built-in echo.
 
 use super::api::Application;
 use crate::wit::{Command, Event, FieldParam, Request, Response};
 
-/// Serves a page over plain HTTP with which a browser of 2010 can try the server. Says nothing over WebSocket:
-/// the engine's `echo` option does.
+/// Serves a page over plain HTTP for trying the server from a browser of 2010. Sends nothing over WebSocket: the
+/// engine's `echo` option does that.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
 pub struct TestPage;

@@ -1,5 +1,4 @@
-//! The little of WASI that languages' runtimes want before they do anything. No network, no files: what is not
-//! here traps when it is called.
+//! The little of WASI that language runtimes require at startup. No network, no files: calling anything not here traps.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -17,17 +16,17 @@ use crate::wasm::sandbox::Guest;
 /// Longest line of an application's output that is logged in one piece, in bytes.
 const MAX_LINE: usize = 1024;
 
-/// What is held of a call's output until it has returned, in bytes; what is older is logged before.
+/// How much of a call's output is held until it returns, in bytes; older output is logged earlier.
 const MAX_HELD: usize = 64 * 1024;
 
 /// How much an output stream takes at once, in bytes.
 const WRITE_BYTES: u64 = 4096;
 
-/// Random bytes given at once.
+/// Random bytes returned at once.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// What an application writes to standard output and error goes to the log, line by line, at the end of a call: what it
-/// prints in one that fails says why.
+/// What an application writes to standard output and error goes to the log, line by line, at the end of a call: output
+/// of a failing call explains the failure.
 #[derive(Default)]
 pub(crate) struct Output {
     /// A line that has not ended.
@@ -145,7 +144,7 @@ fn define(
             instance.func_new("get-directories", |_, _, _, results| answer(results, Val::List(Vec::new())))
         }
         "wasi:io/poll" => {
-            // Nothing is ever waited for.
+            // Nothing ever waits.
             method(instance, "[method]pollable.block", |_, _| Ok(Val::Bool(true)))?;
             method(instance, "[method]pollable.ready", |_, _| Ok(Val::Bool(true)))
         }
@@ -166,7 +165,7 @@ fn define(
             instance.func_wrap(number, |_: StoreContextMut<'_, _>, ()| Ok((getrandom::u64()?,)))
         }
         "wasi:random/insecure-seed" => {
-            // From version 0.2.12 on it has another name.
+            // Renamed in version 0.2.12.
             for name in ["insecure-seed", "get-insecure-seed"] {
                 instance.func_wrap(name, |_: StoreContextMut<'_, _>, ()| {
                     let seed = RandomState::new();
@@ -216,7 +215,7 @@ fn resource(instance: &mut LinkerInstance<'_, Guest<Output>>, name: &str) -> Res
     instance.func_new(name, |store, _, _, results| answer(results, handle(store)?))
 }
 
-/// There is nothing behind streams and pollables; their type is that of every resource that wasmtime makes up.
+/// Streams and pollables have no data; their type is the one of all resources that wasmtime creates dynamically.
 fn handle(store: StoreContextMut<'_, Guest<Output>>) -> Result<Val> {
     Ok(Val::Resource(Resource::<()>::new_own(0).try_into_resource_any(store)?))
 }

@@ -1,4 +1,4 @@
-//! Looks at an application's file, and has the server replace it when the file is another one.
+//! Watches an application's file, and has the server replace the application when the file changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use tracing::{error, info};
 use super::api::{ApplicationError, ApplicationOptions};
 use super::component::ApplicationFactory;
 
-/// How often the file is looked at; it is taken when it looks the same twice, for compilers do not write at once.
+/// How often the file is checked; it is used once it looks the same twice, because compilers do not write it at once.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// When it was written, and its length; nothing while it is not there.
+/// Its modification time and length; nothing while it is missing.
 type Look = Option<(SystemTime, u64)>;
 
 pub(crate) fn look(path: &Path) -> Look {
@@ -25,7 +25,7 @@ pub(crate) fn look(path: &Path) -> Look {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Watches for ever; `served` is how the file looked when it was read.
+/// Watches forever; `served` is how the file looked when it was read.
 pub(crate) async fn watch(
     path: PathBuf,
     options: ApplicationOptions,
@@ -50,7 +50,7 @@ pub(crate) async fn watch(
                 }
             }
             Err(error) => {
-                // What could not be read is tried again, and nothing is said twice.
+                // A failed read is retried, and nothing is logged twice.
                 if !matches!(error, ApplicationError::Read { .. }) {
                     served = now;
                 }
@@ -64,7 +64,7 @@ pub(crate) async fn watch(
     }
 }
 
-/// Compiles on a thread of its own, which neither those who are served nor the end of the process wait for.
+/// Compiles on a separate thread, so that neither clients nor process exit wait for it.
 async fn compile(
     path: PathBuf,
     options: ApplicationOptions,
@@ -72,7 +72,7 @@ async fn compile(
     let (done, result) = oneshot::channel();
     let name = path.clone();
     let compiler = thread::Builder::new().name("compiler".into()).spawn(move || {
-        // Nobody listens any more when the server has ended.
+        // The receiver is gone when the server has ended.
         let _ = done.send(ApplicationFactory::from_file(&path, &options));
     });
     if let Err(error) = compiler {

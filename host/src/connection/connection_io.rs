@@ -1,4 +1,4 @@
-//! A peer's socket, what waits to be written to it, and the writing.
+//! A peer's socket, its pending output, and the writing.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,10 +13,10 @@ use crate::connection::queue_budget::QueueAccount;
 use crate::connection::socket::Socket;
 use crate::wit::Disposition;
 
-/// Slices handed to one vectored write.
+/// Slices passed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// Filled by the shell, which writes at once what the kernel takes; the rest is the connection's task's.
+/// Filled by the shell, which writes at once what the kernel takes; the connection's task writes the rest.
 #[derive(Debug)]
 pub(crate) struct ConnectionIo(RefCell<Inner>);
 
@@ -52,7 +52,7 @@ impl ConnectionIo {
     pub(crate) fn push(&self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         let mut inner = self.0.borrow_mut();
         if inner.then == Disposition::Abort {
-            // Nothing may be written behind what was dropped.
+            // Nothing may be written after dropped output.
             return Ok(());
         }
         let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
@@ -71,21 +71,21 @@ impl ConnectionIo {
         !std::mem::replace(&mut self.0.borrow_mut().touched, true)
     }
 
-    /// Drops what waits and has the connection closed at once.
+    /// Drops pending output and has the connection closed at once.
     pub(crate) fn abort(&self) {
         let mut inner = self.0.borrow_mut();
         inner.queue.clear();
         inner.then = Disposition::Abort;
     }
 
-    /// Writes what the kernel takes now, and leaves what is left to do to the task.
+    /// Writes what the kernel takes now, and leaves the rest to the task.
     pub(crate) fn flush(&self) {
         let mut inner = self.0.borrow_mut();
         inner.touched = false;
         let Inner { socket, queue, .. } = &mut *inner;
         while !queue.is_empty() {
             let written = queue.write(|slices| socket.try_write(slices));
-            // What failed will fail again in the task, which knows what to do then.
+            // A failed write fails again in the task, which handles it.
             if !written.is_ok_and(|written| written > 0) {
                 break;
             }
@@ -112,8 +112,8 @@ impl ConnectionIo {
         socket.poll_flush(cx)
     }
 
-    /// Whether the peer has taken any of what waits since the kernel took no more, though not so much that the kernel has
-    /// said so: what it takes now, it has room for.
+    /// Whether the peer has taken any pending output since the kernel took no more, though too little for the kernel to
+    /// signal it: whatever the kernel takes now, it has room for.
     pub(crate) fn push_on(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         let Inner { socket, queue, .. } = &mut *inner;
@@ -140,7 +140,7 @@ impl ConnectionIo {
         [inner.received, inner.queue.sent]
     }
 
-    /// Whether anything was written since the last time that this was asked, by the shell or by the task.
+    /// Whether the shell or the task has written anything since the last call.
     pub(crate) fn take_progress(&self) -> bool {
         std::mem::take(&mut self.0.borrow_mut().queue.progress)
     }
@@ -150,28 +150,28 @@ impl ConnectionIo {
         self.0.borrow_mut().socket.poll_shutdown(cx)
     }
 
-    /// What to do once nothing waits any more.
+    /// What to do once nothing is pending.
     pub(crate) fn then(&self) -> Disposition {
         self.0.borrow().then
     }
 
-    /// Bytes that wait.
+    /// Pending bytes.
     pub(crate) fn queued(&self) -> usize {
         self.0.borrow().queue.bytes
     }
 
-    /// The part of the memory of what waits that falls to this connection.
+    /// This connection's share of the memory of pending output.
     pub(crate) fn share(&self) -> usize {
         self.0.borrow().queue.share()
     }
 
-    /// Half full: no more is to be read from this peer for now.
+    /// Half full: do not read from this peer for now.
     pub(crate) fn is_congested(&self) -> bool {
         let queue = &self.0.borrow().queue;
         queue.counted() > queue.account.per_connection() / 2
     }
 
-    /// Has the task woken when there is something to do for it.
+    /// Wakes the task when it has something to do.
     pub(crate) fn park(&self, waker: &Waker) {
         let parked = &mut self.0.borrow_mut().parked;
         match parked {
@@ -191,7 +191,7 @@ impl Drop for Inner {
 /// Bytes in the order in which they are to be written.
 #[derive(Debug)]
 struct Queue {
-    /// The first stands outside the rest: most of the time there is one or none.
+    /// The first is kept separately: most of the time there is one or none.
     first: Option<Rc<Payload>>,
     rest: VecDeque<Rc<Payload>>,
     /// How much of the first is written.
@@ -213,13 +213,13 @@ impl Queue {
         self.bytes == 0
     }
 
-    /// What counts against the limit: each entry, too, for small frames cost more than they hold.
+    /// What counts towards the limit: each entry, too, because small frames cost more than they hold.
     fn counted(&self) -> usize {
         let entries = usize::from(self.first.is_some()) + self.rest.len();
         self.bytes.saturating_add(entries * Payload::OVERHEAD)
     }
 
-    /// Whether that much more is too much. Where nothing waits, or this is the last that is queued, there is more room.
+    /// Whether that much more is too much. If nothing is pending, or this is the last entry, there is more room.
     fn is_over(&self, payload: &Payload, ends: bool) -> bool {
         let more = payload.bytes().len();
         let limit =
@@ -244,7 +244,7 @@ impl Queue {
         self.change_rest(|rest| *rest = VecDeque::new());
     }
 
-    /// The memory of the places counts as well.
+    /// The memory of the slots counts as well.
     fn change_rest<T>(&mut self, change: impl FnOnce(&mut VecDeque<Rc<Payload>>) -> T) -> T {
         let before = self.rest.capacity();
         let result = change(&mut self.rest);
@@ -260,7 +260,7 @@ impl Queue {
         all.map(Payload::share).sum::<usize>() + self.rest.capacity() * size_of::<Rc<Payload>>()
     }
 
-    /// After a round of writes: what is left may wait for long.
+    /// After a round of writes: the rest may wait for a long time.
     fn settle(&mut self) {
         if let Some(first) = &mut self.first {
             self.written -= Payload::trim(first, self.written);
@@ -285,7 +285,7 @@ impl Queue {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands what waits to `write`, and takes off what that has written.
+    /// Passes pending output to `write`, and removes what was written.
     fn write<W: Written>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<W>) -> io::Result<W> {
         let first = self.first.as_ref().map_or(&[][..], |first| &first.bytes()[self.written..]);
         let written = if self.rest.is_empty() {
@@ -315,12 +315,12 @@ impl Queue {
             self.written = 0;
             self.first = self.rest.pop_front();
         }
-        // Its memory is given back: a connection is idle most of its life.
+        // Its memory is freed: a connection is idle most of its life.
         self.change_rest(|rest| *rest = VecDeque::new());
     }
 }
 
-/// How much a write has written, if it could write at all.
+/// How much was written, if writing was possible at all.
 trait Written {
     fn bytes(&self) -> usize;
 }

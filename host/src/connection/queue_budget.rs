@@ -1,9 +1,9 @@
-//! The memory that waiting output may take up: of all connections together, and of one.
+//! The memory that pending output may occupy: of all connections together, and of one.
 //!
-//! Each shell counts its own without any synchronisation, and adds it to the sum of all at the end of a turn. Over the
-//! limit the shell whose connection holds the most closes it, with those that hold the next most, until there is some
-//! room again. A shell whose connections hold less asks that one to; only when nothing comes of it, because its worker is
-//! busy, and the sum has grown by another [`SLACK`], does it close its own. So the sum stays below that.
+//! Each shell counts its own without any synchronisation, and adds it to the total at the end of a turn. Above the
+//! limit the shell whose connection holds the most closes it, and then the next largest, until there is some room
+//! again. A shell whose connections hold less asks that shell to; only if nothing happens, because its worker is busy,
+//! and the total has grown by another [`SLACK`], does it close its own. So the total stays below that.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use legacy_websocket_shell::{Held, Payload};
 
-/// The part of the limit by which the sum may exceed it while another worker is asked for room.
+/// The fraction of the limit by which the total may exceed it while another worker is asked for room.
 const SLACK: usize = 8;
 
-/// The part of the limit that is free after connections were closed, so that not every push has to look at all of them.
+/// The fraction of the limit that is free after connections were closed, so that not every push has to scan all of
+/// them.
 const ROOM: usize = 16;
 
-/// The part of the limit that a single transmission may take up.
+/// The fraction of the limit that a single transmission may occupy.
 const SINGLE: usize = 8;
 
-/// The limits, and what all shells of a server hold.
+/// The limits, and the memory held by all shells of a server.
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
     limit: usize,
@@ -36,7 +37,7 @@ struct Shown {
     worker: usize,
     /// The most that a connection holds; it may hold less by now.
     largest: AtomicUsize,
-    /// It was asked to close connections, and has not looked yet.
+    /// It was asked to close connections, and has not done so yet.
     asked: AtomicBool,
 }
 
@@ -66,19 +67,19 @@ impl QueueBudget {
     }
 }
 
-/// One shell's part of it.
+/// One shell's share of it.
 #[derive(Debug)]
 pub(crate) struct QueueAccount {
     budget: Arc<QueueBudget>,
     held: Rc<Held>,
-    /// What the sum knows of it.
+    /// What the total includes of it.
     published: Cell<usize>,
     shown: Arc<Shown>,
     /// Bytes written to all peers.
     sent: Cell<u64>,
 }
 
-/// What a shell is to do where there is too much.
+/// What a shell must do if there is too much.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Relief {
     Nothing,
@@ -106,12 +107,12 @@ impl QueueAccount {
         self.held.get()
     }
 
-    /// Beyond it a connection holds too much, if it held something before.
+    /// Above it a connection holds too much, if it held something before.
     pub(crate) fn per_connection(&self) -> usize {
         self.budget.per_connection
     }
 
-    /// What a connection may be sent at once.
+    /// The most that a connection may be sent at once.
     pub(crate) fn single(&self) -> usize {
         self.budget.per_connection.max(self.budget.limit / SINGLE)
     }
@@ -124,19 +125,19 @@ impl QueueAccount {
         self.sent.set(self.sent.get() + bytes as u64);
     }
 
-    /// Queues take up memory of their own.
+    /// Queues themselves occupy memory.
     pub(crate) fn change(&self, before: usize, now: usize) {
         self.held.change(before, now);
     }
 
-    /// One of its connections holds so much.
+    /// One of its connections holds this much.
     pub(crate) fn observe(&self, held: usize) {
         if held > self.shown.largest() {
             self.shown.largest.store(held, Ordering::Relaxed);
         }
     }
 
-    /// Has the others know what it holds.
+    /// Publishes what it holds to the others.
     pub(crate) fn publish(&self) {
         let held = self.held();
         let before = self.published.replace(held);
@@ -151,7 +152,7 @@ impl QueueAccount {
         self.all() > self.budget.limit
     }
 
-    /// What is to be done about it.
+    /// What to do about it.
     pub(crate) fn relief(&self) -> Relief {
         self.shown.asked.store(false, Ordering::Relaxed);
         if !self.is_over() {
@@ -166,8 +167,8 @@ impl QueueAccount {
         }
     }
 
-    /// Has `close` close connections, of which each holds so much, the largest first, until there is room again or those
-    /// of another shell are larger. Returns how many that were.
+    /// Has `close` close connections, each holding this much, the largest first, until there is room again or those of
+    /// another shell are larger. Returns their number.
     pub(crate) fn close_largest(&self, mut held: Vec<(usize, u64)>, mut close: impl FnMut(u64)) -> usize {
         held.sort_unstable_by(|one, other| other.cmp(one));
         let others = self.largest_other().map_or(0, |other| other.largest());
@@ -186,7 +187,7 @@ impl QueueAccount {
         closed
     }
 
-    /// The shell whose connection holds the most, but for this one.
+    /// The shell whose connection holds the most, except this one.
     fn largest_other(&self) -> Option<Arc<Shown>> {
         let versions = self.budget.versions();
         let others = versions.iter().filter(|shown| !Arc::ptr_eq(shown, &self.shown));
@@ -218,7 +219,7 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
 
-    /// A shell whose connections, numbered from 0, hold so many sixteenths of the limit.
+    /// A shell whose connections, numbered from 0, hold this many sixteenths of the limit.
     struct Holders {
         account: Rc<QueueAccount>,
         payloads: HashMap<u64, Rc<Payload>>,

@@ -8,13 +8,13 @@ use tokio::io::ReadBuf;
 use crate::connection::connection_io::ConnectionIo;
 use crate::wit::Read;
 
-/// What one read takes at the most: a message of 64 KiB with its frame, and no more than the others can wait for.
+/// The maximum of one read: a 64 KiB message with its frame, and no more than the others can wait for.
 pub(crate) const READ_BYTES: usize = 66 * 1024;
 
-/// What one turn takes at the most.
+/// The maximum of one turn.
 const TURN_BYTES: usize = 4 * READ_BYTES;
 
-/// All connections of a thread read into it: an idle connection holds no buffer.
+/// Shared by all connections of a thread: an idle connection holds no buffer.
 #[derive(Debug)]
 pub(crate) struct ReadBatch {
     buffer: Box<[u8]>,
@@ -60,7 +60,7 @@ impl ReadBatch {
         self.parked = Some(waker.clone());
     }
 
-    /// Takes the reads so far to `turn`. The batch is empty before, so that nothing is ever taken twice.
+    /// Passes the reads so far to `turn`. The batch is emptied first, so that nothing is ever taken twice.
     pub(crate) fn take(&mut self, turn: impl FnOnce(&[Read], &[u8])) {
         if self.reads.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! A peer's socket: of TCP, of TLS over it, or of the file system.
+//! A peer's socket: TCP, TLS over it, or a Unix socket.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-/// The peer's address, as the system has it.
+/// The peer's address, as the system reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
     Ip(SocketAddr),
-    /// Came by a socket of the file system, where peers have no addresses.
+    /// Came through a Unix socket, where peers have no addresses.
     Unix,
 }
 
@@ -111,7 +111,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// As small as a bare TCP stream: what TLS needs more stands elsewhere.
+/// As small as a bare TCP stream: TLS state is boxed.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Plain(TcpStream),
@@ -129,7 +129,7 @@ impl From<Stream> for Socket {
 }
 
 impl Socket {
-    /// Reads; nothing is read at the end, which in TLS need not be announced: neither draft relies on it.
+    /// Reads; 0 bytes at the end, which TLS need not announce: neither draft relies on it.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -174,8 +174,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes, whether or not it has said that it takes anything: it does when a third of what it
-    /// holds is acknowledged, which a peer on a thin line may take minutes for. Returns how many bytes it took.
+    /// Writes what the kernel takes, even if it has not signalled room: it signals when a third of its buffer is
+    /// acknowledged, which may take minutes for a peer on a slow line. Returns how many bytes it took.
     pub(crate) fn push_on(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => SockRef::from(&*stream).send_vectored(slices),
@@ -187,7 +187,7 @@ impl Socket {
         }
     }
 
-    /// Whether something that was written is still here and not in the kernel.
+    /// Whether written data is still here and not in the kernel.
     pub(crate) fn holds_output(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Unix(_) => false,
@@ -195,7 +195,7 @@ impl Socket {
         }
     }
 
-    /// Ready when it is all in the kernel.
+    /// Ready when all of it is in the kernel.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) | Self::Unix(_) => Poll::Ready(Ok(())),

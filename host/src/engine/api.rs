@@ -1,4 +1,4 @@
-//! The engine as the shell sees it.
+//! The engine, as seen by the shell.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub trait Engine: std::fmt::Debug {
     /// Moves the clock to `now` (milliseconds) and takes inputs.
     ///
     /// # Errors
-    /// [`EngineLost`]: the instance is gone, and every connection of it.
+    /// [`EngineLost`]: the instance is gone, with all its connections.
     fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost>;
 
-    /// The same as [`turn`](Self::turn) with several reads, whose bytes stand one behind the other.
+    /// The same as [`turn`](Self::turn) with several reads, whose bytes are concatenated.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
@@ -27,15 +27,15 @@ pub trait Engine: std::fmt::Debug {
     /// As [`turn`](Self::turn).
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
 
-    /// The same where more commands follow that answer the same events, or where these answer none: an end that
-    /// waits for the application's answers waits on.
+    /// The same, if more commands that answer the same events follow, or if these answer none: an end that waits for
+    /// the application's answers keeps waiting.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
     fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
 
-    /// How many events for the application a call may give, about; what is more waits for the next turn. 0, the
-    /// default: no limit.
+    /// Roughly how many events for the application a call may return; the rest waits for the next turn. 0, the default:
+    /// no limit.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
@@ -59,7 +59,7 @@ pub trait Engine: std::fmt::Debug {
     /// As [`turn`](Self::turn).
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost>;
 
-    /// Memory that it has taken and does not give back before it is dropped, in bytes.
+    /// Memory that it has allocated and frees only when dropped, in bytes.
     fn memory_bytes(&self) -> usize {
         0
     }
@@ -70,7 +70,7 @@ pub trait Engine: std::fmt::Debug {
 #[error("the engine's instance was lost: {0}")]
 pub struct EngineLost(#[from] pub CallError);
 
-/// An engine cannot be had at all.
+/// An engine cannot be created.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -93,7 +93,7 @@ pub enum EngineError {
     /// The options are refused.
     #[error("{0}")]
     Options(String),
-    /// The instance was lost while it was made.
+    /// The instance was lost during creation.
     #[error(transparent)]
     Lost(#[from] EngineLost),
 }

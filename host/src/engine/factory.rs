@@ -8,7 +8,7 @@ use crate::engine::native::NativeEngine;
 use crate::options::EngineOptions;
 use crate::record::Recorder;
 
-/// Makes engines: the first one, and a fresh one for each that is lost.
+/// Makes engines: the first one, and a replacement for each lost one.
 #[derive(Clone, Debug)]
 pub enum EngineFactory {
     /// On wasmtime, sandboxed.

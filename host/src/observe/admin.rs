@@ -36,20 +36,20 @@ const PAGE: &str = include_str!("admin/status.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Time for a head, for a body that nobody should send, and for the peer to read some more of an answer.
+/// Time for a head, for a body (which should not be sent), and for the peer to read more of an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is buffered of one connection, in bytes: requests are short.
+/// Buffer of one connection, in bytes: requests are short.
 const MAX_BUFFERED: usize = 16 * 1024;
 
 /// How metrics and status page are served.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AdminOptions {
-    /// Host names that a request may be for, beside IP addresses and `localhost`; `*` for any. A page of a foreign name
-    /// that resolves to this machine (DNS rebinding) must not read what it shows.
+    /// Accepted host names in requests, in addition to IP addresses and `localhost`; `*` for any. A page from a foreign
+    /// name that resolves to this machine (DNS rebinding) must not read the figures.
     pub hosts: Vec<String>,
-    /// Connections at once; a further one takes the place of the one that is there for longest.
+    /// Concurrent connections; a further one replaces the oldest.
     pub max_connections: usize,
 }
 
@@ -59,9 +59,9 @@ impl Default for AdminOptions {
     }
 }
 
-/// Answers on a listener of its own, for ever: `/metrics`, `/healthz`, `/readyz`, and a page at `/`. Whoever
-/// can connect may read all of it. Runs in any tokio runtime with I/O and time, and waits for no worker: what one that is busy
-/// does not tell is shown as it was last.
+/// Answers on its own listener, forever: `/metrics`, `/healthz`, `/readyz`, and a page at `/`. Anyone who can connect
+/// may read all of it. Runs in any tokio runtime with I/O and time, and waits for no worker: for a busy one the last
+/// known figures are shown.
 pub async fn serve_admin(listener: TcpListener, observer: Observer, options: AdminOptions) {
     let admin = Arc::new(Admin { observer, options, history: Mutex::default() });
     tokio::select! {

@@ -1,8 +1,8 @@
-//! The way out of the program's log: lines go through a bounded queue to a thread of their own, so that whatever
-//! happens to standard error costs lines and nothing else.
+//! The log's output: lines go through a bounded queue to a separate thread, so that a failing standard error costs only
+//! lines.
 //!
-//! `tracing-appender` has such a queue, too, but does not count what could not be written, and its guard prints to
-//! standard output, which panics or blocks where that is gone as well.
+//! `tracing-appender` has such a queue, too, but does not count unwritten lines, and its guard prints to standard
+//! output, which panics or blocks if that is gone as well.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
@@ -19,16 +19,16 @@ use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter, Printable};
 use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Bytes that wait to be written, beside those that are being written. What is more is lost.
+/// Bytes waiting to be written, in addition to those being written. The excess is lost.
 const MAX_QUEUE_BYTES: usize = 1 << 20;
 
-/// How long the end of the program waits for what is not written yet.
+/// How long program exit waits for unwritten lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How soon to try again where a descriptor that does not block has no room.
+/// How soon to retry when a nonblocking descriptor has no room.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// The program's log, once it is started.
+/// The program's log, once started.
 static LOG: OnceLock<LineQueue> = OnceLock::new();
 
 /// The origin of the rate limiters' clock.
@@ -39,9 +39,9 @@ thread_local! {
     static LIMITER: RefCell<LogRateLimiter> = RefCell::default();
 }
 
-/// Has all events, and the messages of panics, written to standard error. `RUST_LOG` takes precedence over `filter`.
+/// Writes all events and panic messages to standard error. `RUST_LOG` takes precedence over `filter`.
 pub(crate) fn start(filter: &str) {
-    // A descriptor of its own: a write that blocks would hold the lock of `std`'s.
+    // A separate descriptor: a blocking write would hold `std`'s lock.
     let started = stderr().as_fd().try_clone_to_owned().and_then(|to| LineQueue::start(File::from(to)));
     let queue = match started {
         Ok(queue) => LOG.get_or_init(|| queue).clone(),
@@ -72,8 +72,8 @@ pub(crate) fn start(filter: &str) {
     }));
 }
 
-/// Whether this worker may write one more line of what peers can cause. With `--debug` it always may: who asks for a
-/// line for every state wants them all.
+/// Whether this worker may write one more line that peers can cause. With `--debug` it always may: it asks for every
+/// line.
 pub(crate) fn permit(category: LogCategory) -> Option<LogPermit> {
     if enabled!(Level::DEBUG) {
         return Some(LogPermit { unlogged: None });
@@ -82,7 +82,7 @@ pub(crate) fn permit(category: LogCategory) -> Option<LogPermit> {
     LIMITER.with_borrow_mut(|limiter| limiter.permit(category, now))
 }
 
-/// Waits until everything is written that has been logged so far, but not for long.
+/// Waits briefly until everything logged so far has been written.
 pub(crate) fn flush() {
     if let Some(queue) = LOG.get() {
         queue.flush(FLUSH_TIMEOUT);
@@ -94,7 +94,7 @@ pub(crate) fn lost_lines() -> u64 {
     LOG.get().map_or(0, |queue| queue.0.lost.load(Ordering::Relaxed))
 }
 
-/// Prints to standard output, whatever has become of it; the caller does not wait.
+/// Prints to standard output, whatever its state; the caller does not wait.
 pub(crate) fn print(text: String) {
     let Ok(out) = stdout().as_fd().try_clone_to_owned() else {
         return;
@@ -106,14 +106,14 @@ pub(crate) fn print(text: String) {
     let _ = thread::Builder::new().name("stdout".into()).spawn(print);
 }
 
-/// Lines on their way to a thread that writes them. A clone is the same one.
+/// Lines on their way to the writer thread. Clones share it.
 #[derive(Clone, Debug)]
 struct LineQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Something waits, or all is written.
+    /// Something is pending, or all is written.
     changed: Condvar,
     /// Lines that were not written.
     lost: AtomicU64,
@@ -134,9 +134,9 @@ impl LineQueue {
         Ok(queue)
     }
 
-    /// Writes what comes, for ever.
+    /// Writes incoming lines, forever.
     fn run(&self, to: &mut impl Write) {
-        // How many lost lines the log has told of, and whether what was written last has no end.
+        // How many lost lines the log has reported, and whether the last line written is incomplete.
         let (mut told, mut torn) = (0, false);
         loop {
             let lines = self.take();
@@ -155,7 +155,7 @@ impl LineQueue {
         }
     }
 
-    /// What waits, as soon as something does.
+    /// Pending lines, as soon as there are any.
     fn take(&self) -> Vec<u8> {
         let waits = |state: &mut State| state.waiting.is_empty();
         let state = self.0.changed.wait_while(self.state(), waits);

@@ -18,7 +18,7 @@ pub struct Totals {
     pub connected: u64,
     /// Opening handshakes and requests refused.
     pub rejected: u64,
-    /// PeerLimiter closed because they did not read.
+    /// Peers closed because they did not read.
     pub slow_readers: u64,
     /// Instances of the engine lost.
     pub traps: u64,
@@ -44,26 +44,26 @@ impl Add for Totals {
     }
 }
 
-/// Since the start, but for what the engine counts itself.
+/// Since the start, except what the engine itself counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     /// Opening handshakes done, of draft 75 and of draft 76.
     pub(crate) connected: [u64; 2],
     /// Opening handshakes and requests refused by the engine, by status.
     pub(crate) rejected: BTreeMap<u16, u64>,
-    /// PeerLimiter turned away before the engine heard of them, by the reason.
+    /// Peers turned away before they reached the engine, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
-    /// Connections that ended without a byte, as those of health checks.
+    /// Connections that ended without a byte, such as health checks.
     pub(crate) probes: u64,
-    /// Connections closed, by the cause.
+    /// Connections closed, by cause.
     pub(crate) closed: BTreeMap<&'static str, u64>,
     /// Bytes read for the engine.
     pub(crate) bytes_received: u64,
     /// How long turns take.
     pub(crate) turns: Histogram,
-    /// Fresh instances of the engine after one was lost.
+    /// New engine instances after one was lost.
     pub(crate) restarts: u64,
-    /// Messages that the engine had counted when it was last asked, received and sent; and those before it.
+    /// Messages that the engine had counted when last asked, received and sent; and those of its predecessors.
     pub(crate) engine_messages: [u64; 2],
     pub(crate) messages_before: [u64; 2],
 }
@@ -77,13 +77,13 @@ pub(crate) struct Snapshot {
     pub(crate) messages: [u64; 2],
     pub(crate) bytes_sent: u64,
     pub(crate) totals: Totals,
-    /// Memory of the output that waits for all peers together, and how much that may be.
+    /// Memory of pending output for all peers together, and its limit.
     pub(crate) queue_bytes: usize,
     pub(crate) max_total_queue_bytes: usize,
     pub(crate) max_connections: usize,
-    /// Connections of each worker, where it is one of all workers.
+    /// Connections of each worker, if this covers all workers.
     pub(crate) workers: Vec<u32>,
-    /// The same: how old the figures of each are, if there ever were some.
+    /// Likewise: the age of each one's figures, if there ever were any.
     pub(crate) ages: Vec<Option<Duration>>,
     pub(crate) uptime: Duration,
 }
@@ -99,8 +99,8 @@ pub(crate) struct Row {
     pub(crate) queue_bytes: usize,
 }
 
-/// Of several lists, and how many more each left out, up to `limit` connections: the longest queues first, then the
-/// newest. And how many more there are.
+/// Merges several lists, each with the number it left out, into up to `limit` connections: the longest queues first,
+/// then the newest. Also returns how many more there are.
 pub(crate) fn limit_rows(
     lists: impl IntoIterator<Item = (Vec<Row>, usize)>,
     limit: usize,
@@ -117,7 +117,7 @@ pub(crate) fn limit_rows(
 }
 
 impl Snapshot {
-    /// Both together, of two shells of one server.
+    /// The sum of both, of two shells of one server.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.metrics.add(&other.metrics);
         self.counts.open += other.counts.open;
@@ -169,7 +169,7 @@ impl Metrics {
     }
 }
 
-/// Upper bounds of turn times in seconds; the last one is without.
+/// Upper bounds of turn times in seconds; the last bucket has none.
 pub(crate) const BOUNDS: [f64; 12] =
     [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 

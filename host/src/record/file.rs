@@ -1,4 +1,4 @@
-//! The files: nobody but their owner reads them, none is ever written over.
+//! The files: readable by their owner only, and never overwritten.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,23 +8,23 @@ use std::time::SystemTime;
 
 use legacy_websocket_trace::{EXTENSION, Trace};
 
-/// The first note of a recording says whether it is whole. It stands there from the beginning, so that it is true
-/// whatever happens, and is written over in its place.
+/// The first note of a recording says whether it is complete. It is there from the beginning, so that it is true
+/// whatever happens, and is overwritten in place.
 const OPEN: &str = "incomplete: the recording ended before the connection did";
 const WHOLE: &str = "complete";
 const MISSING: &str = "incomplete: a comment says where something is missing";
 
-/// Others may not read what may hold cookies and passwords.
+/// Others must not read possible cookies and passwords.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
-/// Makes the folder, and finds out whether it can be written to.
+/// Creates the folder, and checks that it is writable.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     probe(folder)
 }
 
-/// Finds out whether the folder can be written to, or made. Leaves nothing behind.
+/// Checks that the folder is writable, or can be created. Leaves nothing behind.
 pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
     let there = folder.ancestors().find(|folder| folder.exists());
     // A relative name's last ancestor is the empty one.
@@ -37,7 +37,7 @@ fn probe(folder: &Path) -> io::Result<()> {
     fs::remove_file(probe)
 }
 
-/// A trace that grows, by whole lines. It is not held open: connections are many, descriptors are not.
+/// A trace that grows by complete lines. It is not kept open: connections are many, descriptors are not.
 #[derive(Debug)]
 pub(super) struct TraceFile {
     path: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct TraceFile {
 }
 
 impl TraceFile {
-    /// Writes a trace into a file with a name of its own. On an error there is none.
+    /// Writes a trace into a file with a unique name. On an error there is no file.
     pub(super) fn create(
         folder: &Path,
         number: u64,
@@ -64,12 +64,12 @@ impl TraceFile {
             if !file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
                 break;
             }
-            // A process of the same number, within a second: another container's, or the clock went back.
+            // A process with the same id, within a second: in another container, or the clock went back.
             path = folder.join(format!("{stem}-{again}.{EXTENSION}"));
             file = create(&path);
         }
         if let Err(error) = file?.write_all(text.as_bytes()) {
-            // What is left of it would be no trace. Should it not go either, there is no more to be done.
+            // The rest of it would not be a valid trace. If removing it fails too, nothing more can be done.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
@@ -77,11 +77,11 @@ impl TraceFile {
         Ok(Self { path, status_at, length: text.len() as u64 })
     }
 
-    /// Adds lines: all of them, or on an error none.
+    /// Adds lines: all of them, or none on an error.
     pub(super) fn append(&mut self, text: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
         if let Err(error) = file.write_all(text.as_bytes()) {
-            // A full disk takes half a line, and gives it back.
+            // A full disk may take half a line; truncate it.
             file.set_len(self.length)?;
             return Err(error);
         }

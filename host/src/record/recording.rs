@@ -10,13 +10,13 @@ use legacy_websocket_trace::{Draft, Literal, Severity, Step, Trace};
 use super::file::TraceFile;
 use super::{Connection, Entry, RecordOptions, What};
 
-/// More than this of a head is not waited for before a file begins.
+/// A file begins after at most this much of a head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 100;
 
-/// Shorter pauses are those of networks and schedulers, and mean nothing.
+/// Shorter pauses come from networks and schedulers, and mean nothing.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections are numbered from 1 within a trace.
@@ -26,9 +26,9 @@ const ONLY: u32 = 1;
 pub(super) struct Recording {
     connection: Arc<Connection>,
     file: Option<TraceFile>,
-    /// The client's first bytes, until the file has begun.
+    /// The client's first bytes, until the file exists.
     head: Vec<u8>,
-    /// Lines that are not in the file yet, and how many of them are steps.
+    /// Lines not yet in the file, and how many of them are steps.
     waiting: String,
     waiting_steps: u64,
     last: SystemTime,
@@ -38,7 +38,7 @@ pub(super) struct Recording {
     is_whole: bool,
     /// Nothing follows.
     pub(super) has_ended: bool,
-    /// The file is as it remains.
+    /// The file is final.
     is_finished: bool,
 }
 
@@ -63,7 +63,7 @@ impl Recording {
         self.connection.number
     }
 
-    /// Takes a step; how many bytes more wait for the file.
+    /// Takes a step; returns how many more bytes wait for the file.
     pub(super) fn add(&mut self, entry: Entry) -> usize {
         let before = self.waiting.len();
         if !self.is_finished {
@@ -72,7 +72,7 @@ impl Recording {
         self.waiting.len() - before
     }
 
-    /// Its head has come, so that it is known what it is.
+    /// Its head has come, so its kind is known.
     pub(super) fn is_worth_a_file(&self) -> bool {
         self.file.is_some()
             || self.head.len() > MAX_HEAD_BYTES
@@ -88,26 +88,26 @@ impl Recording {
         self.waiting.len()
     }
 
-    /// Something is still to be written. A file without a step would be no trace.
+    /// Something is still to be written. A file without steps would not be a trace.
     pub(super) fn has_work(&self) -> bool {
         let has_lines = self.waiting_steps > 0 || self.file.is_some() && !self.waiting.is_empty();
         !self.is_finished && (has_lines || self.has_ended && self.file.is_some())
     }
 
-    /// Forgets what waits, for there is too much of it; how many bytes that were.
+    /// Drops pending lines because there are too many; returns how many bytes.
     pub(super) fn drop_waiting(&mut self) -> usize {
         self.dropped += mem::take(&mut self.waiting_steps);
         self.is_whole &= self.waiting.is_empty();
         mem::take(&mut self.waiting).len()
     }
 
-    /// Writes nothing more; how many bytes are dropped.
+    /// Writes nothing more; returns how many bytes are dropped.
     pub(super) fn give_up(&mut self) -> usize {
         self.is_finished = true;
         self.drop_waiting()
     }
 
-    /// Writes what waits, and the last word if it has ended. What is not written waits on.
+    /// Writes pending lines, and the final note if it has ended. Unwritten lines stay pending.
     pub(super) fn write(&mut self, options: &RecordOptions) -> io::Result<()> {
         match &mut self.file {
             Some(file) if !self.waiting.is_empty() => file.append(&self.waiting)?,
@@ -199,7 +199,7 @@ impl Recording {
     }
 }
 
-/// The head of a request, as far as it names a recording. What it means is the engine's to judge.
+/// The head of a request, as far as it names a recording. Its meaning is up to the engine.
 struct Head(String);
 
 impl Head {
@@ -233,7 +233,7 @@ impl Head {
     }
 }
 
-/// A control character as its escape, everything else as it is.
+/// Escapes control characters, leaves everything else.
 fn visible(character: char) -> impl Iterator<Item = char> {
     let escape = character.is_control().then(|| character.escape_default());
     let plain = escape.is_none().then_some(character);

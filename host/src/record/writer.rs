@@ -1,4 +1,4 @@
-//! The thread that writes recordings, and what it does when it cannot.
+//! The thread that writes recordings, and how it handles failures.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use tracing::{error, info, warn};
 use super::recording::Recording;
 use super::{Entry, RecordOptions, Shared, What};
 
-/// What a file takes on a disk at the least.
+/// The minimum disk space of a file.
 const MIN_FILE_BYTES: u64 = 4096;
 
-/// What could not be written is tried again after this.
+/// A failed write is retried after this.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What waits to be written, of all connections together, in bytes. More is dropped.
+/// Pending bytes of all connections together. The excess is dropped.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 
-/// Connections that have ended and whose files have not. More are forgotten.
+/// Ended connections whose files are unfinished. More are forgotten.
 const MAX_UNFINISHED: usize = 4096;
 
-/// The log hears of failures no oftener.
+/// Failures are logged no more often than this.
 const TELL: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     options: RecordOptions,
     shared: Arc<Shared>,
     open: HashMap<u64, Recording>,
-    /// Of connections that have ended.
+    /// Of ended connections.
     unfinished: Vec<Recording>,
     /// In files.
     written: u64,
@@ -77,7 +77,7 @@ impl Writer {
                 self.write_all(Recording::is_worth_a_file);
             }
         }
-        // The last time. What is still open remains incomplete, and says so.
+        // The last time. Recordings still open remain incomplete, and say so.
         self.failure = None;
         self.write_all(|_| true);
     }
@@ -97,7 +97,7 @@ impl Writer {
         self.keep(recording);
     }
 
-    /// Until it is all in its file.
+    /// Until all of it is in its file.
     fn keep(&mut self, mut recording: Recording) {
         if self.waiting > MAX_WAITING_BYTES {
             self.waiting -= recording.drop_waiting();
@@ -142,7 +142,7 @@ impl Writer {
         }
         match result {
             Ok(()) => self.succeeded(),
-            // Somebody took this one file away.
+            // This one file was removed.
             Err(error) if recording.has_file() && error.kind() == io::ErrorKind::NotFound => {
                 self.waiting -= recording.give_up();
             }

@@ -1,10 +1,10 @@
-//! Kept HTTP connections with nothing under way: they give way where a limit is reached.
+//! Kept-alive HTTP connections with nothing in progress: they give way when a limit is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Network;
 
-/// Those of all workers, by how long they have been idle.
+/// Those of all workers, in order of idle time.
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections {
     all: BTreeMap<Ticket, (Option<Network>, u64)>,
@@ -12,7 +12,7 @@ pub(super) struct IdleConnections {
     last: u64,
 }
 
-/// Since when a connection has been idle: it rises.
+/// Since when a connection has been idle: increasing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
@@ -25,7 +25,7 @@ impl IdleConnections {
         ticket
     }
 
-    /// It is idle no more; None if it was asked to give way meanwhile.
+    /// It is no longer idle; None if it was asked to give way meanwhile.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<u64> {
         let (peer, connection) = self.all.remove(&ticket)?;
         if let Some(peer) = peer {
@@ -34,7 +34,7 @@ impl IdleConnections {
         Some(connection)
     }
 
-    /// Whose connections have been idle for the longest; of one peer, or of all.
+    /// The longest idle connection, of one peer, or of all.
     pub(super) fn oldest(&self, of: Option<Network>) -> Option<Ticket> {
         match of {
             None => self.all.first_key_value().map(|(ticket, _)| *ticket),

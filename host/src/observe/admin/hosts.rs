@@ -1,4 +1,4 @@
-//! For whom a request may be: a page whose name resolves to this machine must not read what is for the operator.
+//! Which Host a request may have: a page whose name resolves to this machine must not read the operator's data.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use hyper::header::HOST;
 use hyper::http::uri::Authority;
 use hyper::{Request, Version};
 
-/// Stands for any name.
+/// Matches any name.
 const ANY: &str = "*";
 
-/// Whether a request is for an IP address, `localhost` or one of `names`. One without a Host can be no browser's; HTTP/1.1
-/// wants one.
+/// Whether a request is for an IP address, `localhost` or one of `names`. A request without a Host cannot come from a
+/// browser; HTTP/1.1 requires one.
 pub(super) fn is_allowed<B>(request: &Request<B>, names: &[String]) -> bool {
     if names.iter().any(|name| name == ANY) {
         return true;

@@ -112,7 +112,7 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
     }
 
-    /// No label's value needs to be escaped: none comes from a peer.
+    /// No label value needs escaping: none comes from a peer.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         let _ = writeln!(self.0, "{PREFIX}{name}{{{}}} {value}", labels.join(","));

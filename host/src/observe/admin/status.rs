@@ -10,7 +10,7 @@ use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
 use crate::observe::names::{draft_name, state_name};
 
-/// Between two points of the plots, and how many there are: ten minutes.
+/// The interval between plot points, and their number: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 const POINTS: usize = 300;
 
@@ -24,7 +24,7 @@ pub(super) struct History {
     last: Option<Sums>,
 }
 
-/// What went on at a time; rates are for each second since the point before.
+/// The figures at one time; rates are per second since the previous point.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Point {
     /// Seconds since the start.
@@ -37,7 +37,7 @@ struct Point {
     handshakes: f64,
     refused: f64,
     queue_bytes: usize,
-    /// Part of the workers' time that turns took.
+    /// Fraction of the workers' time spent in turns.
     busy: f64,
 }
 
@@ -95,7 +95,7 @@ impl Sums {
 struct Page<'a> {
     version: &'static str,
     uptime: f64,
-    /// Why no client should be sent here now.
+    /// Why no clients should be sent here now.
     unready: Option<&'static str>,
     open: u32,
     draft75: u32,
@@ -103,14 +103,14 @@ struct Page<'a> {
     max_connections: usize,
     /// Connections of each worker.
     workers: &'a [u32],
-    /// How old what is shown of each worker is, in seconds; 0 where it answers.
+    /// The age of each worker's figures, in seconds; 0 if it answers.
     worker_ages: Vec<Option<f64>>,
     accepted: u64,
     connected: u64,
     messages: [u64; 2],
     bytes: [u64; 2],
     queue_bytes: usize,
-    /// How many there may be.
+    /// How many are allowed.
     max_total_queue_bytes: usize,
     buffered_bytes: u64,
     slow_readers: u64,
@@ -179,7 +179,7 @@ pub(super) fn json(
         rows: rows.into_iter().map(Connection::from).collect(),
         more_rows,
     };
-    // Numbers and strings: nothing that could not be written.
+    // Numbers and strings: writing cannot fail.
     serde_json::to_string(&page).unwrap_or_default()
 }
 

@@ -1,10 +1,10 @@
-//! The connections that there are to the metrics.
+//! The open connections to the metrics port.
 
 use std::collections::VecDeque;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// So many at once, and no more: the oldest gives way. All end with this.
+/// At most this many at once: the oldest gives way. All end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Visits {
     max: usize,
