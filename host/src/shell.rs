@@ -1,5 +1,5 @@
-//! The shell of one engine: it carries bytes to the engine, events to the application, commands back, and
-//! transmissions to the connections. It never waits.
+//! The shell of one engine: it passes bytes to the engine, events to the application, commands back, and transmissions
+//! to the connections. It never waits.
 
 mod backpressure;
 mod idle_http;
@@ -50,7 +50,7 @@ pub(crate) enum Lost {
     Application(#[from] ApplicationLost),
 }
 
-/// The engine was lost over another worker's commands, and its connections with it.
+/// The engine was lost while processing another worker's commands, and its connections with it.
 #[derive(Debug)]
 pub(crate) struct EngineGone;
 
@@ -67,7 +67,7 @@ pub(crate) struct Shell {
     backpressure: Backpressure,
     /// They have.
     resumed: Notify,
-    /// Retired, or a connection of a retired one has gone.
+    /// Retired, or a connection of a retired shell is gone.
     emptied: Notify,
 }
 
@@ -93,35 +93,35 @@ struct Inner {
     unpaused: Vec<u64>,
     /// How many events the application gets in a call.
     event_budget: EventBudget,
-    /// How often it has answered a failure by a command that failed, one after the other.
+    /// How many times in a row it has answered a failure with a failing command.
     failures: u32,
     keep_alive: KeepAlive,
-    /// Connections so far, with those of the shell before.
+    /// Connections so far, including those of the previous shell.
     accepted: u64,
-    /// Connections below it are those of a lost application; no other is told of them.
+    /// Connections below it belong to a lost application; no other is told of them.
     orphans_below: u64,
     queue_account: Rc<QueueAccount>,
     totals: Totals,
     metrics: Metrics,
     /// Connections that got output in this turn.
     touched: Vec<Rc<ConnectionIo>>,
-    /// What this turn has for its connections to write.
+    /// Output of this turn for its connections.
     delivered_bytes: usize,
-    /// PeerLimiter found to be slow while transmissions were handed out; the engine is told afterwards.
+    /// Peers found slow while transmissions were distributed; the engine is told afterwards.
     slow: Vec<u64>,
     /// Events that a turn had no time for.
     carried: Vec<Event>,
-    /// Connections that went with an engine, of which the application has not heard.
+    /// Connections lost with an engine, which the application has not been told.
     untold: Vec<Event>,
 }
 
-/// What the shell keeps of a connection.
+/// What the shell keeps for a connection.
 #[derive(Debug)]
 struct Link {
     peer: PeerAddress,
-    /// What a trusted proxy calls the peer, as it may stand in the log.
+    /// The peer's name from a trusted proxy, made safe for the log.
     forwarded: Option<Box<str>>,
-    /// The engine is done with it and the application was told; what waits is still written.
+    /// The engine is done with it and the application was told; pending output is still written.
     closed: bool,
     /// When it was accepted, in milliseconds since the start.
     since: u64,
@@ -137,7 +137,7 @@ impl Link {
 }
 
 impl Shell {
-    /// Goes on with the numbers of the one `before`.
+    /// Continues the numbers of the one `before`.
     pub(crate) fn new(
         context: &Arc<ServerContext>,
         worker: usize,
@@ -227,7 +227,7 @@ impl Shell {
         self.inner.borrow().retired
     }
 
-    /// Runs turns and deadlines until it is retired and its last connection has gone.
+    /// Runs turns and deadlines until it is retired and its last connection is gone.
     pub(crate) async fn run(&self) {
         let ended = async {
             while !self.is_retired() || self.len() != 0 {
@@ -243,7 +243,7 @@ impl Shell {
 
     /// A connection was accepted.
     pub(crate) fn opened(&self, peer: Peer, io: Rc<ConnectionIo>) -> u64 {
-        // Should what was read before cost the application, this one is the next one's.
+        // If earlier input kills the application, this connection belongs to the next one.
         self.take_reads();
         let id = {
             let since = self.now();
@@ -260,8 +260,8 @@ impl Shell {
         id
     }
 
-    /// Reads from a connection, and keeps what came for the engine, if there is an id to keep it for. The
-    /// reads of all connections that are ready now become one turn.
+    /// Reads from a connection, and keeps the bytes for the engine, if there is an id to keep them for. The reads of
+    /// all connections that are ready now become one turn.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -285,7 +285,7 @@ impl Shell {
         read
     }
 
-    /// Takes reads to the engine, for ever: whenever the connections that were ready have read.
+    /// Passes reads to the engine, forever: whenever all ready connections have read.
     async fn run_turns(&self) {
         poll_fn(|cx| {
             self.take_reads();
@@ -306,20 +306,20 @@ impl Shell {
         self.turn(&[Input::Lost(LostConnection { connection, why })]);
     }
 
-    /// The others have carried out enough of what was sent them.
+    /// The others have carried out enough of the commands sent to them.
     pub(crate) fn resume(&self) {
         self.backpressure.release();
         self.resumed.notify_one();
     }
 
-    /// Carries out commands of another worker's application. Those that have no effect are given back.
+    /// Carries out commands of another worker's application. Returns those without effect.
     pub(crate) fn carry_out(&self, commands: &[Command<'_>]) -> Result<Vec<Failed>, EngineGone> {
         let mut result = Err(EngineGone);
         self.take_reads();
         self.call(|engine, now| {
-            // Its clock may have stood still for long.
+            // Its clock may not have moved for a long time.
             let mut step = engine.turn(now, &[])?;
-            // They answer nothing that our application was told.
+            // They do not answer our application's events.
             let carried_out = engine.command_partly(commands)?;
             let mut failed = Vec::new();
             for event in carried_out.events {
@@ -335,7 +335,7 @@ impl Shell {
         result
     }
 
-    /// Tells the application what another worker gave back, if it is still the one that gave those commands.
+    /// Tells the application what another worker returned, if it is still the one that sent those commands.
     pub(crate) fn take_failures(&self, from: Origin, failed: Vec<Failed>) {
         {
             let mut inner = self.inner.borrow_mut();
@@ -371,12 +371,12 @@ impl Shell {
         }
     }
 
-    /// Begins to close every connection.
+    /// Starts closing every connection.
     pub(crate) fn shutdown(&self) {
         self.turn(&[Input::Shutdown]);
     }
 
-    /// Runs the engine's deadlines, for ever.
+    /// Runs the engine's deadlines, forever.
     async fn run_timer(&self) {
         loop {
             let sleep = match self.next_timeout.get() {
@@ -384,7 +384,7 @@ impl Shell {
                 None => Duration::from_secs(3600),
             };
             if sleep.is_zero() {
-                // A timer's grain is a millisecond.
+                // Timers have a resolution of one millisecond.
                 yield_now().await;
             } else {
                 tokio::select! {
@@ -410,14 +410,14 @@ impl Shell {
     }
 
     fn turn(&self, inputs: &[Input<'_>]) {
-        // What was read before comes before.
+        // Earlier input goes first.
         self.take_reads();
         let before = self.context.pool.forwarded_so_far(self.worker);
         self.call(|engine, now| engine.turn(now, inputs));
         self.charge(&[], before);
     }
 
-    /// Where other workers have too many commands already, what a turn has sent them since `before` is charged to the
+    /// If other workers already have too many commands, what a turn has sent them since `before` is charged to the
     /// connections that were read from, or to those whose messages had waited for the turn.
     fn charge(&self, reads: &[Read], before: usize) {
         let caused = self.context.pool.forwarded_so_far(self.worker) - before;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::application::ApplicationError;
 use crate::engine::EngineError;
 
-/// A server cannot serve an application.
+/// A server cannot start serving.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -17,7 +17,7 @@ pub enum StartError {
     /// There is no application.
     #[error(transparent)]
     Application(#[from] ApplicationError),
-    /// The system has no thread, or no means to wait on it.
+    /// The system has no thread, or no means to wait for it.
     #[error("no worker: {0}")]
     Thread(#[from] io::Error),
 }

@@ -1,4 +1,4 @@
-//! The WIT package's types, as the host has them: what goes to an engine borrows, what comes from it is owned.
+//! The WIT package's types in the host: input to an engine borrows, output from it is owned.
 //!
 //! `wit/` documents them.
 
@@ -24,8 +24,7 @@ pub(crate) mod bindings {
     });
 }
 
-/// World `application`: what the library's world takes this one gives, and the other way round, so the types are
-/// others.
+/// World `application`: what the library's world takes this one returns, and vice versa, so the types differ.
 pub(crate) mod application {
     #![allow(
         clippy::all,

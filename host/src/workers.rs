@@ -1,4 +1,4 @@
-//! The threads of a server, and what they tell each other.
+//! The threads of a server, and their messages.
 
 mod activity;
 pub(crate) mod context;

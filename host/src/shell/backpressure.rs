@@ -1,5 +1,5 @@
-//! Whose reads wait, above all while other workers have too many commands to carry out: those of connections that cause
-//! them, and of nobody else.
+//! Whose reads are paused, mainly while other workers have too many commands to carry out: only those of the
+//! connections that cause them.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -14,13 +14,13 @@ const ALLOWANCE: usize = 64 * 1024;
 /// Connections of one shell.
 #[derive(Debug, Default)]
 pub(super) struct Backpressure {
-    /// What each has caused since others are congested.
+    /// What each has caused since the others became congested.
     caused: RefCell<HashMap<u64, usize>>,
     waiting: RefCell<HashMap<u64, Waker>>,
 }
 
 impl Backpressure {
-    /// Reads have caused so many bytes for other workers, which have too many already. Each read has its part.
+    /// Reads have caused this many bytes for other workers, which have too many already. Each read gets its share.
     pub(super) fn charge(&self, reads: &[Read], bytes: usize) {
         let total = reads.last().map_or(1, |read| read.end.max(1));
         let mut caused = self.caused.borrow_mut();
@@ -32,7 +32,7 @@ impl Backpressure {
         }
     }
 
-    /// The same for connections of which each has caused as much.
+    /// The same for connections that have each caused as much.
     pub(super) fn charge_each(&self, connections: &HashSet<u64>, bytes: usize) {
         let mut caused = self.caused.borrow_mut();
         for connection in connections {
@@ -49,7 +49,7 @@ impl Backpressure {
         }
     }
 
-    /// It is woken when it may have to wait no longer.
+    /// It is woken when it may no longer have to wait.
     pub(super) fn wait(&self, connection: u64, cx: &Context<'_>) {
         self.waiting.borrow_mut().insert(connection, cx.waker().clone());
     }
@@ -66,7 +66,7 @@ impl Backpressure {
         self.waiting.take().into_values().for_each(Waker::wake);
     }
 
-    /// A connection has gone.
+    /// A connection is gone.
     pub(super) fn forget(&self, connection: u64) {
         self.caused.borrow_mut().remove(&connection);
         self.waiting.borrow_mut().remove(&connection);

@@ -1,4 +1,4 @@
-//! Idle HTTP connections, where a limit is reached, give way to new connections: a page's requests must not keep its
+//! Idle HTTP connections give way to new connections when a limit is reached: a page's requests must not keep its
 //! WebSocket out.
 
 use tracing::debug;
@@ -14,8 +14,8 @@ impl Inner {
         self.reclaim(before);
     }
 
-    /// Something was sent to a connection. A response is sent whole; what came in one read with the request, and is no
-    /// whole request itself, is not known of.
+    /// Something was sent to a connection. A response is sent whole; an incomplete request in the same read as the
+    /// previous one goes unnoticed.
     pub(super) fn observe_sent(&mut self, connection: u64, then: Disposition) {
         if self.keep_alive.is_empty() {
             return;
@@ -56,7 +56,7 @@ impl Inner {
         self.reclaim(before);
     }
 
-    /// It does not give way any more.
+    /// It no longer gives way.
     fn reclaim(&self, before: Option<Http>) {
         if let Some(Http::Idle(ticket)) = before {
             self.context.peers.busy(ticket);
@@ -65,8 +65,7 @@ impl Inner {
 }
 
 impl Shell {
-    /// A connection that was idle gives way to a new one; behind the response that it waits for, if it has asked for
-    /// something meanwhile.
+    /// An idle connection gives way to a new one; after its pending response, if it has sent a request meanwhile.
     pub(crate) fn close_idle(&self, connection: u64) {
         self.take_reads();
         {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::accept::peer_limiter::Ticket;
 
-/// Connections that have asked something over plain HTTP and of which nothing else is known to be under way.
+/// Connections that have sent a plain HTTP request and have nothing else in progress, as far as we know.
 pub(super) type KeepAlive = HashMap<u64, Http>;
 
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) enum Http {
     Responding {
         /// More has come ahead of the response.
         ahead: bool,
-        /// To be closed behind the response.
+        /// To be closed after the response.
         leaving: bool,
     },
     Idle(Ticket),

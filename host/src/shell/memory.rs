@@ -1,4 +1,4 @@
-//! What the shell does about memory: where too much output waits, and where the engine has grown.
+//! How the shell limits memory: when too much output is pending, and when the engine has grown.
 
 use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
 use tracing::{debug, warn};
@@ -9,11 +9,11 @@ use crate::observe::log;
 use crate::wit::{Command, Loss};
 use crate::workers::message::WorkerMessage;
 
-/// What an engine may have taken to be kept where it has no connections.
+/// The memory up to which an engine without connections is kept.
 const LARGE: usize = 16 << 20;
 
 impl Shell {
-    /// Linear memory never shrinks: an engine that has grown large is replaced once its last connection has gone.
+    /// Linear memory never shrinks: an engine that has grown large is replaced once its last connection is gone.
     pub(super) fn renew_engine(&self) {
         {
             let mut inner = self.inner.borrow_mut();
@@ -40,8 +40,8 @@ impl Shell {
 }
 
 impl Inner {
-    /// Nothing is lost: what the old one counted is kept, and when the application wants to be woken. Where anything fails
-    /// the old one stays.
+    /// Nothing is lost: the old one's counts and the application's next tick are kept. If anything fails the old one
+    /// stays.
     fn renew_engine(&mut self, now: u64) {
         let (Ok(step), Ok(counts)) = (self.engine.turn(now, &[]), self.engine.counts()) else {
             return;
@@ -69,10 +69,10 @@ impl Inner {
         }
     }
 
-    /// Closes the connections that hold the most, or has another worker do so, where too much output waits. The engine
-    /// has yet to hear of it.
+    /// Closes the connections that hold the most, or has another worker do so, if too much output is pending. The
+    /// engine is told later.
     pub(super) fn relieve(&mut self) {
-        // The kernel may take what waits only for the end of the turn.
+        // The kernel may take output that only waits for the end of the turn.
         self.flush();
         let mut relief = self.queue_account.relief();
         if relief == Relief::Close {

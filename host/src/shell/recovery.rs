@@ -1,4 +1,4 @@
-//! What the shell does when an instance is lost, the engine's or the application's.
+//! How the shell recovers when the engine's or the application's instance is lost.
 
 use std::fmt::Display;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The application's instance is gone. Its connections are closed as at a shutdown; a fresh instance serves on,
+    /// The application's instance is gone. Its connections are closed as at a shutdown; a fresh instance takes over,
     /// and hears nothing of them.
     pub(super) fn replace_application(
         &mut self,
@@ -50,7 +50,7 @@ impl Inner {
         self.run(step, now)
     }
 
-    /// Tries once more what has failed before.
+    /// Retries what failed before.
     pub(super) fn retry_application(&mut self, now: u64) {
         if self.retry_at().is_some_and(|at| now >= at)
             && let Handler::Gone(factory, _) = &self.application
@@ -83,7 +83,7 @@ impl Inner {
         }
     }
 
-    /// Has connections go elsewhere while they cannot be served here.
+    /// Sends connections elsewhere while they cannot be served here.
     pub(super) fn tell_health(&self) {
         if !self.retired {
             let healthy = self.engine_lives && !matches!(self.application, Handler::Gone(..));
@@ -100,7 +100,7 @@ impl Inner {
         }
     }
 
-    /// The instance is gone and its connections with it; a fresh one serves on.
+    /// The instance is gone and its connections with it; a fresh one takes over.
     pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
         self.totals.traps += 1;
         let mut open = 0;
@@ -125,7 +125,7 @@ impl Inner {
         match made {
             Ok(engine) => {
                 self.engine = engine;
-                // It is to be told how much it may give.
+                // It must be told its budget.
                 self.event_budget = EventBudget::new();
             }
             Err(error) => {
@@ -146,18 +146,19 @@ impl Inner {
         }
     }
 
-    /// Tells the application which connections went with the engine, and has the fresh one carry out what it answers.
+    /// Tells the application which connections were lost with the engine, and has the fresh engine carry out its
+    /// answers.
     fn tell_of_loss(&mut self, now: u64) -> Result<Option<u64>, Lost> {
         let mut events = std::mem::take(&mut self.untold);
         self.leave_out_orphans(&mut events);
-        // None is what the first call has.
+        // Only the first call has no events.
         if !events.is_empty()
             && let Some(step) = self.tell(&events)?
         {
             self.deliver(step.transmissions);
             self.carried.extend(step.events);
         }
-        // What the application may have asked for is forgotten; it may come early.
+        // A tick that the application asked for may be lost; one may come early.
         let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
         Ok(if self.carried.is_empty() { next } else { Some(now) })
     }
@@ -181,7 +182,7 @@ fn log_none(what: &str, why: &impl Display) {
     }
 }
 
-/// Of which connection it tells.
+/// The connection it is about.
 fn connection_of(event: &Event) -> Option<u64> {
     Some(match event {
         Event::StateChanged(change) => change.connection,

@@ -1,4 +1,4 @@
-//! What is seen of a shell from beside it.
+//! A shell, as seen from outside.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineLost};
 use crate::observe::metrics::{Row, Snapshot, limit_rows};
 use crate::wit::{Counts, RequestHead, Status};
 
-/// What an engine has counted that is gone.
+/// The counts of a former engine.
 const NOTHING: Counts = Counts {
     open: 0,
     connected75: 0,
@@ -74,7 +74,7 @@ impl Shell {
         (rows, more)
     }
 
-    /// Asks the engine something that changes nothing; None if it was lost over it.
+    /// Asks the engine something read-only; None if the engine was lost during the call.
     fn ask<T>(&self, ask: impl FnOnce(&mut dyn Engine) -> Result<T, EngineLost>) -> Option<T> {
         let answer = ask(self.inner.borrow_mut().engine.as_mut());
         answer.map_err(|lost| self.call(|_, _| Err(lost))).ok()

@@ -1,4 +1,4 @@
-//! What is done with an engine's step.
+//! Processing of an engine's step.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,31 +14,31 @@ use crate::wit::{
 };
 use crate::workers::forward::SplitCommands;
 
-/// How long a turn may go on by itself before it is the others' turn: an application may be slow, and may answer
-/// every failure with another failing command.
+/// How long a turn may go on before it yields to the others: an application may be slow, and may answer every failure
+/// with another failing command.
 const TURN_TIME: Duration = Duration::from_millis(10);
 
 /// A turn that has this much to write, over all connections, goes on in the next: writing it takes as long as a turn.
-/// Where many are written to, what each gets counts, for a write has a cost of its own.
+/// With many recipients, the bytes for each count, because every write has its own cost.
 const TURN_DELIVERED_BYTES: usize = 16 << 20;
 const TURN_BYTES_EACH: usize = 8 << 10;
 
-/// Commands, and about how many bytes of them, that one call of the engine carries out: what comes of them has to fit
-/// into its memory.
+/// How many commands, and roughly how many bytes of them, one engine call carries out: the result must fit into its
+/// memory.
 const CALL_COMMANDS: usize = 1024;
 const CALL_BYTES: usize = 4 << 20;
 
-/// A single command that is larger is the application's fault, and must not become the engine's.
+/// A single larger command is the application's fault, and must not cost the engine.
 const MAX_COMMAND_BYTES: usize = 64 << 20;
 
-/// Events that go to the application at once whatever its pace is. The engine gives fewer; failures can be more.
+/// Events that go to the application at once whatever its pace. The engine returns fewer; failures can be more.
 const MAX_EVENTS: usize = 4096;
 
-/// Answers to failures that failed, one after the other, before the application is taken for lost.
+/// Consecutive failed answers to failures before the application is considered lost.
 const MAX_FAILURES: u32 = 10_000;
 
 impl Inner {
-    /// Begins a turn: what was carried over comes before anything new.
+    /// Begins a turn: carried-over events come before anything new.
     pub(super) fn begin(&mut self, now: u64) {
         self.retry_application(now);
         // A new engine has not heard of any.
@@ -51,8 +51,8 @@ impl Inner {
         }
     }
 
-    /// Carries a step to where it belongs, and what comes of it, until nothing does or the time for that is over. Returns
-    /// the engine's next deadline.
+    /// Delivers a step and its consequences, until there are none or the time is up. Returns the engine's next
+    /// deadline.
     pub(super) fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
         let result = step.map_err(Lost::from).and_then(|step| self.run(step, now));
         let next = self.recover(result, now);
@@ -86,7 +86,7 @@ impl Inner {
             self.observe(&events);
             let is_over = Instant::now() >= until || self.has_much_to_write();
             step = if !self.carried.is_empty() || (is_over && !events.is_empty()) {
-                // It is the others' turn; this goes on in the next one.
+                // Yield to the others; this continues in the next turn.
                 self.carried.extend(events);
                 return Ok(Some(now));
             } else if let Some(following) = self.tell_some(events)? {
@@ -105,7 +105,7 @@ impl Inner {
         self.delivered_bytes >= TURN_DELIVERED_BYTES.max(self.touched.len() * TURN_BYTES_EACH)
     }
 
-    /// Tells the application as many as it may have at once; the others are carried over.
+    /// Passes the application as many events as it may have at once; the others are carried over.
     fn tell_some(&mut self, mut events: Vec<Event>) -> Result<Option<Step>, Lost> {
         self.leave_out_orphans(&mut events);
         if events.len() > MAX_EVENTS {
@@ -114,9 +114,9 @@ impl Inner {
         if events.is_empty() { Ok(None) } else { self.tell(&events) }
     }
 
-    /// Tells the application, and carries out what it wants.
+    /// Passes events to the application, and carries out its commands.
     pub(super) fn tell(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
-        // Not once a turn: a turn has as many calls as there is time for.
+        // Not once per turn: a turn has as many calls as time allows.
         self.set_budget()?;
         let began = Instant::now();
         let Self { context, engine, application, origin, alone, .. } = self;
@@ -149,7 +149,7 @@ impl Inner {
         }
     }
 
-    /// An application that answers each failure with a command that fails as well would go on for ever.
+    /// An application that answers each failure with another failing command would go on forever.
     fn count_failures(&mut self, told: &[Event], step: Option<&Step>) -> Result<(), ApplicationLost> {
         let is_failure = |event: &Event| matches!(event, Event::Failed(_));
         let again = step.is_some_and(|step| step.events.iter().any(is_failure));
@@ -219,7 +219,7 @@ impl Inner {
         if then == Disposition::Abort {
             io.abort();
         } else if io.push(payload, then).is_err() {
-            // The kernel may take what waits only for the end of the turn.
+            // The kernel may take output that only waits for the end of the turn.
             io.flush();
             if io.push(payload, then).is_err() {
                 io.abort();
@@ -231,7 +231,7 @@ impl Inner {
         }
     }
 
-    /// From here on a broadcast reaches it.
+    /// From here on broadcasts reach it.
     fn join(&mut self, connection: u64, io: Rc<ConnectionIo>) {
         if let Some(link) = self.connections.get_mut(&connection)
             && link.member.is_none()
@@ -241,7 +241,7 @@ impl Inner {
         }
     }
 
-    /// A broadcast no longer reaches it.
+    /// Broadcasts no longer reach it.
     pub(super) fn leave(&mut self, connection: u64) {
         let Some(at) = self.connections.get_mut(&connection).and_then(|link| link.member.take()) else {
             return;
@@ -254,7 +254,7 @@ impl Inner {
         }
     }
 
-    /// Reads nothing from these until another step leaves them out.
+    /// Reads nothing from these until a later step omits them.
     fn pause(&mut self, connections: &[u64]) {
         if connections.is_empty() && self.paused.is_empty() {
             return;
@@ -289,7 +289,7 @@ fn carry_out(engine: &mut dyn Engine, mut commands: &[Command<'_>]) -> Result<Op
     Ok(whole)
 }
 
-/// What a command holds, about.
+/// The approximate size of a command.
 fn command_bytes(command: &Command<'_>) -> usize {
     match command {
         Command::Send(outgoing) => {

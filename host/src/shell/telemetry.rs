@@ -1,4 +1,4 @@
-//! What is counted and logged of the events that pass by.
+//! Counts and logs the events that pass.
 
 use legacy_websocket_shell::{LogCategory, LogPermit, LogValue};
 use tracing::{debug, field, warn};
@@ -9,7 +9,7 @@ use crate::observe::names::{cause_detail, cause_name, command_name, draft_name, 
 use crate::wit::{CloseCause, Closed, Event, Loss, Rejection, RequestHead, State};
 
 impl Inner {
-    /// Counts, and tells the operator what matters.
+    /// Counts, and logs what matters to the operator.
     pub(super) fn observe(&mut self, events: &[Event]) {
         for event in events {
             match event {
@@ -57,10 +57,10 @@ impl Inner {
         }
     }
 
-    /// With what came, if it came whole.
+    /// With the request, if it was complete.
     fn log_rejection(&mut self, rejection: &Rejection, LogPermit { unlogged }: LogPermit) {
         let connection = rejection.connection;
-        // An engine that is lost over it is found to be at its next call.
+        // If the engine is lost here, its next call shows it.
         let head = self.engine.head(connection).ok().flatten();
         let head = head.as_ref();
         let value = |names: &[&str]| head.and_then(|head| find(head, names)).map(shown);
@@ -105,7 +105,7 @@ impl Inner {
         }
     }
 
-    /// A peer that stops reading when the engine is done with it counts as well, though no event tells.
+    /// A peer that stops reading after the engine is done with it counts as well, although there is no event.
     pub(super) fn observe_lost(&mut self, connection: u64, why: Loss) {
         let closed = self.connections.get(&connection).is_some_and(|link| link.closed);
         if closed && why == Loss::SlowReader {
@@ -118,12 +118,12 @@ impl Inner {
         self.warn_closed(connection, &CloseCause::SlowReader);
     }
 
-    /// As it may stand in the log.
+    /// Made safe for the log.
     fn peer(&self, connection: u64) -> String {
         self.connections.get(&connection).map_or_else(|| "gone".into(), Link::name)
     }
 
-    /// A trusted proxy may know the peer by another name than the socket does.
+    /// A trusted proxy may report a different peer address than the socket.
     fn rename(&mut self, connection: u64, name: &str) {
         let name = LogValue(name.as_bytes()).to_string();
         if let Some(link) = self.connections.get_mut(&connection)

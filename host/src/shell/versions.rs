@@ -19,7 +19,7 @@ pub(crate) struct ApplicationVersions {
     /// The current one takes new connections.
     open: Cell<bool>,
     draining: RefCell<Vec<Rc<Shell>>>,
-    /// What those saw that have ended.
+    /// The totals of ended shells.
     ended: RefCell<Option<Snapshot>>,
 }
 
@@ -48,7 +48,7 @@ impl ApplicationVersions {
         Rc::clone(&self.current.borrow())
     }
 
-    /// The shell of a version, if it is here.
+    /// The shell of a version, if present.
     pub(crate) fn of(&self, version: u64) -> Option<Rc<Shell>> {
         let current = self.current();
         let mut all = self.draining.borrow().clone().into_iter().chain([current]);
@@ -81,7 +81,7 @@ impl ApplicationVersions {
         self.current().retire();
     }
 
-    /// Lets go of those whose last connection has gone.
+    /// Drops those whose last connection is gone.
     pub(crate) fn prune(&self) {
         self.draining.borrow_mut().retain(|shell| {
             let keep = shell.len() != 0;

@@ -1,5 +1,5 @@
-//! Compiled components, kept between starts by wasmtime, and checked before they are used: wasmtime runs what it finds there
-//! as it is, so that a flipped bit on the disk would end the process, or worse.
+//! Compiled components, cached by wasmtime between starts, and verified before use: wasmtime runs cached code
+//! unchecked, so a flipped bit on the disk would end the process, or worse.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 use wasmtime::{Cache, CacheConfig};
 
-/// A folder for wasmtime alone, and beside it the digest of each file in it.
+/// A folder for wasmtime alone, and next to it the digest of each file in it.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     code: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// In the user's folder for such files (on Linux `$XDG_CACHE_HOME`, or `~/.cache`).
+    /// In the user's cache directory (on Linux `$XDG_CACHE_HOME`, or `~/.cache`).
     pub(crate) fn new() -> wasmtime::Result<Self> {
         let of_wasmtime = Cache::new(CacheConfig::new())?;
         Ok(Self::beside(of_wasmtime.directory()))
@@ -28,7 +28,7 @@ impl CodeCache {
         Self { code: folder.join("code"), digests: folder.join("digests") }
     }
 
-    /// With nothing in it but what was put there.
+    /// With nothing in it except what was put there.
     pub(crate) fn open(&self) -> wasmtime::Result<Cache> {
         for file in self.files() {
             if !self.is_intact(&file) {
@@ -41,12 +41,12 @@ impl CodeCache {
         }
         let mut config = CacheConfig::new();
         config.with_directory(&self.code);
-        // A file that is written anew after some uses, to be smaller, would have another digest.
+        // A file rewritten after some uses, to be smaller, would have another digest.
         config.with_optimized_compression_usage_counter_threshold(u64::MAX);
         Cache::new(config)
     }
 
-    /// After components were compiled. Where that fails they are compiled again at the next start.
+    /// Called after compiling components. If it fails they are compiled again at the next start.
     pub(crate) fn seal(&self) {
         let unsealed = self.files().into_iter().filter(|file| !self.digest_of(file).exists());
         for file in unsealed {
@@ -57,7 +57,7 @@ impl CodeCache {
     }
 
     fn is_intact(&self, file: &Path) -> bool {
-        // Without a digest it is one that another process has just compiled, or of which one did not get so far.
+        // Without a digest, another process has just compiled it, or did not get this far.
         let Ok(expected) = fs::read_to_string(self.digest_of(file)) else {
             return false;
         };
@@ -69,7 +69,7 @@ impl CodeCache {
         intact
     }
 
-    /// Whole or not at all.
+    /// Atomically.
     fn write_digest(&self, file: &Path) -> io::Result<()> {
         fs::create_dir_all(&self.digests)?;
         let (to, digest) = (self.digest_of(file), digest(file)?);
@@ -82,7 +82,7 @@ impl CodeCache {
         self.digests.join(file.file_name().unwrap_or_default())
     }
 
-    /// Those that hold code: wasmtime has a folder for each version of itself, and gives what else it writes an extension.
+    /// Those that hold code: wasmtime has a folder per version, and its other files have an extension.
     fn files(&self) -> Vec<PathBuf> {
         let versions = list(&self.code.join("modules"));
         let files = versions.iter().flat_map(|version| list(version));
@@ -90,7 +90,7 @@ impl CodeCache {
     }
 }
 
-/// What is in a folder; nothing where there is none.
+/// The content of a folder; nothing if it does not exist.
 fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()

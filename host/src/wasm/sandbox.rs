@@ -1,4 +1,4 @@
-//! What components run in: wasmtime with an epoch that moves on, and stores that may cost so much and no more.
+//! The sandbox of components: wasmtime with a ticking epoch, and stores with a budget.
 
 use std::thread;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use wasmtime::{Config, Engine as Wasmtime, ResourceLimiter, Store, Trap};
 
 use crate::wasm::code_cache::CodeCache;
 
-/// How often wasmtime's epoch moves on; the grain of [`Budget::call_timeout`].
+/// How often wasmtime's epoch advances; the resolution of [`Budget::call_timeout`].
 const TICK: Duration = Duration::from_millis(50);
 
-/// Composed components have a dozen of each; no limit of memory counts their tables' elements.
+/// Composed components have a dozen of each; no memory limit counts their table elements.
 const MAX_INSTANCES: usize = 1000;
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
@@ -23,21 +23,21 @@ const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
 /// What one call into the component may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Longest run of one call; past it the instance is lost. A call takes microseconds.
+    /// Longest duration of one call; beyond it the instance is lost. A call takes microseconds.
     pub call_timeout: Duration,
-    /// Largest linear memory of one instance, in bytes; all of them together where it has several.
+    /// Largest linear memory of one instance, in bytes; the sum if it has several.
     pub max_memory_bytes: usize,
 }
 
 impl Budget {
     fn ticks(&self) -> u64 {
         let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        // One more, for the tick that is under way. The epoch is added to it, and never comes to the other half.
+        // One more, for the current tick. The epoch is added to it, and never reaches the upper half.
         u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2).saturating_add(1)
     }
 }
 
-/// Compiles a component, or finds it in the cache, in a wasmtime of its own.
+/// Compiles a component, or finds it in the cache, in its own wasmtime engine.
 pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -56,7 +56,7 @@ pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
     Ok((wasmtime, component))
 }
 
-/// A store within its budget; `data` is the instance's own.
+/// A store with its budget; `data` belongs to the instance.
 pub(crate) struct Sandbox<T: 'static> {
     pub(crate) store: Store<Guest<T>>,
     budget: Budget,
@@ -96,18 +96,18 @@ impl<T> Sandbox<T> {
         let memory = Memory { left: budget.max_memory_bytes, refused: false };
         let mut store = Store::new(wasmtime, Guest { memory, data });
         store.limiter(|guest| &mut guest.memory);
-        // What one call copies out of it may be as much as it may have; never less than by default.
+        // One call may copy out as much as its memory limit; never less than by default.
         store.set_hostcall_fuel(budget.max_memory_bytes.max(DEFAULT_HOSTCALL_FUEL));
         store.set_epoch_deadline(budget.ticks());
         Self { store, budget }
     }
 
-    /// Before each call: its time begins.
+    /// Before each call: starts its time.
     pub(crate) fn begin(&mut self) {
         self.store.set_epoch_deadline(self.budget.ticks());
     }
 
-    /// Linear memory that the instance has taken. It never gives any back.
+    /// Linear memory that the instance has allocated. It never shrinks.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
     }
@@ -126,7 +126,7 @@ impl<T> Sandbox<T> {
     }
 }
 
-/// Linear memory that a store may still take.
+/// Linear memory that a store may still allocate.
 struct Memory {
     left: usize,
     refused: bool,
@@ -157,7 +157,7 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// Moves the epoch on for as long as the engine lives.
+/// Advances the epoch for as long as the engine lives.
 fn start_ticker(wasmtime: &Wasmtime) {
     let weak = wasmtime.weak();
     thread::spawn(move || {

@@ -1,21 +1,21 @@
-//! How much a worker's thread is at work, and whether it gets on; seen from other threads.
+//! How busy a worker's thread is, and whether it makes progress; read from other threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time constant of the average that the utilisation is.
+/// Time constant of the utilisation's average.
 const HORIZON: Duration = Duration::from_millis(250);
 
-/// Kept by the worker's thread: each reading is about right, and no more is needed.
+/// Maintained by the worker's thread: readings are approximate, which is enough.
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
     working: AtomicBool,
-    /// When it last began to work or to wait, in nanoseconds since the origin.
+    /// When it last began to work or wait, in nanoseconds since the origin.
     changed: AtomicU64,
     /// The utilisation at that time, as the bits of an `f64`.
     before: AtomicU64,
-    /// When it last got on with its work, in nanoseconds since the origin.
+    /// When it last made progress, in nanoseconds since the origin.
     progress: AtomicU64,
 }
 
@@ -30,7 +30,7 @@ impl Activity {
         self.change(true);
     }
 
-    /// There is nothing to do for now.
+    /// Nothing to do for now.
     pub(crate) fn end_work(&self) {
         self.change(false);
     }
@@ -40,7 +40,7 @@ impl Activity {
         self.progress.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The part of the last moments that the thread was at work, from 0 to 1.
+    /// The fraction of recent time that the thread was busy, from 0 to 1.
     pub(crate) fn utilisation(&self) -> f64 {
         self.utilisation_at(self.now())
     }
@@ -61,7 +61,7 @@ impl Activity {
         self.working.store(working, Ordering::Relaxed);
     }
 
-    /// It moves from what it was towards 1 while the thread works, and towards 0 while it waits.
+    /// It moves towards 1 while the thread works, and towards 0 while it waits.
     fn utilisation_at(&self, now: u64) -> f64 {
         let before = f64::from_bits(self.before.load(Ordering::Relaxed));
         let since = Duration::from_nanos(now.saturating_sub(self.changed.load(Ordering::Relaxed)));

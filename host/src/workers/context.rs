@@ -13,7 +13,7 @@ use crate::engine::EngineFactory;
 use crate::options::{EngineOptions, ShellOptions};
 use crate::workers::pool::WorkerPool;
 
-/// What all workers of a server are made from, and share.
+/// What all workers of a server are created from, and share.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(crate) factory: EngineFactory,
@@ -21,9 +21,9 @@ pub(crate) struct ServerContext {
     pub(crate) options: ShellOptions,
     /// The first one.
     pub(crate) application: Program,
-    /// One for each connection that there may be.
+    /// One for each allowed connection.
     pub(crate) permits: Arc<Semaphore>,
-    /// One for each peer that may be refused in words at a time.
+    /// One for each peer that may be refused with an answer at a time.
     pub(crate) refusals: Semaphore,
     pub(crate) peers: Arc<PeerLimiter>,
     pub(crate) pool: Arc<WorkerPool>,
@@ -42,7 +42,7 @@ impl ServerContext {
         !self.pool.is_stopping() || (self.refuses_at_stop() && !listener.is_lent())
     }
 
-    /// While it stops the server does not close its listeners, but tells a load balancer that it stops.
+    /// While stopping, the server keeps its listeners open, but tells load balancers that it is stopping.
     pub(crate) fn refuses_at_stop(&self) -> bool {
         self.engine_options.health_path.is_some()
     }

@@ -1,4 +1,4 @@
-//! Which of an application's commands are for connections of other workers.
+//! Finds the commands that are for connections of other workers.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ pub(crate) struct SplitCommands<'a> {
 #[derive(Debug)]
 enum Here<'a> {
     Whole(&'a Command<'a>),
-    /// Destination some of its recipients.
+    /// To some of its recipients.
     Part(&'a Outgoing<'a>, Vec<u64>),
 }
 
 impl<'a> SplitCommands<'a> {
-    /// None where all are for here. Handshakes and requests are answered on the worker where they arrived; an answer to
-    /// another worker's fails there as an unknown connection.
+    /// None if all are for this worker. Handshakes and requests are answered on the worker where they arrived; an
+    /// answer to another worker's fails there as an unknown connection.
     pub(crate) fn of(pool: &WorkerPool, from: Origin, commands: &'a [Command<'a>]) -> Option<Self> {
         let is_elsewhere = |connection: u64| worker_of(pool, from, connection) != from.worker;
         let leaves = |command: &Command<'_>| match command {
@@ -61,7 +61,7 @@ impl<'a> SplitCommands<'a> {
         }
     }
 
-    /// Takes one command, or sends to the same recipients, which are one to the others.
+    /// Takes one command, or sends to the same recipients, which become one for the others.
     fn take(&mut self, pool: &WorkerPool, from: Origin, together: &'a [Command<'a>]) {
         let [command, ..] = together else {
             return;
@@ -158,7 +158,7 @@ fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
     same && ends_fit(one.text, one.ends) && ends_fit(other.text, other.ends)
 }
 
-/// What is no connection at all is ours to complain about.
+/// Unknown connections are reported here.
 fn worker_of(pool: &WorkerPool, from: Origin, connection: u64) -> usize {
     pool.worker_of(connection).unwrap_or(from.worker)
 }

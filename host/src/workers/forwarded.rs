@@ -1,10 +1,10 @@
-//! Commands of an application on their way to the worker that has the connections.
+//! An application's commands on their way to the worker that has the connections.
 
 use std::sync::Arc;
 
 use crate::wit::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
 
-/// What a command costs beside its text.
+/// The cost of a command in addition to its text.
 const COMMAND_BYTES: usize = 64;
 
 /// Commands on their way to another worker.
@@ -22,7 +22,7 @@ pub(super) enum OwnedCommand {
     Reject { connection: u64, status: u16, reason: Box<str> },
 }
 
-/// Messages, shared by all workers that they go to.
+/// Messages, shared by all receiving workers.
 #[derive(Debug)]
 pub(super) struct SharedMessages {
     text: Box<str>,
@@ -37,7 +37,7 @@ pub(super) enum Destination {
     AllBut(u64),
 }
 
-/// Which instance of the application gave a command.
+/// Which application instance issued a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) worker: usize,
@@ -51,7 +51,7 @@ impl ForwardedCommands {
         Self { from, commands: Vec::new(), bytes: 0 }
     }
 
-    /// In memory, about.
+    /// The approximate memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -64,7 +64,7 @@ impl ForwardedCommands {
         self.commands.iter().map(OwnedCommand::lend).collect()
     }
 
-    /// What there is to say if none of the connections is there.
+    /// The failures to report if none of the connections exists.
     pub(crate) fn failures(&self) -> Vec<Failed> {
         let unknown = |command| {
             move |connection: &u64| Failed {
@@ -127,7 +127,7 @@ impl SharedMessages {
     pub(super) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
         let (mut text, mut ends) = (String::new(), Vec::new());
         for outgoing in sends {
-            // A batch of 4 GB does not come about: a call of the application gives less.
+            // A batch never reaches 4 GB: a call of the application returns less.
             let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
             text.push_str(outgoing.text);
             ends.extend(outgoing.ends.iter().map(|end| start.saturating_add(*end)));

@@ -1,4 +1,4 @@
-//! What workers tell each other.
+//! Messages between workers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::start_error::StartError;
 use crate::wit::Failed;
 use crate::workers::forwarded::{ForwardedCommands, Origin};
 
-/// What a worker is told.
+/// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
     /// Accept here, too.
@@ -23,16 +23,16 @@ pub(crate) enum WorkerMessage {
     CloseIdle(u64),
     /// Commands of another worker's application for connections here.
     Commands(ForwardedCommands),
-    /// Commands that had no effect, to the worker that sent them.
+    /// Commands without effect, back to the worker that sent them.
     Failed {
         from: Origin,
         failed: Vec<Failed>,
     },
-    /// The others have carried out enough of the commands that this worker sent them.
+    /// The others have carried out enough of this worker's commands.
     BackpressureReleased,
-    /// Waiting output takes up too much memory: close the connection here that holds the most.
+    /// Pending output occupies too much memory: close the connection here that holds the most.
     ShedOutput,
-    /// New connections go to this version of the application. Answered by whether it wants a single instance.
+    /// New connections go to this version of the application. The answer is whether it wants a single instance.
     Replace {
         version: u64,
         application: Arc<ApplicationFactory>,
@@ -41,9 +41,9 @@ pub(crate) enum WorkerMessage {
     /// New connections go to another worker: the application wants a single instance.
     Retire,
     Snapshot(oneshot::Sender<Snapshot>),
-    /// A list of up to so many connections, and how many more there are.
+    /// A list of up to this many connections, and how many more there are.
     Rows(usize, oneshot::Sender<(Vec<Row>, usize)>),
-    /// Accept no more, and begin to close every connection.
+    /// Accept no more, and start closing every connection.
     Stop,
     /// Close every connection at once.
     Abort,

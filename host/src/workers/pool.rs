@@ -14,19 +14,18 @@ use crate::workers::forwarded::ForwardedCommands;
 use crate::workers::load::{LoadGuard, Loads};
 use crate::workers::message::WorkerMessage;
 
-/// Commands of one worker that wait for others to carry them out, in bytes. More: it reads nothing more from clients that
-/// cause more of them, until there are half as many.
+/// Commands of one worker that wait for others to carry them out, in bytes. Above it, the worker does not read from
+/// clients that cause more of them, until there are half as many.
 const MAX_FORWARDED: usize = 1 << 20;
 
-/// The same, and more: it reads nothing more from any client.
+/// The same; above it, the worker does not read from any client.
 const MAX_FORWARDED_TOTAL: usize = 16 << 20;
 
-/// The utilisation of a thread from which on it is not filled any further; and that from which on it has more work than it
-/// can do.
+/// The utilisation from which on a thread is not filled any further; and that from which on it is overloaded.
 const FULL: f64 = 0.75;
 const SATURATED: f64 = 0.95;
 
-/// A worker that has been busy with one thing for so long gets no new connections while others can have them.
+/// A worker that has been busy with one thing for this long gets no new connections while others can take them.
 const STUCK_AFTER: Duration = Duration::from_millis(50);
 
 /// All workers.
@@ -36,7 +35,7 @@ pub(crate) struct WorkerPool {
     loads: Loads,
     /// How many there are: all handles, or the first alone.
     size: AtomicUsize,
-    /// So many connections of one before the next gets any.
+    /// This many connections for one before the next gets any.
     fill: usize,
     stopping: AtomicBool,
 }
@@ -68,16 +67,17 @@ struct WorkerHandle {
     open: AtomicBool,
     /// Has an engine and an application.
     healthy: AtomicBool,
-    /// Bytes of the commands that it sent others and that are not carried out.
+    /// Bytes of the commands that it sent others and that are still pending.
     forwarded: AtomicUsize,
     /// Bytes of all that it ever sent others.
     forwarded_so_far: AtomicUsize,
-    /// It waits until there are fewer.
+    /// It is waiting until there are fewer.
     waits: AtomicBool,
 }
 
 impl WorkerPool {
-    /// So many, at least one, and their inboxes; `fill` is [`ShellOptions::worker_fill`](crate::ShellOptions::worker_fill).
+    /// This many, at least one, and their inboxes; `fill` is
+    /// [`ShellOptions::worker_fill`](crate::ShellOptions::worker_fill).
     pub(crate) fn new(workers: usize, fill: usize) -> (Arc<Self>, Vec<UnboundedReceiver<WorkerMessage>>) {
         let (mut handles, mut inboxes) = (Vec::new(), Vec::new());
         for _ in 0..workers.max(1) {
@@ -96,10 +96,10 @@ impl WorkerPool {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// The first is to be the only one. Before there is a connection.
+    /// The first becomes the only one. Called before there are connections.
     pub(crate) fn reduce_to_one(&self) {
         self.size.store(1, Ordering::Relaxed);
-        // Nobody carries out what its first commands were to others.
+        // Its first commands to the others will not be carried out.
         self.handles[0].forwarded.store(0, Ordering::SeqCst);
     }
 
@@ -118,7 +118,7 @@ impl WorkerPool {
         (count - 1) * self.size() as u64 + worker as u64 + 1
     }
 
-    /// Whose connection that is, if it is one.
+    /// The owner of that connection, if it is one.
     pub(crate) fn worker_of(&self, connection: u64) -> Option<usize> {
         // A remainder of a usize is one.
         Some((connection.checked_sub(1)? % self.size() as u64) as usize)
@@ -150,7 +150,7 @@ impl WorkerPool {
         answers
     }
 
-    /// Asks every worker, and waits no longer than that for all answers together: one for each worker, if it came. One that
+    /// Asks every worker, and waits at most this long for all answers together: one per worker, if it came. One that
     /// has been busy with one thing for as long is not asked.
     pub(crate) async fn ask_within<T>(
         &self,
@@ -170,7 +170,7 @@ impl WorkerPool {
         answers
     }
 
-    /// Any worker has not been busy with one thing for so long.
+    /// Some worker has not been busy with one thing for this long.
     pub(crate) fn any_answers(&self, within: Duration) -> bool {
         (0..self.size()).any(|worker| self.answers(worker, within))
     }
@@ -179,7 +179,7 @@ impl WorkerPool {
         self.activity(worker).busy_for() < within
     }
 
-    /// What its thread does.
+    /// Its thread's activity.
     pub(crate) fn activity(&self, worker: usize) -> &Activity {
         &self.handles[worker].activity
     }
@@ -194,13 +194,13 @@ impl WorkerPool {
         answered
     }
 
-    /// Takes a new connection into account, of the worker that is to have it: see [`choose`](Self::choose).
+    /// Counts a new connection for the worker chosen for it: see [`choose`](Self::choose).
     pub(crate) fn assign(&self, at: usize) -> LoadGuard {
         self.loads.add(self.choose(at))
     }
 
-    /// The worker for a connection that worker `at` accepted. One is filled first: a busy thread does more per wake-up than
-    /// several that sleep and wake by turns. Where all are filled or busy, the one with the fewest connections.
+    /// The worker for a connection that worker `at` accepted. One is filled first: a busy thread does more per wake-up
+    /// than several that sleep and wake in turn. If all are filled or busy, the one with the fewest connections.
     fn choose(&self, at: usize) -> usize {
         let open = || (0..self.size()).filter(|worker| self.handles[*worker].open.load(Ordering::Relaxed));
         let connections = |worker: usize| self.loads.of(worker);
@@ -216,7 +216,7 @@ impl WorkerPool {
         }
         let fewest = open().min_by_key(|worker| (self.fitness(*worker), connections(*worker))).unwrap_or(0);
         let is_as_able = open().any(|worker| worker == at) && self.fitness(at) <= self.fitness(fewest);
-        // A few more are not worth the way.
+        // A few more are not worth the transfer.
         let stays = is_as_able && connections(at) <= connections(fewest) + connections(fewest) / 16;
         if stays { at } else { fewest }
     }
@@ -252,8 +252,8 @@ impl WorkerPool {
         self.handles[from].forwarded_so_far.load(Ordering::Relaxed)
     }
 
-    /// Whether the others have more commands of a worker's to carry out than they should. If so it is told by a
-    /// [`WorkerMessage::BackpressureReleased`] when that is over.
+    /// Whether the others have too many of a worker's commands to carry out. If so, a
+    /// [`WorkerMessage::BackpressureReleased`] tells it when that is over.
     pub(crate) fn congestion(&self, from: usize) -> Congestion {
         let WorkerHandle { forwarded, waits, .. } = &self.handles[from];
         let now = || match forwarded.load(Ordering::SeqCst) {
@@ -328,7 +328,7 @@ mod tests {
         let workers = |places: &[LoadGuard]| places.iter().map(LoadGuard::worker).collect::<Vec<_>>();
         let mut places = guard(9);
         assert_eq!(workers(&places), [0, 0, 0, 0, 1, 1, 1, 1, 2]);
-        // One that has some and has room again goes before one that has fewer.
+        // One with some connections and free room takes precedence over one with fewer.
         drop(places.remove(0));
         assert_eq!(workers(&guard(1)), [0]);
         places.extend(guard(4));
@@ -351,7 +351,7 @@ mod tests {
             pool.activity(0).get_on();
         }
         assert_eq!(pool.assign(0).worker(), 1);
-        // The other one cannot have it.
+        // The other one cannot take it.
         pool.set_healthy(1, false);
         assert_eq!(pool.assign(0).worker(), 0);
     }

@@ -16,26 +16,27 @@ use crate::workers::context::ServerContext;
 use crate::workers::message::WorkerMessage;
 use crate::workers::worker::{Panic, Worker};
 
-/// All of a server's. They are told to end when it is dropped.
+/// All threads of a server. They are told to end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Threads {
     context: Arc<ServerContext>,
     threads: Vec<JoinHandle<()>>,
     panics: UnboundedSender<Panic>,
-    /// Each thread has one of the senders until it ends; so has this, for more threads, until it waits for their end.
+    /// Each thread holds a sender until it ends; so does this, for further threads, until it waits for their end.
     alive: Option<Sender<Infallible>>,
     ended: Receiver<Infallible>,
 }
 
 impl Threads {
-    /// None yet; and what those panic with that there will be.
+    /// No threads yet; and the panics of future ones.
     pub(crate) fn new(context: Arc<ServerContext>) -> (Self, UnboundedReceiver<Panic>) {
         let (panics, panicked) = unbounded_channel();
         let (alive, ended) = channel(1);
         (Self { context, threads: Vec::new(), panics, alive: Some(alive), ended }, panicked)
     }
 
-    /// Starts the next worker, and waits until it is there. Whether its application wants to be the only instance.
+    /// Starts the next worker, and waits until it is ready. Returns whether its application wants to be the only
+    /// instance.
     pub(crate) fn start(&mut self, inbox: UnboundedReceiver<WorkerMessage>) -> Result<bool, StartError> {
         let (index, context) = (self.threads.len(), Arc::clone(&self.context));
         let (started, result) = mpsc::channel();
@@ -87,17 +88,17 @@ impl Threads {
         }
     }
 
-    /// Waits until all have ended that were told to.
+    /// Waits until all that were told to have ended.
     pub(crate) async fn ended(&mut self) {
         self.alive = None;
         self.ended.recv().await;
         for thread in self.threads.drain(..) {
-            // A panic has been passed on.
+            // The panic has been passed on.
             let _ = thread.join();
         }
     }
 
-    /// Waits no longer for those that have not ended. How many these are.
+    /// Stops waiting for those that have not ended. Returns their number.
     pub(crate) fn leave_behind(&mut self) -> usize {
         let mut left = 0;
         for (worker, thread) in self.threads.drain(..).enumerate() {

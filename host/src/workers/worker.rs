@@ -36,7 +36,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Makes the engine and an instance of the application, which is called for the first time.
+    /// Creates the engine and an application instance, and makes its first call.
     pub(crate) fn new(
         index: usize,
         context: &Arc<ServerContext>,
@@ -62,8 +62,8 @@ impl Worker {
         self.versions.current().wants_to_be_alone()
     }
 
-    /// Serves until [`WorkerMessage::End`]. It is a task like those of the connections: the runtime polls the future that it
-    /// blocks on first, so that new connections would be accepted before closed ones are removed.
+    /// Serves until [`WorkerMessage::End`]. It is a task like those of the connections: the runtime polls the future it
+    /// blocks on first, so new connections would be accepted before closed ones are removed.
     pub(crate) async fn run(self) {
         pass_on(spawn_local(self.work()).await);
     }
@@ -79,8 +79,7 @@ impl Worker {
                         self.context.pool.activity(self.index).get_on();
                     }
                 },
-                // One that was replaced ends with its last connection; what ends it before is a panic of the
-                // application's.
+                // A replaced one ends with its last connection; only a panic of the application ends it earlier.
                 Some(ended) = self.running.join_next() => {
                     pass_on(ended);
                     self.versions.prune();
@@ -112,7 +111,7 @@ impl Worker {
             }
             WorkerMessage::BackpressureReleased => self.versions.each(Shell::resume),
             WorkerMessage::ShedOutput => self.versions.each(Shell::relieve),
-            // The asker may be gone by now.
+            // The requester may be gone by now.
             WorkerMessage::Replace { version, application, answer } => {
                 let replaced = self.versions.replace(version, application);
                 let _ = answer.send(replaced.map(|shell| {
@@ -154,7 +153,7 @@ impl Worker {
 
     fn carry_out(&self, forwarded: &ForwardedCommands) {
         let from = forwarded.from;
-        // A version that is not here, or not yet, has no connections here.
+        // A version that is not here (yet) has no connections here.
         let failed = match self.versions.of(from.version) {
             Some(shell) => shell.carry_out(&forwarded.lend()).unwrap_or_else(|_| forwarded.failures()),
             None => forwarded.failures(),
