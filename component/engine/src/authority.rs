@@ -68,7 +68,7 @@ pub(crate) fn parse_port(digits: &[u8]) -> Option<Option<u16>> {
     digits.parse().ok().map(Some)
 }
 
-/// Perhaps with a zone behind `%`.
+/// Perhaps with a zone after `%`.
 fn parse_ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let text = str::from_utf8(text).ok()?;
     let (address, zone) = text.split_once('%').unwrap_or((text, "zone"));

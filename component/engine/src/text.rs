@@ -78,7 +78,7 @@ mod tests {
         for length in 0..100 {
             for behind in 0..40 {
                 let bytes = [vec![b'x'; length], vec![0xff], vec![b'y'; behind]].concat();
-                // Shorter than a word, and longer than it looks, is somebody else's.
+                // Shorter than a word, or beyond the range it checks: left to the caller.
                 let expected = (bytes.len() >= WORD && length < SHORT).then_some(length);
                 assert_eq!(short_ascii_before_ff(&bytes), expected, "{length} {behind}");
             }

@@ -49,8 +49,8 @@ impl Keepalive {
         let interval = (after / PROBES).max(Duration::from_secs(1));
         let probing = TcpKeepalive::new().with_time(after).with_interval(interval).with_retries(PROBES);
         socket.set_tcp_keepalive(&probing)?;
-        // A peer that is being sent data does not count as silent: without this it has a quarter of an hour. A 31-bit
-        // number of milliseconds.
+        // A peer that is being sent data does not count as silent: without this it has a quarter of an hour. The option
+        // takes 31 bits of milliseconds.
         let longest = Duration::from_millis(i32::MAX as u64);
         socket.set_tcp_user_timeout(Some(self.write_timeout.max(after + interval * PROBES).min(longest)))
     }

@@ -235,7 +235,7 @@ mod tests {
 
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Blocks for ever at the script's end.
+            // Blocks forever at the script's end.
             let count = self
                 .script
                 .recv()
