@@ -88,7 +88,7 @@ fn an_option_that_cannot_be_is_named() {
     fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
     fails(&["--protocol", "draft77"], &["--protocol", "draft77"]);
     fails(&["--no-such-option"], &["--no-such-option"]);
-    fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "native"]);
+    fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "requires --engine component"]);
     fails(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);
     fails(
         &["--max-message-bytes", "2000", "--max-buffered-bytes", "1999"],
