@@ -9,12 +9,11 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use legacy_websocket_shell::{EventBudget, Held, LogCategory, Payload};
+use legacy_websocket_shell::{Held, LogCategory, Payload};
 
 use crate::adapter::Adapter;
-use crate::application::{ask, command_bytes, event_count};
+use crate::application::ask;
 use crate::arguments::{Arguments, ShellOptions};
 use crate::bindings::hixie::legacy_websocket::handler::handle;
 use crate::bindings::wasi::cli::stdin::get_stdin;
@@ -30,6 +29,9 @@ use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, S
 /// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
 /// may answer every failure with another failing command.
 const TURN_TIME: u64 = 10;
+
+/// Events that the application gets in one call, roughly. Fewer would part a refusal from the end of its connection.
+const CALL_EVENTS: u32 = 256;
 
 /// Bytes read in one turn, but for the read that goes beyond.
 const TURN_BYTES: usize = 256 * 1024;
@@ -53,7 +55,6 @@ pub(crate) struct Shell {
     open: usize,
     options: ShellOptions,
     pub(crate) adapter: Adapter,
-    event_budget: EventBudget,
     listeners: Vec<Listener>,
     /// Until when nobody is accepted.
     accept_from: u64,
@@ -103,10 +104,11 @@ enum Ready {
 impl Shell {
     /// Binds, tells where, and lets the application begin.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
-        let adapter = match Adapter::create(&arguments.engine) {
+        let mut adapter = match Adapter::create(&arguments.engine) {
             Ok(adapter) => adapter,
             Err(reason) => return Err(Box::new(Failed { log, reason })),
         };
+        adapter.set_budget(CALL_EVENTS);
         let bound = arguments.listen.iter().map(|address| Listener::bind(*address, arguments.tcp_keepalive));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
@@ -127,7 +129,6 @@ impl Shell {
             open: 0,
             options: arguments.shell,
             adapter,
-            event_budget: EventBudget::new(),
             listeners,
             accept_from: 0,
             stdin,
@@ -142,7 +143,6 @@ impl Shell {
             members: BTreeSet::new(),
             paused: Vec::new(),
         };
-        shell.set_budget();
         let now = now();
         let commands = handle(&[]);
         // Its clock begins here.
@@ -372,19 +372,8 @@ impl Shell {
         if events.is_empty() {
             return None;
         }
-        self.set_budget();
-        let began = monotonic_clock::now();
         let commands = ask(events);
-        let step = (!commands.is_empty()).then(|| self.adapter.command(&commands));
-        let took = Duration::from_nanos(monotonic_clock::now().saturating_sub(began));
-        self.event_budget.observe(event_count(events), took, commands.iter().map(command_bytes).sum());
-        step
-    }
-
-    fn set_budget(&mut self) {
-        if let Some(events) = self.event_budget.take_change() {
-            self.adapter.set_budget(events);
-        }
+        (!commands.is_empty()).then(|| self.adapter.command(&commands))
     }
 
     /// Reads nothing from these until another step leaves them out.
