@@ -1,7 +1,7 @@
 //! Bursts of one client that once stalled the server or closed its other clients, and a stop with clients that wait for FIN.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::load::connect;
 use crate::process::{Kind, Process, Role};
+use crate::trips::Trips;
 
 /// The most connections at a time.
 pub(crate) const MEMBERS: usize = 8000;
@@ -36,7 +37,7 @@ pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Erro
     for &kind in kinds {
         for (members, messages) in FAN_OUTS {
             let server = Process::start(kind, Role::Broadcast, workers)?;
-            fan_out(&server, members, messages)?;
+            fan_out(&runtime, &server, members, messages)?;
         }
         let server = Process::start(kind, Role::Echo, workers)?;
         for megabytes in PIPELINED_MEGABYTES {
@@ -48,8 +49,12 @@ pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Erro
 }
 
 /// One member writes tiny messages, and all are told each. Meanwhile another asks, and waits for what it asked.
-fn fan_out(server: &Process, members: usize, messages: usize) -> Result<(), Box<dyn Error>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+fn fan_out(
+    runtime: &Runtime,
+    server: &Process,
+    members: usize,
+    messages: usize,
+) -> Result<(), Box<dyn Error>> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let mut all = runtime.block_on(async {
@@ -61,7 +66,10 @@ fn fan_out(server: &Process, members: usize, messages: usize) -> Result<(), Box<
         })?;
         // It has a thread of its own: its trips are not to count what the others' reading takes.
         let other = all.pop().ok_or("no members")?.into_std()?;
-        let trips = scope.spawn(|| round_trips(other, &over));
+        let trips = scope.spawn(|| {
+            other.set_nonblocking(false)?;
+            Trips::make(other, || !over.load(Ordering::Relaxed))
+        });
         let began = Instant::now();
         let lost = runtime.block_on(async {
             let mut told = JoinSet::new();
@@ -73,16 +81,14 @@ fn fan_out(server: &Process, members: usize, messages: usize) -> Result<(), Box<
         });
         let took = began.elapsed();
         over.store(true, Ordering::Relaxed);
-        let mut trips = trips.join().map_err(|_| "the other's thread has panicked")??;
-        trips.sort_unstable();
-        let at = |part: f64| trips.get((trips.len() as f64 * part) as usize).copied().unwrap_or_default();
+        let trips = trips.join().map_err(|_| "the other's thread has panicked")??;
         println!(
             "{:<12} {messages} messages to {members}: {} ms, {} lost; another's round trip {:.1} ms at the median, {:.1} at the most",
             server.kind.name(),
             took.as_millis(),
             lost?,
-            at(0.5).as_secs_f64() * 1e3,
-            trips.last().copied().unwrap_or_default().as_secs_f64() * 1e3,
+            trips.percentile(0.5),
+            trips.percentile(1.0),
         );
         Ok(())
     })
@@ -104,28 +110,6 @@ async fn member(mut stream: TcpStream, messages: usize, writes: bool) -> io::Res
         Ok(())
     };
     tokio::try_join!(write, read).map(drop)
-}
-
-/// How long it took until what we said came back to us among everything else.
-fn round_trips(mut stream: std::net::TcpStream, over: &AtomicBool) -> io::Result<Vec<Duration>> {
-    stream.set_nonblocking(false)?;
-    let (mut trips, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
-    while !over.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        stream.write_all(b"\0?\xff")?;
-        loop {
-            let read = stream.read(&mut buffer)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if buffer[..read].contains(&b'?') {
-                break;
-            }
-        }
-        trips.push(began.elapsed());
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(trips)
 }
 
 /// One client writes requests without waiting for answers.

@@ -11,6 +11,7 @@ use crate::Rounds;
 use crate::load::REQUEST;
 use crate::process::Process;
 use crate::table::median;
+use crate::trips::Trips;
 
 /// Connections that flood, and what each writes at once.
 const FLOODS: usize = 8;
@@ -18,9 +19,6 @@ const WRITE_BYTES: usize = 60_000;
 
 /// A message of one byte.
 const TINY: &[u8] = b"\0x\xff";
-
-/// Between two round trips.
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// Each server's round trips, alone and beside floods: the median of the rounds.
 pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<(), Box<dyn Error>> {
@@ -64,13 +62,9 @@ fn sample(server: SocketAddr, length: Duration) -> Result<[f64; 5], Box<dyn Erro
         trips.map(|trips| (trips, bytes))
     })?;
     let floods = bytes as f64 / length.as_secs_f64() / 1e6;
-    Ok([
-        percentile(&alone, 0.5),
-        percentile(&alone, 0.99),
-        percentile(&beside, 0.5),
-        percentile(&beside, 0.99),
-        floods,
-    ])
+    let [alone50, alone99] = [0.5, 0.99].map(|part| alone.percentile(part));
+    let [beside50, beside99] = [0.5, 0.99].map(|part| beside.percentile(part));
+    Ok([alone50, alone99, beside50, beside99, floods])
 }
 
 /// Writes as fast as it can, and reads what comes back.
@@ -92,20 +86,10 @@ fn flood(server: SocketAddr, stop: &AtomicBool, flooded: &AtomicU64) -> io::Resu
     })
 }
 
-/// Sorted.
-fn round_trips(server: SocketAddr, length: Duration) -> io::Result<Vec<Duration>> {
-    let mut stream = connect(server)?;
-    let mut trips = Vec::new();
+fn round_trips(server: SocketAddr, length: Duration) -> io::Result<Trips> {
+    let stream = connect(server)?;
     let end = Instant::now() + length;
-    while Instant::now() < end {
-        let began = Instant::now();
-        stream.write_all(TINY)?;
-        stream.read_exact(&mut [0; TINY.len()])?;
-        trips.push(began.elapsed());
-        thread::sleep(PAUSE);
-    }
-    trips.sort_unstable();
-    Ok(trips)
+    Trips::make(stream, || Instant::now() < end)
 }
 
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
@@ -119,9 +103,4 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
         answer.extend(byte);
     }
     Ok(stream)
-}
-
-/// In ms, of round trips in order.
-fn percentile(trips: &[Duration], part: f64) -> f64 {
-    trips.get((trips.len() as f64 * part) as usize).map_or(f64::NAN, |trip| trip.as_secs_f64() * 1e3)
 }

@@ -16,6 +16,7 @@ mod process;
 mod server;
 mod soak;
 mod table;
+mod trips;
 mod wasmtime;
 mod workers;
 
@@ -46,7 +47,7 @@ enum Command {
     /// Echo: messages a second, by message size and messages in flight.
     Echo {
         #[command(flatten)]
-        servers: Servers,
+        servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
         /// Connections at once.
@@ -56,14 +57,14 @@ enum Command {
     /// Opening handshakes a second.
     Handshakes {
         #[command(flatten)]
-        servers: Servers,
+        servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
     },
     /// One client's messages to all, as deliveries a second.
     Broadcast {
         #[command(flatten)]
-        servers: Servers,
+        servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
         /// Connections at once.
@@ -73,7 +74,7 @@ enum Command {
     /// What one client waits for while others flood the server with tiny messages.
     Fairness {
         #[command(flatten)]
-        servers: Servers,
+        servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
     },
@@ -139,7 +140,14 @@ struct Servers {
     /// Threads of our servers. Bare TCP has one.
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// An earlier build of this benchmark, whose servers are measured in the same run: echo, handshakes, broadcast, fairness.
+}
+
+/// Servers that are measured by turns in one run.
+#[derive(Debug, Args)]
+struct Compared {
+    #[command(flatten)]
+    servers: Servers,
+    /// An earlier build of this benchmark, whose servers are measured in the same run.
     #[arg(long, value_name = "PROGRAM")]
     before: Option<PathBuf>,
 }
@@ -226,9 +234,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-impl Servers {
+impl Compared {
     fn start(&self, role: Role) -> Result<Vec<Process>, Box<dyn Error>> {
-        Process::start_all(&Kind::available(&self.servers), self.before.as_deref(), role, self.workers)
+        let Servers { servers, workers } = &self.servers;
+        Process::start_all(&Kind::available(servers), self.before.as_deref(), role, *workers)
     }
 }
 

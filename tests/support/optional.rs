@@ -5,26 +5,25 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
-/// Whether tests may install programs: downloads of some hundred megabytes.
-pub(crate) fn may_install() -> bool {
-    ["CI", "TEST_INSTALL"].into_iter().any(|name| std::env::var_os(name).is_some())
-}
-
 /// Runs `tests/NAME`, which installs a program into a folder of the build and prints where it is.
 pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut command = Command::new(&script);
-    if !may_install() {
-        command.env("NO_INSTALL", "1");
-    }
-    let output = command.arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
+    let output = script(name).arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().into())
     } else {
         let why = String::from_utf8_lossy(&output.stderr);
         Err(format!("{name}: {}", why.trim().lines().last().unwrap_or("failed")))
     }
+}
+
+/// `tests/NAME`, which installs nothing unless it is told to: that is some hundred megabytes.
+pub(crate) fn script(name: &str) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name));
+    if ["CI", "TEST_INSTALL"].into_iter().all(|name| std::env::var_os(name).is_none()) {
+        command.env("NO_INSTALL", "1");
+    }
+    command
 }
 
 /// A trial that is passed over where the program cannot be had, and fails for it where `CI` is set.

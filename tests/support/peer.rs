@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
-use super::optional::may_install;
+use super::optional::script;
 
 /// A running peer. Dropping it ends it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Peer {
     /// # Errors
     /// It cannot be had here; the script has written why to standard error.
     pub(crate) fn start(name: &str) -> Result<Self, String> {
-        let mut child = script()
+        let mut child = script("peers/run")
             .args([Path::new(name), &folder()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,21 +56,15 @@ impl Drop for Peer {
 
 /// Installs a peer without starting it.
 pub(crate) fn install(name: &str) -> Result<(), String> {
-    let status =
-        script().args([Path::new("--install"), Path::new(name), &folder()]).stdin(Stdio::null()).status();
+    let status = script("peers/run")
+        .args([Path::new("--install"), Path::new(name), &folder()])
+        .stdin(Stdio::null())
+        .status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{name} cannot be installed: {status}")),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn script() -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peers/run"));
-    if !may_install() {
-        command.env("NO_INSTALL", "1");
-    }
-    command
 }
 
 fn folder() -> PathBuf {

@@ -2,6 +2,7 @@
 //! sockets. It waits in one place.
 
 mod intake;
+mod output;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use legacy_websocket_shell::{Held, LogCategory, Payload};
+use legacy_websocket_shell::Held;
 
 use crate::adapter::Adapter;
 use crate::application::ask;
@@ -20,11 +21,11 @@ use crate::bindings::wasi::cli::stdin::get_stdin;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
-use crate::link::{Closing, Link, Outcome, ReadOutcome};
+use crate::link::{Closing, Link, ReadOutcome};
 use crate::listener::Listener;
 use crate::log::{Level, Log, print};
 use crate::observe::Totals;
-use crate::wit::{Destination, Disposition, Event, Input, Loss, Lost, Received, Step, Transmission};
+use crate::wit::{Event, Input, Loss, Lost, Received, Step};
 
 /// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
 /// may answer every failure with another failing command.
@@ -39,10 +40,6 @@ const TURN_BYTES: usize = 256 * 1024;
 /// How many are looked after in one turn. Hosts on tokio allow a task 128 operations between two waits; beyond that
 /// nothing is ready any more, and where all 128 went to `poll` nothing would ever get done.
 const TURN_SOURCES: usize = 40;
-
-/// The part of what may wait for all peers that is free after connections were closed, so that not every transmission has
-/// to look at all of them.
-const ROOM: usize = 16;
 
 /// The server.
 pub(crate) struct Shell {
@@ -386,114 +383,6 @@ impl Shell {
         for id in connections {
             if let Some(link) = self.links.get_mut(id) {
                 link.paused = true;
-            }
-        }
-    }
-
-    fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
-        for Transmission { to, bytes, then } in transmissions {
-            let payload = Payload::new(bytes, &self.held);
-            match to {
-                Destination::One(id) => self.deliver_one(id, &payload, then, now),
-                Destination::Many(ids) => {
-                    for id in ids {
-                        self.deliver_one(id, &payload, then, now);
-                    }
-                }
-                Destination::All => self.deliver_all(None, &payload, now),
-                Destination::AllBut(but) => self.deliver_all(Some(but), &payload, now),
-            }
-            drop(payload);
-            if self.held.get() > self.options.queue.total {
-                self.relieve(now);
-            }
-        }
-    }
-
-    fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
-        let members = core::mem::take(&mut self.members);
-        for id in members.iter().filter(|id| Some(**id) != but) {
-            self.deliver_one(*id, payload, Disposition::Keep, now);
-        }
-        self.members = members;
-    }
-
-    fn deliver_one(&mut self, id: u64, payload: &Rc<Payload>, then: Disposition, now: u64) {
-        match then {
-            Disposition::Join => drop(self.members.insert(id)),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => drop(self.members.remove(&id)),
-            Disposition::Keep | Disposition::HalfClose => {}
-        }
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        self.touched.push(id);
-        if then == Disposition::Abort {
-            link.abort();
-        } else if link.push(payload, then).is_err() {
-            // The host may take what waits only for the end of the turn.
-            link.drive(now, &self.options);
-            if link.push(payload, then).is_err() {
-                link.abort();
-                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
-            }
-        }
-    }
-
-    /// Closes the connections that hold the most, until some of what may wait is free again.
-    fn relieve(&mut self, now: u64) {
-        // The host may take what waits only for the end of the turn.
-        self.drive_touched(now);
-        let total = self.options.queue.total;
-        if self.held.get() <= total {
-            return;
-        }
-        let room = total.saturating_sub(total / ROOM);
-        let mut shares: Vec<_> = self.links.iter().map(|(id, link)| (link.share(), *id)).collect();
-        shares.sort_unstable_by(|one, other| other.cmp(one));
-        let mut closed: usize = 0;
-        for (_, id) in shares {
-            if self.held.get() <= room {
-                break;
-            }
-            if let Some(link) = self.links.get_mut(&id) {
-                link.abort();
-                self.touched.push(id);
-                self.observe_lost(id, Loss::SlowReader);
-                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
-                closed = closed.saturating_add(1);
-            }
-        }
-        if let Some(permit) = self.log.permit(LogCategory::Closure) {
-            self.log.write(
-                Level::Warn,
-                format_args!(
-                    "too much output waits; the connections holding the most are closed connections={closed} \
-                     limit={total}{permit}"
-                ),
-            );
-        }
-    }
-
-    /// Writes what the turn has brought, and closes what is to be closed.
-    fn drive_touched(&mut self, now: u64) {
-        let mut touched = core::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        for id in &touched {
-            let Some(link) = self.links.get_mut(id) else {
-                continue;
-            };
-            match link.drive(now, &self.options) {
-                Outcome::Keep => {}
-                Outcome::Done => self.close(*id),
-                Outcome::Lost(why) => {
-                    // It is closed when the engine has been told.
-                    link.abort();
-                    self.touched.push(*id);
-                    self.observe_lost(*id, why);
-                    self.lost.push(Lost { connection: *id, why });
-                }
             }
         }
     }

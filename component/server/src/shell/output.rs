@@ -1,0 +1,125 @@
+//! What the engine has for its connections: queued, written, and limited over all of them.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use legacy_websocket_shell::{LogCategory, Payload};
+
+use super::Shell;
+use crate::link::Outcome;
+use crate::log::Level;
+use crate::wit::{Destination, Disposition, Loss, Lost, Transmission};
+
+/// The part of what may wait for all peers that is free after connections were closed, so that not every transmission has
+/// to look at all of them.
+const ROOM: usize = 16;
+
+impl Shell {
+    pub(super) fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
+        for Transmission { to, bytes, then } in transmissions {
+            let payload = Payload::new(bytes, &self.held);
+            match to {
+                Destination::One(id) => self.deliver_one(id, &payload, then, now),
+                Destination::Many(ids) => {
+                    for id in ids {
+                        self.deliver_one(id, &payload, then, now);
+                    }
+                }
+                Destination::All => self.deliver_all(None, &payload, now),
+                Destination::AllBut(but) => self.deliver_all(Some(but), &payload, now),
+            }
+            drop(payload);
+            if self.held.get() > self.options.queue.total {
+                self.relieve(now);
+            }
+        }
+    }
+
+    fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
+        let members = core::mem::take(&mut self.members);
+        for id in members.iter().filter(|id| Some(**id) != but) {
+            self.deliver_one(*id, payload, Disposition::Keep, now);
+        }
+        self.members = members;
+    }
+
+    fn deliver_one(&mut self, id: u64, payload: &Rc<Payload>, then: Disposition, now: u64) {
+        match then {
+            Disposition::Join => drop(self.members.insert(id)),
+            Disposition::Leave | Disposition::Finish | Disposition::Abort => drop(self.members.remove(&id)),
+            Disposition::Keep | Disposition::HalfClose => {}
+        }
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        self.touched.push(id);
+        if then == Disposition::Abort {
+            link.abort();
+        } else if link.push(payload, then).is_err() {
+            // The host may take what waits only for the end of the turn.
+            link.drive(now, &self.options);
+            if link.push(payload, then).is_err() {
+                link.abort();
+                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
+            }
+        }
+    }
+
+    /// Closes the connections that hold the most, until some of what may wait is free again.
+    fn relieve(&mut self, now: u64) {
+        // The host may take what waits only for the end of the turn.
+        self.drive_touched(now);
+        let total = self.options.queue.total;
+        if self.held.get() <= total {
+            return;
+        }
+        let room = total.saturating_sub(total / ROOM);
+        let mut shares: Vec<_> = self.links.iter().map(|(id, link)| (link.share(), *id)).collect();
+        shares.sort_unstable_by(|one, other| other.cmp(one));
+        let mut closed: usize = 0;
+        for (_, id) in shares {
+            if self.held.get() <= room {
+                break;
+            }
+            if let Some(link) = self.links.get_mut(&id) {
+                link.abort();
+                self.touched.push(id);
+                self.observe_lost(id, Loss::SlowReader);
+                self.lost.push(Lost { connection: id, why: Loss::SlowReader });
+                closed = closed.saturating_add(1);
+            }
+        }
+        if let Some(permit) = self.log.permit(LogCategory::Closure) {
+            self.log.write(
+                Level::Warn,
+                format_args!(
+                    "too much output waits; the connections holding the most are closed connections={closed} \
+                     limit={total}{permit}"
+                ),
+            );
+        }
+    }
+
+    /// Writes what the turn has brought, and closes what is to be closed.
+    pub(super) fn drive_touched(&mut self, now: u64) {
+        let mut touched = core::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in &touched {
+            let Some(link) = self.links.get_mut(id) else {
+                continue;
+            };
+            match link.drive(now, &self.options) {
+                Outcome::Keep => {}
+                Outcome::Done => self.close(*id),
+                Outcome::Lost(why) => {
+                    // It is closed when the engine has been told.
+                    link.abort();
+                    self.touched.push(*id);
+                    self.observe_lost(*id, why);
+                    self.lost.push(Lost { connection: *id, why });
+                }
+            }
+        }
+    }
+}
