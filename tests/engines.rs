@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legacy_websocket_host::wit::{
+use legacy_websocket_host::step::{
     Command, Disposition, Event, Input, Opened, Outgoing, Read, Received, Recipients, Step,
 };
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
@@ -57,20 +57,19 @@ fn call() -> impl Strategy<Value = Call> {
 /// What a call does to an engine.
 fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
     let step = match call {
-        Call::Open(connection) => engine
-            .turn(*now, &[Input::Opened(Opened { connection: *connection, peer: "peer", secure: false })]),
+        Call::Open(connection) => engine.turn(
+            *now,
+            &[Input::Opened(Opened { connection: *connection, peer: "peer".into(), secure: false })],
+        ),
         Call::Receive(connection, bytes) => {
             let end = u32::try_from(bytes.len()).expect("short");
             engine.receive(*now, &[Read { connection: *connection, end }], bytes)
         }
         Call::Batch(reads) => {
-            let input = |(connection, bytes): &'_ (u64, Vec<u8>)| (*connection, bytes.clone());
-            let reads: Vec<_> = reads.iter().map(input).collect();
-            let inputs: Vec<_> = reads
-                .iter()
-                .map(|(connection, bytes)| Input::Received(Received { connection: *connection, bytes }))
-                .collect();
-            engine.turn(*now, &inputs)
+            let input = |(connection, bytes): &(u64, Vec<u8>)| {
+                Input::Received(Received { connection: *connection, bytes: bytes.clone() })
+            };
+            engine.turn(*now, &reads.iter().map(input).collect::<Vec<_>>())
         }
         Call::Ended(connection) => engine.turn(*now, &[Input::Ended(*connection)]),
         Call::Later(by) => {
@@ -129,7 +128,8 @@ fn a_message_can_be_answered_though_the_stream_ended_behind_it() {
         let mut engine = factory.make(&EngineOptions::default()).expect("an engine");
         apply(&mut *engine, &Call::Open(1), &mut 0);
         apply(&mut *engine, &Call::Receive(1, HEAD75.to_vec()), &mut 0);
-        let inputs = [Input::Received(Received { connection: 1, bytes: b"\0a\xff" }), Input::Ended(1)];
+        let inputs =
+            [Input::Received(Received { connection: 1, bytes: b"\0a\xff".to_vec() }), Input::Ended(1)];
         let step = engine.turn(0, &inputs).expect("the instance lives");
         assert!(matches!(step.events.as_slice(), [Event::Messages(_)]), "{:?}", step.events);
         assert_eq!(step.next_timeout, Some(0));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use legacy_websocket_host::wit::{Input, Loss, Lost, Opened, Read, Step};
-use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
+use legacy_websocket_host::step::{Input, Loss, Lost, Opened, Read, Step};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions, Limits};
 
 /// The draft 76 example of section 1.2.
 const REQUEST: &[u8] = b"GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
@@ -36,9 +36,8 @@ const BUILDS: [Build; 2] = [Build::Native, Build::Component];
 
 impl Build {
     fn engine(self, echo: bool) -> Box<dyn Engine> {
-        let mut options = EngineOptions::default();
-        options.echo = echo;
-        options.limits.max_message_bytes = 2 << 20;
+        let limits = Limits { max_message_bytes: 2 << 20, ..Limits::default() };
+        let options = EngineOptions { echo, limits, ..EngineOptions::default() };
         match self {
             Self::Native => EngineFactory::Native.make(&options),
             Self::Component => COMPONENT.make(&options),
@@ -107,7 +106,7 @@ fn read(bencher: Bencher<'_, '_>, &Case { build, bytes, messages }: &Case, echo:
 }
 
 fn open(engine: &mut dyn Engine, connection: u64) -> Step {
-    let opened = Input::Opened(Opened { connection, peer: "127.0.0.1:1234", secure: false });
+    let opened = Input::Opened(Opened { connection, peer: "127.0.0.1:1234".into(), secure: false });
     engine.turn(0, &[opened]).expect("it lives");
     let reads = [Read { connection, end: u32::try_from(REQUEST.len()).expect("short") }];
     engine.receive(0, &reads, REQUEST).expect("it lives")

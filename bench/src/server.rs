@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{process, thread};
 
 use bytes::Bytes;
-use legacy_websocket_host::wit::{Command, Event, Outgoing, Recipients};
+use legacy_websocket_host::step::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
     Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, Server,
     ShellOptions, TestPage, bind,
@@ -50,8 +50,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             }
             Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty => return Err("a program of its own".into()),
         };
-        let mut engine_options = EngineOptions::default();
-        engine_options.echo = role == Role::Echo;
+        let engine_options = EngineOptions { echo: role == Role::Echo, ..EngineOptions::default() };
         let mut options = ShellOptions::default();
         options.max_connections = 100_000;
         options.workers = workers;

@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use legacy_websocket_host::wit::{
-    Acceptance, Command, FieldParam, Input, InvalidUtf8, Loss, Lost, Opened, Outgoing, Read, Received,
+use legacy_websocket_host::step::{
+    Acceptance, Command, ResponseField, Input, Loss, Lost, Opened, Outgoing, Read, Received,
     Recipients, Refusal, Response, Step,
 };
+use legacy_websocket::{InvalidUtf8, Limits};
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost, EngineOptions};
 use libfuzzer_sys::fuzz_target;
 
@@ -97,27 +98,25 @@ fuzz_target!(|case: Case| {
 });
 
 fn options(case: &Case) -> EngineOptions {
-    let mut options = EngineOptions::default();
-    options.skip_reserved_frames = case.skip_reserved_frames;
-    options.invalid_utf8 = if case.close_at_invalid_utf8 { InvalidUtf8::Close } else { InvalidUtf8::Replace };
-    options.echo = case.echo;
-    options.authorise = case.authorise;
-    options.trust_forwarded = case.trust_forwarded;
-    options.public_url.clone_from(&case.public_url);
-    options.origins.clone_from(&case.origins);
-    options.subprotocols.clone_from(&case.subprotocols);
-    options.limits.max_message_bytes = case.max_message_bytes.into();
-    options
+    EngineOptions {
+        skip_reserved_frames: case.skip_reserved_frames,
+        invalid_utf8: if case.close_at_invalid_utf8 { InvalidUtf8::Close } else { InvalidUtf8::Replace },
+        echo: case.echo,
+        authorise: case.authorise,
+        trust_forwarded: case.trust_forwarded,
+        public_url: case.public_url.clone(),
+        origins: case.origins.clone(),
+        subprotocols: case.subprotocols.clone(),
+        limits: Limits { max_message_bytes: case.max_message_bytes.into(), ..Limits::default() },
+        ..EngineOptions::default()
+    }
 }
 
 fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Result<Step, EngineLost> {
     match call {
         Call::Turn(later, told) => {
             *now += u64::from(*later);
-            let messages: Vec<_> = told.iter().map(Told::message).collect();
-            let inputs: Vec<_> =
-                told.iter().zip(&messages).map(|(told, message)| told.input(message)).collect();
-            engine.turn(*now, &inputs)
+            engine.turn(*now, &told.iter().map(Told::input).collect::<Vec<_>>())
         }
         Call::Receive(reads, bytes) => {
             let read = |(id, end): &(Id, u32)| Read { connection: u64::from(*id), end: *end };
@@ -133,23 +132,18 @@ fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Result<Step, En
 }
 
 impl Told {
-    fn message(&self) -> Vec<u8> {
-        match self {
-            Self::Message(_, text) => [b"\0", text.as_bytes(), b"\xff"].concat(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn input<'a>(&'a self, message: &'a [u8]) -> Input<'a> {
-        let received = |id: Id, bytes| Input::Received(Received { connection: id.into(), bytes });
+    fn input(&self) -> Input {
+        let received = |id: Id, bytes: &[u8]| {
+            Input::Received(Received { connection: id.into(), bytes: bytes.to_vec() })
+        };
         match self {
             Self::Opened(id, peer) => {
-                Input::Opened(Opened { connection: (*id).into(), peer, secure: id % 2 == 1 })
+                Input::Opened(Opened { connection: (*id).into(), peer: peer.clone(), secure: id % 2 == 1 })
             }
             Self::Head76(id) => received(*id, HEAD76),
             Self::Head75(id) => received(*id, HEAD75),
             Self::Received(id, bytes) => received(*id, bytes),
-            Self::Message(id, _) => received(*id, message),
+            Self::Message(id, text) => received(*id, &[b"\0", text.as_bytes(), b"\xff"].concat()),
             Self::Ended(id) => Input::Ended((*id).into()),
             Self::Lost(id, slow) => Input::Lost(Lost {
                 connection: (*id).into(),
@@ -161,16 +155,16 @@ impl Told {
 }
 
 impl Wanted {
-    fn fields(&self) -> Vec<FieldParam<'_>> {
+    fn fields(&self) -> Vec<ResponseField<'_>> {
         match self {
             Self::Accept(_, _, fields) | Self::Respond(_, _, fields, _) => {
-                fields.iter().map(|(name, value)| FieldParam { name, value }).collect()
+                fields.iter().map(|(name, value)| ResponseField { name, value }).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn command<'a>(&'a self, fields: &'a [FieldParam<'a>]) -> Command<'a> {
+    fn command<'a>(&'a self, fields: &'a [ResponseField<'a>]) -> Command<'a> {
         match self {
             Self::Send(to, text, ends) => {
                 let to = match to {

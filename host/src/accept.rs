@@ -6,6 +6,5 @@ pub(crate) mod incoming;
 pub(crate) mod listener;
 pub(crate) mod peer_limiter;
 mod proxy_protocol;
-mod refusal;
 mod socket_file;
 pub(crate) mod tls;

@@ -2,7 +2,6 @@
 
 mod api;
 mod component;
-mod convert;
 mod handler;
 mod page;
 mod wasi;

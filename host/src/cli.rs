@@ -94,7 +94,8 @@ fn start_log(debug: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{EngineOptions, ShellOptions};
+    use crate::options::ShellOptions;
+    use legacy_websocket::Options as EngineOptions;
 
     #[test]
     fn the_defaults_are_those_of_the_libraries() {

@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use legacy_websocket::step::{Disposition, Loss};
+use legacy_websocket_shell::{Action, Closing, Fin, Reading};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
@@ -19,7 +21,6 @@ use crate::accept::incoming::{Accepted, ConnectionGuard};
 use crate::connection::connection_io::ConnectionIo;
 use crate::connection::read_batch::READ_BYTES;
 use crate::shell::Shell;
-use crate::wit::{Disposition, Loss};
 
 /// Reads from one peer before the others get their turn.
 const READS_PER_POLL: usize = 4;
@@ -29,7 +30,6 @@ pub(crate) struct Connection {
     id: u64,
     io: Rc<ConnectionIo>,
     shell: Rc<Shell>,
-    reading: Reading,
     /// The peer has sent something.
     heard: bool,
     /// Runs while output waits without progress, and while we wait for the peer's FIN.
@@ -38,29 +38,11 @@ pub(crate) struct Connection {
     _place: ConnectionGuard,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    ToEngine,
-    /// The engine is done with the connection; further input is read so that the kernel sends no reset.
-    Discarding,
-    Ended,
-}
-
-/// Progress of our FIN.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    NotYet,
-    /// The TLS alert before it may have to wait for the kernel.
-    SendingFin,
-    FinSent,
-}
-
 impl Connection {
     pub(crate) fn new(shell: Rc<Shell>, Accepted { socket, peer, guard }: Accepted) -> Self {
         let io = Rc::new(shell.io(socket));
         let id = shell.opened(peer, Rc::clone(&io));
-        let (reading, closing) = (Reading::ToEngine, Closing::NotYet);
-        Self { id, io, shell, reading, heard: false, timer: None, closing, _place: guard }
+        Self { id, io, shell, heard: false, timer: None, closing: Closing::default(), _place: guard }
     }
 
     /// Ready when the connection is to be closed.
@@ -74,15 +56,8 @@ impl Connection {
             if self.io.take_progress() {
                 self.timer = None;
             }
-            match flushed {
-                Poll::Ready(Ok(())) if then == Disposition::Finish => return self.poll_linger(cx),
-                Poll::Ready(Ok(())) => {
-                    self.timer = None;
-                    // If it fails, reading fails, too.
-                    if then == Disposition::HalfClose {
-                        let _ = self.send_fin(cx);
-                    }
-                }
+            let is_flushed = match flushed {
+                Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return self.give_up(Loss::Reset),
                 Poll::Pending if self.poll_timer(cx, self.shell.options().write_timeout).is_ready() => {
                     if !self.io.push_on() {
@@ -91,12 +66,22 @@ impl Connection {
                     self.timer = None;
                     continue;
                 }
-                Poll::Pending if then == Disposition::Finish || self.io.is_congested() => {
-                    return Poll::Pending;
-                }
-                Poll::Pending => {}
+                Poll::Pending => false,
+            };
+            if is_flushed && then == Disposition::Finish {
+                return self.poll_linger(cx);
             }
-            if self.reading == Reading::Ended {
+            if is_flushed {
+                self.timer = None;
+            }
+            match self.closing.action(then, is_flushed, self.io.is_congested()) {
+                Action::Close => return Poll::Ready(()),
+                Action::Write => return Poll::Pending,
+                // If it fails, reading fails, too.
+                Action::SendFin => drop(self.send_fin(cx)),
+                Action::Wait | Action::Read | Action::Linger => {}
+            }
+            if self.closing.reading == Reading::Ended {
                 return Poll::Pending;
             }
             match ready!(self.poll_read(cx)) {
@@ -112,40 +97,34 @@ impl Connection {
 
     /// One read. The shell passes it to the engine after collecting those of the other connections.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let keep = (self.reading == Reading::ToEngine).then_some(self.id);
+        let keep = (self.closing.reading == Reading::ToEngine).then_some(self.id);
         let read = ready!(self.shell.poll_read(cx, &self.io, keep));
         self.heard |= matches!(read, Ok(1..));
-        if !self.heard && self.reading == Reading::ToEngine {
+        if !self.heard && self.closing.reading == Reading::ToEngine {
             self.shell.count_probe();
         }
         let read = read?;
-        if read == 0 {
-            let reading = std::mem::replace(&mut self.reading, Reading::Ended);
-            if reading == Reading::ToEngine {
-                self.shell.ended(self.id);
-            }
+        if read == 0 && self.closing.receive_eof() {
+            self.shell.ended(self.id);
         }
         Poll::Ready(Ok(read))
     }
 
     /// All is written: our FIN, then discard input until the peer's FIN or the timeout.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.closing == Closing::NotYet {
-            self.closing = Closing::SendingFin;
+        if self.closing.fin == Fin::NotYet {
             self.timer = None;
         }
-        if self.closing == Closing::SendingFin && self.send_fin(cx).is_err() {
+        if self.send_fin(cx).is_err() {
             return Poll::Ready(());
         }
-        if self.reading == Reading::ToEngine {
-            self.reading = Reading::Discarding;
-        }
+        self.closing.linger();
         // First, because a peer that never stops sending must not delay it.
         if self.poll_timer(cx, self.shell.options().linger_timeout).is_ready() {
             return Poll::Ready(());
         }
         for _ in 0..READS_PER_POLL {
-            if self.reading == Reading::Ended || ready!(self.poll_read(cx)).is_err() {
+            if self.closing.reading == Reading::Ended || ready!(self.poll_read(cx)).is_err() {
                 return Poll::Ready(());
             }
         }
@@ -155,10 +134,10 @@ impl Connection {
 
     /// Our FIN, once. It may have to wait for the kernel in TLS.
     fn send_fin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.closing != Closing::FinSent {
-            self.closing = Closing::SendingFin;
+        if self.closing.fin != Fin::Sent {
+            self.closing.fin = Fin::Sending;
             if let Poll::Ready(sent) = self.io.poll_shutdown(cx) {
-                self.closing = Closing::FinSent;
+                self.closing.fin = Fin::Sent;
                 return sent;
             }
         }

@@ -8,4 +8,3 @@ mod native;
 pub use self::api::{Engine, EngineError, EngineLost};
 pub use self::component::ComponentFactory;
 pub use self::factory::EngineFactory;
-pub(crate) use self::native::ends_fit;

@@ -45,9 +45,6 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-// What is shared with components says `alloc`.
-extern crate alloc;
-
 mod accept;
 mod application;
 pub mod cli;
@@ -61,7 +58,6 @@ mod server;
 mod shell;
 mod start_error;
 mod wasm;
-pub mod wit;
 mod workers;
 
 pub use accept::bind::bind;
@@ -71,9 +67,10 @@ pub use application::{
     Application, ApplicationError, ApplicationFactory, ApplicationLost, ApplicationOptions, TestPage,
 };
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
+pub use legacy_websocket::{Limits, Options as EngineOptions, step};
 pub use observe::admin::{AdminOptions, serve_admin};
 pub use observe::metrics::Totals;
-pub use options::{EngineOptions, ShellOptions};
+pub use options::ShellOptions;
 pub use record::{RecordOptions, Recorder};
 pub use server::{Observer, Server};
 pub use start_error::StartError;

@@ -17,12 +17,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
+use legacy_websocket::Counts;
+use legacy_websocket::step::{
+    Command, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step,
+};
 use legacy_websocket_trace::Setting;
 
 pub(crate) use self::file::check_folder;
 
 use crate::engine::api::{Engine, EngineLost};
-use crate::wit::{Command, Counts, Destination, Disposition, Input, Loss, Read, RequestHead, Status, Step};
 
 /// The channel's capacity: entries, and their bytes.
 const MAX_QUEUED: usize = 4096;
@@ -180,11 +183,11 @@ struct Recorded {
 }
 
 impl Engine for Recorded {
-    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
+    fn turn(&mut self, now: u64, inputs: &[Input]) -> Result<Step, EngineLost> {
         for input in inputs {
             match input {
-                Input::Opened(opened) => self.tape.open(opened.connection, opened.peer),
-                Input::Received(received) => self.tape.client(received.connection, received.bytes),
+                Input::Opened(opened) => self.tape.open(opened.connection, &opened.peer),
+                Input::Received(received) => self.tape.client(received.connection, &received.bytes),
                 Input::Ended(connection) => self.tape.step(*connection, What::ClientEnd { reset: false }),
                 Input::Lost(lost) => {
                     if lost.why == Loss::Reset {

@@ -6,6 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use legacy_websocket::Options;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use crate::application::{Application, ApplicationFactory, Program};
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
 use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
-use crate::options::{EngineOptions, ShellOptions};
+use crate::options::ShellOptions;
 use crate::start_error::StartError;
 use crate::workers::context::ServerContext;
 use crate::workers::message::WorkerMessage;
@@ -55,7 +56,7 @@ impl Server {
     /// [`StartError`]: the options are refused, the component cannot be instantiated, or a thread cannot be started.
     pub fn new(
         factory: EngineFactory,
-        engine_options: EngineOptions,
+        engine_options: Options,
         options: ShellOptions,
         application: impl Fn() -> Box<dyn Application> + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
@@ -63,14 +64,14 @@ impl Server {
     }
 
     /// Makes the engines, and for each worker an instance of the application; for one alone if the application's first
-    /// call asks for that. It is asked about every opening handshake ([`EngineOptions::authorise`]); undecided ones are
+    /// call asks for that. It is asked about every opening handshake ([`Options::authorise`]); undecided ones are
     /// accepted.
     ///
     /// # Errors
     /// [`StartError`]: as for [`new`](Self::new), or the application is lost at its first call.
     pub fn with_component(
         factory: EngineFactory,
-        mut engine_options: EngineOptions,
+        mut engine_options: Options,
         options: ShellOptions,
         application: Arc<ApplicationFactory>,
     ) -> Result<Self, StartError> {
@@ -81,7 +82,7 @@ impl Server {
 
     fn serving(
         factory: EngineFactory,
-        engine_options: EngineOptions,
+        engine_options: Options,
         mut options: ShellOptions,
         application: Program,
     ) -> Result<Self, StartError> {

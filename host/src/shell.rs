@@ -5,10 +5,11 @@ mod backpressure;
 mod idle_http;
 mod keep_alive;
 mod memory;
+mod output;
 mod recovery;
 mod snapshot;
-mod step;
 mod telemetry;
+mod turn;
 pub(crate) mod versions;
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +21,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use legacy_websocket_shell::EventBudget;
+use legacy_websocket::step::{
+    Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Read, Step,
+};
+use legacy_websocket_shell::{EventBudget, FailureCycle, PeerNames, Pump};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -36,7 +40,6 @@ use crate::connection::socket::{PeerAddress, Socket};
 use crate::engine::{Engine, EngineError, EngineLost};
 use crate::observe::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
-use crate::wit::{Command, Event, Failed, Input, Loss, Lost as LostConnection, Opened, Read, Step};
 use crate::workers::context::ServerContext;
 use crate::workers::forwarded::Origin;
 use crate::workers::pool::Congestion;
@@ -85,6 +88,7 @@ struct Inner {
     /// No more connections come.
     retired: bool,
     connections: HashMap<u64, Link>,
+    peers: PeerNames,
     /// Those that a broadcast reaches, in any order.
     members: Vec<(u64, Rc<ConnectionIo>)>,
     /// Connections whose input waits in the engine.
@@ -93,8 +97,7 @@ struct Inner {
     unpaused: Vec<u64>,
     /// How many events the application gets in a call.
     event_budget: EventBudget,
-    /// How many times in a row it has answered a failure with a failing command.
-    failures: u32,
+    failure_cycle: FailureCycle,
     keep_alive: KeepAlive,
     /// Connections so far, including those of the previous shell.
     accepted: u64,
@@ -108,9 +111,10 @@ struct Inner {
     /// Output of this turn for its connections.
     delivered_bytes: usize,
     /// Peers found slow while transmissions were distributed; the engine is told afterwards.
-    slow: Vec<u64>,
-    /// Events that a turn had no time for.
-    carried: Vec<Event>,
+    lost: Vec<LostConnection>,
+    pump: Pump,
+    /// When the current turn has to yield to the others.
+    turn_until: Instant,
     /// Connections lost with an engine, which the application has not been told.
     untold: Vec<Event>,
 }
@@ -119,8 +123,6 @@ struct Inner {
 #[derive(Debug)]
 struct Link {
     peer: PeerAddress,
-    /// The peer's name from a trusted proxy, made safe for the log.
-    forwarded: Option<Box<str>>,
     /// The engine is done with it and the application was told; pending output is still written.
     closed: bool,
     /// When it was accepted, in milliseconds since the start.
@@ -128,12 +130,6 @@ struct Link {
     io: Rc<ConnectionIo>,
     /// Its place among the members.
     member: Option<usize>,
-}
-
-impl Link {
-    fn name(&self) -> String {
-        self.forwarded.as_deref().map_or_else(|| self.peer.to_string(), Into::into)
-    }
 }
 
 impl Shell {
@@ -158,11 +154,12 @@ impl Shell {
                 alone: false,
                 retired: false,
                 connections: HashMap::new(),
+                peers: PeerNames::default(),
                 members: Vec::new(),
                 paused: HashSet::new(),
                 unpaused: Vec::new(),
                 event_budget: EventBudget::new(),
-                failures: 0,
+                failure_cycle: FailureCycle::default(),
                 keep_alive: KeepAlive::new(),
                 accepted: before.map_or(0, |shell| shell.inner.borrow().accepted),
                 orphans_below: 0,
@@ -171,8 +168,9 @@ impl Shell {
                 metrics: Metrics::default(),
                 touched: Vec::new(),
                 delivered_bytes: 0,
-                slow: Vec::new(),
-                carried: Vec::new(),
+                lost: Vec::new(),
+                pump: Pump::default(),
+                turn_until: Instant::now(),
                 untold: Vec::new(),
             }),
             batch: RefCell::new(ReadBatch::new()),
@@ -251,12 +249,15 @@ impl Shell {
             inner.accepted += 1;
             let id = self.context.pool.id(self.worker, inner.accepted);
             inner.totals.connections += 1;
-            let link = Link { peer: peer.address, forwarded: None, closed: false, since, io, member: None };
+            let link = Link { peer: peer.address, closed: false, since, io, member: None };
             inner.connections.insert(id, link);
             id
         };
-        let address = peer.address.to_string();
-        self.turn(&[Input::Opened(Opened { connection: id, peer: &address, secure: peer.secure })]);
+        self.turn(&[Input::Opened(Opened {
+            connection: id,
+            peer: peer.address.to_string(),
+            secure: peer.secure,
+        })]);
         id
     }
 
@@ -342,7 +343,7 @@ impl Shell {
             if inner.origin != from {
                 return;
             }
-            inner.carried.extend(failed.into_iter().map(Event::Failed));
+            inner.pump.carried().extend(failed.into_iter().map(Event::Failed));
         }
         self.turn(&[]);
     }
@@ -352,7 +353,10 @@ impl Shell {
         {
             let mut inner = self.inner.borrow_mut();
             inner.leave(connection);
-            inner.connections.remove(&connection);
+            match inner.connections.remove(&connection) {
+                Some(link) if !link.closed => inner.peers.keep(connection, link.peer.to_string()),
+                _ => inner.peers.forget(connection),
+            }
             inner.forget_kept(connection);
         }
         self.backpressure.forget(connection);
@@ -409,7 +413,7 @@ impl Shell {
         });
     }
 
-    fn turn(&self, inputs: &[Input<'_>]) {
+    fn turn(&self, inputs: &[Input]) {
         // Earlier input goes first.
         self.take_reads();
         let before = self.context.pool.forwarded_so_far(self.worker);

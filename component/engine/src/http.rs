@@ -95,22 +95,29 @@ pub(crate) fn write_response(
     Ok(())
 }
 
-/// The answer to a refused request: the reason as text, then the end.
-pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
-    let more = match status {
-        405 => "Allow: GET\r\n",
-        426 => "Upgrade: WebSocket\r\n",
-        _ => "",
-    };
-    let line = status_line(status);
+/// The answer to a refused request: status, fields, the reason as text; then the connection ends. For shells that refuse
+/// a connection before the engine has heard of it. The fields are written as they are.
+#[must_use]
+pub fn http_refusal(status: u16, fields: &[(&str, &str)], reason: &str) -> Vec<u8> {
+    let mut answer = status_line(status);
+    for (name, value) in fields {
+        answer.push_str(&format!("{name}: {value}\r\n"));
+    }
     let length = reason.len().saturating_add(1);
-    out.extend_from_slice(
-        format!(
-            "{line}{more}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-             Connection: close\r\n\r\n{reason}\n"
-        )
-        .as_bytes(),
-    );
+    answer.push_str(&format!(
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{reason}\n"
+    ));
+    answer.into_bytes()
+}
+
+/// The same as the engine answers.
+pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
+    let fields: &[_] = match status {
+        405 => &[("Allow", "GET")],
+        426 => &[("Upgrade", "WebSocket")],
+        _ => &[],
+    };
+    out.extend(http_refusal(status, fields, reason));
 }
 
 /// Fields that an application adds must not break the head or speak for the engine.

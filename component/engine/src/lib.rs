@@ -155,6 +155,7 @@ mod policy;
 mod rejected;
 mod server;
 mod shared;
+pub mod step;
 mod text;
 
 pub use crate::connection::Connection;
@@ -167,6 +168,7 @@ pub use crate::event::{
     Transmission, Undelivered,
 };
 pub use crate::head::Head;
+pub use crate::http::http_refusal;
 pub use crate::later_protocol::LaterProtocol;
 pub use crate::options::{InvalidUtf8, Limits, Millis, Options, Version};
 pub use crate::server::{Events, Server};

@@ -10,7 +10,7 @@ use crate::rejected::RejectedHeads;
 
 /// How many connections a server has, and what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "mirrors the WIT record, which cannot grow either")]
 pub struct Counts {
     /// Connections in any state.
     pub open: usize,

@@ -17,111 +17,88 @@ mod adapter;
 mod bindings;
 #[cfg(feature = "faults")]
 mod faults;
-mod runtime;
-mod wit;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use crate::adapter::Adapter;
-use crate::bindings::exports::hixie::legacy_websocket::legacy_websocket::{Guest, GuestServer, Server};
+use legacy_websocket::step;
+use legacy_websocket_guest::{lower_head, types, with_commands};
+
+use crate::adapter::{
+    default_options, lift_input, lift_options, lift_read, lower_counts, lower_status, lower_step,
+};
+use crate::bindings::exports::hixie::legacy_websocket::legacy_websocket as wit;
 
 struct Component;
 
-impl Guest for Component {
+impl wit::Guest for Component {
     type Server = Exported;
 
     fn default_options() -> wit::Options {
-        wit::Options {
-            version: wit::Version::Auto,
-            origins: Vec::new(),
-            subprotocols: Vec::new(),
-            hosts: Vec::new(),
-            public_url: None,
-            trust_forwarded: false,
-            authorise: false,
-            echo: false,
-            skip_reserved_frames: false,
-            invalid_utf8: wit::InvalidUtf8::Replace,
-            flash_policy: None,
-            health_path: None,
-            limits: adapter::default_limits(),
-        }
+        default_options()
     }
 }
 
 /// Exported resources get `&self`. No call is made while another one runs, so the borrows never overlap; a
 /// failed one would give an empty answer rather than a trap.
-struct Exported(RefCell<Adapter>);
+struct Exported(RefCell<step::Server>);
 
 impl Exported {
-    fn step(&self, run: impl FnOnce(&mut Adapter) -> wit::Step) -> wit::Step {
-        match self.0.try_borrow_mut() {
-            Ok(mut adapter) => run(&mut adapter),
-            Err(_) => wit::Step {
-                events: Vec::new(),
-                transmissions: Vec::new(),
-                next_timeout: None,
-                paused: Vec::new(),
-            },
-        }
+    fn step(&self, run: impl FnOnce(&mut step::Server) -> step::Step) -> wit::Step {
+        lower_step(self.0.try_borrow_mut().map(|mut server| run(&mut server)).unwrap_or_default())
     }
 
-    fn look<T>(&self, get: impl FnOnce(&Adapter) -> Option<T>) -> Option<T> {
-        self.0.try_borrow().ok().and_then(|adapter| get(&adapter))
+    fn look<T: Default>(&self, get: impl FnOnce(&step::Server) -> T) -> T {
+        self.0.try_borrow().map(|server| get(&server)).unwrap_or_default()
     }
 }
 
-impl GuestServer for Exported {
-    fn create(options: wit::Options) -> Result<Server, String> {
-        Ok(Server::new(Self(RefCell::new(Adapter::create(&options)?))))
+impl wit::GuestServer for Exported {
+    fn create(options: wit::Options) -> Result<wit::Server, String> {
+        let server = step::Server::new(lift_options(options)).map_err(|error| error.to_string())?;
+        Ok(wit::Server::new(Self(RefCell::new(server))))
     }
 
     fn turn(&self, now: u64, inputs: Vec<wit::Input>) -> wit::Step {
-        self.step(|adapter| adapter.turn(now, &inputs))
+        let inputs: Vec<_> = inputs.into_iter().map(lift_input).collect();
+        self.step(|server| server.turn(now, &inputs))
     }
 
     fn receive(&self, now: u64, reads: Vec<wit::Read>, bytes: Vec<u8>) -> wit::Step {
         #[cfg(feature = "faults")]
         faults::commit(&bytes);
-        self.step(|adapter| adapter.receive(now, &reads, &bytes))
+        let reads: Vec<_> = reads.into_iter().map(lift_read).collect();
+        self.step(|server| server.receive(now, &reads, &bytes))
     }
 
-    fn command(&self, commands: Vec<wit::Command>) -> wit::Step {
-        self.step(|adapter| adapter.command(&commands))
+    fn command(&self, commands: Vec<types::Command>) -> wit::Step {
+        self.step(|server| with_commands(&commands, |commands| server.command(&commands)))
     }
 
-    fn command_partly(&self, commands: Vec<wit::Command>) -> wit::Step {
-        self.step(|adapter| adapter.command_partly(&commands))
+    fn command_partly(&self, commands: Vec<types::Command>) -> wit::Step {
+        self.step(|server| with_commands(&commands, |commands| server.command_partly(&commands)))
     }
 
     fn set_budget(&self, events: u32) {
-        if let Ok(mut adapter) = self.0.try_borrow_mut() {
-            adapter.set_budget(events);
+        if let Ok(mut server) = self.0.try_borrow_mut() {
+            server.set_budget(events);
         }
     }
 
-    fn head(&self, connection: u64) -> Option<wit::RequestHead> {
-        self.look(|adapter| adapter.head(connection))
+    fn head(&self, connection: u64) -> Option<types::RequestHead> {
+        self.look(|server| server.head(connection)).map(lower_head)
     }
 
     fn cookies(&self, connection: u64) -> Vec<(String, String)> {
-        self.look(|adapter| Some(adapter.cookies(connection))).unwrap_or_default()
+        self.look(|server| server.cookies(connection))
     }
 
     fn connections(&self) -> Vec<wit::Status> {
-        self.look(|adapter| Some(adapter.connections())).unwrap_or_default()
+        self.look(step::Server::connections).into_iter().map(lower_status).collect()
     }
 
     fn counts(&self) -> wit::Counts {
-        self.look(|adapter| Some(adapter.counts())).unwrap_or(wit::Counts {
-            open: 0,
-            connected75: 0,
-            connected76: 0,
-            buffered_bytes: 0,
-            messages_received: 0,
-            messages_sent: 0,
-        })
+        lower_counts(self.look(step::Server::counts))
     }
 }

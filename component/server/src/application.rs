@@ -2,22 +2,19 @@
 
 use alloc::vec::Vec;
 
-use crate::bindings::hixie::legacy_websocket::handler::handle;
-use crate::undecided::undecided;
-use crate::wit::{Acceptance, Command, Event};
+use legacy_websocket::step::{Command, Event};
+use legacy_websocket_guest::{lower_event, with_commands};
+use legacy_websocket_shell::Handshakes;
 
-/// Hands events to the application. A handshake that it does not decide is accepted.
-pub(crate) fn ask(events: &[Event]) -> Vec<Command> {
-    if events.is_empty() {
-        return Vec::new();
-    }
-    let mut commands = handle(events);
-    for handshake in undecided(events, &commands) {
-        commands.push(Command::Accept(Acceptance {
-            connection: handshake.connection,
-            subprotocol: handshake.subprotocol.clone(),
-            fields: Vec::new(),
-        }));
-    }
-    commands
+use crate::bindings::hixie::legacy_websocket::handler::handle;
+
+/// Passes it events, and its commands to `carry`. A handshake that it does not decide is accepted.
+pub(crate) fn ask<R>(events: Vec<Event>, carry: impl FnOnce(&[Command<'_>]) -> R) -> R {
+    let handshakes = Handshakes::of(&events);
+    let events: Vec<_> = events.into_iter().map(lower_event).collect();
+    with_commands(&handle(&events), |commands| {
+        let mut commands: Vec<Command<'_>> = commands;
+        handshakes.accept_undecided(&mut commands);
+        carry(&commands)
+    })
 }

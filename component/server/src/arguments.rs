@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::str::FromStr;
 
-use crate::adapter::default_limits;
-use crate::queue::QueueLimits;
-use crate::wit::{InvalidUtf8, Options, Version};
+use legacy_websocket::{InvalidUtf8, Limits, Options, Version};
+use legacy_websocket_shell::QueueLimits;
 
 /// What was asked for.
 pub(crate) enum Parsed {
@@ -328,7 +327,6 @@ const OPTIONS: &[Flag] = &[
 
 impl Default for Arguments {
     fn default() -> Self {
-        let limits = default_limits();
         Self {
             listen: Vec::new(),
             tcp_keepalive: 60_000,
@@ -336,24 +334,10 @@ impl Default for Arguments {
                 max_connections: 16_384,
                 queue: QueueLimits { per_connection: 4 << 20, total: 256 << 20 },
                 write_timeout: 30_000,
-                linger_timeout: limits.close_timeout,
+                linger_timeout: Limits::default().close_timeout,
             },
-            engine: Options {
-                version: Version::Auto,
-                origins: Vec::new(),
-                subprotocols: Vec::new(),
-                hosts: Vec::new(),
-                public_url: None,
-                trust_forwarded: false,
-                // The application is asked, as `handler` says.
-                authorise: true,
-                echo: false,
-                skip_reserved_frames: false,
-                invalid_utf8: InvalidUtf8::Replace,
-                flash_policy: None,
-                health_path: None,
-                limits,
-            },
+            // The application is asked, as `handler` says.
+            engine: Options { authorise: true, ..Options::default() },
             drain_timeout: 10_000,
             stop_on_stdin_end: false,
             debug: false,

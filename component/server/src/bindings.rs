@@ -13,15 +13,8 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    // The adapter speaks the types of `legacy-websocket`. Nothing of it is called, so nothing is imported.
-    inline: "
-        package hixie:legacy-websocket-server;
-        world shell {
-            include hixie:legacy-websocket/server@0.1.0;
-            import hixie:legacy-websocket/legacy-websocket@0.1.0;
-        }
-    ",
-    world: "hixie:legacy-websocket-server/shell",
+    world: "server",
+    with: { "hixie:legacy-websocket/types@0.1.0": legacy_websocket_guest::types },
     generate_all,
 });
 

@@ -14,27 +14,21 @@
 
 extern crate alloc;
 
-#[path = "../../library/src/adapter.rs"]
-mod adapter;
 mod application;
 mod arguments;
 mod bindings;
+mod clock;
 mod link;
 mod listener;
 mod log;
-mod names;
-mod observe;
-mod queue;
-#[path = "../../library/src/runtime.rs"]
-mod runtime;
 mod shell;
-mod undecided;
-mod wit;
+
+use legacy_websocket_shell::Level;
 
 use crate::arguments::{Parsed, parse};
 use crate::bindings::exports::wasi::cli::run::Guest;
 use crate::bindings::wasi::cli::environment::get_arguments;
-use crate::log::{Level, Log, print};
+use crate::log::{Log, print};
 use crate::shell::Shell;
 
 struct Component;

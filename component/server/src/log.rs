@@ -4,24 +4,16 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Arguments;
 
-use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter};
+use legacy_websocket_shell::{Level, LogCategory, LogPermit, LogRateLimiter};
 
 use crate::bindings::wasi::cli::stderr::get_stderr;
 use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::wall_clock;
 use crate::bindings::wasi::io::streams::OutputStream;
-use crate::shell::now;
+use crate::clock::now;
 
 /// What one call of `blocking-write-and-flush` takes.
 const BLOCKING_BYTES: usize = 4096;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
 
 /// The operator's log, in the form of the host's.
 pub(crate) struct Log {
@@ -46,14 +38,21 @@ impl Log {
         self.limiter.permit(category, now())
     }
 
+    /// Whether lines of this level are written.
+    pub(crate) fn writes(&self, level: Level) -> bool {
+        self.debug || level != Level::Debug
+    }
+
     /// Writes a line, or leaves it out where standard error is not being read: clients do not wait for it.
     pub(crate) fn write(&mut self, level: Level, line: Arguments<'_>) {
+        if !self.writes(level) {
+            return;
+        }
         let level = match level {
             Level::Error => "ERROR",
             Level::Warn => " WARN",
             Level::Info => " INFO",
-            Level::Debug if self.debug => "DEBUG",
-            Level::Debug => return,
+            Level::Debug => "DEBUG",
         };
         let time = timestamp();
         let mut text = format!("{time} {level} {line}\n");

@@ -1,38 +1,30 @@
 //! The loop: it carries bytes to the engine, events to the application, commands back, and transmissions to the
 //! sockets. It waits in one place.
 
-mod intake;
+mod admission;
 mod output;
+mod telemetry;
+mod turn;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use legacy_websocket_shell::Held;
+use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
+use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
 
-use crate::adapter::Adapter;
-use crate::application::ask;
 use crate::arguments::{Arguments, ShellOptions};
-use crate::bindings::hixie::legacy_websocket::handler::handle;
 use crate::bindings::wasi::cli::stdin::get_stdin;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::io::poll::{Pollable, poll};
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
-use crate::link::{Closing, Link, ReadOutcome};
+use crate::clock::now;
+use crate::link::{Draining, Link, ReadOutcome};
 use crate::listener::Listener;
-use crate::log::{Level, Log, print};
-use crate::observe::Totals;
-use crate::wit::{Event, Input, Loss, Lost, Received, Step};
-
-/// How long a turn may go on by itself before it is the others' turn, in milliseconds: an application may be slow, and
-/// may answer every failure with another failing command.
-const TURN_TIME: u64 = 10;
-
-/// Events that the application gets in one call, roughly. Fewer would part a refusal from the end of its connection.
-const CALL_EVENTS: u32 = 256;
+use crate::log::{Log, print};
 
 /// Bytes read in one turn, but for the read that goes beyond.
 const TURN_BYTES: usize = 256 * 1024;
@@ -43,36 +35,48 @@ const TURN_SOURCES: usize = 40;
 
 /// The server.
 pub(crate) struct Shell {
-    pub(crate) log: Log,
-    pub(crate) links: BTreeMap<u64, Link>,
-    /// By what waits to be written to them.
+    log: Log,
+    links: BTreeMap<u64, Link>,
+    peers: PeerNames,
+    /// The memory of waiting output.
     held: Rc<Held>,
-    pub(crate) totals: Totals,
+    totals: Totals,
     /// Links that are not being refused.
     open: usize,
     options: ShellOptions,
-    pub(crate) adapter: Adapter,
+    engine: Server,
+    event_budget: EventBudget,
+    pump: Pump,
+    /// When the current turn has to yield to the others.
+    turn_until: u64,
     listeners: Vec<Listener>,
-    /// Until when nobody is accepted.
+    /// Until when nothing is accepted.
     accept_from: u64,
     stdin: Option<Stdin>,
     drain_timeout: u64,
-    /// Set once stopping has begun: when to give up waiting.
+    /// When the drain timeout expires, once stopping has begun.
     stop_at: Option<u64>,
-    /// Closed, but for what the host still holds.
-    closing: Vec<Closing>,
+    /// Closed, but the host still holds output.
+    draining: Vec<Draining>,
     next_id: u64,
     next_timeout: Option<u64>,
     /// Connections that got something to write in this turn.
     touched: Vec<u64>,
     /// Peers found to be slow, or gone, of which the engine is to be told.
     lost: Vec<Lost>,
-    /// Events that a turn had no time for.
-    carried: Vec<Event>,
     /// Connections that a broadcast reaches.
     members: BTreeSet<u64>,
     /// Connections whose input waits in the engine.
     paused: Vec<u64>,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    connections: u64,
+    connected: u64,
+    rejected: u64,
+    slow_readers: u64,
 }
 
 /// Why serving could not begin.
@@ -95,17 +99,16 @@ enum Ready {
     Listener(usize),
     Readable(u64),
     Writable(u64),
-    Closing,
+    Draining,
 }
 
 impl Shell {
     /// Binds, tells where, and lets the application begin.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
-        let mut adapter = match Adapter::create(&arguments.engine) {
-            Ok(adapter) => adapter,
-            Err(reason) => return Err(Box::new(Failed { log, reason })),
+        let engine = match Server::new(arguments.engine) {
+            Ok(engine) => engine,
+            Err(error) => return Err(Box::new(Failed { log, reason: error.to_string() })),
         };
-        adapter.set_budget(CALL_EVENTS);
         let bound = arguments.listen.iter().map(|address| Listener::bind(*address, arguments.tcp_keepalive));
         let listeners = match bound.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
@@ -121,31 +124,29 @@ impl Shell {
         let mut shell = Self {
             log,
             links: BTreeMap::new(),
+            peers: PeerNames::default(),
             held: Rc::default(),
             totals: Totals::default(),
             open: 0,
             options: arguments.shell,
-            adapter,
+            engine,
+            event_budget: EventBudget::new(),
+            pump: Pump::default(),
+            turn_until: 0,
             listeners,
             accept_from: 0,
             stdin,
             drain_timeout: arguments.drain_timeout,
             stop_at: None,
-            closing: Vec::new(),
+            draining: Vec::new(),
             next_id: 1,
             next_timeout: None,
             touched: Vec::new(),
             lost: Vec::new(),
-            carried: Vec::new(),
             members: BTreeSet::new(),
             paused: Vec::new(),
         };
-        let now = now();
-        let commands = handle(&[]);
-        // Its clock begins here.
-        shell.adapter.turn(now, &[]);
-        let step = shell.adapter.command(&commands);
-        shell.run_step(step, now);
+        shell.start_application();
         Ok(shell)
     }
 
@@ -186,7 +187,7 @@ impl Shell {
             ),
         );
         // Dropping a stream waits for what the host holds of it, which is over when the program is.
-        core::mem::forget((self.closing, self.links));
+        core::mem::forget((self.draining, self.links));
     }
 
     /// Waits until something is ready.
@@ -208,8 +209,8 @@ impl Shell {
                 add(Ready::Writable(*id), writable);
             }
         }
-        for closing in &self.closing {
-            add(Ready::Closing, &closing.writable);
+        for draining in &self.draining {
+            add(Ready::Draining, &draining.writable);
         }
         if self.accept_from > now {
             next = next.into_iter().chain([self.accept_from]).min();
@@ -227,7 +228,7 @@ impl Shell {
             add(Ready::Time, timer);
         }
         if pollables.is_empty() {
-            // Nobody is left to wait for: `poll` would trap.
+            // `poll` traps if there is nothing to wait for.
             return Vec::new();
         }
         poll(&pollables)
@@ -259,7 +260,7 @@ impl Shell {
                 Ready::Listener(at) => self.accept(at, &mut inputs),
                 Ready::Readable(id) => bytes += self.read(id, &mut inputs),
                 Ready::Writable(id) => self.touched.push(id),
-                Ready::Closing => self.closing.retain(|closing| !closing.is_done()),
+                Ready::Draining => self.draining.retain(|draining| !draining.is_done()),
             }
             if bytes >= TURN_BYTES {
                 bytes = 0;
@@ -309,94 +310,16 @@ impl Shell {
         0
     }
 
-    fn run_engine(&mut self, inputs: &[Input]) {
-        let now = now();
-        self.run_carried(now);
-        let due = self.next_timeout.is_some_and(|at| at <= now);
-        if due || !inputs.is_empty() {
-            let step = self.adapter.turn(now, inputs);
-            self.run_step(step, now);
-        }
-        self.drive_touched(now);
-        // What writing found out.
-        while !self.lost.is_empty() {
-            let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
-            let step = self.adapter.turn(now, &lost);
-            self.run_step(step, now);
-            self.drive_touched(now);
-        }
-    }
-
-    /// Carries a step to where it belongs, and what comes of it, until nothing does.
-    fn run_step(&mut self, mut step: Step, now: u64) {
-        let until = now.saturating_add(TURN_TIME);
-        loop {
-            self.deliver(core::mem::take(&mut step.transmissions), now);
-            self.pause(&step.paused);
-            for event in &step.events {
-                self.observe(event);
-            }
-            let is_over = self::now() > until;
-            if is_over && !step.events.is_empty() {
-                // It is the others' turn; this goes on in the next one, which is due.
-                self.carried = step.events;
-                self.next_timeout = Some(now);
-                return;
-            }
-            step = if let Some(following) = self.tell(&step.events) {
-                following
-            } else if !self.lost.is_empty() || (!is_over && step.next_timeout.is_some_and(|at| at <= now)) {
-                let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
-                self.adapter.turn(now, &lost)
-            } else {
-                self.next_timeout = step.next_timeout;
-                return;
-            };
-        }
-    }
-
-    /// What a turn had no time for comes before anything new.
-    fn run_carried(&mut self, now: u64) {
-        let carried = core::mem::take(&mut self.carried);
-        if !carried.is_empty() {
-            let step = self.tell(&carried).unwrap_or_else(|| self.adapter.command(&[]));
-            self.run_step(step, now);
-        }
-    }
-
-    /// Tells the application, and has the engine carry out its commands; None if there are none.
-    fn tell(&mut self, events: &[Event]) -> Option<Step> {
-        if events.is_empty() {
-            return None;
-        }
-        let commands = ask(events);
-        (!commands.is_empty()).then(|| self.adapter.command(&commands))
-    }
-
-    /// Reads nothing from these until another step leaves them out.
-    fn pause(&mut self, connections: &[u64]) {
-        for id in core::mem::replace(&mut self.paused, connections.to_vec()) {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.paused = false;
-            }
-        }
-        for id in connections {
-            if let Some(link) = self.links.get_mut(id) {
-                link.paused = true;
-            }
-        }
-    }
-
     fn close(&mut self, id: u64) {
         self.members.remove(&id);
         if let Some(link) = self.links.remove(&id) {
             self.open = self.open.saturating_sub(usize::from(!link.refused));
-            self.closing.extend(link.close());
+            if link.closed {
+                self.peers.forget(id);
+            } else {
+                self.peers.keep(id, link.peer.clone());
+            }
+            self.draining.extend(link.close());
         }
     }
-}
-
-/// Milliseconds since the host's clock began.
-pub(crate) fn now() -> u64 {
-    monotonic_clock::now() / 1_000_000
 }

@@ -1,8 +1,19 @@
-//! What every shell of the engine decides without sockets and clocks: how much the application gets in a call, what
-//! waiting output costs, how many lines are logged, and how a peer's text appears in them.
+//! What every shell of the engine decides without sockets and clocks: the pump of a turn, what waits to be written, how
+//! connections end, what an application is owed, what is refused, logged and counted, and how much of everything.
 //!
-//! No I/O, no clock, no panics. The host and the server component are its drivers.
+//! No I/O, no clock, no panics. The host and the server component are its drivers: they move bytes and tell the time.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`Pump`], [`Driver`] | a turn: step, events, application, commands, step …, until nothing comes of it or the time is up |
+//! | [`Handshakes`], [`carry_out`], [`FailureCycle`] | what the contract of an application obliges a shell to do |
+//! | [`EventBudget`] | how many events the application gets in a call |
+//! | [`WriteQueue`], [`Payload`] | output that waits: order, limits, memory, what comes after it |
+//! | [`Closing`] | who still reads, our FIN, lingering |
+//! | [`Refusal`] | the HTTP answers that no engine has to be asked for |
+//! | [`observe`], [`Telemetry`], [`LogRateLimiter`] | what is logged and counted, at which level, under which name |
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -11,16 +22,30 @@
     clippy::unreachable,
     clippy::unwrap_used
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test may panic"))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may panic"))]
 
 extern crate alloc;
 
+mod application;
+mod closing;
 mod event_budget;
 mod log_rate_limiter;
+mod names;
 mod payload;
 mod printable;
+mod pump;
+mod refusal;
+mod telemetry;
+mod write_queue;
 
+pub use crate::application::{FailureCycle, Handshakes, carry_out, command_bytes, event_count, has_failure};
+pub use crate::closing::{Action, Closing, Fin, Reading};
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+pub use crate::names::{cause_detail, cause_name, draft_name, state_name};
 pub use crate::payload::{Held, Payload};
 pub use crate::printable::{LogValue, Printable};
+pub use crate::pump::{Driver, Pump};
+pub use crate::refusal::Refusal;
+pub use crate::telemetry::{Count, Level, PeerNames, Telemetry, observe, observe_lost_after_end};
+pub use crate::write_queue::{Overflow, QueueLimits, WriteAccount, WriteQueue};

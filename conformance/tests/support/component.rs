@@ -1,14 +1,14 @@
-//! The engine as a component on wasmtime, through the WIT package's types.
+//! The engine as a component on wasmtime, through the step API.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write};
-use legacy_websocket::{InvalidUtf8, Options, Version};
-use legacy_websocket_host::wit::{
+use legacy_websocket::Options;
+use legacy_websocket::step::{
     self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
 };
-use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost, EngineOptions};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost};
 
 /// An instance of the component.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Component {
 
 impl Component {
     pub(crate) fn new(options: &Options) -> Self {
-        let engine = factory().make(&host_options(options)).expect("the engine takes the options");
+        let engine = factory().make(options).expect("the engine takes the options");
         Self { engine, members: Members::default() }
     }
 }
@@ -36,65 +36,31 @@ pub(crate) fn factory() -> EngineFactory {
         .clone()
 }
 
-/// The same options for the host.
-pub(crate) fn host_options(options: &Options) -> EngineOptions {
-    let narrow = |bytes: usize| u32::try_from(bytes).expect("a small limit");
-    let mut host = EngineOptions::default();
-    host.version = match options.version {
-        Version::Auto => wit::Version::Auto,
-        Version::Draft75 => wit::Version::Draft75,
-        Version::Draft76 => wit::Version::Draft76,
-    };
-    host.origins.clone_from(&options.origins);
-    host.hosts.clone_from(&options.hosts);
-    host.subprotocols.clone_from(&options.subprotocols);
-    host.public_url.clone_from(&options.public_url);
-    host.flash_policy.clone_from(&options.flash_policy);
-    host.health_path.clone_from(&options.health_path);
-    host.trust_forwarded = options.trust_forwarded;
-    host.authorise = options.authorise;
-    host.skip_reserved_frames = options.skip_reserved_frames;
-    host.invalid_utf8 = match options.invalid_utf8 {
-        InvalidUtf8::Replace => wit::InvalidUtf8::Replace,
-        InvalidUtf8::Close => wit::InvalidUtf8::Close,
-    };
-    host.limits = wit::Limits {
-        max_head_bytes: narrow(options.limits.max_head_bytes),
-        max_fields: narrow(options.limits.max_fields),
-        max_message_bytes: narrow(options.limits.max_message_bytes),
-        max_buffered_bytes: options.limits.max_buffered_bytes as u64,
-        handshake_timeout: options.limits.handshake_timeout,
-        idle_timeout: options.limits.idle_timeout,
-        message_timeout: options.limits.message_timeout,
-        close_timeout: options.limits.close_timeout,
-    };
-    host
-}
-
 impl Subject for Component {
     fn input(&mut self, now: u64, input: Input<'_>) -> Step {
         let Self { engine, members } = self;
         let step = match input {
-            Input::Open(connection) => {
-                engine.turn(now, &[wit::Input::Opened(Opened { connection, peer: "client", secure: false })])
-            }
+            Input::Open(connection) => engine.turn(
+                now,
+                &[step::Input::Opened(Opened { connection, peer: "client".into(), secure: false })],
+            ),
             Input::Bytes(connection, bytes) => {
                 let end = u32::try_from(bytes.len()).expect("a short read");
-                engine.receive(now, &[wit::Read { connection, end }], bytes)
+                engine.receive(now, &[step::Read { connection, end }], bytes)
             }
-            Input::Fin(connection) => engine.turn(now, &[wit::Input::Ended(connection)]),
+            Input::Fin(connection) => engine.turn(now, &[step::Input::Ended(connection)]),
             Input::Reset(connection) => {
-                engine.turn(now, &[wit::Input::Lost(wit::Lost { connection, why: wit::Loss::Reset })])
+                engine.turn(now, &[step::Input::Lost(step::Lost { connection, why: step::Loss::Reset })])
             }
             Input::Time => engine.turn(now, &[]),
-            Input::Commands([Command::Shutdown]) => engine.turn(now, &[wit::Input::Shutdown]),
+            Input::Commands([Command::Shutdown]) => engine.turn(now, &[step::Input::Shutdown]),
             Input::Commands(commands) => carry_out(engine.as_mut(), commands),
         };
         lower(step.expect("the instance lives"), members)
     }
 }
 
-fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<wit::Step, EngineLost> {
+fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<step::Step, EngineLost> {
     let length = |text: &str| [u32::try_from(text.len()).expect("a short text")];
     let ends: Vec<_> = commands
         .iter()
@@ -104,27 +70,27 @@ fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<wit::S
         })
         .collect();
     let commands = commands.iter().zip(&ends).map(|(command, ends)| match *command {
-        Command::Send(id, text) => wit::Command::Send(Outgoing { to: Recipients::One(id), text, ends }),
-        Command::Broadcast(text) => wit::Command::Send(Outgoing { to: Recipients::All, text, ends }),
-        Command::Close(id) => wit::Command::Close(id),
+        Command::Send(id, text) => step::Command::Send(Outgoing { to: Recipients::One(id), text, ends }),
+        Command::Broadcast(text) => step::Command::Send(Outgoing { to: Recipients::All, text, ends }),
+        Command::Close(id) => step::Command::Close(id),
         Command::Accept(connection, subprotocol) => {
-            wit::Command::Accept(wit::Acceptance { connection, subprotocol, fields: &[] })
+            step::Command::Accept(step::Acceptance { connection, subprotocol, fields: &[] })
         }
         Command::Reject(connection, status, reason) => {
-            wit::Command::Reject(wit::Refusal { connection, status, reason })
+            step::Command::Reject(step::Refusal { connection, status, reason })
         }
         Command::Respond(connection, status, body) => {
             let body = body.as_bytes();
-            wit::Command::Respond(wit::Response { connection, status, fields: &[], body })
+            step::Command::Respond(step::Response { connection, status, fields: &[], body })
         }
         Command::Shutdown => unreachable!("an input of the engine, alone"),
     });
     engine.command(&commands.collect::<Vec<_>>())
 }
 
-fn lower(step: wit::Step, members: &mut Members) -> Step {
+fn lower(step: step::Step, members: &mut Members) -> Step {
     let events = step.events.into_iter().flat_map(lower_event).collect();
-    let writes = step.transmissions.into_iter().flat_map(|wit::Transmission { to, bytes, then }| {
+    let writes = step.transmissions.into_iter().flat_map(|step::Transmission { to, bytes, then }| {
         if let Destination::One(id) = to
             && !matches!(then, Disposition::Keep | Disposition::HalfClose)
         {
@@ -147,12 +113,12 @@ fn lower(step: wit::Step, members: &mut Members) -> Step {
     Step { events, writes: writes.collect(), next_timeout: step.next_timeout }
 }
 
-fn lower_event(event: wit::Event) -> Vec<(u64, Event)> {
+fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
     let asked =
         |name: Option<String>| name.map_or_else(String::new, |name| format!(", subprotocol {name:?}"));
     let draft = |draft| if draft == Draft::Draft75 { 75 } else { 76 };
     let (id, text) = match event {
-        wit::Event::Messages(batch) => {
+        step::Event::Messages(batch) => {
             let starts = [0].into_iter().chain(batch.ends.iter().copied());
             let message = |(start, end): (u32, &u32)| {
                 let text = &batch.text[start as usize..*end as usize];
@@ -160,25 +126,25 @@ fn lower_event(event: wit::Event) -> Vec<(u64, Event)> {
             };
             return starts.zip(&batch.ends).map(message).collect();
         }
-        wit::Event::Request(request) => {
+        step::Event::Request(request) => {
             let target = String::from_utf8_lossy(&request.head.target).into_owned();
             let asked = format!("{} {target}, body of {}", request.head.method, request.body.len());
             return vec![(request.connection, Event::Request(asked))];
         }
-        wit::Event::StateChanged(change) => {
+        step::Event::StateChanged(change) => {
             (change.connection, format!("state: {:?}", change.new).to_lowercase().replace("state::", ""))
         }
-        wit::Event::Handshake(it) => {
+        step::Event::Handshake(it) => {
             (it.connection, format!("handshake: draft {}{}", draft(it.draft), asked(it.subprotocol)))
         }
-        wit::Event::Connected(it) => {
+        step::Event::Connected(it) => {
             (it.connection, format!("connected: draft {}{}", draft(it.draft), asked(it.subprotocol)))
         }
-        wit::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
-        wit::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
+        step::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
+        step::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
         // No trace asks for one.
-        wit::Event::Tick(_) => return Vec::new(),
-        wit::Event::Failed(it) => {
+        step::Event::Tick(_) => return Vec::new(),
+        step::Event::Failed(it) => {
             let command = match it.command {
                 CommandKind::Send => "send",
                 CommandKind::Close => "close",

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use conformance::settings;
-use legacy_websocket_host::wit::{Acceptance, Command, Event, Outgoing, Recipients, Refusal, Response};
+use legacy_websocket::step::{Acceptance, Command, Event, Outgoing, Recipients, Refusal, Response};
 use legacy_websocket_host::{Application, Server, ShellOptions, bind};
 use legacy_websocket_trace::Setting;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use super::component::{factory, host_options};
+use super::component::factory;
 use super::control::{Controls, Job, Manner, Order, Reply};
 
 /// Orders that the application has not taken yet.
@@ -22,10 +22,9 @@ type Orders = Arc<Mutex<Vec<Job>>>;
 
 /// Where its clients connect, and where it takes orders. It serves as long as the process lives.
 pub(crate) fn serve(settings: &[Setting], manner: Manner) -> (SocketAddr, SocketAddr) {
-    let options = settings::options(settings).expect("known settings");
+    let mut options = settings::options(settings).expect("known settings");
     // Whether the checker decides on handshakes, or the application itself, they are put to it.
     let decides = options.authorise;
-    let mut options = host_options(&options);
     options.authorise = true;
     let (orders, controls) = (Orders::default(), Controls::default());
     // What ends a server, and what ends those that it still waits for.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use legacy_websocket_shell::{LogCategory, LogPermit, Printable};
+use legacy_websocket_shell::{Level, LogCategory, LogPermit, Printable, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_local};
@@ -13,9 +13,8 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::accept::incoming::{Accepted, ConnectionGuard, ConnectionPermit, Handoff, Incoming, Peer};
-use crate::accept::peer_limiter::{Admitted, LimitExceeded};
+use crate::accept::peer_limiter::Admitted;
 use crate::accept::proxy_protocol;
-use crate::accept::refusal::Refusal;
 use crate::accept::tls;
 use crate::connection::Connection;
 use crate::connection::socket::{PeerAddress, Socket, Stream};
@@ -102,7 +101,7 @@ impl Acceptor {
                 guard,
             }),
             Ok(guard) => self.wait(async move { admission.encrypt(incoming, false, guard).await }),
-            Err(exceeded) => self.refuse(incoming, Refusal::LimitExceeded(exceeded)),
+            Err(why) => self.refuse(incoming, why),
         }
     }
 
@@ -126,11 +125,7 @@ impl Admission {
         &self.versions.context().options
     }
 
-    fn admit(
-        &self,
-        address: PeerAddress,
-        permit: ConnectionPermit,
-    ) -> Result<ConnectionGuard, LimitExceeded> {
+    fn admit(&self, address: PeerAddress, permit: ConnectionPermit) -> Result<ConnectionGuard, Refusal> {
         let Some(ip) = address.ip() else {
             return Ok(ConnectionGuard { connection: permit, peer: None });
         };
@@ -194,7 +189,7 @@ impl Admission {
         incoming.address = forwarded.address.map_or(incoming.address, PeerAddress::Ip);
         match self.admit(incoming.address, permit) {
             Ok(guard) => self.encrypt(incoming, forwarded.secure, guard).await,
-            Err(exceeded) => self.refuse(incoming, Refusal::LimitExceeded(exceeded)).await,
+            Err(why) => self.refuse(incoming, why).await,
         }
     }
 
@@ -251,11 +246,10 @@ impl Admission {
     /// handshake would cost more than a connection.
     async fn refuse(&self, mut incoming: Incoming, why: Refusal) {
         self.versions.current().count_refused(why.name());
-        let (peer, status, reason) = (incoming.address, why.status(), why.reason());
-        if matches!(why, Refusal::Stopping) {
-            debug!(%peer, status, reason, "refused");
-        } else if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
-            warn!(%peer, status, reason, unlogged, "refused");
+        if why.level() == Level::Debug {
+            debug!("{}", why.line(incoming.address));
+        } else if let Some(permit) = log::permit(LogCategory::Admission) {
+            warn!("{}{permit}", why.line(incoming.address));
         }
         if incoming.tls.is_some() {
             return;

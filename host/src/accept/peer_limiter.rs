@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use legacy_websocket_shell::Refusal;
+
 use self::idle::IdleConnections;
 pub(crate) use self::idle::Ticket;
 use self::network::Network;
@@ -38,13 +40,6 @@ struct Usage {
     at: Instant,
 }
 
-/// A peer has reached its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LimitExceeded {
-    Connections,
-    Rate,
-}
-
 /// A new connection may stay.
 #[derive(Debug)]
 pub(crate) struct Admitted {
@@ -72,7 +67,7 @@ impl PeerLimiter {
     }
 
     /// A new connection, perhaps replacing an idle one.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admitted, LimitExceeded> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admitted, Refusal> {
         if self.max_connections == 0 && self.max_rate == 0 {
             return Ok(Admitted { permit: None, instead: None });
         }
@@ -85,14 +80,14 @@ impl PeerLimiter {
         let is_full = self.max_connections > 0 && usage.open >= self.max_connections;
         let oldest = if is_full { idle.oldest(Some(network)) } else { None };
         if is_full && oldest.is_none() {
-            return Err(LimitExceeded::Connections);
+            return Err(Refusal::ConnectionsPerPeer);
         }
         if self.max_rate > 0 {
             let earned = now.saturating_duration_since(usage.at).as_secs_f64() * rate;
             usage.allowance = (usage.allowance + earned).min(rate);
             usage.at = now;
             if usage.allowance < 1.0 {
-                return Err(LimitExceeded::Rate);
+                return Err(Refusal::HandshakesPerPeer);
             }
             usage.allowance -= 1.0;
         }
@@ -164,7 +159,7 @@ mod tests {
         let (peers, now) = (PeerLimiter::new(2, 0), Instant::now());
         let one = peers.admit(ip("192.0.2.1"), now).unwrap();
         let _two = peers.admit(ip("::ffff:192.0.2.1"), now).unwrap();
-        assert_eq!(peers.admit(ip("192.0.2.1"), now).unwrap_err(), LimitExceeded::Connections);
+        assert_eq!(peers.admit(ip("192.0.2.1"), now).unwrap_err(), Refusal::ConnectionsPerPeer);
         let _other = peers.admit(ip("192.0.2.2"), now).unwrap();
         drop(one);
         drop(peers.admit(ip("192.0.2.1"), now).unwrap());
@@ -177,10 +172,13 @@ mod tests {
     fn a_rate_is_earned_again() {
         let (peers, start) = (PeerLimiter::new(0, 2), Instant::now());
         let admit = |millis| peers.admit(ip("192.0.2.1"), start + Duration::from_millis(millis)).map(drop);
-        assert_eq!([admit(0), admit(0), admit(0)], [Ok(()), Ok(()), Err(LimitExceeded::Rate)]);
-        assert_eq!([admit(500), admit(900), admit(1000)], [Ok(()), Err(LimitExceeded::Rate), Ok(())]);
+        assert_eq!([admit(0), admit(0), admit(0)], [Ok(()), Ok(()), Err(Refusal::HandshakesPerPeer)]);
+        assert_eq!([admit(500), admit(900), admit(1000)], [Ok(()), Err(Refusal::HandshakesPerPeer), Ok(())]);
         // At most one second's worth is saved up.
-        assert_eq!([admit(60_000), admit(60_000), admit(60_000)], [Ok(()), Ok(()), Err(LimitExceeded::Rate)]);
+        assert_eq!(
+            [admit(60_000), admit(60_000), admit(60_000)],
+            [Ok(()), Ok(()), Err(Refusal::HandshakesPerPeer)]
+        );
     }
 
     #[test]
@@ -210,11 +208,11 @@ mod tests {
         };
         assert_eq!([instead(here), instead(here)], [Ok(None); 2]);
         peers.idle(Some(there), 7);
-        assert_eq!(instead(here), Err(LimitExceeded::Connections));
+        assert_eq!(instead(here), Err(Refusal::ConnectionsPerPeer));
         let [first, ..] = [1, 2, 3].map(|connection| peers.idle(Some(here), connection));
         peers.busy(first);
         assert_eq!([instead(here), instead(here)], [Ok(Some(2)), Ok(Some(3))]);
-        assert_eq!(instead(here), Err(LimitExceeded::Connections));
+        assert_eq!(instead(here), Err(Refusal::ConnectionsPerPeer));
         peers.idle(None, 8);
         assert_eq!([(); 3].map(|()| peers.take_oldest_idle()), [Some(7), Some(8), None]);
         // It was asked to give way already.

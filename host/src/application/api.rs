@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use legacy_websocket::step::{Command, Event};
 use thiserror::Error;
 
 use crate::wasm::sandbox::{Budget, CallError};
-use crate::wit::{Command, Event};
 
 /// An application in Rust. It is never called while it runs, and makes no callbacks.
 pub trait Application: fmt::Debug {

@@ -1,25 +1,22 @@
 //! An application as a component on wasmtime, in its own sandbox.
 
-#[path = "../../../component/server/src/undecided.rs"]
-mod undecided;
-
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use legacy_websocket::step::{Command, Event};
 use legacy_websocket_artifacts::not_a_component;
+use legacy_websocket_shell::Handshakes;
 use tracing::debug;
 use wasmtime::Engine as Wasmtime;
 use wasmtime::component::Linker;
 
-use self::undecided::undecided;
 use super::api::{ApplicationError, ApplicationLost, ApplicationOptions};
-use super::convert::{Commands, Heads, lower_events};
 use super::wasi::{Output, link};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
+use crate::wasm::bindings::application::{Application, ApplicationPre};
+use crate::wasm::handler_types::{Commands, Heads, lower_events};
 use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
-use crate::wit::application::{Application, ApplicationPre};
-use crate::wit::{self, Acceptance, Command, Event};
 
 /// A compiled application, ready to be instantiated.
 pub struct ApplicationFactory {
@@ -109,12 +106,9 @@ impl Instance {
         let commands = handler.call_handle(&mut sandbox.store, &lowered);
         let commands = Commands(commands.map_err(|error| lost(sandbox, error))?);
         sandbox.store.data_mut().data.returned();
-        let fields = commands.fields();
+        let (fields, handshakes) = (commands.fields(), Handshakes::of(events));
         let mut lent = commands.lend(&fields);
-        for handshake in undecided(events, &lent) {
-            let (connection, subprotocol) = (handshake.connection, handshake.subprotocol.as_deref());
-            lent.push(Command::Accept(Acceptance { connection, subprotocol, fields: &[] }));
-        }
+        handshakes.accept_undecided(&mut lent);
         Ok(carry(&lent))
     }
 }

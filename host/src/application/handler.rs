@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::api::{Application, ApplicationError, ApplicationLost};
 use super::component::{ApplicationFactory, Instance};
-use crate::wit::{Command, Event, Refusal};
+use legacy_websocket::step::{Command, Event, Refusal};
 
 /// How each worker gets its application.
 pub(crate) enum Program {

@@ -1,7 +1,7 @@
 //! The page of the built-in echo.
 
 use super::api::Application;
-use crate::wit::{Command, Event, FieldParam, Request, Response};
+use legacy_websocket::step::{Command, Event, Request, Response, ResponseField};
 
 /// Serves a page over plain HTTP for trying the server from a browser of 2010. Sends nothing over WebSocket: the
 /// engine's `echo` option does that.
@@ -11,12 +11,12 @@ pub struct TestPage;
 
 const PAGE: &str = include_str!("../../../examples/client.html");
 
-const HTML: &[FieldParam<'static>] = &[
-    FieldParam { name: "Content-Type", value: b"text/html; charset=utf-8" },
-    FieldParam { name: "Cache-Control", value: b"no-cache" },
+const HTML: &[ResponseField<'static>] = &[
+    ResponseField { name: "Content-Type", value: b"text/html; charset=utf-8" },
+    ResponseField { name: "Cache-Control", value: b"no-cache" },
 ];
-const TEXT: &[FieldParam<'static>] =
-    &[FieldParam { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
+const TEXT: &[ResponseField<'static>] =
+    &[ResponseField { name: "Content-Type", value: b"text/plain; charset=utf-8" }];
 
 impl Application for TestPage {
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {

@@ -7,12 +7,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use legacy_websocket::{Options, Server};
+use legacy_websocket::{InvalidUtf8, Limits, Options, Options as EngineOptions, Server, Version};
 
 use crate::file::read_text;
-use crate::options::{EngineOptions, ShellOptions};
+use crate::options::ShellOptions;
 use crate::wasm::sandbox::Budget;
-use crate::wit::{InvalidUtf8, Limits, Version};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Protocol")]
@@ -193,10 +192,10 @@ pub(super) fn engine_options(
         flash_policy,
         health_path: protocol.health_path.clone(),
         limits: Limits {
-            max_head_bytes: limits.max_head_bytes,
-            max_fields: limits.max_fields,
-            max_message_bytes: limits.max_message_bytes,
-            max_buffered_bytes: limits.max_buffered_bytes,
+            max_head_bytes: wide(limits.max_head_bytes),
+            max_fields: wide(limits.max_fields),
+            max_message_bytes: wide(limits.max_message_bytes),
+            max_buffered_bytes: usize::try_from(limits.max_buffered_bytes).unwrap_or(usize::MAX),
             handshake_timeout: millis(limits.handshake_timeout),
             idle_timeout: millis(limits.idle_timeout),
             message_timeout: millis(limits.message_timeout),
@@ -272,6 +271,10 @@ fn time_or_never(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn wide(bytes: u32) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn millis(duration: Duration) -> u64 {

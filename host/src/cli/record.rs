@@ -4,13 +4,12 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
+use legacy_websocket::{InvalidUtf8, Options as EngineOptions, Version};
 use legacy_websocket_trace::Setting;
 use tracing::info;
 
 use crate::engine::EngineFactory;
-use crate::options::EngineOptions;
 use crate::record::{RecordOptions, Recorder, check_folder};
-use crate::wit::{InvalidUtf8, Version};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recordings")]

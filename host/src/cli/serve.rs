@@ -25,8 +25,9 @@ use crate::accept::tls::Tls;
 use crate::application::watch::{look, watch};
 use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
-use crate::options::{EngineOptions, ShellOptions};
+use crate::options::ShellOptions;
 use crate::server::Server;
+use legacy_websocket::Options as EngineOptions;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {

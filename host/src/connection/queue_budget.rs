@@ -10,23 +10,15 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use legacy_websocket_shell::{Held, Payload};
+use legacy_websocket_shell::{Held, Payload, QueueLimits, WriteAccount};
 
 /// The fraction of the limit by which the total may exceed it while another worker is asked for room.
 const SLACK: usize = 8;
 
-/// The fraction of the limit that is free after connections were closed, so that not every push has to scan all of
-/// them.
-const ROOM: usize = 16;
-
-/// The fraction of the limit that a single transmission may occupy.
-const SINGLE: usize = 8;
-
 /// The limits, and the memory held by all shells of a server.
 #[derive(Debug)]
 pub(crate) struct QueueBudget {
-    limit: usize,
-    per_connection: usize,
+    limits: QueueLimits,
     held: AtomicUsize,
     versions: Mutex<Vec<Arc<Shown>>>,
 }
@@ -51,11 +43,11 @@ impl QueueBudget {
     /// `limit` for all connections, of at least `per_connection`.
     pub(crate) fn new(limit: usize, per_connection: usize) -> Arc<Self> {
         let (held, versions) = Default::default();
-        Arc::new(Self { limit: limit.max(per_connection), per_connection, held, versions })
+        Arc::new(Self { limits: QueueLimits::new(limit, per_connection), held, versions })
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.limits.total
     }
 
     fn held(&self) -> usize {
@@ -103,43 +95,17 @@ impl QueueAccount {
     }
 
     /// What its connections hold.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.held.get()
-    }
-
-    /// Above it a connection holds too much, if it held something before.
-    pub(crate) fn per_connection(&self) -> usize {
-        self.budget.per_connection
-    }
-
-    /// The most that a connection may be sent at once.
-    pub(crate) fn single(&self) -> usize {
-        self.budget.per_connection.max(self.budget.limit / SINGLE)
     }
 
     pub(crate) fn sent(&self) -> u64 {
         self.sent.get()
     }
 
-    pub(crate) fn add_sent(&self, bytes: usize) {
-        self.sent.set(self.sent.get() + bytes as u64);
-    }
-
-    /// Queues themselves occupy memory.
-    pub(crate) fn change(&self, before: usize, now: usize) {
-        self.held.change(before, now);
-    }
-
-    /// One of its connections holds this much.
-    pub(crate) fn observe(&self, held: usize) {
-        if held > self.shown.largest() {
-            self.shown.largest.store(held, Ordering::Relaxed);
-        }
-    }
-
     /// Publishes what it holds to the others.
     pub(crate) fn publish(&self) {
-        let held = self.held();
+        let held = self.held_bytes();
         let before = self.published.replace(held);
         if held > before {
             self.budget.held.fetch_add(held - before, Ordering::Relaxed);
@@ -149,7 +115,7 @@ impl QueueAccount {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.all() > self.budget.limit
+        self.all() > self.budget.limit()
     }
 
     /// What to do about it.
@@ -172,7 +138,7 @@ impl QueueAccount {
     pub(crate) fn close_largest(&self, mut held: Vec<(usize, u64)>, mut close: impl FnMut(u64)) -> usize {
         held.sort_unstable_by(|one, other| other.cmp(one));
         let others = self.largest_other().map_or(0, |other| other.largest());
-        let room = self.budget.limit - self.budget.limit / ROOM;
+        let room = self.budget.limits.after_relief();
         let mut closed = 0;
         for &(share, connection) in &held {
             if self.all() <= room || (share < others && !self.is_beyond_slack()) {
@@ -195,12 +161,32 @@ impl QueueAccount {
     }
 
     fn is_beyond_slack(&self) -> bool {
-        self.all() > self.budget.limit + self.budget.limit / SLACK
+        self.all() > self.budget.limit() + self.budget.limit() / SLACK
     }
 
     /// What all connections of all shells hold.
     fn all(&self) -> usize {
-        self.budget.held().saturating_sub(self.published.get()).saturating_add(self.held())
+        self.budget.held().saturating_sub(self.published.get()).saturating_add(self.held_bytes())
+    }
+}
+
+impl WriteAccount for QueueAccount {
+    fn limits(&self) -> QueueLimits {
+        self.budget.limits
+    }
+
+    fn held(&self) -> &Held {
+        &self.held
+    }
+
+    fn wrote(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+    }
+
+    fn settled(&self, counted: usize) {
+        if counted > self.shown.largest() {
+            self.shown.largest.store(counted, Ordering::Relaxed);
+        }
     }
 }
 
@@ -235,7 +221,7 @@ mod tests {
 
         fn add(&mut self, sixteenths: usize) {
             let payload = self.account.payload(vec![0; sixteenths * LIMIT / 16]);
-            self.account.observe(payload.cost());
+            self.account.settled(payload.cost());
             self.payloads.insert(self.payloads.len() as u64, payload);
             self.account.publish();
         }
@@ -302,12 +288,12 @@ mod tests {
         let account = QueueAccount::new(&budget, 0);
         let payload = account.payload(vec![0; 1000]);
         let others = [Rc::clone(&payload), Rc::clone(&payload), Rc::clone(&payload)];
-        assert_eq!(account.held(), payload.cost());
+        assert_eq!(account.held_bytes(), payload.cost());
         assert_eq!(Payload::share(&payload), payload.cost() / 4);
         drop(payload);
-        assert!(account.held() >= 1000);
+        assert!(account.held_bytes() >= 1000);
         drop(others);
-        assert_eq!(account.held(), 0);
+        assert_eq!(account.held_bytes(), 0);
     }
 
     #[test]
@@ -319,11 +305,11 @@ mod tests {
         assert_eq!(Payload::trim(&mut payload, 90_000), 0);
         assert_eq!(Payload::trim(&mut payload, 150_000), 150_000);
         assert_eq!(payload.bytes(), &bytes[150_000..]);
-        assert_eq!(account.held(), 50_000 + Payload::OVERHEAD);
+        assert_eq!(account.held_bytes(), 50_000 + Payload::OVERHEAD);
         // Another connection still has them.
         let shared = Rc::clone(&payload);
         assert_eq!(Payload::trim(&mut payload, 50_000), 0);
         drop((payload, shared));
-        assert_eq!(account.held(), 0);
+        assert_eq!(account.held_bytes(), 0);
     }
 }

@@ -3,10 +3,10 @@
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
+use legacy_websocket::step::Read;
 use tokio::io::ReadBuf;
 
 use crate::connection::connection_io::ConnectionIo;
-use crate::wit::Read;
 
 /// The maximum of one read: a 64 KiB message with its frame, and no more than the others can wait for.
 pub(crate) const READ_BYTES: usize = 66 * 1024;

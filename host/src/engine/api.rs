@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use legacy_websocket::Counts;
+use legacy_websocket::step::{Command, Input, Read, RequestHead, Status, Step};
 use thiserror::Error;
 
 use crate::wasm::sandbox::CallError;
-use crate::wit::{Command, Counts, Input, Read, RequestHead, Status, Step};
 
 /// The protocol engine, wherever it runs. Each call is one crossing.
 pub trait Engine: std::fmt::Debug {
@@ -13,7 +14,7 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// [`EngineLost`]: the instance is gone, with all its connections.
-    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost>;
+    fn turn(&mut self, now: u64, inputs: &[Input]) -> Result<Step, EngineLost>;
 
     /// The same as [`turn`](Self::turn) with several reads, whose bytes are concatenated.
     ///

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use legacy_websocket::step::{Command, Input, Read, RequestHead, Status, Step};
+use legacy_websocket::{Counts, Options};
 use legacy_websocket_artifacts::not_a_component;
 use tracing::debug;
 use wasmtime::component::{Linker, ResourceAny};
@@ -10,10 +12,11 @@ use wasmtime::{Engine as Wasmtime, Store};
 
 use super::api::{Engine, EngineError, EngineLost};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
+use crate::wasm::bindings::library::{GuestServer, Library, LibraryPre};
+use crate::wasm::library_types::{
+    lift_counts, lift_head, lift_status, lift_step, lower_input, lower_read, with_commands, with_options,
+};
 use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
-use crate::wit::bindings::exports::hixie::legacy_websocket::legacy_websocket::GuestServer;
-use crate::wit::bindings::{Library, LibraryPre};
-use crate::wit::{Command, Counts, Input, Options, Read, RequestHead, Status, Step};
 
 /// A compiled component, ready to be instantiated.
 pub struct ComponentFactory {
@@ -63,15 +66,13 @@ impl ComponentFactory {
         Ok(Self { wasmtime, pre, budget })
     }
 
-    pub(super) fn make(&self, options: &Options<'_>) -> Result<ComponentEngine, EngineError> {
+    pub(super) fn make(&self, options: &Options) -> Result<ComponentEngine, EngineError> {
         let mut sandbox = Sandbox::new(&self.wasmtime, self.budget, ());
         let library = self.pre.instantiate(&mut sandbox.store).map_err(|error| lost(&sandbox, error))?;
-        let server = library
-            .hixie_legacy_websocket_legacy_websocket()
-            .server()
-            .call_create(&mut sandbox.store, options.clone())
-            .map_err(|error| lost(&sandbox, error))?
-            .map_err(EngineError::Options)?;
+        let interface = library.hixie_legacy_websocket_legacy_websocket();
+        let created =
+            with_options(options, |options| interface.server().call_create(&mut sandbox.store, options));
+        let server = created.map_err(|error| lost(&sandbox, error))?.map_err(EngineError::Options)?;
         Ok(ComponentEngine { sandbox, library, server })
     }
 }
@@ -103,20 +104,29 @@ impl ComponentEngine {
 }
 
 impl Engine for ComponentEngine {
-    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
-        self.call(|interface, store, server| interface.call_turn(store, server, now, inputs))
+    fn turn(&mut self, now: u64, inputs: &[Input]) -> Result<Step, EngineLost> {
+        let inputs: Vec<_> = inputs.iter().map(lower_input).collect();
+        self.call(|interface, store, server| interface.call_turn(store, server, now, &inputs)).map(lift_step)
     }
 
     fn receive(&mut self, now: u64, reads: &[Read], bytes: &[u8]) -> Result<Step, EngineLost> {
-        self.call(|interface, store, server| interface.call_receive(store, server, now, reads, bytes))
+        let reads: Vec<_> = reads.iter().map(lower_read).collect();
+        self.call(|interface, store, server| interface.call_receive(store, server, now, &reads, bytes))
+            .map(lift_step)
     }
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
-        self.call(|interface, store, server| interface.call_command(store, server, commands))
+        with_commands(commands, |commands| {
+            self.call(|interface, store, server| interface.call_command(store, server, commands))
+        })
+        .map(lift_step)
     }
 
     fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
-        self.call(|interface, store, server| interface.call_command_partly(store, server, commands))
+        with_commands(commands, |commands| {
+            self.call(|interface, store, server| interface.call_command_partly(store, server, commands))
+        })
+        .map(lift_step)
     }
 
     fn set_budget(&mut self, events: u32) -> Result<(), EngineLost> {
@@ -124,15 +134,17 @@ impl Engine for ComponentEngine {
     }
 
     fn counts(&mut self) -> Result<Counts, EngineLost> {
-        self.call(|interface, store, server| interface.call_counts(store, server))
+        self.call(|interface, store, server| interface.call_counts(store, server)).map(lift_counts)
     }
 
     fn connections(&mut self) -> Result<Vec<Status>, EngineLost> {
-        self.call(|interface, store, server| interface.call_connections(store, server))
+        let connections = self.call(|interface, store, server| interface.call_connections(store, server))?;
+        Ok(connections.into_iter().map(lift_status).collect())
     }
 
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost> {
-        self.call(|interface, store, server| interface.call_head(store, server, connection))
+        let head = self.call(|interface, store, server| interface.call_head(store, server, connection))?;
+        Ok(head.map(lift_head))
     }
 
     fn memory_bytes(&self) -> usize {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use legacy_websocket::Options;
+
 use crate::engine::api::{Engine, EngineError};
 use crate::engine::component::ComponentFactory;
 use crate::engine::native::NativeEngine;
-use crate::options::EngineOptions;
 use crate::record::Recorder;
 
 /// Makes engines: the first one, and a replacement for each lost one.
@@ -24,10 +25,10 @@ impl EngineFactory {
     ///
     /// # Errors
     /// [`EngineError::Options`], or [`EngineError::Lost`].
-    pub fn make(&self, options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+    pub fn make(&self, options: &Options) -> Result<Box<dyn Engine>, EngineError> {
         match self {
-            Self::Component(factory) => options.with_wit(|options| Ok(Box::new(factory.make(options)?) as _)),
-            Self::Native => options.with_wit(|options| Ok(Box::new(NativeEngine::create(options)?) as _)),
+            Self::Component(factory) => Ok(Box::new(factory.make(options)?)),
+            Self::Native => Ok(Box::new(NativeEngine::create(options)?)),
             Self::Recorded(factory, recorder) => Ok(recorder.record(factory.make(options)?)),
         }
     }

@@ -1,25 +1,22 @@
 //! The engine compiled into the host: no sandbox, no crossing.
 
+use legacy_websocket::step::{Command, Input, Read, RequestHead, Server, Status, Step};
+use legacy_websocket::{Counts, Options};
+
 use super::api::{Engine, EngineError, EngineLost};
-use crate::wit::{self, Command, Counts, Input, Options, Read, RequestHead, Status, Step};
-
-#[path = "../../../component/library/src/adapter.rs"]
-mod adapter;
-
-pub(crate) use self::adapter::ends_fit;
 
 /// The engine, natively.
 #[derive(Debug)]
-pub(super) struct NativeEngine(adapter::Adapter);
+pub(super) struct NativeEngine(Server);
 
 impl NativeEngine {
-    pub(super) fn create(options: &Options<'_>) -> Result<Self, EngineError> {
-        adapter::Adapter::create(options).map(Self).map_err(EngineError::Options)
+    pub(super) fn create(options: &Options) -> Result<Self, EngineError> {
+        Server::new(options.clone()).map(Self).map_err(|error| EngineError::Options(error.to_string()))
     }
 }
 
 impl Engine for NativeEngine {
-    fn turn(&mut self, now: u64, inputs: &[Input<'_>]) -> Result<Step, EngineLost> {
+    fn turn(&mut self, now: u64, inputs: &[Input]) -> Result<Step, EngineLost> {
         Ok(self.0.turn(now, inputs))
     }
 

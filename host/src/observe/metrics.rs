@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 use std::time::Duration;
 
-use crate::observe::names::cause_name;
-use crate::wit::{CloseCause, Counts, Draft, Status};
+use legacy_websocket::Counts;
+use legacy_websocket::step::{CloseCause, Draft, Status};
+use legacy_websocket_shell::cause_name;
 
 /// What a server has seen, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +83,7 @@ pub(crate) struct Snapshot {
     pub(crate) max_total_queue_bytes: usize,
     pub(crate) max_connections: usize,
     /// Connections of each worker, if this covers all workers.
-    pub(crate) workers: Vec<u32>,
+    pub(crate) workers: Vec<usize>,
     /// Likewise: the age of each one's figures, if there ever were any.
     pub(crate) ages: Vec<Option<Duration>>,
     pub(crate) uptime: Duration,

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::task::{Context, Waker};
 
-use crate::wit::Read;
+use legacy_websocket::step::Read;
+
 use crate::workers::pool::Congestion;
 
 /// What a connection may cause for other workers while they are congested, in bytes.

@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::keep_alive::Http;
 use super::{Inner, Shell};
-use crate::wit::{Command, Disposition, Read};
+use legacy_websocket::step::{Command, Disposition, Read};
 
 impl Inner {
     /// The application is asked.

@@ -1,12 +1,12 @@
 //! How the shell limits memory: when too much output is pending, and when the engine has grown.
 
+use legacy_websocket::step::{Command, Loss, Lost};
 use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
 use tracing::{debug, warn};
 
 use super::{Inner, Shell};
 use crate::connection::queue_budget::Relief;
 use crate::observe::log;
-use crate::wit::{Command, Loss};
 use crate::workers::message::WorkerMessage;
 
 /// The memory up to which an engine without connections is kept.
@@ -31,7 +31,7 @@ impl Shell {
         let closed = {
             let mut inner = self.inner.borrow_mut();
             inner.relieve();
-            !inner.slow.is_empty()
+            !inner.lost.is_empty()
         };
         if closed {
             self.turn(&[]);
@@ -46,11 +46,11 @@ impl Inner {
         let (Ok(step), Ok(counts)) = (self.engine.turn(now, &[]), self.engine.counts()) else {
             return;
         };
-        self.carried.extend(step.events);
+        let tick = step.next_timeout.map(|at| Command::Tick(at.saturating_sub(now)));
+        self.carry(step);
         let Ok(mut engine) = self.context.factory.make(&self.context.engine_options) else {
             return;
         };
-        let tick = step.next_timeout.map(|at| Command::Tick(at.saturating_sub(now)));
         if engine.turn(now, &[]).is_err() || engine.command(tick.as_slice()).is_err() {
             return;
         }
@@ -107,7 +107,7 @@ impl Inner {
         }
         for connection in closed {
             self.observe_lost(connection, Loss::SlowReader);
-            self.slow.push(connection);
+            self.lost.push(Lost { connection, why: Loss::SlowReader });
         }
     }
 }

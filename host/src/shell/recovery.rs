@@ -4,14 +4,13 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
-use tracing::{debug, error, info};
+use legacy_websocket::step::{CloseCause, Closed, Command, Event, Input};
+use legacy_websocket_shell::{Driver, EventBudget, LogCategory, LogPermit};
+use tracing::{error, info};
 
 use super::{Inner, Lost};
 use crate::application::{ApplicationFactory, ApplicationLost, Handler};
 use crate::observe::log;
-use crate::observe::names::cause_name;
-use crate::wit::{CloseCause, Closed, Command, Event, Input};
 
 /// How long an application that could not be started is left alone, in milliseconds.
 const RETRY_AFTER: u64 = 1000;
@@ -20,10 +19,9 @@ impl Inner {
     /// The application's first call, which has no events.
     pub(super) fn start_application(&mut self) -> Result<(), Lost> {
         if matches!(self.application, Handler::Component(..))
-            && let Some(step) = self.tell(&[])?
+            && let Some(step) = self.tell_application(&[])?
         {
-            self.deliver(step.transmissions);
-            self.carried.extend(step.events);
+            self.carry(step);
         }
         Ok(())
     }
@@ -40,7 +38,7 @@ impl Inner {
         log_loss(open, lost);
         self.event_budget = EventBudget::new();
         self.orphans_below = self.context.pool.id(self.origin.worker, self.accepted + 1);
-        self.carried.clear();
+        self.pump.carried().clear();
         self.untold.clear();
         if let Handler::Component(factory, _) | Handler::Gone(factory, _) = &self.application {
             let factory = Arc::clone(factory);
@@ -103,23 +101,23 @@ impl Inner {
     /// The instance is gone and its connections with it; a fresh one takes over.
     pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
         self.totals.traps += 1;
-        let mut open = 0;
+        let mut ended = Vec::new();
         for (connection, link) in self.connections.iter_mut().filter(|(_, link)| !link.closed) {
-            debug!(connection, peer = %link.name(), cause = %cause_name(&CloseCause::EngineLost), "closed");
-            link.closed = true;
             link.member = None;
             link.io.abort();
             self.touched.push(Rc::clone(&link.io));
-            self.metrics.count_closed(&CloseCause::EngineLost);
-            open += 1;
-            let closed = Closed { connection: *connection, cause: CloseCause::EngineLost };
-            self.untold.push(Event::Closed(closed));
+            ended.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
         }
+        ended.iter().for_each(|event| Driver::observe(self, event));
+        let open = ended.len();
+        self.untold.extend(ended);
+        // The end of those that were gone already will not be told.
+        self.peers.retain(|connection| self.connections.contains_key(&connection));
         log_loss(open, lost);
         self.members.clear();
         self.unpaused.extend(self.paused.drain());
-        self.slow.clear();
-        self.carried.clear();
+        self.lost.clear();
+        self.pump.carried().clear();
         let made = self.context.factory.make(&self.context.engine_options);
         self.engine_lives = made.is_ok();
         match made {
@@ -153,14 +151,13 @@ impl Inner {
         self.leave_out_orphans(&mut events);
         // Only the first call has no events.
         if !events.is_empty()
-            && let Some(step) = self.tell(&events)?
+            && let Some(step) = self.tell_application(&events)?
         {
-            self.deliver(step.transmissions);
-            self.carried.extend(step.events);
+            self.carry(step);
         }
         // A tick that the application asked for may be lost; one may come early.
         let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
-        Ok(if self.carried.is_empty() { next } else { Some(now) })
+        Ok(if self.pump.is_due() { Some(now) } else { next })
     }
 }
 

@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
+use legacy_websocket::step::{RequestHead, Status};
 use legacy_websocket_shell::Printable;
 
 use super::Shell;
 use crate::engine::{Engine, EngineLost};
 use crate::observe::metrics::{Row, Snapshot, limit_rows};
-use crate::wit::{Counts, RequestHead, Status};
-
-/// The counts of a former engine.
-const NOTHING: Counts = Counts {
-    open: 0,
-    connected75: 0,
-    connected76: 0,
-    buffered_bytes: 0,
-    messages_received: 0,
-    messages_sent: 0,
-};
 
 impl Shell {
     pub(crate) fn count_refused(&self, reason: &'static str) {
@@ -30,7 +20,7 @@ impl Shell {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let counts = self.ask(|engine| engine.counts()).unwrap_or(NOTHING);
+        let counts = self.ask(|engine| engine.counts()).unwrap_or_default();
         let mut inner = self.inner.borrow_mut();
         inner.metrics.engine_messages = [counts.messages_received, counts.messages_sent];
         let [received, sent] = inner.metrics.messages_before;
@@ -40,7 +30,7 @@ impl Shell {
             messages: [received + counts.messages_received, sent + counts.messages_sent],
             bytes_sent: inner.queue_account.sent(),
             totals: inner.totals,
-            queue_bytes: inner.queue_account.held(),
+            queue_bytes: inner.queue_account.held_bytes(),
             max_total_queue_bytes: self.context.queue_budget.limit(),
             max_connections: self.options().max_connections,
             workers: Vec::new(),

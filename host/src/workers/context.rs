@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use legacy_websocket::Options;
 use tokio::sync::Semaphore;
 
 use crate::accept::listener::Listener;
@@ -10,14 +11,14 @@ use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::Program;
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
-use crate::options::{EngineOptions, ShellOptions};
+use crate::options::ShellOptions;
 use crate::workers::pool::WorkerPool;
 
 /// What all workers of a server are created from, and share.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(crate) factory: EngineFactory,
-    pub(crate) engine_options: EngineOptions,
+    pub(crate) engine_options: Options,
     pub(crate) options: ShellOptions,
     /// The first one.
     pub(crate) application: Program,

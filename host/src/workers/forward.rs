@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::engine::ends_fit;
-use crate::wit::{Command, Outgoing, Recipients, Refusal};
+use legacy_websocket::step::{Command, Outgoing, Recipients, Refusal};
+
 use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, SharedMessages};
 use crate::workers::pool::WorkerPool;
 
@@ -68,7 +68,7 @@ impl<'a> SplitCommands<'a> {
         };
         let (connection, owned, bytes) = match command {
             // One that is malformed fails here, once.
-            Command::Send(outgoing) if ends_fit(outgoing.text, outgoing.ends) => {
+            Command::Send(outgoing) if outgoing.is_well_formed() => {
                 return self.take_sends(pool, from, together, outgoing);
             }
             Command::Close(connection) => (*connection, OwnedCommand::Close(*connection), 0),
@@ -155,7 +155,7 @@ fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
         (Recipients::AllBut(one), Recipients::AllBut(other)) => one == other,
         _ => false,
     };
-    same && ends_fit(one.text, one.ends) && ends_fit(other.text, other.ends)
+    same && one.is_well_formed() && other.is_well_formed()
 }
 
 /// Unknown connections are reported here.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::wit::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
+use legacy_websocket::step::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
 
 /// The cost of a command in addition to its text.
 const COMMAND_BYTES: usize = 64;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use legacy_websocket::step::Failed;
 use tokio::sync::oneshot;
 
 use crate::accept::incoming::Handoff;
@@ -9,7 +10,6 @@ use crate::accept::listener::ListenerHandle;
 use crate::application::ApplicationFactory;
 use crate::observe::metrics::{Row, Snapshot};
 use crate::start_error::StartError;
-use crate::wit::Failed;
 use crate::workers::forwarded::{ForwardedCommands, Origin};
 
 /// A message to a worker.

@@ -284,9 +284,9 @@ impl WorkerPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wit::{Command, Outgoing, Recipients};
     use crate::workers::forward::SplitCommands;
     use crate::workers::forwarded::Origin;
+    use legacy_websocket::step::{Command, Outgoing, Recipients};
 
     #[test]
     fn every_id_says_whose_it_is() {

@@ -3,19 +3,16 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use legacy_websocket_shell::{LogCategory, Payload};
+use legacy_websocket::step::{Destination, Disposition, Loss, Lost, Transmission};
+use legacy_websocket_shell::{Level, LogCategory, Payload};
 
 use super::Shell;
+use crate::clock::now;
 use crate::link::Outcome;
-use crate::log::Level;
-use crate::wit::{Destination, Disposition, Loss, Lost, Transmission};
-
-/// The part of what may wait for all peers that is free after connections were closed, so that not every transmission has
-/// to look at all of them.
-const ROOM: usize = 16;
 
 impl Shell {
-    pub(super) fn deliver(&mut self, transmissions: Vec<Transmission>, now: u64) {
+    pub(super) fn deliver_all(&mut self, transmissions: Vec<Transmission>) {
+        let now = now();
         for Transmission { to, bytes, then } in transmissions {
             let payload = Payload::new(bytes, &self.held);
             match to {
@@ -25,8 +22,8 @@ impl Shell {
                         self.deliver_one(id, &payload, then, now);
                     }
                 }
-                Destination::All => self.deliver_all(None, &payload, now),
-                Destination::AllBut(but) => self.deliver_all(Some(but), &payload, now),
+                Destination::All => self.broadcast(None, &payload, now),
+                Destination::AllBut(but) => self.broadcast(Some(but), &payload, now),
             }
             drop(payload);
             if self.held.get() > self.options.queue.total {
@@ -35,7 +32,7 @@ impl Shell {
         }
     }
 
-    fn deliver_all(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
+    fn broadcast(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
         let members = core::mem::take(&mut self.members);
         for id in members.iter().filter(|id| Some(**id) != but) {
             self.deliver_one(*id, payload, Disposition::Keep, now);
@@ -73,7 +70,7 @@ impl Shell {
         if self.held.get() <= total {
             return;
         }
-        let room = total.saturating_sub(total / ROOM);
+        let room = self.options.queue.after_relief();
         let mut shares: Vec<_> = self.links.iter().map(|(id, link)| (link.share(), *id)).collect();
         shares.sort_unstable_by(|one, other| other.cmp(one));
         let mut closed: usize = 0;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
-use crate::observe::names::{draft_name, state_name};
+use legacy_websocket_shell::{draft_name, state_name};
 
 /// The interval between plot points, and their number: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(super) struct History {
 struct Point {
     /// Seconds since the start.
     at: f64,
-    connections: u32,
+    connections: usize,
     received: f64,
     sent: f64,
     bytes_received: f64,
@@ -97,12 +97,12 @@ struct Page<'a> {
     uptime: f64,
     /// Why no clients should be sent here now.
     unready: Option<&'static str>,
-    open: u32,
-    draft75: u32,
-    draft76: u32,
+    open: usize,
+    draft75: usize,
+    draft76: usize,
     max_connections: usize,
     /// Connections of each worker.
-    workers: &'a [u32],
+    workers: &'a [usize],
     /// The age of each worker's figures, in seconds; 0 if it answers.
     worker_ages: Vec<Option<f64>>,
     accepted: u64,
@@ -112,7 +112,7 @@ struct Page<'a> {
     queue_bytes: usize,
     /// How many are allowed.
     max_total_queue_bytes: usize,
-    buffered_bytes: u64,
+    buffered_bytes: usize,
     slow_readers: u64,
     traps: u64,
     restarts: u64,

@@ -1,10 +1,10 @@
 //! What things are called in the log, in metrics and on the status page: by their names in the WIT package.
-//!
-//! Compiled twice, as the adapter is: here, and in the host. Whoever includes it provides a module `wit`.
 
-use super::wit::{CloseCause, CommandKind, Draft, Failure, State};
+use legacy_websocket::step::{CloseCause, CommandKind, Draft, Failure, State};
 
-pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
+/// The name of a cause.
+#[must_use]
+pub fn cause_name(cause: &CloseCause) -> &'static str {
     match cause {
         CloseCause::ByPeer => "by-peer",
         CloseCause::ByUs => "by-us",
@@ -28,14 +28,17 @@ pub(crate) fn cause_name(cause: &CloseCause) -> &'static str {
 }
 
 /// What a cause says beside its name.
-pub(crate) fn cause_detail(cause: &CloseCause) -> Option<&str> {
+#[must_use]
+pub fn cause_detail(cause: &CloseCause) -> Option<&str> {
     match cause {
         CloseCause::BadFrame(detail) | CloseCause::Other(detail) => Some(detail),
         _ => None,
     }
 }
 
-pub(crate) fn state_name(state: State) -> &'static str {
+/// The name of a state.
+#[must_use]
+pub fn state_name(state: State) -> &'static str {
     match state {
         State::Unknown => "unknown",
         State::Opening => "opening",
@@ -46,7 +49,9 @@ pub(crate) fn state_name(state: State) -> &'static str {
     }
 }
 
-pub(crate) fn draft_name(draft: Draft) -> &'static str {
+/// The name of a protocol.
+#[must_use]
+pub fn draft_name(draft: Draft) -> &'static str {
     match draft {
         Draft::Draft75 => "draft75",
         Draft::Draft76 => "draft76",

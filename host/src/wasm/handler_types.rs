@@ -1,16 +1,17 @@
-//! From the engine's world to the application's and back: each borrows from the other.
+//! The types of world `application` beside the engine's: each borrows from the other.
 
-use crate::wit::application as theirs;
-use crate::wit::{
-    Acceptance, CloseCause, Command, CommandKind, Draft, Event, Failure, FieldParam, Outgoing, Recipients,
-    Refusal, RequestHead, Response, State,
+use legacy_websocket::step::{
+    Acceptance, CloseCause, Command, CommandKind, Draft, Event, Failure, Field, Outgoing, Recipients,
+    Refusal, RequestHead, Response, ResponseField, State,
 };
 
+use crate::wasm::bindings::application as theirs;
+
 /// The fields of the events' heads, one list per event with a head.
-pub(super) struct Heads<'a>(Vec<Vec<theirs::FieldParam<'a>>>);
+pub(crate) struct Heads<'a>(Vec<Vec<theirs::FieldParam<'a>>>);
 
 impl<'a> Heads<'a> {
-    pub(super) fn of(events: &'a [Event]) -> Self {
+    pub(crate) fn of(events: &'a [Event]) -> Self {
         Self(
             events
                 .iter()
@@ -30,11 +31,11 @@ fn head(event: &Event) -> Option<&RequestHead> {
     }
 }
 
-fn lower_field(field: &crate::wit::Field) -> theirs::FieldParam<'_> {
+fn lower_field(field: &Field) -> theirs::FieldParam<'_> {
     theirs::FieldParam { name: &field.name, value: &field.value }
 }
 
-pub(super) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec<theirs::Event<'a>> {
+pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec<theirs::Event<'a>> {
     let mut heads = heads.0.iter().map(Vec::as_slice);
     let mut lowered = Vec::with_capacity(events.len());
     for event in events {
@@ -96,15 +97,15 @@ pub(super) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
 }
 
 /// What an application answered.
-pub(super) struct Commands(pub(super) Vec<theirs::Command>);
+pub(crate) struct Commands(pub(crate) Vec<theirs::Command>);
 
 impl Commands {
     /// The fields of the commands, one list per command with fields.
-    pub(super) fn fields(&self) -> Vec<Vec<FieldParam<'_>>> {
+    pub(crate) fn fields(&self) -> Vec<Vec<ResponseField<'_>>> {
         self.0.iter().filter_map(fields_of).collect()
     }
 
-    pub(super) fn lend<'a>(&'a self, fields: &'a [Vec<FieldParam<'a>>]) -> Vec<Command<'a>> {
+    pub(crate) fn lend<'a>(&'a self, fields: &'a [Vec<ResponseField<'a>>]) -> Vec<Command<'a>> {
         let mut fields = fields.iter().map(Vec::as_slice);
         let lend = |command: &'a theirs::Command| match command {
             theirs::Command::Send(outgoing) => Command::Send(Outgoing {
@@ -136,7 +137,7 @@ impl Commands {
     }
 }
 
-fn fields_of(command: &theirs::Command) -> Option<Vec<FieldParam<'_>>> {
+fn fields_of(command: &theirs::Command) -> Option<Vec<ResponseField<'_>>> {
     match command {
         theirs::Command::Accept(acceptance) => Some(lend_fields(&acceptance.fields)),
         theirs::Command::Respond(response) => Some(lend_fields(&response.fields)),
@@ -144,8 +145,8 @@ fn fields_of(command: &theirs::Command) -> Option<Vec<FieldParam<'_>>> {
     }
 }
 
-fn lend_fields(fields: &[theirs::FieldResult]) -> Vec<FieldParam<'_>> {
-    fields.iter().map(|field| FieldParam { name: &field.name, value: &field.value }).collect()
+fn lend_fields(fields: &[theirs::FieldResult]) -> Vec<ResponseField<'_>> {
+    fields.iter().map(|field| ResponseField { name: &field.name, value: &field.value }).collect()
 }
 
 fn lend_recipients(recipients: &theirs::Recipients) -> Recipients<'_> {

@@ -1,8 +1,7 @@
-//! The WIT package's types in the host: input to an engine borrows, output from it is owned.
-//!
-//! `wit/` documents them.
+//! What wasmtime makes of the WIT package: what a world takes is borrowed, what it returns is owned.
 
-pub(crate) mod bindings {
+/// World `library`.
+pub(crate) mod library {
     #![allow(
         clippy::all,
         clippy::pedantic,
@@ -22,6 +21,12 @@ pub(crate) mod bindings {
         world: "library",
         ownership: Borrowing { duplicate_if_necessary: true },
     });
+
+    pub(crate) use exports::hixie::legacy_websocket::legacy_websocket::{
+        Counts, Destination, Disposition, GuestServer, Input, InvalidUtf8, Limits, Loss, Lost, Opened,
+        OptionsParam, Read, Received, Status, Step, Transmission, Version,
+    };
+    pub(crate) use hixie::legacy_websocket::types::*;
 }
 
 /// World `application`: what the library's world takes this one returns, and vice versa, so the types differ.
@@ -48,13 +53,3 @@ pub(crate) mod application {
 
     pub(crate) use hixie::legacy_websocket::types::*;
 }
-
-pub use bindings::exports::hixie::legacy_websocket::legacy_websocket::{
-    Counts, Destination, Disposition, Input, InvalidUtf8, Limits, Loss, Lost, Opened,
-    OptionsParam as Options, Read, Received, Status, Step, Transmission, Version,
-};
-pub use bindings::hixie::legacy_websocket::types::{
-    Acceptance, CloseCause, Closed, Command, CommandKind, Connected, Draft, Event, Failed, Failure,
-    FieldParam, FieldResult as Field, Handshake, Messages, Outgoing, Recipients, Refusal, Rejection, Request,
-    RequestHead, Response, State, StateChange,
-};

@@ -1,27 +1,23 @@
-//! New connections: let in, or refused where there are too many.
+//! New connections: let in, or refused if there are too many.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use legacy_websocket_shell::LogCategory;
+use legacy_websocket::step::{Input, Opened};
+use legacy_websocket_shell::{Level, LogCategory, Refusal};
 
-use super::{Shell, now};
+use super::Shell;
+use crate::clock::now;
 use crate::link::Link;
 use crate::listener::{Accepted, peer};
-use crate::log::Level;
-use crate::wit::{Input, Opened};
 
 /// Connections accepted in one turn.
 const MAX_ACCEPTS: usize = 256;
 
-/// Connections that are being refused at once; more are closed without a word.
+/// Connections that are being refused at once; more are closed without an answer.
 const MAX_REFUSALS: usize = 64;
 
-/// What who is refused is told.
-const FULL: &str = "the server has as many connections as it may have";
-
-/// How long nobody is accepted after accepting failed: descriptors may be short.
+/// How long nothing is accepted after accepting failed, in milliseconds: descriptors may be short.
 const ACCEPT_PAUSE: u64 = 100;
 
 impl Shell {
@@ -56,9 +52,9 @@ impl Shell {
 
     fn let_in(&mut self, accepted: Accepted, peer: String, inputs: &mut Vec<Input>) {
         let refused = self.links.len().saturating_sub(self.open);
-        let full = self.open.saturating_add(self.closing.len()) >= self.options.max_connections;
+        let full = self.open.saturating_add(self.draining.len()) >= self.options.max_connections;
         if full {
-            self.observe_refused(&peer, FULL);
+            self.observe_refused(&peer, Refusal::Full);
             if refused >= MAX_REFUSALS {
                 return;
             }
@@ -66,7 +62,7 @@ impl Shell {
         let id = self.next_id;
         self.next_id += 1;
         if full {
-            self.links.insert(id, Link::refuse(accepted, peer, unavailable(), &self.options, &self.held));
+            self.links.insert(id, Link::refuse(accepted, peer, Refusal::Full, &self.options, &self.held));
             self.touched.push(id);
             return;
         }
@@ -75,14 +71,4 @@ impl Shell {
         self.links.insert(id, Link::new(accepted, peer.clone(), &self.options, &self.held));
         inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
     }
-}
-
-/// The whole answer to a connection too many.
-fn unavailable() -> Vec<u8> {
-    let length = FULL.len() + 1;
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-         Retry-After: 1\r\nConnection: close\r\n\r\n{FULL}\n"
-    )
-    .into_bytes()
 }

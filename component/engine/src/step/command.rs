@@ -1,0 +1,116 @@
+//! What an application wants done.
+
+use crate::options::Millis;
+
+/// A command. What it refers to is borrowed: it is read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// Send messages.
+    Send(Outgoing<'a>),
+    /// End a connection: [`crate::Server::close`].
+    Close(u64),
+    /// Answer a [`Handshake`](super::Handshake) with the 101.
+    Accept(Acceptance<'a>),
+    /// Refuse a [`Handshake`](super::Handshake) or [`Request`](super::Request); closes a connected client.
+    Reject(Refusal<'a>),
+    /// Answer a [`Request`](super::Request).
+    Respond(Response<'a>),
+    /// Ask for one tick after this many milliseconds (0 counts as 1).
+    Tick(Millis),
+    /// The application needs a single instance. For the shell; the engine ignores it.
+    SingleInstance,
+}
+
+/// Messages to send, encoded once for all recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// Who gets them.
+    pub to: Recipients<'a>,
+    /// The messages' texts, concatenated.
+    pub text: &'a str,
+    /// Where each message ends, in bytes of `text`; the last ends at its length.
+    pub ends: &'a [u32],
+}
+
+/// The recipients of messages. Only connected clients receive them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients<'a> {
+    /// One client.
+    One(u64),
+    /// Some clients.
+    Many(&'a [u64]),
+    /// Every connected client.
+    All,
+    /// Every connected client but this one.
+    AllBut(u64),
+}
+
+/// Accepts an opening handshake: [`crate::Server::accept`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance<'a> {
+    /// Which connection's.
+    pub connection: u64,
+    /// The one asked for, or none.
+    pub subprotocol: Option<&'a str>,
+    /// Additional fields for the answer.
+    pub fields: &'a [ResponseField<'a>],
+}
+
+/// Refuses an opening handshake or a request: [`crate::Server::reject`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// Which connection's.
+    pub connection: u64,
+    /// 400 to 599.
+    pub status: u16,
+    /// One line; sent to the peer and reported in [`Rejection`](super::Rejection).
+    pub reason: &'a str,
+}
+
+/// Answers a request: [`crate::Server::respond`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// Which connection's.
+    pub connection: u64,
+    /// 200 to 599.
+    pub status: u16,
+    /// Content-Length and Connection are the engine's.
+    pub fields: &'a [ResponseField<'a>],
+    /// Not sent in answer to HEAD, nor with 204 and 304.
+    pub body: &'a [u8],
+}
+
+/// One field of a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ResponseField<'a> {
+    pub name: &'a str,
+    pub value: &'a [u8],
+}
+
+impl Outgoing<'_> {
+    /// Whether `ends` rise, lie at character boundaries, and end at the text's end. A command whose ends do not is
+    /// [`Invalid`](super::Failure::Invalid).
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let mut start = 0;
+        for end in self.ends {
+            match usize::try_from(*end) {
+                Ok(end) if end >= start && self.text.is_char_boundary(end) => start = end,
+                _ => return false,
+            }
+        }
+        !self.ends.is_empty() && start == self.text.len()
+    }
+
+    /// Each message.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map_while(move |end| {
+            let end = usize::try_from(*end).ok()?;
+            let text = self.text.get(start..end);
+            start = end;
+            text
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! The pump of a turn: step, events, application, commands, step, until nothing more comes of it or the time is up.
+
+use alloc::vec::Vec;
+
+use legacy_websocket::Millis;
+use legacy_websocket::step::{Event, Input, Lost, Step, Transmission};
+
+/// Events that the application gets in one call at the most. The engine returns fewer; failures can be more.
+const MAX_EVENTS: usize = 4096;
+
+/// What a turn acts upon.
+pub trait Driver {
+    /// An instance of the engine or the application is gone.
+    type Error;
+
+    /// Whether the turn has to yield to the others: its time is up, or it has much to write.
+    fn is_turn_over(&self) -> bool;
+
+    /// Queues output for its connections.
+    fn deliver(&mut self, transmissions: Vec<Transmission>);
+
+    /// Reads nothing from these connections until a later step omits them.
+    fn pause(&mut self, connections: &[u64]);
+
+    /// Counts and logs.
+    fn observe(&mut self, event: &Event);
+
+    /// Connections found lost while output was queued. The engine has not been told.
+    fn take_lost(&mut self) -> Vec<Lost>;
+
+    /// A turn of the engine.
+    ///
+    /// # Errors
+    /// The instance is gone.
+    fn turn(&mut self, now: Millis, inputs: &[Input]) -> Result<Step, Self::Error>;
+
+    /// Tells the application, and has the engine carry out its commands. None if there are none.
+    ///
+    /// # Errors
+    /// An instance is gone.
+    fn tell(&mut self, events: Vec<Event>) -> Result<Option<Step>, Self::Error>;
+}
+
+/// What a turn leaves for the next one.
+#[derive(Debug, Default)]
+pub struct Pump {
+    carried: Vec<Event>,
+}
+
+impl Pump {
+    /// Events that the application has not been told yet, and is told first in the next turn.
+    #[must_use]
+    pub fn carried(&mut self) -> &mut Vec<Event> {
+        &mut self.carried
+    }
+
+    /// Whether the next turn is due at once.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        !self.carried.is_empty()
+    }
+
+    /// Tells the application what an earlier turn had no time for. Returns when the next turn is due.
+    ///
+    /// # Errors
+    /// An instance is gone.
+    pub fn run_carried<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        now: Millis,
+    ) -> Result<Option<Millis>, D::Error> {
+        if self.carried.is_empty() {
+            return Ok(None);
+        }
+        let events = core::mem::take(&mut self.carried);
+        match self.tell(driver, events)? {
+            Some(step) => self.run(driver, step, now),
+            None => Ok(None),
+        }
+    }
+
+    /// Delivers a step and its consequences, until there are none or the turn is over; then the rest of the events is
+    /// carried over. Returns when the next turn is due.
+    ///
+    /// # Errors
+    /// An instance is gone.
+    pub fn run<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        mut step: Step,
+        now: Millis,
+    ) -> Result<Option<Millis>, D::Error> {
+        loop {
+            driver.deliver(core::mem::take(&mut step.transmissions));
+            driver.pause(&step.paused);
+            let events = core::mem::take(&mut step.events);
+            for event in &events {
+                driver.observe(event);
+            }
+            let is_over = driver.is_turn_over();
+            if !self.carried.is_empty() || (is_over && !events.is_empty()) {
+                self.carried.extend(events);
+                return Ok(Some(now));
+            }
+            if let Some(following) = self.tell(driver, events)? {
+                step = following;
+                continue;
+            }
+            let lost = driver.take_lost();
+            let is_due = !is_over && step.next_timeout.is_some_and(|at| at <= now);
+            if lost.is_empty() && !is_due {
+                return Ok(step.next_timeout);
+            }
+            step = driver.turn(now, &lost.into_iter().map(Input::Lost).collect::<Vec<_>>())?;
+        }
+    }
+
+    fn tell<D: Driver>(&mut self, driver: &mut D, mut events: Vec<Event>) -> Result<Option<Step>, D::Error> {
+        if events.len() > MAX_EVENTS {
+            self.carried = events.split_off(MAX_EVENTS);
+        }
+        if events.is_empty() { Ok(None) } else { driver.tell(events) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+    use std::collections::VecDeque;
+    use std::fmt::Write;
+
+    use legacy_websocket::step::{Destination, Disposition, Loss};
+
+    use super::*;
+
+    /// Answers from a script, and writes down what happens.
+    #[derive(Default)]
+    struct Script {
+        /// What the engine answers to the application's commands; None: there were no commands.
+        answers: VecDeque<Option<Step>>,
+        turns: VecDeque<Step>,
+        lost: Vec<Lost>,
+        /// The turn is over after this many rounds.
+        rounds: Option<usize>,
+        log: String,
+    }
+
+    impl Driver for Script {
+        type Error = Infallible;
+
+        fn is_turn_over(&self) -> bool {
+            self.rounds.is_some_and(|rounds| self.log.matches("deliver").count() > rounds)
+        }
+
+        fn deliver(&mut self, transmissions: Vec<Transmission>) {
+            write!(self.log, "deliver {}, ", transmissions.len()).unwrap();
+        }
+
+        fn pause(&mut self, connections: &[u64]) {
+            if !connections.is_empty() {
+                write!(self.log, "pause {connections:?}, ").unwrap();
+            }
+        }
+
+        fn observe(&mut self, _: &Event) {
+            self.log.push_str("observe, ");
+        }
+
+        fn take_lost(&mut self) -> Vec<Lost> {
+            std::mem::take(&mut self.lost)
+        }
+
+        fn turn(&mut self, _: Millis, inputs: &[Input]) -> Result<Step, Infallible> {
+            write!(self.log, "turn {}, ", inputs.len()).unwrap();
+            Ok(self.turns.pop_front().unwrap_or_default())
+        }
+
+        fn tell(&mut self, events: Vec<Event>) -> Result<Option<Step>, Infallible> {
+            write!(self.log, "tell {}, ", events.len()).unwrap();
+            Ok(self.answers.pop_front().flatten())
+        }
+    }
+
+    fn step(events: usize, transmissions: usize) -> Step {
+        let to = || Destination::One(1);
+        let transmission = || Transmission { to: to(), bytes: Vec::new(), then: Disposition::Keep };
+        Step {
+            events: vec![Event::Tick(0); events],
+            transmissions: (0..transmissions).map(|_| transmission()).collect(),
+            ..Step::default()
+        }
+    }
+
+    #[test]
+    fn a_turn_goes_on_until_nothing_comes_of_it() {
+        let mut script = Script { answers: [Some(step(1, 2)), None].into(), ..Script::default() };
+        let next = Pump::default().run(&mut script, step(2, 1), 5);
+        assert_eq!(next, Ok(None));
+        assert_eq!(script.log, "deliver 1, observe, observe, tell 2, deliver 2, observe, tell 1, ");
+    }
+
+    #[test]
+    fn a_turn_that_is_over_carries_its_events_to_the_next() {
+        let mut script = Script { rounds: Some(0), ..Script::default() };
+        let mut pump = Pump::default();
+        assert_eq!(pump.run(&mut script, step(2, 1), 5), Ok(Some(5)));
+        assert!(pump.is_due());
+        script.rounds = None;
+        assert_eq!(pump.run_carried(&mut script, 6), Ok(None));
+        assert!(!pump.is_due());
+        // Each event is observed once.
+        assert_eq!(script.log, "deliver 1, observe, observe, tell 2, ");
+    }
+
+    #[test]
+    fn an_application_that_never_stops_answering_yields_to_others() {
+        let answers = (0..100).map(|_| Some(step(1, 0))).collect();
+        let mut script = Script { answers, rounds: Some(3), ..Script::default() };
+        let mut pump = Pump::default();
+        assert_eq!(pump.run(&mut script, step(1, 0), 5), Ok(Some(5)));
+        assert_eq!((script.log.matches("tell").count(), pump.carried().len()), (3, 1));
+    }
+
+    #[test]
+    fn a_slow_reader_found_while_delivering_is_told_to_the_engine() {
+        let lost = Lost { connection: 1, why: Loss::SlowReader };
+        let mut script = Script { lost: vec![lost], ..Script::default() };
+        assert_eq!(Pump::default().run(&mut script, step(0, 1), 5), Ok(None));
+        assert_eq!(script.log, "deliver 1, turn 1, deliver 0, ");
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_is_carried_out_in_the_same_turn() {
+        let due = Step { next_timeout: Some(5), ..step(0, 0) };
+        let later = Step { next_timeout: Some(6), ..step(0, 0) };
+        let mut script = Script { turns: [later].into(), ..Script::default() };
+        assert_eq!(Pump::default().run(&mut script, due, 5), Ok(Some(6)));
+        assert_eq!(script.log, "deliver 0, turn 0, deliver 0, ");
+    }
+
+    #[test]
+    fn the_application_gets_no_more_than_a_call_may_have() {
+        let mut script = Script { answers: [Some(step(1, 0)), None, None].into(), ..Script::default() };
+        let mut pump = Pump::default();
+        assert_eq!(pump.run(&mut script, step(MAX_EVENTS + 10, 0), 5), Ok(Some(5)));
+        // What came of the first part is told after the rest.
+        assert_eq!(pump.carried().len(), 11);
+        script.log.clear();
+        assert_eq!(pump.run_carried(&mut script, 6), Ok(None));
+        assert_eq!(script.log, "tell 11, ");
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a connection is refused before it reaches the engine, and what its peer is told.
+
+use alloc::vec::Vec;
+use core::fmt::{Display, Formatter, Result};
+
+use legacy_websocket::http_refusal;
+
+use crate::printable::LogValue;
+use crate::telemetry::Level;
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server is shutting down.
+    Stopping,
+    /// There are as many connections as there may be.
+    Full,
+    /// This address has as many connections as it may have.
+    ConnectionsPerPeer,
+    /// This address has opened as many connections in this second as it may.
+    HandshakesPerPeer,
+}
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Stopping | Self::Full => 503,
+            Self::ConnectionsPerPeer | Self::HandshakesPerPeer => 429,
+        }
+    }
+
+    /// For metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stopping => "stopping",
+            Self::Full => "full",
+            Self::ConnectionsPerPeer => "connections-per-peer",
+            Self::HandshakesPerPeer => "handshakes-per-peer",
+        }
+    }
+
+    /// One line for the log and the peer.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Stopping => "the server is shutting down",
+            Self::Full => "the server has as many connections as it may have",
+            Self::ConnectionsPerPeer => "too many connections from one address",
+            Self::HandshakesPerPeer => "too many new connections from one address",
+        }
+    }
+
+    /// The level of the log line: a stop refuses everything, which is no news.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::Stopping => Level::Debug,
+            _ => Level::Warn,
+        }
+    }
+
+    /// The log line.
+    pub fn line(self, peer: impl Display) -> impl Display {
+        Line { peer, why: self }
+    }
+
+    /// The whole answer; the connection ends after it.
+    #[must_use]
+    pub fn response(self) -> Vec<u8> {
+        http_refusal(self.status(), &[("Retry-After", "1")], self.reason())
+    }
+}
+
+struct Line<P> {
+    peer: P,
+    why: Refusal,
+}
+
+impl<P: Display> Display for Line<P> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let (peer, status, reason) = (&self.peer, self.why.status(), LogValue(self.why.reason().as_bytes()));
+        write!(f, "refused peer={peer} status={status} reason={reason}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_when_to_come_again() {
+        let response = String::from_utf8(Refusal::HandshakesPerPeer.response()).unwrap();
+        assert!(response.starts_with("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n"), "{response}");
+        assert!(response.ends_with("\r\n\r\ntoo many new connections from one address\n"), "{response}");
+    }
+}
