@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use legacy_websocket::step::{Event, Input, Lost, Step, Transmission};
-use legacy_websocket_shell::{Driver, carry_out, command_bytes, event_count, observe};
+use legacy_websocket_shell::{Driver, Pump, carry_out, command_bytes, event_count, observe};
 
 use super::Shell;
 use crate::application::ask;
@@ -19,8 +19,11 @@ impl Shell {
         let now = now();
         self.turn_until = now.saturating_add(TURN_TIME);
         self.set_budget();
-        self.pump(|pump, shell| pump.run_carried(shell, now));
-        if !inputs.is_empty() || self.next_timeout.is_some_and(|at| at <= now) {
+        let is_due = self.pump.is_due() || self.next_timeout.is_some_and(|at| at <= now);
+        if self.pump.is_due() {
+            self.pump(|pump, shell| pump.run_carried(shell, now));
+        }
+        if is_due || !inputs.is_empty() {
             let step = self.engine.turn(now, inputs);
             self.pump(|pump, shell| pump.run(shell, step, now));
         }
@@ -46,10 +49,7 @@ impl Shell {
     }
 
     /// Runs the pump, and notes when the next turn is due.
-    fn pump(
-        &mut self,
-        run: impl FnOnce(&mut legacy_websocket_shell::Pump, &mut Self) -> Result<Option<u64>, Infallible>,
-    ) {
+    fn pump(&mut self, run: impl FnOnce(&mut Pump, &mut Self) -> Result<Option<u64>, Infallible>) {
         let mut pump = core::mem::take(&mut self.pump);
         let Ok(next) = run(&mut pump, self);
         self.next_timeout = next;
