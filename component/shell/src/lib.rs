@@ -1,5 +1,5 @@
-//! What every shell of the engine decides without sockets and clocks: how much the application gets in a call, what
-//! waiting output costs, how many lines are logged, and how a peer's text appears in them.
+//! What every shell of the engine decides without sockets and clocks: which options there are, how much the application
+//! gets in a call, what waiting output costs, how many lines are logged, and how a peer's text appears in them.
 //!
 //! No I/O, no clock, no panics. The host and the server component are its drivers.
 #![cfg_attr(not(test), no_std)]
@@ -17,10 +17,14 @@ extern crate alloc;
 
 mod event_budget;
 mod log_rate_limiter;
+mod options;
 mod payload;
 mod printable;
 
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+pub use crate::options::{
+    InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall, Word, Words, Zero,
+};
 pub use crate::payload::{Held, Payload};
 pub use crate::printable::{LogValue, Printable};
