@@ -16,7 +16,9 @@ fn no_file_imports_another_in_a_circle() {
 
 #[test]
 fn engine_and_shell_core_depend_on_nothing_that_does_io() {
-    for (folder, expected) in [("engine", &["md-5", "memchr", "simdutf8", "thiserror"][..]), ("shell", &["legacy-websocket"])] {
+    for (folder, expected) in
+        [("engine", &["md-5", "memchr", "simdutf8", "thiserror"][..]), ("shell", &["legacy-websocket"])]
+    {
         let folder = root().join("component").join(folder);
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap_or_default();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use legacy_websocket_shell::Settings;
+
 use crate::wit::{InvalidUtf8, Limits, Options, Version};
 
 /// How the engine behaves: the owned twin of the WIT package's `options`, which documents each.
@@ -26,21 +28,35 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        let limits = legacy_websocket::Limits::default();
-        let narrow = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self::from(&legacy_websocket::Options::default())
+    }
+}
+
+impl From<&legacy_websocket::Options> for EngineOptions {
+    /// Limits that do not fit become the largest that do.
+    fn from(options: &legacy_websocket::Options) -> Self {
+        let limits = &options.limits;
+        let narrow = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
         Self {
-            version: Version::Auto,
-            origins: Vec::new(),
-            subprotocols: Vec::new(),
-            hosts: Vec::new(),
-            public_url: None,
-            trust_forwarded: false,
-            authorise: false,
-            echo: false,
-            skip_reserved_frames: false,
-            invalid_utf8: InvalidUtf8::Replace,
-            flash_policy: None,
-            health_path: None,
+            version: match options.version {
+                legacy_websocket::Version::Auto => Version::Auto,
+                legacy_websocket::Version::Draft75 => Version::Draft75,
+                legacy_websocket::Version::Draft76 => Version::Draft76,
+            },
+            origins: options.origins.clone(),
+            subprotocols: options.subprotocols.clone(),
+            hosts: options.hosts.clone(),
+            public_url: options.public_url.clone(),
+            trust_forwarded: options.trust_forwarded,
+            authorise: options.authorise,
+            echo: options.echo,
+            skip_reserved_frames: options.skip_reserved_frames,
+            invalid_utf8: match options.invalid_utf8 {
+                legacy_websocket::InvalidUtf8::Replace => InvalidUtf8::Replace,
+                legacy_websocket::InvalidUtf8::Close => InvalidUtf8::Close,
+            },
+            flash_policy: options.flash_policy.clone(),
+            health_path: options.health_path.clone(),
             limits: Limits {
                 max_head_bytes: narrow(limits.max_head_bytes),
                 max_fields: narrow(limits.max_fields),
@@ -122,20 +138,28 @@ pub struct ShellOptions {
 
 impl Default for ShellOptions {
     fn default() -> Self {
+        Self::from(&Settings::default())
+    }
+}
+
+impl From<&Settings> for ShellOptions {
+    fn from(settings: &Settings) -> Self {
+        let narrow = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        let limits = &settings.engine.limits;
         Self {
             workers: 1,
             worker_fill: 64,
-            max_connections: 16_384,
+            max_connections: settings.max_connections,
             max_refusals: 256,
-            max_connections_per_peer: 0,
-            max_handshakes_per_peer: 0,
+            max_connections_per_peer: narrow(settings.max_connections_per_peer),
+            max_handshakes_per_peer: narrow(settings.max_handshakes_per_peer),
             measure_turns: false,
-            proxy_protocol: false,
-            max_queue_bytes: 4 << 20,
-            max_total_queue_bytes: 256 << 20,
-            write_timeout: Duration::from_secs(30),
-            linger_timeout: Duration::from_secs(2),
-            handshake_timeout: Duration::from_secs(10),
+            proxy_protocol: settings.proxy_protocol,
+            max_queue_bytes: settings.max_queue_bytes,
+            max_total_queue_bytes: settings.max_total_queue_bytes,
+            write_timeout: Duration::from_millis(settings.write_timeout),
+            linger_timeout: Duration::from_millis(limits.close_timeout),
+            handshake_timeout: Duration::from_millis(limits.handshake_timeout),
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Kind {
     /// On or off; off by default.
     Switch(Place<bool>),
     /// One of these words.
-    Choice(&'static [Word]),
+    Choice(&'static str, &'static [Word]),
     /// Any text that the engine takes.
     Text(&'static str, Place<Option<String>>),
     /// The same; a command line names a file that holds it.
@@ -113,7 +113,7 @@ pub enum InvalidValue {
 
 /// The words of a choice, to be shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Words(&'static [Word]);
+pub struct Words(pub &'static [Word]);
 
 impl OptionSpec {
     pub(super) const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
@@ -166,13 +166,14 @@ impl OptionSpec {
 
     /// What a value is called; empty for a switch.
     #[must_use]
-    pub fn value_name(&self) -> String {
+    pub fn value_name(&self) -> &'static str {
         match self.kind {
-            Kind::Switch(_) => String::new(),
-            Kind::Choice(words) => format!("{}", Joined(words, "|")),
-            Kind::File(_) => "FILE".to_owned(),
-            Kind::Time(..) => "TIME".to_owned(),
-            Kind::Text(name, _) | Kind::List(name, _) | Kind::Number(name, ..) => name.to_owned(),
+            Kind::Switch(_) => "",
+            Kind::File(_) => "FILE",
+            Kind::Time(..) => "TIME",
+            Kind::Choice(name, _) | Kind::Text(name, _) | Kind::List(name, _) | Kind::Number(name, ..) => {
+                name
+            }
         }
     }
 
@@ -214,7 +215,7 @@ impl OptionSpec {
                     _ => return Err(InvalidValue::NotABool),
                 }
             }
-            Kind::Choice(words) => {
+            Kind::Choice(_, words) => {
                 let word = words.iter().find(|word| word.word == value);
                 (word.ok_or(InvalidValue::NotAChoice(Words(words)))?.set)(settings);
             }
@@ -248,7 +249,7 @@ impl OptionSpec {
     pub(super) fn values(&self, settings: &mut Settings) -> Vec<String> {
         let value = match self.kind {
             Kind::Switch(place) => place(settings).then(String::new),
-            Kind::Choice(words) => {
+            Kind::Choice(_, words) => {
                 words.iter().find(|word| (word.is_set)(settings)).map(|word| word.word.to_owned())
             }
             Kind::Text(_, place) | Kind::File(place) => place(settings).clone(),
@@ -268,7 +269,7 @@ impl Display for InvalidValue {
         match self {
             Self::UnknownOption => f.write_str("no such option"),
             Self::NotABool => f.write_str("must be true or false"),
-            Self::NotAChoice(Words(words)) => write!(f, "possible values: {}", Joined(words, ", ")),
+            Self::NotAChoice(words) => write!(f, "{words}"),
             Self::Empty => f.write_str("must not be empty"),
             Self::NotANumber => f.write_str("must be a whole number"),
             Self::NotATime => f.write_str("must be a number with one of the units ms, s, m, h"),
@@ -282,6 +283,13 @@ impl Display for InvalidValue {
 
 impl Error for InvalidValue {}
 
+impl Display for Words {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let words: Vec<_> = self.0.iter().map(|word| word.word).collect();
+        write!(f, "possible values: {}", words.join(", "))
+    }
+}
+
 impl PartialEq for Words {
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().map(|word| word.word).eq(other.0.iter().map(|word| word.word))
@@ -289,19 +297,6 @@ impl PartialEq for Words {
 }
 
 impl Eq for Words {}
-
-struct Joined(&'static [Word], &'static str);
-
-impl Display for Joined {
-    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        let Self(words, separator) = self;
-        for (index, Word { word, .. }) in words.iter().enumerate() {
-            let separator = if index == 0 { "" } else { separator };
-            write!(f, "{separator}{word}")?;
-        }
-        Ok(())
-    }
-}
 
 /// Whether the engine takes a text that is the only one set.
 fn check_text(value: &str, set: impl FnOnce(&mut Settings)) -> Result<(), InvalidValue> {

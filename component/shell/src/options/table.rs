@@ -48,7 +48,7 @@ const GENERAL: &[OptionSpec] = &[
 ];
 
 const PROTOCOL: &[OptionSpec] = &[
-    OptionSpec::new("protocol", Choice(VERSIONS), "Which drafts are accepted.").setting("version"),
+    OptionSpec::new("protocol", Choice("PROTOCOL", VERSIONS), "Which drafts are accepted.").setting("version"),
     OptionSpec::new(
         "origin",
         List("ORIGIN", |settings| &mut settings.engine.origins),
@@ -119,7 +119,7 @@ const PROTOCOL: &[OptionSpec] = &[
     .setting("skip-reserved-frames"),
     OptionSpec::new(
         "invalid-utf8",
-        Choice(INVALID_UTF8),
+        Choice("ACTION", INVALID_UTF8),
         "What to do with text that is not UTF-8: put U+FFFD in its place, or close the connection.",
     )
     .setting("invalid-utf8"),
@@ -226,11 +226,11 @@ const LIMITS: &[OptionSpec] = &[
     .only(HOST),
     OptionSpec::new(
         "drain-timeout",
-        Time(Zero::Means("no time"), |settings| &mut settings.drain_timeout),
+        Time(Zero::Means("no wait"), |settings| &mut settings.drain_timeout),
         "For connections to close when the server stops.",
     )
-    .host_help("It does at SIGINT or SIGTERM; a second signal ends it at once.")
-    .server_help("It does with --stop-on-stdin-end."),
+    .host_help("SIGINT and SIGTERM stop it; a second signal ends it at once.")
+    .server_help("See --stop-on-stdin-end."),
 ];
 
 const VERSIONS: &[Word] = &[
