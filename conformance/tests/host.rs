@@ -12,10 +12,10 @@ use conformance::check::Target;
 use conformance::corpus;
 use conformance::report::{self, Verdict};
 use conformance::{expectation, settings};
-use legacy_websocket_host::{Listener, Server, ShellOptions, TestPage, Tls, bind};
+use legacy_websocket_host::{EngineOptions, Listener, Server, ShellOptions, TestPage, Tls, bind};
 use legacy_websocket_trace::Setting;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use support::component::{factory, host_options};
+use support::component::factory;
 use support::sockets::{by_settings, check_all, target};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -71,7 +71,7 @@ fn the_host_passes_behind_tls() {
 
 /// Runs the host in a thread until what it gives is dropped.
 fn serve(settings: &[Setting], tls: Option<Tls>) -> (SocketAddr, oneshot::Sender<()>) {
-    let mut options = host_options(&settings::options(settings).expect("known settings"));
+    let mut options = EngineOptions::from(&settings::options(settings).expect("known settings"));
     options.echo = true;
     // No application is there to decide; those cases do not apply.
     options.authorise = false;

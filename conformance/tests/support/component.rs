@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write};
-use legacy_websocket::{InvalidUtf8, Options, Version};
+use legacy_websocket::Options;
 use legacy_websocket_host::wit::{
     self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
 };
-use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost, EngineOptions};
+use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost};
 
 /// An instance of the component.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Component {
 
 impl Component {
     pub(crate) fn new(options: &Options) -> Self {
-        let engine = factory().make(&host_options(options)).expect("the engine takes the options");
+        let engine = factory().make(&options.into()).expect("the engine takes the options");
         Self { engine, members: Members::default() }
     }
 }
@@ -34,41 +34,6 @@ pub(crate) fn factory() -> EngineFactory {
             EngineFactory::Component(Arc::new(factory))
         })
         .clone()
-}
-
-/// The same options for the host.
-pub(crate) fn host_options(options: &Options) -> EngineOptions {
-    let narrow = |bytes: usize| u32::try_from(bytes).expect("a small limit");
-    let mut host = EngineOptions::default();
-    host.version = match options.version {
-        Version::Auto => wit::Version::Auto,
-        Version::Draft75 => wit::Version::Draft75,
-        Version::Draft76 => wit::Version::Draft76,
-    };
-    host.origins.clone_from(&options.origins);
-    host.hosts.clone_from(&options.hosts);
-    host.subprotocols.clone_from(&options.subprotocols);
-    host.public_url.clone_from(&options.public_url);
-    host.flash_policy.clone_from(&options.flash_policy);
-    host.health_path.clone_from(&options.health_path);
-    host.trust_forwarded = options.trust_forwarded;
-    host.authorise = options.authorise;
-    host.skip_reserved_frames = options.skip_reserved_frames;
-    host.invalid_utf8 = match options.invalid_utf8 {
-        InvalidUtf8::Replace => wit::InvalidUtf8::Replace,
-        InvalidUtf8::Close => wit::InvalidUtf8::Close,
-    };
-    host.limits = wit::Limits {
-        max_head_bytes: narrow(options.limits.max_head_bytes),
-        max_fields: narrow(options.limits.max_fields),
-        max_message_bytes: narrow(options.limits.max_message_bytes),
-        max_buffered_bytes: options.limits.max_buffered_bytes as u64,
-        handshake_timeout: options.limits.handshake_timeout,
-        idle_timeout: options.limits.idle_timeout,
-        message_timeout: options.limits.message_timeout,
-        close_timeout: options.limits.close_timeout,
-    };
-    host
 }
 
 impl Subject for Component {

@@ -8,13 +8,13 @@ use std::thread;
 
 use conformance::settings;
 use legacy_websocket_host::wit::{Acceptance, Command, Event, Outgoing, Recipients, Refusal, Response};
-use legacy_websocket_host::{Application, Server, ShellOptions, bind};
+use legacy_websocket_host::{Application, EngineOptions, Server, ShellOptions, bind};
 use legacy_websocket_trace::Setting;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use super::component::{factory, host_options};
+use super::component::factory;
 use super::control::{Controls, Job, Manner, Order, Reply};
 
 /// Orders that the application has not taken yet.
@@ -25,7 +25,7 @@ pub(crate) fn serve(settings: &[Setting], manner: Manner) -> (SocketAddr, Socket
     let options = settings::options(settings).expect("known settings");
     // Whether the checker decides on handshakes, or the application itself, they are put to it.
     let decides = options.authorise;
-    let mut options = host_options(&options);
+    let mut options = EngineOptions::from(&options);
     options.authorise = true;
     let (orders, controls) = (Orders::default(), Controls::default());
     // What ends a server, and what ends those that it still waits for.
