@@ -5,15 +5,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Display;
-use core::net::{AddrParseError, IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{AddrParseError, SocketAddr};
 
 use legacy_websocket::{InvalidUtf8, Version};
-use legacy_websocket_shell::{Kind, OptionSpec, SECTIONS, Settings, Shell, Words};
+use legacy_websocket_shell::{DEFAULT_ADDRESS, Kind, OptionSpec, SECTIONS, Settings, Shell, Words};
 
 use crate::queue::QueueLimits;
 use crate::wit;
-
-const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// What was asked for.
 pub(crate) enum Parsed {
@@ -80,12 +78,12 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Parsed, S
 }
 
 fn help() -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "A server for the WebSocket protocols of 2010 (draft-hixie-75 and draft-hixie-76), with the application \
          that was composed into it.\n\nOptions:\n  \
          --listen <ADDRESS:PORT>\n          \
          Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed. [default: \
-         127.0.0.1:8000]\n",
+         {DEFAULT_ADDRESS}]\n"
     );
     for section in SECTIONS {
         if let Some(heading) = section.heading {

@@ -11,7 +11,7 @@
     clippy::unreachable,
     clippy::unwrap_used
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test may panic"))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "a test may panic"))]
 
 extern crate alloc;
 
@@ -24,7 +24,8 @@ mod printable;
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
 pub use crate::options::{
-    InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall, Word, Words, Zero,
+    DEFAULT_ADDRESS, InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall,
+    Word, Words, Zero,
 };
 pub use crate::payload::{Held, Payload};
 pub use crate::printable::{LogValue, Printable};

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 pub use self::settings::{Settings, TooSmall};
 pub use self::spec::{InvalidValue, Kind, OptionSpec, Place, Shell, Word, Words, Zero};
-pub use self::table::{SECTIONS, Section};
+pub use self::table::{DEFAULT_ADDRESS, SECTIONS, Section};
 
 impl OptionSpec {
     /// An option of a shell by its name.

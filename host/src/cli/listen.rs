@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use clap::Args;
+use legacy_websocket_shell::DEFAULT_ADDRESS;
 use tracing::warn;
 
 use super::address::{Address, NO_TLS};
@@ -19,9 +20,6 @@ use crate::observe::log;
 /// The environment's variable for where to listen if nothing else is said. For containers, whose loopback nobody
 /// reaches.
 const LISTEN: &str = "LEGACY_WEBSOCKET_LISTEN";
-
-/// Where to listen if that says nothing, either.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
 
 #[derive(Debug, Args)]
 pub(super) struct ListenArgs {
@@ -83,7 +81,7 @@ impl ListenArgs {
 fn default_address() -> Result<Address, String> {
     match env::var(LISTEN) {
         Ok(text) => text.parse::<Address>().map_err(|error| format!("{LISTEN}={text}: {error}")),
-        Err(_) => DEFAULT_ADDRESS.parse(),
+        Err(_) => Ok(Address::Ip(DEFAULT_ADDRESS)),
     }
 }
 

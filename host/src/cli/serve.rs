@@ -23,7 +23,6 @@ use super::record::RecordArgs;
 use super::signals::{self, CUT_SHORT, Why};
 use super::systemd;
 use super::tls::{TlsArgs, reload_on_hangup};
-use crate::accept::bind::Keepalive;
 use crate::accept::tls::Tls;
 use crate::application::watch::{look, watch};
 use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
@@ -139,16 +138,12 @@ impl Serve {
     ) -> Result<ExitCode, Box<dyn Error>> {
         let (mut options, mut admin_options) = (self.shell_options(settings), self.admin.options());
         descriptors::fit(&mut options, &mut admin_options, self.count_listeners());
-        let keepalive = Keepalive {
-            after: Duration::from_millis(settings.tcp_keepalive),
-            write_timeout: options.write_timeout,
-        };
         let server = self.server(factory, settings, options)?;
         // Signals are caught from before the first client can know of us.
         let signalled = signals::catch(Duration::from_millis(settings.drain_timeout))?;
         reload_on_hangup(tls.clone())?;
         let admin = self.admin.bind(admin_options)?;
-        let listeners = self.listen.listen(&self.tls, tls.as_ref(), keepalive)?;
+        let listeners = self.listen.listen(&self.tls, tls.as_ref(), settings.into())?;
         if let Some(admin) = admin {
             admin.start(&server)?;
         }

@@ -6,14 +6,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt::{Display, Formatter, Result as FmtResult};
-use core::num::IntErrorKind;
+use core::num::{IntErrorKind, ParseIntError};
 use core::str::FromStr;
 
-use legacy_websocket::{InvalidOptions, Millis, Server};
+use legacy_websocket::{InvalidOptions, Millis};
 
 use super::settings::Settings;
 
-/// A list with this value has no effect, nor has an empty one.
+/// In a list: anything is accepted, as it is by an empty one.
 pub(super) const ANY: &str = "*";
 
 /// Who has an option on its command line.
@@ -220,12 +220,10 @@ impl OptionSpec {
                 (word.ok_or(InvalidValue::NotAChoice(Words(words)))?.set)(settings);
             }
             Kind::Text(_, place) | Kind::File(place) => {
-                check_text(value, |alone| *place(alone) = Some(value.to_owned()))?;
-                *place(settings) = Some(value.to_owned());
+                set_text(settings, value, &|settings| *place(settings) = Some(value.to_owned()))?;
             }
             Kind::List(_, place) => {
-                check_text(value, |alone| place(alone).push(value.to_owned()))?;
-                place(settings).push(value.to_owned());
+                set_text(settings, value, &|settings| place(settings).push(value.to_owned()))?;
             }
             Kind::Number(_, zero, place) => {
                 let number = number(value)?;
@@ -298,18 +296,20 @@ impl PartialEq for Words {
 
 impl Eq for Words {}
 
-/// Whether the engine takes a text that is the only one set.
-fn check_text(value: &str, set: impl FnOnce(&mut Settings)) -> Result<(), InvalidValue> {
+/// Sets a text that the engine takes if it is the only one.
+fn set_text(settings: &mut Settings, value: &str, set: &dyn Fn(&mut Settings)) -> Result<(), InvalidValue> {
     if value.is_empty() {
         return Err(InvalidValue::Empty);
     }
     let mut alone = Settings::default();
     set(&mut alone);
-    Server::new(alone.engine).map(drop).map_err(InvalidValue::Engine)
+    alone.engine.validate().map_err(InvalidValue::Engine)?;
+    set(settings);
+    Ok(())
 }
 
-fn number<T: FromStr<Err = core::num::ParseIntError>>(text: &str) -> Result<T, InvalidValue> {
-    text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
+fn number<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, InvalidValue> {
+    text.parse().map_err(|error: ParseIntError| match error.kind() {
         IntErrorKind::PosOverflow => InvalidValue::TooLarge,
         _ => InvalidValue::NotANumber,
     })

@@ -1,4 +1,7 @@
-//! Every option that more than one program, file or test has.
+//! The options themselves: all that the host and the server component share, and limits and rules of the protocol that
+//! only one of them has.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use legacy_websocket::{InvalidUtf8, Version};
 
@@ -15,8 +18,11 @@ pub struct Section {
     pub options: &'static [OptionSpec],
 }
 
+/// Where a server listens if it is told nothing.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+
 /// All options.
-pub const SECTIONS: &[Section] = &[
+pub static SECTIONS: &[Section] = &[
     Section { heading: None, options: GENERAL },
     Section { heading: Some("Protocol"), options: PROTOCOL },
     Section { heading: Some("Limits (sizes in bytes, times as 500ms, 10s, 5m)"), options: LIMITS },
