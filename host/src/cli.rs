@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     let cli: Cli = config::parse(env::args_os().collect()).unwrap_or_else(|error| error.exit());
     let result = match &cli.command {
         Command::Serve(serve) => {
-            start_log(serve.debug);
+            start_log(serve.table.debug());
             serve.run()
         }
         Command::Compose(compose) => {
@@ -80,7 +80,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
         [OsStr::new("legacy-websocket"), OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
     let cli: Cli = config::parse(line.map(Into::into).into()).unwrap_or_else(|error| error.exit());
     if let Command::Serve(serve) = &cli.command {
-        start_log(serve.debug);
+        start_log(serve.table.debug());
         serve.check()?;
     }
     writeln!(stdout(), "{}: ok", file.display())?;
@@ -93,19 +93,19 @@ fn start_log(debug: bool) {
 
 #[cfg(test)]
 mod tests {
+    use legacy_websocket::Options;
+
     use super::*;
     use crate::options::ShellOptions;
-    use legacy_websocket::Options as EngineOptions;
 
     #[test]
     fn the_defaults_are_those_of_the_libraries() {
         let cli: Cli = config::parse(vec!["legacy-websocket".into(), "serve".into()]).unwrap();
         let Command::Serve(serve) = cli.command else { panic!("another command") };
-        let options = serve.engine_options().unwrap();
-        let expected = EngineOptions { origins: vec!["*".into()], echo: true, ..EngineOptions::default() };
-        assert_eq!(format!("{options:?}"), format!("{expected:?}"));
+        let settings = serve.table.settings().unwrap();
+        assert_eq!(format!("{:?}", settings.engine), format!("{:?}", Options::default()));
         // A program has the machine; a library has what it is given.
-        let expected = ShellOptions { workers: serve.shell_options().workers, ..ShellOptions::default() };
-        assert_eq!(format!("{:?}", serve.shell_options()), format!("{expected:?}"));
+        let options = ShellOptions { workers: 1, ..serve.shell_options(&settings) };
+        assert_eq!(format!("{options:?}"), format!("{:?}", ShellOptions::default()));
     }
 }

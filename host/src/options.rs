@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use legacy_websocket_shell::Settings;
+
 /// What the shell itself enforces.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -42,20 +44,28 @@ pub struct ShellOptions {
 
 impl Default for ShellOptions {
     fn default() -> Self {
+        Self::from(&Settings::default())
+    }
+}
+
+impl From<&Settings> for ShellOptions {
+    fn from(settings: &Settings) -> Self {
+        let narrow = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        let limits = &settings.engine.limits;
         Self {
             workers: 1,
             worker_fill: 64,
-            max_connections: 16_384,
+            max_connections: settings.max_connections,
             max_refusals: 256,
-            max_connections_per_peer: 0,
-            max_handshakes_per_peer: 0,
+            max_connections_per_peer: narrow(settings.max_connections_per_peer),
+            max_handshakes_per_peer: narrow(settings.max_handshakes_per_peer),
             measure_turns: false,
-            proxy_protocol: false,
-            max_queue_bytes: 4 << 20,
-            max_total_queue_bytes: 256 << 20,
-            write_timeout: Duration::from_secs(30),
-            linger_timeout: Duration::from_secs(2),
-            handshake_timeout: Duration::from_secs(10),
+            proxy_protocol: settings.proxy_protocol,
+            max_queue_bytes: settings.max_queue_bytes,
+            max_total_queue_bytes: settings.max_total_queue_bytes,
+            write_timeout: Duration::from_millis(settings.write_timeout),
+            linger_timeout: Duration::from_millis(limits.close_timeout),
+            handshake_timeout: Duration::from_millis(limits.handshake_timeout),
         }
     }
 }

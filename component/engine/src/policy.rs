@@ -19,18 +19,7 @@ pub(crate) struct Policy {
 
 impl Policy {
     pub(crate) fn new(options: Options) -> Result<Self, InvalidOptions> {
-        options.limits.validate()?;
-        check_list("origin", &options.origins, origin_hint)?;
-        check_list("host", &options.hosts, host_hint)?;
-        check_list("subprotocol", &options.subprotocols, subprotocol_hint)?;
-        let is_path = |path: &str| {
-            path.starts_with('/')
-                && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
-        };
-        if !options.health_path.as_deref().is_none_or(is_path) {
-            return Err(InvalidOptions::HealthPath);
-        }
-        let public_url = options.public_url.as_deref().map(PublicUrl::parse).transpose()?;
+        let public_url = validated_url(&options)?;
         Ok(Self { options, public_url })
     }
 
@@ -77,6 +66,31 @@ impl Policy {
         };
         if allows(&self.options.subprotocols, is_it) { Ok(()) } else { Err(Refusal::Subprotocol) }
     }
+}
+
+impl Options {
+    /// Checks what [`Server::new`](crate::Server::new) would.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] names the first invalid option.
+    pub fn validate(&self) -> Result<(), InvalidOptions> {
+        validated_url(self).map(drop)
+    }
+}
+
+/// The public URL of valid options.
+fn validated_url(options: &Options) -> Result<Option<PublicUrl>, InvalidOptions> {
+    options.limits.validate()?;
+    check_list("origin", &options.origins, origin_hint)?;
+    check_list("host", &options.hosts, host_hint)?;
+    check_list("subprotocol", &options.subprotocols, subprotocol_hint)?;
+    let is_path = |path: &str| {
+        path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
+    };
+    if !options.health_path.as_deref().is_none_or(is_path) {
+        return Err(InvalidOptions::HealthPath);
+    }
+    options.public_url.as_deref().map(PublicUrl::parse).transpose()
 }
 
 /// An empty list, or one with a star, allows anything.

@@ -10,6 +10,7 @@
 //! | [`EventBudget`] | how many events the application gets in a call |
 //! | [`WriteQueue`], [`Payload`] | output that waits: order, limits, memory, what comes after it |
 //! | [`Closing`] | who still reads, our FIN, lingering |
+//! | [`SECTIONS`], [`OptionSpec`], [`Settings`] | the options: names, units, defaults, help, checks |
 //! | [`Refusal`] | the HTTP answers that no engine has to be asked for |
 //! | [`observe`], [`Telemetry`], [`LogRateLimiter`] | what is logged and counted, at which level, under which name |
 #![cfg_attr(not(test), no_std)]
@@ -31,6 +32,7 @@ mod closing;
 mod event_budget;
 mod log_rate_limiter;
 mod names;
+mod options;
 mod payload;
 mod printable;
 mod pump;
@@ -43,6 +45,10 @@ pub use crate::closing::{Action, Closing, Fin, Reading};
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
 pub use crate::names::{cause_detail, cause_name, draft_name, state_name};
+pub use crate::options::{
+    DEFAULT_ADDRESS, InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall,
+    Word, Words, Zero,
+};
 pub use crate::payload::{Held, Payload};
 pub use crate::printable::{LogValue, Printable};
 pub use crate::pump::{Driver, Pump};

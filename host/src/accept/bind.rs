@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use legacy_websocket_shell::Settings;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::accept::listener::Listener;
 use crate::accept::socket_file::SocketFile;
-use crate::options::ShellOptions;
 
 /// Connections that the kernel completes ahead of us.
 const BACKLOG: i32 = 1024;
@@ -33,7 +33,16 @@ pub(crate) struct Keepalive {
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { after: Duration::from_secs(60), write_timeout: ShellOptions::default().write_timeout }
+        Self::from(&Settings::default())
+    }
+}
+
+impl From<&Settings> for Keepalive {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            after: Duration::from_millis(settings.tcp_keepalive),
+            write_timeout: Duration::from_millis(settings.write_timeout),
+        }
     }
 }
 

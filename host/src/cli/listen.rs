@@ -4,9 +4,9 @@ use std::env;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
 
 use clap::Args;
+use legacy_websocket_shell::DEFAULT_ADDRESS;
 use tracing::warn;
 
 use super::address::{Address, NO_TLS};
@@ -21,9 +21,6 @@ use crate::observe::log;
 /// reaches.
 const LISTEN: &str = "LEGACY_WEBSOCKET_LISTEN";
 
-/// Where to listen if that says nothing, either.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
-
 #[derive(Debug, Args)]
 pub(super) struct ListenArgs {
     /// Address to listen on (repeatable), as 0.0.0.0:8000; [::]:8000 (takes IPv4 as well, unless an IPv4 address with
@@ -32,11 +29,6 @@ pub(super) struct ListenArgs {
     /// passes no socket; LEGACY_WEBSOCKET_LISTEN in the environment replaces it. [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<Address>,
-
-    /// Idle time before TCP keepalive probes; a client that does not answer for as long again is closed, and so is one
-    /// that acknowledges nothing for twice this time. 0s: never.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    tcp_keepalive: Duration,
 }
 
 impl ListenArgs {
@@ -52,9 +44,8 @@ impl ListenArgs {
         &self,
         tls_args: &TlsArgs,
         tls: Option<&Tls>,
-        write_timeout: Duration,
+        keepalive: Keepalive,
     ) -> Result<Vec<Listener>, Box<dyn Error>> {
-        let keepalive = Keepalive { after: self.tcp_keepalive, write_timeout };
         let (mut plain, mut secure) = (Vec::new(), Vec::new());
         for HandedOver { listener, is_secure } in systemd::take_sockets(keepalive)? {
             if is_secure { secure.push(listener) } else { plain.push(listener) }
@@ -90,7 +81,7 @@ impl ListenArgs {
 fn default_address() -> Result<Address, String> {
     match env::var(LISTEN) {
         Ok(text) => text.parse::<Address>().map_err(|error| format!("{LISTEN}={text}: {error}")),
-        Err(_) => DEFAULT_ADDRESS.parse(),
+        Err(_) => Ok(Address::Ip(DEFAULT_ADDRESS)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use legacy_websocket::{InvalidUtf8, Options as EngineOptions, Version};
+use legacy_websocket_shell::Settings;
 use legacy_websocket_trace::Setting;
 use tracing::info;
 
@@ -39,7 +39,7 @@ impl RecordArgs {
     pub(super) fn start(
         &self,
         factory: EngineFactory,
-        engine: &EngineOptions,
+        settings: &Settings,
     ) -> Result<(EngineFactory, Option<Recorder>), Box<dyn Error>> {
         let Some(folder) = &self.record else {
             return Ok((factory, None));
@@ -47,76 +47,11 @@ impl RecordArgs {
         let mut options = RecordOptions::new(folder.clone());
         options.max_bytes = self.record_max_bytes;
         options.max_connection_bytes = self.record_max_connection_bytes;
-        options.settings = settings(engine);
+        let setting = |(name, value): (&str, String)| Setting { name: name.into(), value };
+        options.settings = settings.traced().into_iter().map(setting).collect();
         let recorder =
             Recorder::start(options).map_err(|error| format!("--record {}: {error}", folder.display()))?;
         info!(folder = %folder.display(), "every connection is recorded, with its cookies and messages");
         Ok((factory.recorded_by(recorder.clone()), Some(recorder)))
     }
-}
-
-/// Options that a replay needs: all that a server does not do anyway.
-fn settings(options: &EngineOptions) -> Vec<Setting> {
-    let default = EngineOptions::default();
-    let mut settings = Vec::new();
-    let mut set = |name: &str, value: &str| {
-        settings.push(Setting { name: name.into(), value: value.into() });
-    };
-    match options.version {
-        Version::Auto => {}
-        Version::Draft75 => set("version", "draft75"),
-        Version::Draft76 => set("version", "draft76"),
-    }
-    for (name, values) in
-        [("origin", &options.origins), ("host", &options.hosts), ("subprotocol", &options.subprotocols)]
-    {
-        values.iter().filter(|value| *value != "*").for_each(|value| set(name, value));
-    }
-    if let Some(url) = &options.public_url {
-        set("public-url", url);
-    }
-    if let Some(policy) = &options.flash_policy {
-        set("flash-policy", policy);
-    }
-    if let Some(path) = &options.health_path {
-        set("health-path", path);
-    }
-    for (name, on) in [
-        ("trust-forwarded", options.trust_forwarded),
-        ("authorise", options.authorise),
-        ("skip-reserved-frames", options.skip_reserved_frames),
-    ] {
-        if on {
-            set(name, "");
-        }
-    }
-    if options.invalid_utf8 == InvalidUtf8::Close {
-        set("invalid-utf8", "close");
-    }
-    let (limits, usual) = (&options.limits, &default.limits);
-    for (name, limit, usual) in [
-        ("max-head-bytes", limits.max_head_bytes, usual.max_head_bytes),
-        ("max-fields", limits.max_fields, usual.max_fields),
-        ("max-message-bytes", limits.max_message_bytes, usual.max_message_bytes),
-    ] {
-        if limit != usual {
-            set(name, &limit.to_string());
-        }
-    }
-    for (name, limit, usual) in [
-        ("handshake-timeout", limits.handshake_timeout, usual.handshake_timeout),
-        ("idle-timeout", limits.idle_timeout, usual.idle_timeout),
-        ("message-timeout", limits.message_timeout, usual.message_timeout),
-        ("close-timeout", limits.close_timeout, usual.close_timeout),
-    ] {
-        if limit != usual {
-            set(name, &time(limit));
-        }
-    }
-    settings
-}
-
-/// Milliseconds as the command line takes them.
-fn time(millis: u64) -> String {
-    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }

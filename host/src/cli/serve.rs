@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
+use legacy_websocket::Options;
+use legacy_websocket_shell::Settings;
 use tokio::runtime::Builder;
 use tokio::spawn;
 use tracing::info;
@@ -16,7 +19,7 @@ use tracing::info;
 use super::admin::AdminArgs;
 use super::descriptors;
 use super::listen::ListenArgs;
-use super::options::{LimitArgs, Protocol, engine_options, shell_options};
+use super::options::TableArgs;
 use super::record::RecordArgs;
 use super::signals::{self, CUT_SHORT, Why};
 use super::systemd;
@@ -27,7 +30,7 @@ use crate::application::{ApplicationFactory, ApplicationOptions, TestPage};
 use crate::engine::{ComponentFactory, EngineFactory};
 use crate::options::ShellOptions;
 use crate::server::Server;
-use legacy_websocket::Options as EngineOptions;
+use crate::wasm::sandbox::Budget;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -56,10 +59,7 @@ pub(super) struct Serve {
     tls: TlsArgs,
 
     #[command(flatten)]
-    protocol: Protocol,
-
-    #[command(flatten)]
-    limits: LimitArgs,
+    pub(super) table: TableArgs,
 
     #[command(flatten)]
     admin: AdminArgs,
@@ -84,10 +84,6 @@ pub(super) struct Serve {
 
     #[command(flatten)]
     record: RecordArgs,
-
-    /// Log every connection, state and close, too. RUST_LOG overrides.
-    #[arg(long, help_heading = "Log")]
-    pub(super) debug: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,12 +95,12 @@ enum EngineKind {
 impl Serve {
     /// Serves until a signal comes. How the process is to end then.
     pub(super) fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
-        let factory = self.factory()?;
+        let settings = self.table.settings()?;
+        let factory = self.factory(&settings)?;
         let tls = self.tls.load()?;
-        let engine_options = self.engine_options()?;
-        let (factory, recorder) = self.record.start(factory, &engine_options)?;
+        let (factory, recorder) = self.record.start(factory, &settings)?;
         let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
-        let ended = runtime.block_on(self.serve(factory, engine_options, tls));
+        let ended = runtime.block_on(self.serve(factory, &settings, tls));
         // What still looks at files may take its time.
         runtime.shutdown_background();
         if let Some(recorder) = recorder {
@@ -115,44 +111,40 @@ impl Serve {
 
     /// All that is done before it listens, with one worker, and nothing is left of it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
-        let factory = self.factory()?;
+        let settings = self.table.settings()?;
+        let factory = self.factory(&settings)?;
         self.tls.check()?;
-        let engine_options = self.engine_options()?;
         self.record.check()?;
-        let options = ShellOptions { workers: 1, ..self.shell_options() };
+        let options = ShellOptions { workers: 1, ..self.shell_options(&settings) };
         let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
-        runtime.block_on(async { self.server(factory, engine_options, options) })?;
+        runtime.block_on(async { self.server(factory, &settings, options) })?;
         Ok(())
     }
 
-    pub(super) fn engine_options(&self) -> Result<EngineOptions, Box<dyn Error>> {
-        engine_options(&self.protocol, &self.limits)
-    }
-
-    pub(super) fn shell_options(&self) -> ShellOptions {
+    pub(super) fn shell_options(&self, settings: &Settings) -> ShellOptions {
         let cores = || available_parallelism().map_or(1, NonZero::get);
         ShellOptions {
             workers: self.workers.map_or_else(cores, usize::from),
             worker_fill: self.worker_fill,
             measure_turns: self.admin.is_on(),
-            ..shell_options(&self.protocol, &self.limits)
+            ..ShellOptions::from(settings)
         }
     }
 
     async fn serve(
         &self,
         factory: EngineFactory,
-        engine_options: EngineOptions,
+        settings: &Settings,
         tls: Option<Tls>,
     ) -> Result<ExitCode, Box<dyn Error>> {
-        let (mut options, mut admin_options) = (self.shell_options(), self.admin.options());
+        let (mut options, mut admin_options) = (self.shell_options(settings), self.admin.options());
         descriptors::fit(&mut options, &mut admin_options, self.count_listeners());
-        let server = self.server(factory, engine_options, options)?;
+        let server = self.server(factory, settings, options)?;
         // Signals are caught from before the first client can know of us.
-        let signalled = signals::catch(self.limits.drain_timeout)?;
+        let signalled = signals::catch(Duration::from_millis(settings.drain_timeout))?;
         reload_on_hangup(tls.clone())?;
         let admin = self.admin.bind(admin_options)?;
-        let listeners = self.listen.listen(&self.tls, tls.as_ref(), self.limits.write_timeout)?;
+        let listeners = self.listen.listen(&self.tls, tls.as_ref(), settings.into())?;
         if let Some(admin) = admin {
             admin.start(&server)?;
         }
@@ -184,15 +176,16 @@ impl Serve {
     fn server(
         &self,
         factory: EngineFactory,
-        engine_options: EngineOptions,
+        settings: &Settings,
         options: ShellOptions,
     ) -> Result<Server, Box<dyn Error>> {
+        let engine_options = Options { echo: true, ..settings.engine.clone() };
         let Some(path) = &self.application else {
             return Ok(Server::new(factory, engine_options, options, || Box::new(TestPage))?);
         };
         let served = look(path);
         let application_options =
-            ApplicationOptions { budget: self.limits.budget(), environment: self.env.clone() };
+            ApplicationOptions { budget: budget(settings), environment: self.env.clone() };
         let application = ApplicationFactory::from_file(path, &application_options)?;
         let server = Server::with_component(factory, engine_options, options, application)?;
         if self.watch {
@@ -205,19 +198,27 @@ impl Serve {
         (self.listen.count() + self.tls.tls_listen.len() + systemd::count_sockets()).max(1)
     }
 
-    fn factory(&self) -> Result<EngineFactory, Box<dyn Error>> {
+    fn factory(&self, settings: &Settings) -> Result<EngineFactory, Box<dyn Error>> {
         if self.engine == EngineKind::Native {
             if self.component.is_some() {
                 return Err("--component requires --engine component".into());
             }
             return Ok(EngineFactory::Native);
         }
-        let budget = self.limits.budget();
+        let budget = budget(settings);
         let factory = match &self.component {
             Some(path) => ComponentFactory::from_file(path, budget)?,
             None => ComponentFactory::embedded(budget)?,
         };
         Ok(EngineFactory::Component(Arc::new(factory)))
+    }
+}
+
+/// What a call into a component may cost.
+fn budget(settings: &Settings) -> Budget {
+    Budget {
+        call_timeout: Duration::from_millis(settings.call_timeout),
+        max_memory_bytes: settings.max_memory_bytes,
     }
 }
 

@@ -1,0 +1,121 @@
+//! How a server behaves, with a typed field for each option.
+
+use core::error::Error;
+use core::fmt::{Display, Formatter, Result as FmtResult};
+
+use legacy_websocket::{Limits, Millis, Options};
+
+/// What a server was told, and the default of everything else. A shell ignores fields of options that it does not have.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the engine is told.
+    pub engine: Options,
+    /// Idle time before TCP keepalive probes, in milliseconds; 0: never.
+    pub tcp_keepalive: Millis,
+    /// Log every connection, state and close, too.
+    pub debug: bool,
+    /// Stop when standard input ends.
+    pub stop_on_stdin_end: bool,
+    /// Every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Output that may wait for one peer, in bytes.
+    pub max_queue_bytes: usize,
+    /// Memory for the output that waits for all peers together, in bytes. At least `max_queue_bytes`.
+    pub max_total_queue_bytes: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once of one address; 0: no limit.
+    pub max_connections_per_peer: usize,
+    /// New connections a second of one address; 0: no limit.
+    pub max_handshakes_per_peer: usize,
+    /// Memory of one instance of a component, in bytes.
+    pub max_memory_bytes: usize,
+    /// Waiting output may make no progress for this long, in milliseconds.
+    pub write_timeout: Millis,
+    /// One call into a component may take this long, in milliseconds.
+    pub call_timeout: Millis,
+    /// How long connections may take to close when the server stops, in milliseconds; 0: no time.
+    pub drain_timeout: Millis,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: Options::default(),
+            tcp_keepalive: 60_000,
+            debug: false,
+            stop_on_stdin_end: false,
+            proxy_protocol: false,
+            max_queue_bytes: 4 << 20,
+            max_total_queue_bytes: 256 << 20,
+            max_connections: 16_384,
+            max_connections_per_peer: 0,
+            max_handshakes_per_peer: 0,
+            max_memory_bytes: 1 << 30,
+            write_timeout: 30_000,
+            call_timeout: 1000,
+            drain_timeout: 10_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks that the options go together.
+    ///
+    /// # Errors
+    /// [`TooSmall`] names the first two that do not.
+    pub fn check(&self) -> Result<(), TooSmall> {
+        let Limits { max_buffered_bytes, max_message_bytes, .. } = self.engine.limits;
+        let queues = ("max-total-queue-bytes", self.max_total_queue_bytes);
+        for (total, part, owner) in [
+            (("max-buffered-bytes", max_buffered_bytes), ("max-message-bytes", max_message_bytes), "message"),
+            (queues, ("max-queue-bytes", self.max_queue_bytes), "peer"),
+        ] {
+            if total.1 < part.1 {
+                return Err(TooSmall { total, part, owner });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A limit for all together is less than the limit for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooSmall {
+    total: (&'static str, usize),
+    part: (&'static str, usize),
+    owner: &'static str,
+}
+
+impl Display for TooSmall {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let Self { total: (total, all), part: (part, one), owner } = self;
+        write!(f, "--{total} {all} is less than --{part} {one}, which is for one {owner}")
+    }
+}
+
+impl Error for TooSmall {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_for_all_is_at_least_the_limit_for_one() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.check(), Ok(()));
+        settings.max_total_queue_bytes = settings.max_queue_bytes;
+        assert_eq!(settings.check(), Ok(()));
+        settings.max_queue_bytes = 2000;
+        settings.max_total_queue_bytes = 1999;
+        assert_eq!(
+            settings.check().unwrap_err().to_string(),
+            "--max-total-queue-bytes 1999 is less than --max-queue-bytes 2000, which is for one peer"
+        );
+        settings.engine.limits.max_buffered_bytes = 5;
+        assert_eq!(
+            settings.check().unwrap_err().to_string(),
+            "--max-buffered-bytes 5 is less than --max-message-bytes 1048576, which is for one message"
+        );
+    }
+}
