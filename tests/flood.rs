@@ -122,8 +122,8 @@ impl Flood {
     /// What the operator is told of it.
     fn logged(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Silence | Self::SlowHeads => Some(&["refused", "127.0.0.2", "connections of one address"]),
-            Self::HandshakesWithLimit => Some(&["refused", "127.0.0.2", "new connections of one address"]),
+            Self::Silence | Self::SlowHeads => Some(&["refused", "127.0.0.2", "connections from one address"]),
+            Self::HandshakesWithLimit => Some(&["refused", "127.0.0.2", "new connections from one address"]),
             Self::FramesUnread => Some(&["closed", "127.0.0.2", "slow-reader"]),
             _ => None,
         }
