@@ -355,7 +355,7 @@ mod tests {
     const UPGRADE: &str = "Upgrade: WebSocket\r\nConnection: upgrade\r\n";
 
     #[test]
-    fn an_answer_is_right_to_the_byte_or_wrong() {
+    fn a_challenge_response_must_match_to_the_byte() {
         let sent = [request(KEYS), b"^n:ds[4U".to_vec()].concat();
         let head = response76(UPGRADE);
         let frames = b"8jKS'y:G*Co,Wxa-\0a\xff\xff".as_slice();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_tls_the_location_is_wss() {
+    fn the_location_is_wss_with_tls() {
         let sent = request(KEYS);
         let saw = |location: &str| {
             let head = response76(UPGRADE).escape_ascii().to_string();
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_a_response_or_the_end() {
+    fn a_refusal_is_a_response_or_an_eof() {
         let response = b"HTTP/1.1 400 no\r\nContent-Length: 2\r\n\r\nno".as_slice();
         assert_eq!(saw(Draft::Draft76, &request(KEYS), &[response], true), ["1 refused", "1 end"]);
         assert_eq!(saw(Draft::Draft76, &request(KEYS), &[b""], true), ["1 refused", "1 end"]);
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_no_server_may_send_are_seen() {
+    fn forbidden_frames_are_detected() {
         let sent = request("");
         let head =
             b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_chunking_cuts_in_its_way() {
+    fn each_chunking_splits_as_documented() {
         for (chunking, expected) in [
             (Chunking::Written, "open1 ab cd | ef open2 gh end |"),
             (Chunking::Whole, "open1 abcd | ef open2 gh end |"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_are_bounded_in_the_head_and_behind_it() {
+    fn splits_are_bounded_in_the_head_and_after_it() {
         let bytes = |text: &[u8]| text.iter().map(|byte| Op::Bytes(1, vec![*byte])).collect::<Vec<_>>();
         let ops = [bytes(b"abcdef\r\n\r\nghijk"), vec![Op::Wait], bytes(b"lmnop")].concat();
         let name = |op: &Op| match op {

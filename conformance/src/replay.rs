@@ -287,13 +287,13 @@ mod tests {
         Origin: http://a\\r\\n\\r\\n";
 
     #[test]
-    fn the_number_of_a_connection_costs_nothing() {
+    fn large_connection_numbers_cost_no_memory() {
         let outcome = outcome("C4294967295 \"x\"\nC4294967294 fin\nafter 18446744073709551615s\nafter 1s\n");
         assert_eq!(outcome.seen.len(), 4, "{:?}", outcome.seen);
     }
 
     #[test]
-    fn what_comes_of_a_trace_is_bounded() {
+    fn the_output_of_a_trace_is_bounded() {
         let clients: String = (2..100).map(|number| format!("C{number} \"{HEAD}\"\n")).collect();
         let outcome = outcome(&format!("{clients}A broadcast \"x\"*1000000\n"));
         assert!(outcome.stopped);

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_are_named() {
         for (name, value, error) in [
             ("max-connections", "5", "setting max-connections 5: no such option"),
             ("max-fields", "many", "setting max-fields many: must be a whole number"),

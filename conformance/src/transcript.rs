@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_is_told_at_any_cut() {
+    fn each_part_is_reported_at_any_split() {
         let all = b"GET / x\r\na: b\r\n\r\n12345678\0hi\xff\x01x\xff\xff\0";
         for cut in 1..all.len() {
             let mut splitter = Splitter::new(8);

@@ -29,7 +29,7 @@ const ACTS: usize = 33;
 const PASSES: usize = 9;
 
 #[test]
-fn our_host_passes_all_that_its_application_can_be_told() {
+fn our_host_passes_every_case_its_application_can_drive() {
     let mut verdicts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for (settings, cases) in driven() {
         let (address, application) = driven_host::serve(&settings, Manner::Able);
@@ -57,7 +57,7 @@ fn the_engine_passes_the_rest_when_its_clock_is_advanced() {
 }
 
 #[test]
-fn wrong_engines_fail_what_only_their_application_brings_out() {
+fn wrong_engines_fail_the_cases_that_need_an_application() {
     for (wrong, found) in [
         (Wrong::ClosesDraft75, &["closing75/server-closes", "closing75/shutdown"][..]),
         (Wrong::SendsBehindClosing, &["closing76/server-closes-then-sends"]),
@@ -74,7 +74,7 @@ fn wrong_engines_fail_what_only_their_application_brings_out() {
 }
 
 #[test]
-fn an_application_that_does_nothing_passes_only_where_nothing_comes_of_it() {
+fn an_application_that_does_nothing_passes_only_cases_without_effects() {
     let nothing_comes = [
         "application/75-leaves-undecided",
         "application/76-leaves-undecided",
@@ -89,7 +89,7 @@ fn an_application_that_does_nothing_passes_only_where_nothing_comes_of_it() {
 }
 
 #[test]
-fn what_an_application_cannot_do_does_not_apply_and_its_silence_is_told() {
+fn unsupported_actions_are_not_applicable_and_silence_is_reported() {
     for report in judged(None, Manner::Unable, SHORT, |_| true) {
         let is_told = report.reason.starts_with("needs an application that can ");
         assert!(is_told && report.verdict == Verdict::NotApplicable, "{}: {}", report.id, report.reason);
@@ -102,7 +102,7 @@ fn what_an_application_cannot_do_does_not_apply_and_its_silence_is_told() {
 }
 
 #[test]
-fn the_program_drives_an_application_and_names_one_that_is_not_there() {
+fn the_program_drives_an_application_and_reports_a_missing_one() {
     let (address, application) = driven_host::serve(&[], Manner::Able);
     // Nobody listens any more.
     let nowhere = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");

@@ -37,7 +37,7 @@ fn one_command_adds_and_blesses_a_case() {
 }
 
 #[test]
-fn blessing_says_what_changed_and_removes_what_is_gone() {
+fn blessing_lists_changes_and_removes_stale_snapshots() {
     let folder = scratch("bless");
     let corpus = folder.join("corpus");
     for case in ["closing76/closing-cut", "frames76/message", "frames76/empty-message"] {
@@ -64,7 +64,7 @@ fn cases_are_shown_and_replayed_by_name() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_one_line() {
+fn an_unreachable_server_is_reported_in_one_line() {
     // Nobody listens any more.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for scheme in ["ws", "wss"] {
@@ -77,7 +77,7 @@ fn a_server_that_is_not_there_is_one_line() {
 }
 
 #[test]
-fn hostile_traces_are_refused_or_replayed_soon() {
+fn hostile_traces_are_refused_or_replayed_quickly() {
     let trace = scratch("hostile").join("hostile.trace");
     let head = "legacy-websocket-trace 1\ntitle: t\ndraft: 76\nsection: s\nseverity: MAY\n\n";
     fs::write(&trace, format!("{head}C4294967295 \"x\"\n")).unwrap();

@@ -48,7 +48,7 @@ const FOUND: [(Wrong, &[&str]); 26] = [
 ];
 
 #[test]
-fn each_wrong_engine_fails_what_is_made_for_it() {
+fn each_wrong_engine_fails_the_cases_made_for_it() {
     let cases = corpus::load(&corpus::folder()).expect("a corpus");
     // The go-between alone spoils some: it passes heads on when they are whole.
     let spoiled = failures(None, &cases);
@@ -85,7 +85,7 @@ fn failures(wrong: Option<Wrong>, cases: &[Case]) -> BTreeSet<&str> {
 }
 
 #[test]
-fn check_finds_over_sockets_what_cuts_and_joins_break_in_every_run() {
+fn check_finds_chunking_bugs_over_sockets_in_every_run() {
     let runs = env::var("RUNS").map_or(2, |runs| runs.parse().expect("a number"));
     for _ in 1..runs {
         assert_eq!(checked(None), BTreeSet::new());

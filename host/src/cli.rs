@@ -99,7 +99,7 @@ mod tests {
     use crate::options::ShellOptions;
 
     #[test]
-    fn the_defaults_are_those_of_the_libraries() {
+    fn defaults_match_the_libraries() {
         let cli: Cli = config::parse(vec!["legacy-websocket".into(), "serve".into()]).unwrap();
         let Command::Serve(serve) = cli.command else { panic!("another command") };
         let settings = serve.table.settings().unwrap();

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_and_folders_are_not_waited_for_and_endless_ones_not_read() {
+    fn special_files_neither_block_nor_are_read_without_end() {
         for path in ["/dev/zero", "/dev/tty", "/"] {
             assert!(read_regular(Path::new(path), 100).is_err(), "{path}");
         }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_the_last_length_that_is_read() {
+    fn a_file_of_exactly_the_limit_is_read() {
         let path = std::env::temp_dir().join(format!("legacy-websocket-{}", std::process::id()));
         fs::write(&path, [0; 100]).unwrap();
         for read in [read, read_regular] {

@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_counted_and_ends_are_not_lost() {
+    fn dropped_steps_are_counted_and_ends_are_kept() {
         let (mut tape, entries) = tape(1);
         tape.open(7, "127.0.0.1:1234");
         for bytes in ["a", "b", "c"] {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_cut_at_its_limit_and_others_are_not() {
+    fn recording_stops_at_the_limit_of_each_connection() {
         let (mut tape, entries) = tape(10);
         for id in [1, 2] {
             tape.open(id, "[::1]:1");

@@ -132,13 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_cut_at_their_ends() {
+    fn messages_are_split_at_their_ends() {
         let messages = Messages { connection: 1, text: "h\u{e9}llo".into(), ends: vec![0, 3, 3, 6] };
         assert_eq!(messages.iter().collect::<Vec<_>>(), ["", "h\u{e9}", "", "llo"]);
     }
 
     #[test]
-    fn fields_are_found_without_regard_to_case() {
+    fn field_names_are_case_insensitive() {
         let fields = vec![Field { name: "cookie".into(), value: b"a=b".to_vec() }];
         let head = RequestHead { method: "GET".into(), target: b"/x?y".to_vec(), fields };
         assert_eq!(head.field("Cookie"), Some(&b"a=b"[..]));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_come_off_the_front_and_go_on_at_the_end() {
+    fn bytes_are_taken_from_the_front_and_appended_at_the_end() {
         let mut ahead = Ahead::default();
         ahead.hold(&mut &b"abcdef"[..], 6, usize::MAX).unwrap();
         ahead.take_all_but(5);

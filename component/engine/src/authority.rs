@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_host_and_a_port_is_written_as_a_url_has_it() {
+    fn a_host_and_port_are_normalised_as_in_a_url() {
         for (text, expected) in [
             ("Example.COM", "example.com"),
             ("example.com:80", "example.com"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_host_and_a_port_is_none() {
+    fn an_invalid_host_or_port_is_none() {
         for text in [
             "", ":80", "a:b", "a:65536", "a:+80", "a:-1", "a:80:80", "a b", "a,\tb", "a/", "a?b", "user@a",
             "http://a", "[::1", "[::1]80", "[::1]:x", "[a]", "[]", "::1]", "1:2:3", "fe80::1%", "a\u{7f}",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_host_may_leave_its_port_open() {
+    fn an_accepted_host_without_a_port_matches_any_port() {
         let matches = |accepted: &str, named: &str| {
             let accepted = Authority::parse(accepted.as_bytes()).unwrap();
             Authority::parse(named.as_bytes()).unwrap().matches(&accepted, 80)

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_joined_and_what_follows_is_left() {
+    fn chunks_are_joined_and_trailing_input_is_left() {
         for (bytes, body, left) in [
             (&b"0\r\n\r\n"[..], &b""[..], 0),
             (b"5\r\nhello\r\n0\r\n\r\nGET", b"hello", 3),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_is_refused() {
+    fn malformed_chunks_are_refused() {
         for (bytes, why) in [
             (&b"\r\n"[..], MalformedBody::ChunkSize),
             (b"-1\r\n", MalformedBody::ChunkSize),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_before_anything_is_taken() {
+    fn limits_are_checked_before_bytes_are_buffered() {
         for (bytes, why) in [
             (&b"15"[..], Refusal::BodyTooLong),
             (b"ffffffffffffffff\r\n", Refusal::BodyTooLong),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_could_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_length_is_refused() {
         let malformed = Refusal::Malformed(MalformedHead::TransferEncoding);
         for (fields, why) in [
             ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Refusal::TwoBodyLengths),

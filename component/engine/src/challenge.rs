@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_past_64_bits_is_too_large_and_does_not_wrap() {
+    fn a_number_over_64_bits_is_too_large_and_does_not_wrap() {
         assert_eq!(key_part(b"18446744073709551616 "), Err(MalformedKey::TooLarge));
         assert_eq!(key_part(b"99999999999999999999999999 x"), Err(MalformedKey::TooLarge));
     }

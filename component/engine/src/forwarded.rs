@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_of_each_field_counts() {
+    fn the_last_value_of_each_field_is_used() {
         let fields = "X-Forwarded-For: spoofed, 192.0.2.1\r\nX-Forwarded-Proto: http, HTTPS\r\n\
             X-Forwarded-Host: spoofed\r\nX-Forwarded-Host: outer\r\nX-Forwarded-Port: 80, 8443";
         assert_eq!(read(fields), Ok(forwarded("192.0.2.1", Some(true), "outer", Some(8443))));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_element_of_forwarded_counts() {
+    fn the_last_element_of_forwarded_is_used() {
         for (value, expected) in [
             ("for=192.0.2.1;proto=https;host=outer", forwarded("192.0.2.1", Some(true), "outer", None)),
             ("for=a;host=a, For=\"[2001:db8::1]:47\" ; by=b", forwarded("[2001:db8::1]:47", None, "", None)),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_does_not_end_hides_nothing() {
+    fn an_unterminated_quote_hides_nothing() {
         for value in ["for=\"spoofed, for=192.0.2.1", "for=a\"b", "for=\"a\"b", "for=\"a\\", "for"] {
             let refusal = Err(Refusal::Forwarded("Forwarded"));
             assert_eq!(read(&alloc::format!("Forwarded: {value}")), refusal, "{value}");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_its_own_takes_precedence_over_the_parameter() {
+    fn a_dedicated_field_takes_precedence_over_the_parameter() {
         let fields = "Forwarded: for=b;host=b;proto=https\r\nX-Forwarded-For: a\r\nX-Forwarded-Proto: http";
         assert_eq!(read(fields), Ok(forwarded("a", Some(false), "b", None)));
     }

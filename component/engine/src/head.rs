@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_spaces_survive_and_one_belongs_to_the_syntax() {
+    fn only_one_leading_space_is_stripped_from_a_value() {
         let head = read(b"GET /\xff?a  HTTP/1.1\r\nKey:  a  b \r\nNone:x\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.target(), b"/\xff?a");
         assert_eq!(head.target_text(), "/\u{fffd}?a");
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn cookies_come_in_order_from_all_fields() {
+    fn cookies_of_all_fields_are_returned_in_order() {
         let head = read(b"GET / x\r\nCookie: a=1; b=2=3;junk\r\ncookie: c=\r\n\r\n").unwrap().unwrap();
         let cookies: Vec<_> = head.cookies().collect();
         assert_eq!(cookies, [("a", "1"), ("b", "2=3"), ("c", "")].map(|(n, v)| (n.into(), v.into())));
     }
 
     #[test]
-    fn of_an_absolute_target_the_path_is_served() {
+    fn an_absolute_target_is_reduced_to_its_path() {
         for (target, authority, path) in [
             ("/a?b", None, "/a?b"),
             ("http://example.com/a?b", Some("example.com"), "/a?b"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_and_tabs_are_trimmed_and_nothing_else() {
+    fn only_spaces_and_tabs_are_trimmed() {
         for (value, trimmed) in
             [(" \ta b\t ", "a b"), ("\x0c3", "\x0c3"), ("\x0b a", "\x0b a"), (" ", ""), ("", "")]
         {

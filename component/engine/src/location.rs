@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_port_is_dropped_and_no_other() {
+    fn only_the_default_port_is_dropped() {
         for (host, secure, expected) in [
             ("example.com:80", false, "ws://example.com/chat?e=mc2"),
             ("example.com:443", false, "ws://example.com:443/chat?e=mc2"),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_fields_count_only_where_they_are_trusted() {
+    fn forwarded_fields_are_ignored_unless_trusted() {
         let fields = "Host: inner:8000\r\nX-Forwarded-Proto: http, https\r\nX-Forwarded-Host: outer";
         assert_eq!(locate(fields, false, false, None), "ws://inner:8000/chat?e=mc2");
         assert_eq!(locate(fields, false, true, None), "wss://outer/chat?e=mc2");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_replaces_what_the_host_says() {
+    fn a_public_url_takes_precedence_over_host() {
         assert_eq!(
             locate("Host: inner", false, false, Some("WSS://Outer:443/ws/")),
             "wss://outer/ws/chat?e=mc2"

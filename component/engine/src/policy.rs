@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_can_never_match_is_refused_with_what_was_meant() {
+    fn an_origin_that_can_never_match_is_refused_with_a_suggestion() {
         for (value, meant) in [
             ("example.com", "http://example.com"),
             ("example.com/", "http://example.com"),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_can_never_match_is_refused_with_what_was_meant() {
+    fn a_host_that_can_never_match_is_refused_with_a_suggestion() {
         for (value, meant) in [
             ("http://example.com", "example.com"),
             ("wss://example.com:8000/chat", "example.com:8000"),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_subprotocols_is_accepted_if_an_item_is() {
+    fn a_list_of_subprotocols_is_accepted_if_one_item_is() {
         let subprotocols = vec!["base64".into(), "a b".into()];
         let policy = Policy::new(Options { subprotocols, ..Options::default() }).unwrap();
         for (asked, is_accepted) in [

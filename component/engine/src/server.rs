@@ -397,7 +397,7 @@ mod tests {
         Origin: http://a\r\n\r\n";
 
     #[test]
-    fn messages_are_counted_one_by_one_and_for_each_recipient() {
+    fn received_messages_count_once_and_sent_ones_per_recipient() {
         for (echo, counted) in [(false, (3, 6)), (true, (3, 9))] {
             let options = Options { echo, ..Options::default() };
             let mut server = Server::new(options).unwrap();

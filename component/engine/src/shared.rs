@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_ticks_the_earliest_counts_and_answers_all() {
+    fn several_ticks_become_one_at_the_earliest_time() {
         let mut shared = shared();
         for after in [500, 200, 300] {
             shared.set_tick(after);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_after_nothing_is_not_at_once() {
+    fn a_tick_after_0_ms_waits_one_millisecond() {
         let mut shared = shared();
         shared.set_tick(0);
         shared.expire_tick();

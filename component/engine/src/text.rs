@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ascii_is_not_taken_for_it() {
+    fn non_ascii_is_not_mistaken_for_ascii() {
         for at in 0..40 {
             let mut bytes = [b'x'; 64];
             bytes[40] = 0xff;

@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_taken_at_once_are_those_of_the_events(
+    fn take_messages_gives_the_same_messages_as_the_events(
         options in options(),
         parts in prop::collection::vec(frames(), 0..6),
         cut in 0_usize..4,
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn every_connection_ends_once_and_says_nothing_afterwards(
+    fn every_connection_ends_once_and_is_silent_afterwards(
         steps in prop::collection::vec((0_u64..4, 0_u8..10, request(), frames()), 1..60),
         idle in 0_u64..100,
     ) {
@@ -261,7 +261,7 @@ proptest! {
 
 /// More than is checked together, long ones between short ones, and one that is no text at the end of it all.
 #[test]
-fn many_messages_taken_at_once_are_those_of_the_events() {
+fn take_messages_gives_the_same_messages_for_many_messages() {
     let texts = (0..3000_usize).map(|number| match number % 500 {
         499 => "long é".repeat(number),
         _ => "€uro ".repeat(number % 7),

@@ -28,7 +28,7 @@ fn cause(server: &mut Server) -> Option<CloseCause> {
 }
 
 #[test]
-fn the_head_of_a_refused_request_is_there_until_others_are_refused() {
+fn the_head_of_a_refused_request_is_kept_until_others_are_refused() {
     let mut server = server("http://b");
     events(&mut server, HANDSHAKE);
     let target = |server: &Server, id| server.rejected_head(id).map(|head| head.target().to_vec());
@@ -42,7 +42,7 @@ fn the_head_of_a_refused_request_is_there_until_others_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_does_not_pass_for_the_request_before_it() {
+fn an_unreadable_request_does_not_report_the_previous_head() {
     let mut server = server("*");
     events(&mut server, b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
     server.respond(ID, 200, &[], b"").unwrap();
@@ -52,7 +52,7 @@ fn what_cannot_be_read_does_not_pass_for_the_request_before_it() {
 }
 
 #[test]
-fn draft_75_that_we_close_is_closed_by_us() {
+fn closing_draft_75_is_reported_as_by_us() {
     let mut server = server("*");
     events(&mut server, HANDSHAKE);
     server.close(ID).unwrap();
@@ -60,7 +60,7 @@ fn draft_75_that_we_close_is_closed_by_us() {
 }
 
 #[test]
-fn a_kept_connection_that_asks_nothing_more_ends_with_its_last_response() {
+fn an_idle_keep_alive_connection_ends_as_responded() {
     let mut server = server("*");
     events(&mut server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     server.respond(ID, 200, &[], b"").unwrap();

@@ -78,7 +78,7 @@ fn every_bad_key_is_refused_in_either_place() {
 }
 
 #[test]
-fn every_framing_vector_in_four_readings_whole_and_by_bytes() {
+fn every_framing_vector_holds_whole_and_byte_by_byte() {
     let vectors: Vec<Framing> = serde_json::from_str(include_str!("vectors/framing-vectors.json")).unwrap();
     assert_eq!(vectors.len(), 24);
     for vector in &vectors {

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn many_commands_are_carried_out_in_parts_and_in_order() {
+    fn many_commands_are_carried_out_in_batches_in_order() {
         let commands: Vec<_> = (0..2500).map(Command::Close).collect();
         let (mut parts, mut seen) = (Vec::new(), Vec::new());
         let step = carry_out(&commands, |part, last| {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn large_commands_are_carried_out_one_by_one() {
+    fn large_commands_get_a_batch_each() {
         let text = "x".repeat(CALL_BYTES);
         let ends = [u32::try_from(text.len()).unwrap()];
         let send = Command::Send(Outgoing { to: Recipients::All, text: &text, ends: &ends });
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_answers_every_failure_with_another_is_lost() {
+    fn an_application_stuck_in_a_failure_cycle_is_lost() {
         let failed = Failed { connection: 1, command: CommandKind::Send, why: Failure::UnknownConnection };
         let failing = Step { events: vec![Event::Failed(failed)], ..Step::default() };
         let mut cycle = FailureCycle::default();

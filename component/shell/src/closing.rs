@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_learns_of_the_end_only_while_it_is_listening() {
+    fn the_engine_is_told_of_the_eof_only_while_it_reads() {
         let mut closing = Closing::default();
         assert!(closing.receive_eof());
         assert!(!closing.receive_eof());

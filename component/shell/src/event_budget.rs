@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_application_soon_gets_the_most() {
+    fn a_fast_application_soon_gets_the_maximum() {
         let mut event_budget = EventBudget::new();
         for _ in 0..3 {
             event_budget.observe(event_budget.events as usize, Duration::from_micros(1), 10);
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_says_much_gets_fewer_events() {
+    fn an_application_with_much_output_gets_fewer_events() {
         assert!((4..=8).contains(&settle(&mut EventBudget::new(), 1, 1 << 20)));
         assert_eq!(settle(&mut EventBudget::new(), 1, 20 << 20), 1);
     }
 
     #[test]
-    fn calls_that_are_not_full_say_nothing_about_more() {
+    fn calls_below_the_budget_do_not_change_it() {
         let mut event_budget = EventBudget::new();
         settle(&mut event_budget, 1000, 10);
         assert!(event_budget.take_change().is_some());

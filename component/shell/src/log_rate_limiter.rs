@@ -83,7 +83,7 @@ mod tests {
     const PERMIT: Option<LogPermit> = Some(LogPermit { unlogged: None });
 
     #[test]
-    fn a_second_has_so_many_lines_and_the_next_says_how_many_are_missing() {
+    fn lines_per_second_are_limited_and_suppressed_lines_are_reported() {
         let mut limiter = LogRateLimiter::default();
         for _ in 0..10 {
             assert_eq!(limiter.permit(LogCategory::Rejection, 5000), PERMIT);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_category_takes_lines_from_another() {
+    fn categories_have_separate_limits() {
         let mut limiter = LogRateLimiter::default();
         while limiter.permit(LogCategory::Rejection, 0).is_some() {}
         for category in [LogCategory::Admission, LogCategory::Closure, LogCategory::Instance] {

@@ -71,7 +71,7 @@ mod tests {
 
     /// No option sets another's field, and the help is right about each.
     #[test]
-    fn defaults_are_what_is_set_by_default() {
+    fn defaults_match_the_default_settings() {
         let mut settings = Settings::default();
         for option in all() {
             if let Some(default) = option.default() {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn each_shell_has_its_own() {
+    fn each_shell_has_its_own_options() {
         let has = |shell, name| OptionSpec::find(shell, name).is_some();
         for (name, host, server) in [
             ("origin", true, true),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_checked() {
+    fn invalid_values_are_rejected() {
         let mut settings = Settings::default();
         for (name, value, error) in [
             ("protocol", "draft77", "possible values: auto, draft75, draft76"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_can_be_replayed() {
+    fn recorded_settings_can_be_replayed() {
         let mut recorded = Settings::default();
         for (name, value) in [
             ("protocol", "draft75"),

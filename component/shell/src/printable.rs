@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_reaches_a_terminal_that_it_acts_upon() {
+    fn control_characters_are_escaped() {
         let text = "a\u{1b}[31m\r\n\0\u{7f}\u{9b}\u{202e}\u{200b}é\"'\\";
         let shown = Printable::cut(text.as_bytes()).to_string();
         assert_eq!(shown, r#"a\u{1b}[31m\r\n\0\u{7f}\u{9b}\u{202e}\u{200b}é"'\"#);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn long_values_are_truncated() {
         let (fits, long) = ("é".repeat(MAX_CHARS), "é".repeat(MAX_CHARS + 1));
         assert_eq!(Printable::cut(fits.as_bytes()).to_string(), fits);
         assert_eq!(Printable::cut(long.as_bytes()).to_string(), format!("{fits}..."));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_cannot_pass_for_another_field() {
+    fn a_value_cannot_forge_another_field() {
         for (text, shown) in [
             ("http://example.com:80/?a='b'", "http://example.com:80/?a='b'"),
             ("", r#""""#),

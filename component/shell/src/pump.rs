@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_goes_on_until_nothing_comes_of_it() {
+    fn a_turn_runs_until_there_are_no_more_commands() {
         let mut script = Script { answers: [Some(step(1, 2)), None].into(), ..Script::default() };
         let next = Pump::default().run(&mut script, step(2, 1), 5);
         assert_eq!(next, Ok(None));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_over_carries_its_events_to_the_next() {
+    fn an_expired_turn_carries_its_events_over_to_the_next() {
         let mut script = Script { rounds: Some(0), ..Script::default() };
         let mut pump = Pump::default();
         assert_eq!(pump.run(&mut script, step(2, 1), 5), Ok(Some(5)));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_never_stops_answering_yields_to_others() {
+    fn an_application_that_always_answers_yields_when_its_time_is_up() {
         let answers = (0..100).map(|_| Some(step(1, 0))).collect();
         let mut script = Script { answers, rounds: Some(3), ..Script::default() };
         let mut pump = Pump::default();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_found_while_delivering_is_told_to_the_engine() {
+    fn a_slow_reader_found_during_delivery_is_reported_to_the_engine() {
         let lost = Lost { connection: 1, why: Loss::SlowReader };
         let mut script = Script { lost: vec![lost], ..Script::default() };
         assert_eq!(Pump::default().run(&mut script, step(0, 1), 5), Ok(None));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_has_passed_is_carried_out_in_the_same_turn() {
+    fn an_expired_deadline_is_handled_in_the_same_turn() {
         let due = Step { next_timeout: Some(5), ..step(0, 0) };
         let later = Step { next_timeout: Some(6), ..step(0, 0) };
         let mut script = Script { turns: [later].into(), ..Script::default() };
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_gets_no_more_than_a_call_may_have() {
+    fn a_call_gets_at_most_the_maximum_number_of_events() {
         let mut script = Script { answers: [Some(step(1, 0)), None, None].into(), ..Script::default() };
         let mut pump = Pump::default();
         assert_eq!(pump.run(&mut script, step(MAX_EVENTS + 10, 0), 5), Ok(Some(5)));

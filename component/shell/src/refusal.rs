@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_says_when_to_come_again() {
+    fn a_refusal_has_retry_after() {
         let response = String::from_utf8(Refusal::HandshakesPerPeer.response()).unwrap();
         assert!(response.starts_with("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n"), "{response}");
         assert!(response.ends_with("\r\n\r\ntoo many new connections from one address\n"), "{response}");

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_keeps_its_name_until_its_end_is_told() {
+    fn a_peer_keeps_its_name_until_its_close_is_reported() {
         let mut log = Log::default();
         let connected = Connected {
             connection: 1,

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn one_long_transmission_passes_but_nothing_on_top_of_it() {
+    fn one_transmission_may_exceed_the_limit_but_no_more_is_queued() {
         let limit = 1000 + Payload::OVERHEAD;
         let (mut queue, held) = queue(limit);
         let payload = |bytes| Payload::new(vec![0; bytes], &held);
@@ -376,7 +376,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_out_in_order_once_and_never_after_an_end(steps in steps()) {
+        fn bytes_are_written_once_in_order_and_never_after_the_end(steps in steps()) {
             let (mut queue, held) = queue(4000);
             let (mut expected, mut taken, mut ended) = (Vec::new(), Vec::new(), Disposition::Keep);
             for step in steps {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_is_taken() {
+    fn bytes_count_as_taken_once_read() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(any) else { continue };
             let theirs = listener.local_addr().unwrap();

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_is_cut() {
+    fn every_part_is_split() {
         let frames = b"GET / x\r\na: b\r\n\r\n12345678\0h\xc3\xa9!\xff\x81\x80\x03xxx\xff\0";
         let expected = r"GET / x\r\na: b\r\n\r\n12345678\x00|h\xc3|\xa9!|\xff\x81|\x80|\x03x|xx\xff|\x00";
         assert_eq!(cut(frames, true, false), expected);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_cut_once_and_nothing_is_cut_that_is_not_there() {
+    fn input_without_a_head_is_split_once() {
         assert_eq!(cut(b"\x16\x03\x01\0", false, true), r"\x16\x03|\x01\x00");
         assert_eq!(cut(b"\x16\x03\x01\0", false, false), r"\x16\x03\x01\x00");
         assert_eq!(cut(b"x", false, true), "x");

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_equal_is_there_once() {
+    fn equal_values_are_stored_once() {
         let reports = ["one", "two", "three"].map(|name| {
             let mut report: Report = samples::report();
             report.server.name = name.into();

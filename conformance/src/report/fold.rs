@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_is_refused_throughout_fails_once() {
+    fn a_draft_that_is_always_refused_fails_once() {
         let mut report = report("refused");
         fold_refused(&mut report);
         let failures: Vec<_> = report.cases.iter().filter(|case| case.is_failure()).collect();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_keeps_its_failures() {
+    fn a_draft_that_is_sometimes_accepted_keeps_its_failures() {
         let mut report = report("refused");
         report.cases[3].seen[0].what = "101, wrong: origin".into();
         let before = report.clone();

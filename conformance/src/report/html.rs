@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_has_a_row_and_every_server_a_cell_with_its_verdict() {
+    fn the_matrix_has_a_row_per_case_and_a_cell_per_server() {
         let one = samples::report();
         let mut two = samples::report();
         two.server.name = "other".into();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_hostile_becomes_markup_and_nothing_is_loaded() {
+    fn hostile_text_is_escaped_and_nothing_is_loaded() {
         const EVIL: &str = r#""'></script></style></title><script>alert(1)</script><img src="x"><!--&"#;
         let mut report = samples::report();
         let server = &mut report.server;

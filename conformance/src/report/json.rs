@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_report_round_trips_through_json() {
         let report = samples::report();
         let mut json = Vec::new();
         report.write(&mut json).unwrap();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_report_is_one() {
+    fn the_documented_report_is_valid() {
         let page = include_str!("../../../docs/conformance-reports.md");
         let json = page.split_once("```json").unwrap().1.split_once("```").unwrap().0;
         let report = Report::read(json.as_bytes()).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_those_of_the_traces() {
+    fn names_match_the_trace_format() {
         let json = serde_json::to_value(samples::report()).unwrap();
         for (case, json) in samples::report().cases.iter().zip(json["cases"].as_array().unwrap()) {
             assert_eq!(
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_refused_whatever_else_it_says() {
+    fn another_version_is_refused_regardless_of_its_content() {
         let error = Report::read(br#"{"format": 2, "cases": {}}"#.as_slice()).unwrap_err();
         assert_eq!(error.to_string(), "a conformance report of format 2, and this program reads format 1");
     }
 
     #[test]
-    fn what_is_not_a_report_is_refused_with_the_place() {
+    fn an_invalid_report_is_refused_with_its_position() {
         let cut = r#"{"format": 1, "server"#;
         let bad = serde_json::to_string(&samples::report()).unwrap().replacen(r#""MUST""#, r#""MIGHT""#, 1);
         for (json, says) in [("", "EOF"), ("[]", "line 1"), (cut, "line 1 column 21"), (&bad, "`MIGHT`")] {

@@ -74,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_verdict_has_its_form() {
+    fn each_verdict_has_its_junit_form() {
         let mut xml = Vec::new();
         junit(&samples::report(), &mut xml).unwrap();
         insta::assert_snapshot!("junit", String::from_utf8(xml).unwrap());
     }
 
     #[test]
-    fn what_xml_cannot_hold_is_left_out() {
+    fn characters_invalid_in_xml_are_removed() {
         let mut report = samples::report();
         report.server.name = "<\u{0}&\">\u{1b}[31m".into();
         report.cases[0].reason = "]]>\u{8}\u{fffe}".into();

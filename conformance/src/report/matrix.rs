@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_of_one_report_only_was_not_run_in_the_other() {
+    fn a_case_missing_from_a_report_counts_as_not_run() {
         let reports = [
             named("one", &[("b", Verdict::Pass), ("c", Verdict::Differs)]),
             named("two", &[("a", Verdict::FailsMust), ("b", Verdict::NotApplicable)]),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_one_server_share_a_column_and_the_run_that_tells_most_counts() {
+    fn runs_of_one_server_share_a_column_with_the_most_informative_outcome() {
         use Verdict::*;
         let reports = [
             named("one", &[("a", NotApplicable), ("b", Pass), ("c", FailsMust), ("d", NotApplicable)]),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_area_inside_another_does_not_part_it() {
+    fn a_nested_area_does_not_split_its_parent() {
         let cases = ["a/b", "a/b/c", "a/c"].map(|id| (id, Verdict::Pass));
         let reports = [named("one", &cases)];
         let matrix = Matrix::new(&reports);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_tell_what_was_run_and_the_worst() {
+    fn counts_give_the_cases_run_and_the_worst_verdict() {
         let report = samples::report();
         let counts: Counts = report.cases.iter().map(Some).chain([None]).collect();
         assert_eq!((counts.run(), counts.known, counts.not_run), (5, 1, 1));

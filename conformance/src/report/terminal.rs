@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_pass_stands_below_its_cause() {
+    fn failures_are_grouped_by_cause() {
         let text = plain(&samples::report(), 5, 5);
         assert_eq!(
             text,
@@ -169,7 +169,7 @@ sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (
     }
 
     #[test]
-    fn one_bug_is_one_group_and_long_ones_are_cut() {
+    fn one_bug_is_one_group_and_long_groups_are_truncated() {
         let mut report = samples::report();
         report.cases = (0..300).map(|at| samples::of(&format!("a/{at}"), Verdict::FailsMust)).collect();
         report.cases.extend((0..3).map(|at| samples::of(&format!("b/{at}"), Verdict::Differs)));
@@ -180,7 +180,7 @@ sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (
     }
 
     #[test]
-    fn the_servers_words_do_not_steer_the_terminal() {
+    fn server_output_cannot_control_the_terminal() {
         let mut report = samples::report();
         report.server.name = "\u{1b}[2J".into();
         report.cases[0].reason = format!("\u{9b}31m\r{}", "x".repeat(1000));

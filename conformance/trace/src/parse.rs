@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named_with_its_line() {
+    fn each_error_is_reported_with_its_line() {
         let after_fields = 7;
         for (steps, problem) in [
             ("C \"a", Problem::NotAString("\"a".into())),
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_are_bounded_together() {
+    fn repetitions_are_bounded_in_total() {
         let line = format!("C \"x\"*{}\n", MAX_REPEATED_BYTES / 2);
         assert!(parse(&line.repeat(2)).is_ok());
         let third = parse(&format!("{}C \"xx\"*1\nA send \"xy\"*2\n", line.repeat(2))).unwrap_err();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn each_peer_has_its_own_connections() {
+    fn each_peer_is_limited_separately() {
         let (peers, now) = (PeerLimiter::new(2, 0), Instant::now());
         let one = peers.admit(ip("192.0.2.1"), now).unwrap();
         let _two = peers.admit(ip("::ffff:192.0.2.1"), now).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_earned_again() {
+    fn the_rate_allowance_refills() {
         let (peers, start) = (PeerLimiter::new(0, 2), Instant::now());
         let admit = |millis| peers.admit(ip("192.0.2.1"), start + Duration::from_millis(millis)).map(drop);
         assert_eq!([admit(0), admit(0), admit(0)], [Ok(()), Ok(()), Err(Refusal::HandshakesPerPeer)]);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_forgotten() {
+    fn a_departed_peer_is_removed() {
         let (peers, start) = (PeerLimiter::new(1, 1), Instant::now());
         let stays = peers.admit(ip("192.0.2.1"), start).unwrap();
         for number in 0..100_000 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peers_oldest_idle_connection_gives_way() {
+    fn the_peers_oldest_idle_connection_is_evicted() {
         let (peers, now) = (PeerLimiter::new(2, 0), Instant::now());
         let [here, there] = [ip("192.0.2.1"), ip("192.0.2.2")];
         let instead = |address| {

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_offers_at_best_is_said() {
+    fn the_best_version_a_client_offers_is_named() {
         let error = io::Error::other("as rustls says it");
         for (start, said) in [
             (b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".as_slice(), "TLS 1.0 at best"),

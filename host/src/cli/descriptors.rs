@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_cut() {
+    fn limits_are_reduced_to_fit_the_descriptors() {
         let fits = |descriptors| {
             let (mut options, mut admin) = (ShellOptions::default(), AdminOptions::default());
             share_out(descriptors, &mut options, &mut admin);

@@ -144,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gives_the_defaults() {
+    fn no_arguments_give_the_defaults() {
         assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Settings::default()));
     }
 
     #[test]
-    fn times_are_those_of_humantime() {
+    fn durations_parse_as_humantime() {
         for (text, millis) in [("1m 30s", 90_000), ("500ms", 500), ("1day", 86_400_000), ("0s", 0)] {
             assert_eq!(
                 parse(&["--idle-timeout", text]).unwrap().engine.limits.idle_timeout,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_and_limits_compared() {
+    fn files_are_read_and_limits_are_checked() {
         let path = std::env::temp_dir().join(format!("legacy-websocket-policy-{}", std::process::id()));
         fs::write(&path, "<cross-domain-policy/>").unwrap();
         let settings = parse(&["--flash-policy", path.to_str().unwrap()]);

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn over_the_limit_those_that_hold_the_most_are_closed() {
+    fn over_the_limit_the_largest_connections_are_closed() {
         let budget = QueueBudget::new(LIMIT, 1);
         let mut shell = Holders::new(&budget, 0, &[1, 6, 2, 5, 1]);
         assert_eq!(shell.account.relief(), Relief::Nothing);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_that_holds_less_asks_the_other_one_and_closes_its_own_only_where_that_does_not_help() {
+    fn a_smaller_shell_asks_the_larger_one_before_closing_its_own() {
         let budget = QueueBudget::new(LIMIT, 1);
         let mut large = Holders::new(&budget, 7, &[10, 4]);
         let mut small = Holders::new(&budget, 8, &[1, 1]);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_shells_the_connections_that_hold_the_most_are_closed() {
+    fn the_largest_connections_of_two_shells_are_closed() {
         let budget = QueueBudget::new(LIMIT, 1);
         let mut one = Holders::new(&budget, 0, &[6, 2]);
         let mut other = Holders::new(&budget, 1, &[5, 5]);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_counts_once_and_until_the_last_is_done_with_it() {
+    fn shared_bytes_count_once_until_the_last_connection_releases_them() {
         let budget = QueueBudget::new(LIMIT, 1);
         let account = QueueAccount::new(&budget, 0);
         let payload = account.payload(vec![0; 1000]);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_of_a_long_payload_is_given_back() {
+    fn the_written_part_of_a_long_payload_is_released() {
         let budget = QueueBudget::new(LIMIT, 1);
         let account = QueueAccount::new(&budget, 0);
         let bytes: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();

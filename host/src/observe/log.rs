@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted_and_the_next_begin_anew() {
+    fn unwritten_lines_are_counted_and_later_lines_start_fresh() {
         let (mut queue, next, written) = scripted();
         next.send(Ok(3)).unwrap();
         next.send(Err(ErrorKind::StorageFull.into())).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_interrupts_or_has_no_room_yet_is_tried_again() {
+    fn interrupted_and_would_block_writes_are_retried() {
         let (mut queue, next, written) = scripted();
         next.send(Err(ErrorKind::Interrupted.into())).unwrap();
         next.send(Err(ErrorKind::WouldBlock.into())).unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn where_writing_blocks_the_queue_has_an_end_and_nobody_waits() {
+    fn a_blocked_writer_bounds_the_queue_and_blocks_no_caller() {
         let (mut queue, next, _written) = scripted();
         let line = [&[b'a'; 1023][..], b"\n"].concat();
         for _ in 0..3 * MAX_QUEUE_BYTES / line.len() {

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_fits_into_the_place_of_the_first() {
+    fn every_status_fits_in_the_space_of_the_first() {
         assert!(WHOLE.len() <= OPEN.len() && MISSING.len() <= OPEN.len());
     }
 }

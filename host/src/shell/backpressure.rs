@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_causes_much_waits_and_others_do_not() {
+    fn only_the_connection_that_causes_congestion_waits() {
         let backpressure = Backpressure::default();
         let reads = [Read { connection: 1, end: 10 }, Read { connection: 2, end: 1000 }];
         backpressure.charge(&reads, ALLOWANCE + 5000);

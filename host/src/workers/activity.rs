@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn utilisation_follows_what_the_thread_does() {
+    fn utilisation_follows_the_threads_activity() {
         let activity = Activity::new();
         let second = 1_000_000_000;
         assert!(activity.utilisation() < 0.01);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_is_busy_with_nothing() {
+    fn a_waiting_thread_is_not_busy() {
         let activity = Activity::new();
         assert_eq!(activity.busy_for(), Duration::ZERO);
         activity.begin_work();

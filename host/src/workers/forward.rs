@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_here_stays_as_it_is() {
+    fn local_commands_are_not_forwarded() {
         let commands = [
             send(Recipients::One(1), &[4]),
             send(Recipients::Many(&[1, 3]), &[4]),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_recipient_gets_it_from_where_it_is_and_in_order() {
+    fn each_recipient_is_served_by_its_own_worker_in_order() {
         let commands = [
             send(Recipients::All, &[4]),
             send(Recipients::Many(&[1, 2, 3, 4]), &[1, 4]),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn sends_to_the_same_recipients_are_one_to_the_others() {
+    fn sends_to_the_same_recipients_are_forwarded_as_one() {
         let commands = [
             send(Recipients::All, &[4]),
             send(Recipients::All, &[1, 4]),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_fails_once() {
+    fn a_malformed_command_fails_once() {
         let commands = [send(Recipients::All, &[3]), Command::Close(2)];
         let [here, there] = split(&commands).unwrap();
         assert_eq!(here, format!("{:?}", &commands[..1]));

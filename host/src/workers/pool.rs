@@ -289,7 +289,7 @@ mod tests {
     use legacy_websocket::step::{Command, Outgoing, Recipients};
 
     #[test]
-    fn every_id_says_whose_it_is() {
+    fn every_id_names_its_worker() {
         for workers in 1..5 {
             let (pool, _) = WorkerPool::new(workers, 0);
             let mut ids = Vec::new();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_go_to_who_has_fewest_of_those_who_are_open_and_fit() {
+    fn connections_go_to_the_least_loaded_worker_that_is_able() {
         let (pool, _inboxes) = WorkerPool::new(3, 0);
         let places: Vec<_> = (0..30).map(|_| pool.assign(0)).collect();
         let count = |worker| places.iter().filter(|guard| guard.worker() == worker).count();
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_at_work_or_stuck_is_not_filled() {
+    fn a_busy_or_stuck_worker_is_not_filled() {
         let (pool, _inboxes) = WorkerPool::new(2, 64);
         pool.activity(0).begin_work();
         while pool.activity(0).busy_for() <= STUCK_AFTER {}
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sent_too_much_waits_until_half_of_it_is_carried_out() {
+    fn backpressure_is_released_when_half_is_carried_out() {
         let (pool, mut inboxes) = WorkerPool::new(3, 0);
         let from = Origin { worker: 0, version: 0, instance: 0 };
         let text = "x".repeat(MAX_FORWARDED / 4);

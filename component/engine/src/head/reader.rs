@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn each_malformed_head_is_refused_at_the_byte_that_says_so() {
+    fn a_malformed_head_is_refused_at_the_offending_byte() {
         for (bytes, why) in [
             (&b"\x16"[..], MalformedHead::Tls),
             (b"\0", MalformedHead::RequestLine),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_before_the_head_is_whole_at_any_chunking() {
+    fn limits_apply_to_an_incomplete_head_at_any_chunking() {
         let limits = Limits { max_head_bytes: 32, max_fields: 2, ..Limits::default() };
         let read = |bytes: &[u8], chunk: usize| {
             let mut reader = HeadReader::default();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_for_all_is_at_least_the_limit_for_one() {
+    fn a_total_limit_below_the_individual_limit_is_rejected() {
         let mut settings = Settings::default();
         assert_eq!(settings.check(), Ok(()));
         settings.max_total_queue_bytes = settings.max_queue_bytes;

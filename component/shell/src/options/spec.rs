@@ -350,7 +350,7 @@ mod tests {
     );
 
     #[test]
-    fn numbers_are_whole_and_fit() {
+    fn numbers_must_be_whole_and_in_range() {
         let mut settings = Settings::default();
         assert_eq!(NUMBER.set(&mut settings, "7"), Ok(()));
         assert_eq!(settings.max_connections, 7);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_says_what_0_is_and_what_is_special() {
+    fn the_help_states_the_meaning_of_0_and_special_values() {
         let time = TIME.host_help("The host.").server_help("The server.");
         assert_eq!(time.help(Shell::Host), "Help. The host. 0s: never.");
         assert_eq!(time.help(Shell::Server), "Help. The server. 0s: never.");

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_localhost_and_names_are_ours() {
+    fn ip_addresses_localhost_and_listed_names_are_accepted() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:9180",
