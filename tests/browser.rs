@@ -22,8 +22,8 @@ fn main() -> ExitCode {
             tour(phantomjs, "native");
         }),
         trial("the_page_sees_the_server_close", &phantomjs, server_closes),
-        trial("the_chat_is_between_the_page_and_draft_75", &phantomjs, chat),
-        trial("the_chat_keeps_its_name_and_shows_lines_once", &phantomjs, chat_again),
+        trial("the_page_chats_with_a_draft_75_client", &phantomjs, chat),
+        trial("the_chat_keeps_the_name_after_a_reconnect_and_shows_lines_once", &phantomjs, chat_again),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

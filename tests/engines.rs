@@ -122,7 +122,7 @@ fn the_same_calls_give_the_same_steps() {
 }
 
 #[test]
-fn a_message_can_be_answered_though_the_stream_ended_behind_it() {
+fn a_message_can_be_answered_after_the_stream_ended() {
     let (component, native) = factories();
     for factory in [component, native] {
         let mut engine = factory.make(&EngineOptions::default()).expect("an engine");
@@ -141,7 +141,7 @@ fn a_message_can_be_answered_though_the_stream_ended_behind_it() {
 }
 
 #[test]
-fn messages_of_one_read_come_as_one_event() {
+fn messages_of_one_read_arrive_as_one_event() {
     let (component, native) = factories();
     for factory in [component, native] {
         let mut engine = factory.make(&EngineOptions::default()).expect("an engine");

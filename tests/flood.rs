@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
     let trials = Flood::ALL.into_iter().flat_map(|flood| {
         ["component", "native"].map(|engine| {
-            Trial::test(format!("{engine}::a_flood_of_{flood}_leaves_the_others_alone"), move || {
+            Trial::test(format!("{engine}::a_flood_of_{flood}_does_not_disturb_other_clients"), move || {
                 flooded(engine, flood);
                 Ok(())
             })
@@ -122,7 +122,9 @@ impl Flood {
     /// What the operator is told of it.
     fn logged(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Silence | Self::SlowHeads => Some(&["refused", "127.0.0.2", "connections from one address"]),
+            Self::Silence | Self::SlowHeads => {
+                Some(&["refused", "127.0.0.2", "connections from one address"])
+            }
             Self::HandshakesWithLimit => Some(&["refused", "127.0.0.2", "new connections from one address"]),
             Self::FramesUnread => Some(&["closed", "127.0.0.2", "slow-reader"]),
             _ => None,

@@ -56,20 +56,20 @@ impl Scene {
 }
 
 on_both_engines!(
-    a_head_without_end,
-    ten_thousand_fields,
-    a_length_of_four_gigabytes,
-    a_length_without_end,
-    a_head_in_a_byte_now_and_then,
-    a_message_in_a_byte_now_and_then,
-    half_a_message_and_silence,
-    a_message_without_end,
-    a_peer_that_does_not_read,
-    messages_that_do_not_end_from_many_peers,
-    handshakes_as_long_as_they_may_be,
+    an_endless_head_is_refused,
+    ten_thousand_fields_are_refused,
+    a_length_of_four_gigabytes_closes,
+    an_endless_length_closes,
+    a_trickled_head_times_out,
+    a_trickled_message_is_limited,
+    an_unfinished_message_is_closed_as_idle,
+    an_endless_message_closes,
+    a_peer_that_does_not_read_is_closed,
+    total_unfinished_messages_are_limited,
+    handshakes_of_maximum_length_fit_in_memory,
 );
 
-fn a_head_without_end(engine: &str) {
+fn an_endless_head_is_refused(engine: &str) {
     let mut scene = Scene::new(engine, &[]);
     let mut peer = scene.server.connect();
     peer.send(b"GET / HTTP/1.1\r\nX: ");
@@ -82,7 +82,7 @@ fn a_head_without_end(engine: &str) {
     scene.ends_well();
 }
 
-fn ten_thousand_fields(engine: &str) {
+fn ten_thousand_fields_are_refused(engine: &str) {
     let mut scene = Scene::new(engine, &["--max-head-bytes", "1048576"]);
     let fields = "a: b\r\n".repeat(10_000);
     let mut peer = scene.server.connect();
@@ -94,7 +94,7 @@ fn ten_thousand_fields(engine: &str) {
     scene.ends_well();
 }
 
-fn a_length_of_four_gigabytes(engine: &str) {
+fn a_length_of_four_gigabytes_closes(engine: &str) {
     for (options, reason) in [(&[][..], "0xff"), (&["--skip-reserved-frames"], "message-limit")] {
         let mut scene = Scene::new(engine, options);
         for mut peer in [scene.server.open75(), scene.server.open76()] {
@@ -108,7 +108,7 @@ fn a_length_of_four_gigabytes(engine: &str) {
     }
 }
 
-fn a_length_without_end(engine: &str) {
+fn an_endless_length_closes(engine: &str) {
     for (options, reason) in [(&[][..], "0x80"), (&["--skip-reserved-frames"], "does not end")] {
         let mut scene = Scene::new(engine, options);
         for mut peer in [scene.server.open75(), scene.server.open76()] {
@@ -121,7 +121,7 @@ fn a_length_without_end(engine: &str) {
     }
 }
 
-fn a_head_in_a_byte_now_and_then(engine: &str) {
+fn a_trickled_head_times_out(engine: &str) {
     let mut scene = Scene::new(engine, &["--handshake-timeout", "1s"]);
     let mut peer = scene.server.connect();
     peer.send(b"GET / HTTP/1.1\r\nX: ");
@@ -133,7 +133,7 @@ fn a_head_in_a_byte_now_and_then(engine: &str) {
     scene.ends_well();
 }
 
-fn a_message_in_a_byte_now_and_then(engine: &str) {
+fn a_trickled_message_is_limited(engine: &str) {
     let mut scene = Scene::new(engine, &["--max-message-bytes", "20"]);
     let mut peer = scene.server.open76();
     peer.send(b"\0");
@@ -153,7 +153,7 @@ fn a_message_in_a_byte_now_and_then(engine: &str) {
     scene.ends_well();
 }
 
-fn half_a_message_and_silence(engine: &str) {
+fn an_unfinished_message_is_closed_as_idle(engine: &str) {
     let mut scene = Scene::new(engine, &["--idle-timeout", "2s", "--debug"]);
     let mut peer = scene.server.open75();
     peer.send(b"\0half of it");
@@ -164,7 +164,7 @@ fn half_a_message_and_silence(engine: &str) {
     scene.ends_well();
 }
 
-fn a_message_without_end(engine: &str) {
+fn an_endless_message_closes(engine: &str) {
     let mut scene = Scene::new(engine, &[]);
     for mut peer in [scene.server.open75(), scene.server.open76()] {
         peer.send(b"\0");
@@ -176,7 +176,7 @@ fn a_message_without_end(engine: &str) {
     scene.ends_well();
 }
 
-fn a_peer_that_does_not_read(engine: &str) {
+fn a_peer_that_does_not_read_is_closed(engine: &str) {
     let options = ["--max-queue-bytes", "65536", "--write-timeout", "1s"];
     let mut scene = Scene::new(engine, &options);
     let mut peer = scene.server.open76();
@@ -189,7 +189,7 @@ fn a_peer_that_does_not_read(engine: &str) {
     assert!(stopped.contains("slow_readers=1"), "{stopped}");
 }
 
-fn messages_that_do_not_end_from_many_peers(engine: &str) {
+fn total_unfinished_messages_are_limited(engine: &str) {
     const HOGS: usize = 64;
     const HELD: usize = 900_000;
     const LIMIT: usize = 8 << 20;
@@ -216,7 +216,7 @@ fn messages_that_do_not_end_from_many_peers(engine: &str) {
     scene.ends_well();
 }
 
-fn handshakes_as_long_as_they_may_be(engine: &str) {
+fn handshakes_of_maximum_length_fit_in_memory(engine: &str) {
     const PEERS: usize = 700;
     // Head by head, and a third on top; a peer that could make us hold more would end the instance.
     let memory = (PEERS * 16_384 * 4 / 3 + 8 * MIB as usize).to_string();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn no_file_imports_another_in_a_circle() {
+fn imports_are_acyclic() {
     for (source, at_least) in [("host/src", 60), ("component/engine/src", 20), ("component/shell/src", 8)] {
         let imports = imports(&root().join(source));
         assert!(imports.len() >= at_least, "{source}: {} files", imports.len());
@@ -138,7 +138,7 @@ fn reaches(imports: &Imports, from: &str, to: &str) -> bool {
 }
 
 #[test]
-fn a_circle_is_found() {
+fn an_import_cycle_is_detected() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("imports");
     fs::create_dir_all(folder.join("b")).unwrap();
     fs::write(folder.join("a.rs"), "use crate::{x, b::{c::C, other}};\n").unwrap();

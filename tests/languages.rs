@@ -16,19 +16,19 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let (jco, componentize) = (install("install-jco"), install("install-componentize-py"));
     let trials = vec![
-        trial("a_chat_in_javascript", &jco, |jco| {
+        trial("the_javascript_chat_works", &jco, |jco| {
             serve_chat(&javascript(jco, &example("javascript-chat"), "chat"))
         }),
-        trial("a_chat_in_python", &componentize, |componentize| {
+        trial("the_python_chat_works", &componentize, |componentize| {
             serve_chat(&python(componentize, &example("python-chat"), "chat"));
         }),
-        trial("what_fails_in_javascript_is_told", &jco, |jco| {
+        trial("javascript_errors_are_logged", &jco, |jco| {
             // The README's command builds `chat.js`.
             let folder = copy("javascript-chat", "throws.js", "chat.js");
             let lines = ["the roof is on fire", "fail@chat.js:15"];
             tells(&javascript(jco, &folder, "throws"), &lines, "sned");
         }),
-        trial("what_fails_in_python_is_told", &componentize, |componentize| {
+        trial("python_errors_are_logged", &componentize, |componentize| {
             let folder = copy("python-chat", "throws.py", "chat.py");
             let lines = ["Traceback (most recent call last)", "chat.py", "RuntimeError: the roof is on fire"];
             tells(&python(componentize, &folder, "throws"), &lines, "from: 7");

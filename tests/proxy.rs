@@ -23,13 +23,13 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let nginx = install("install-nginx");
     let trials = vec![
-        trial("the_proxy_holds_key3_back_until_it_has_seen_the_101", &nginx, holds_key3_back),
+        trial("the_proxy_withholds_key3_until_the_101", &nginx, holds_key3_back),
         trial("draft_76_passes", &nginx, draft_76_passes),
         trial("draft_75_passes", &nginx, draft_75_passes),
-        trial("what_a_trusted_proxy_says_is_believed", &nginx, trusted),
-        trial("draft_76_passes_by_a_unix_socket", &nginx, draft_76_passes_by_a_unix_socket),
+        trial("forwarded_fields_of_a_trusted_proxy_are_used", &nginx, trusted),
+        trial("draft_76_passes_over_a_unix_socket", &nginx, draft_76_passes_over_a_unix_socket),
         trial("the_test_page_passes", &nginx, page_passes),
-        trial("a_stop_passes", &nginx, stop_passes),
+        trial("a_shutdown_passes", &nginx, stop_passes),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -142,7 +142,7 @@ fn wait_for_key3_first(mut stream: TcpStream) -> (io::Error, Vec<u8>) {
     (nothing, key3)
 }
 
-fn draft_76_passes_by_a_unix_socket(nginx: &Path) {
+fn draft_76_passes_over_a_unix_socket(nginx: &Path) {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("behind-nginx.sock");
     // Of an earlier run.
     let _ = fs::remove_file(&path);

@@ -16,14 +16,10 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let chromium = install("install-chromium");
     let trials = vec![
-        trial("what_goes_on_is_shown", &chromium, what_goes_on_is_shown),
-        trial("what_a_client_says_stays_text", &chromium, what_a_client_says_stays_text),
-        trial("a_server_that_answers_no_more_is_said", &chromium, a_server_that_answers_no_more_is_said),
-        trial(
-            "plots_say_their_values_under_the_pointer",
-            &chromium,
-            plots_say_their_values_under_the_pointer,
-        ),
+        trial("connections_and_counters_are_shown", &chromium, connections_and_counters_are_shown),
+        trial("client_supplied_text_is_escaped", &chromium, client_supplied_text_is_escaped),
+        trial("an_unresponsive_server_is_reported", &chromium, an_unresponsive_server_is_reported),
+        trial("plots_show_the_values_under_the_pointer", &chromium, plots_show_the_values_under_the_pointer),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -78,7 +74,7 @@ fn show(chromium: &Path, url: &str) -> (String, String) {
     }
 }
 
-fn what_goes_on_is_shown(chromium: &Path) {
+fn connections_and_counters_are_shown(chromium: &Path) {
     let (server, url) = start(&["--max-queue-bytes", "67108864"]);
     let (client75, mut client76, mut slow) = (server.open75(), server.open76(), server.open76());
     client76.echo("in");
@@ -117,7 +113,7 @@ fn what_goes_on_is_shown(chromium: &Path) {
     assert!(shown.contains("<span>another protocol than these drafts (426)</span>"), "{shown}");
 }
 
-fn what_a_client_says_stays_text(chromium: &Path) {
+fn client_supplied_text_is_escaped(chromium: &Path) {
     let (server, url) = start(&[]);
     let head = String::from_utf8(head76("")).unwrap().replace("http://example.com", EVIL);
     let mut client = server.connect();
@@ -128,7 +124,7 @@ fn what_a_client_says_stays_text(chromium: &Path) {
     assert_eq!(title, "legacy-websocket");
 }
 
-fn a_server_that_answers_no_more_is_said(chromium: &Path) {
+fn an_unresponsive_server_is_reported(chromium: &Path) {
     let never = alone("never", "fetch = async () => { throw new Error('gone'); };");
     let (title, shown) = show(chromium, &never);
     assert_eq!(title, "no answer \u{2013} legacy-websocket");
@@ -148,7 +144,7 @@ fn a_server_that_answers_no_more_is_said(chromium: &Path) {
     assert!(shown.contains("None yet."), "{shown}");
 }
 
-fn plots_say_their_values_under_the_pointer(chromium: &Path) {
+fn plots_show_the_values_under_the_pointer(chromium: &Path) {
     let script = format!(
         "fetch = async () => ({{ ok: true, json: async () => ({STATUS}) }});
         setTimeout(() => {{

@@ -18,8 +18,8 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let programs = install("install-phantomjs").and_then(|_| install("install-tls10"));
     let trials = vec![
-        trial("a_browser_engine_of_the_time_by_tls_1_0_through_stunnel", &programs, through_stunnel),
-        trial("a_browser_engine_of_the_time_by_tls_1_0_through_haproxy", &programs, through_haproxy),
+        trial("a_period_browser_connects_by_tls_1_0_through_stunnel", &programs, through_stunnel),
+        trial("a_period_browser_connects_by_tls_1_0_through_haproxy", &programs, through_haproxy),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

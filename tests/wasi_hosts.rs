@@ -35,14 +35,14 @@ const HOSTS: [Host; 3] = [
 ];
 
 const TESTS: &[Test] = &[
-    ("a_thousand_connections_at_once", a_thousand_connections_at_once),
-    ("a_slow_reader_is_closed_and_the_others_go_on", a_slow_reader_is_closed_and_the_others_go_on),
-    ("what_waits_for_all_peers_together_is_limited", what_waits_for_all_peers_together_is_limited),
+    ("a_thousand_connections_are_served_at_once", a_thousand_connections_are_served_at_once),
+    ("a_slow_reader_is_closed_and_no_other_client", a_slow_reader_is_closed_and_no_other_client),
+    ("total_pending_output_is_limited", total_pending_output_is_limited),
     ("a_peer_that_floods_an_echo_slows_itself_down", a_peer_that_floods_an_echo_slows_itself_down),
-    ("a_chat_between_the_drafts", a_chat_between_the_drafts),
-    ("it_stops_in_order_when_standard_input_ends", it_stops_in_order_when_standard_input_ends),
-    ("what_cannot_be_is_said_on_standard_error", what_cannot_be_is_said_on_standard_error),
-    ("its_defaults_are_those_of_the_program", its_defaults_are_those_of_the_program),
+    ("clients_of_both_drafts_share_a_chat", clients_of_both_drafts_share_a_chat),
+    ("it_stops_cleanly_when_standard_input_ends", it_stops_cleanly_when_standard_input_ends),
+    ("invalid_options_are_reported_on_standard_error", invalid_options_are_reported_on_standard_error),
+    ("its_defaults_match_the_native_program", its_defaults_match_the_native_program),
 ];
 
 fn main() -> ExitCode {
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    trials.push(trial("wasmtime::without_the_network_it_says_what_is_wanted", &wasmtime(), |wasmtime| {
+    trials.push(trial("wasmtime::missing_network_access_is_explained", &wasmtime(), |wasmtime| {
         let composed = Composed::new("no-network", ECHO);
         let output = Command::new(wasmtime).arg("run").arg(composed.server).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
@@ -154,7 +154,7 @@ fn embedded_command(example: &Path, composed: &Composed) -> Result<Vec<OsString>
     Ok(vec![example.into(), composed.application.clone().into()])
 }
 
-fn a_thousand_connections_at_once(host: &str) {
+fn a_thousand_connections_are_served_at_once(host: &str) {
     let server = Server::start(&["--engine", host]);
     let open = |number| if number % 2 == 0 { server.open75() } else { server.open76() };
     let mut clients: Vec<Client> = (0..1000).map(open).collect();
@@ -171,7 +171,7 @@ fn a_thousand_connections_at_once(host: &str) {
     assert!(stopped.contains("connections=1000 connected=1000"), "{stopped}");
 }
 
-fn a_slow_reader_is_closed_and_the_others_go_on(host: &str) {
+fn a_slow_reader_is_closed_and_no_other_client(host: &str) {
     let server = Server::start(&["--engine", host, "--max-queue-bytes", "65536", "--write-timeout", "1s"]);
     let mut innocent = server.open76();
     let mut slow = server.open75();
@@ -185,7 +185,7 @@ fn a_slow_reader_is_closed_and_the_others_go_on(host: &str) {
     assert!(stopped.contains("slow_readers=1"), "{stopped}");
 }
 
-fn what_waits_for_all_peers_together_is_limited(host: &str) {
+fn total_pending_output_is_limited(host: &str) {
     let limit = "2000000";
     let server =
         Server::start(&["--engine", host, "--max-total-queue-bytes", limit, "--max-queue-bytes", "1000000"]);
@@ -229,13 +229,13 @@ fn a_peer_that_floods_an_echo_slows_itself_down(host: &str) {
     assert!(stopped.contains("slow_readers=0"), "{stopped}");
 }
 
-fn a_chat_between_the_drafts(host: &str) {
+fn clients_of_both_drafts_share_a_chat(host: &str) {
     let server = Server::start(&["--engine", &chatting(host)]);
     talk(&server);
     server.stop();
 }
 
-fn what_cannot_be_is_said_on_standard_error(host: &str) {
+fn invalid_options_are_reported_on_standard_error(host: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for (options, reason) in [
@@ -253,7 +253,7 @@ fn what_cannot_be_is_said_on_standard_error(host: &str) {
     }
 }
 
-fn it_stops_in_order_when_standard_input_ends(host: &str) {
+fn it_stops_cleanly_when_standard_input_ends(host: &str) {
     let server = Server::start(&["--engine", host]);
     let (mut client75, mut client76) = (server.open75(), server.open76());
     client75.echo("in");
@@ -269,7 +269,7 @@ fn it_stops_in_order_when_standard_input_ends(host: &str) {
     assert!(stopped.contains("connections=2 connected=2"), "{stopped}");
 }
 
-fn its_defaults_are_those_of_the_program(host: &str) {
+fn its_defaults_match_the_native_program(host: &str) {
     let (mut command, _) = hosts::command(&["--engine", host]).unwrap();
     let (theirs, ours) = (command.arg("--help").output().unwrap(), run(&["serve", "--help"]));
     let (theirs, ours) = (defaults(&theirs.stdout), defaults(&ours.stdout));

@@ -12,16 +12,16 @@ use crate::support::server::{Server, program, run};
 use crate::support::{CLOSING, KEY3, contains, frame, head75, head76, on_both_engines};
 
 on_both_engines!(
-    an_echo_of_each_draft,
-    a_chat_between_the_drafts,
-    what_is_posted_is_pushed,
-    what_a_foreign_page_posts_does_not_reach_the_application,
+    both_drafts_are_echoed,
+    clients_of_both_drafts_share_a_chat,
+    a_posted_message_is_pushed,
+    foreign_posts_do_not_reach_the_application,
     a_foreign_host_does_not_reach_the_application,
-    an_application_that_nobody_calls_pushes,
-    a_command_that_fails_is_told,
+    an_idle_application_can_push,
+    a_failed_command_is_reported,
     a_panic_costs_one_instance,
-    a_call_that_does_not_end_costs_one_instance,
-    memory_without_end_costs_one_instance,
+    an_endless_call_costs_one_instance,
+    unbounded_memory_costs_one_instance,
 );
 
 const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "300ms", "--max-memory-bytes", "67108864"];
@@ -38,7 +38,7 @@ impl Client {
     }
 }
 
-fn an_echo_of_each_draft(engine: &str) {
+fn both_drafts_are_echoed(engine: &str) {
     let server = Server::start(&[wasm!(ECHO), "--engine", engine]);
     let (mut client75, mut client76) = (server.open75(), server.open76());
     client75.echo("h\u{e9}llo");
@@ -56,7 +56,7 @@ fn an_echo_of_each_draft(engine: &str) {
     plain.refused(b"GET / HTTP/1.0\r\n\r\n", "404");
 }
 
-fn a_chat_between_the_drafts(engine: &str) {
+fn clients_of_both_drafts_share_a_chat(engine: &str) {
     let server = Server::start(&[wasm!(CHAT), "--engine", engine]);
     let mut anna = server.open75();
     anna.hears("* you are guest 1");
@@ -104,7 +104,7 @@ fn post(server: &Server, body: &str) -> String {
     String::from_utf8(client.read_to_end()).unwrap()
 }
 
-fn what_is_posted_is_pushed(engine: &str) {
+fn a_posted_message_is_pushed(engine: &str) {
     let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
     let (mut client75, mut client76) = (server.open75(), server.open76());
     let answer = post(&server, "It rains.");
@@ -128,7 +128,7 @@ fn asks(server: &Server, method: &str, fields: &str, body: &str) -> String {
     String::from_utf8(client.read_to_end()).unwrap()
 }
 
-fn what_a_foreign_page_posts_does_not_reach_the_application(engine: &str) {
+fn foreign_posts_do_not_reach_the_application(engine: &str) {
     let server =
         Server::start(&[wasm!(PUBLISH), "--engine", engine, "--origin", "http://example.com", "--debug"]);
     let mut subscriber = server.open76();
@@ -162,7 +162,7 @@ fn a_foreign_host_does_not_reach_the_application(engine: &str) {
     assert!(asks(&server, "POST", "Host: example.com:8000\r\n", "ours").ends_with("sent to 0\n"));
 }
 
-fn an_application_that_nobody_calls_pushes(engine: &str) {
+fn an_idle_application_can_push(engine: &str) {
     let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
     let mut client = server.open76();
     let first = client.read_until(b" s\xff");
@@ -170,7 +170,7 @@ fn an_application_that_nobody_calls_pushes(engine: &str) {
     client.read_until(b" s\xff");
 }
 
-fn a_command_that_fails_is_told(engine: &str) {
+fn a_failed_command_is_reported(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     let mut client = server.open75();
     client.says("send:77");
@@ -215,16 +215,16 @@ fn a_panic_costs_one_instance(engine: &str) {
     costs_one_instance(engine, "panic", "unreachable");
 }
 
-fn a_call_that_does_not_end_costs_one_instance(engine: &str) {
+fn an_endless_call_costs_one_instance(engine: &str) {
     costs_one_instance(engine, "spin", "a call took longer than 300ms");
 }
 
-fn memory_without_end_costs_one_instance(engine: &str) {
+fn unbounded_memory_costs_one_instance(engine: &str) {
     costs_one_instance(engine, "grow", "it wanted more than 67108864 bytes of memory");
 }
 
 #[test]
-fn what_it_writes_is_logged() {
+fn application_output_is_logged() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION)]);
     server.open76().says("fault:panic");
     server.wait_for_log(&["ERROR", "application: ", "panicked at "]);
@@ -232,7 +232,7 @@ fn what_it_writes_is_logged() {
 }
 
 #[test]
-fn it_survives_the_engine() {
+fn an_application_survives_an_engine_trap() {
     let server = Server::start(&[wasm!(PUBLISH), "--component", wasm!(FAULTY_LIBRARY)]);
     let mut client = server.open76();
     client.says("fault:trap");
@@ -245,7 +245,7 @@ fn it_survives_the_engine() {
 }
 
 #[test]
-fn its_environment_is_what_it_is_given() {
+fn an_application_sees_only_its_configured_environment() {
     let mut command = program();
     command.args(["serve", wasm!(FAULTY_APPLICATION), "--listen", "127.0.0.1:0"]);
     command.args(["--env", "GREETING=h\u{e9}llo = world", "--env", "EMPTY=", "--env", "OURS"]);
@@ -265,7 +265,7 @@ fn its_environment_is_what_it_is_given() {
 }
 
 #[test]
-fn what_is_printed_at_a_panic_is_an_error_as_it_was_printed() {
+fn panic_output_is_logged_as_errors() {
     let mut command = program();
     command.args(["serve", wasm!(FAULTY_APPLICATION), "--listen", "127.0.0.1:0"]).env("RUST_LOG", "warn");
     let server = Server::start_command(command, 1);
@@ -307,7 +307,7 @@ fn a_new_file_is_served_to_new_connections() {
 }
 
 #[test]
-fn a_new_file_that_cannot_be_read_is_tried_again() {
+fn an_unreadable_new_file_is_retried() {
     let path = file("watched-unreadable.wasm", ECHO);
     let server = Server::start(&[&path, "--watch"]);
     let huge = File::create(&path).unwrap();
@@ -333,7 +333,7 @@ fn a_new_file_that_cannot_be_read_is_tried_again() {
 }
 
 #[test]
-fn what_is_no_application_is_refused_at_the_start() {
+fn an_invalid_application_is_refused_at_startup() {
     let garbage = file("garbage.wasm", b"garbage");
     let library = file("library.wasm", legacy_websocket_artifacts::LIBRARY);
     let middleware = file("middleware.wasm", legacy_websocket_artifacts::REQUIRE_COOKIE);
@@ -350,7 +350,7 @@ fn what_is_no_application_is_refused_at_the_start() {
 }
 
 #[test]
-fn one_client_asks_in_pieces() {
+fn a_handshake_in_single_bytes_is_answered_once() {
     // The application is asked once, when the head is whole.
     let server = Server::start(&[wasm!(ECHO)]);
     let mut client = server.connect();

@@ -10,13 +10,13 @@ use crate::support::server::Server;
 use crate::support::{frame, head75, on_both_engines};
 
 on_both_engines!(
-    a_stop_ends_after_the_drain_timeout,
-    a_second_signal_ends_it_at_once,
-    metrics_are_answered,
+    shutdown_ends_after_the_drain_timeout,
+    a_second_signal_stops_the_server_at_once,
+    metrics_are_served_while_workers_are_busy,
     new_clients_go_to_workers_that_answer,
-    what_one_client_sends_there_stalls_no_other,
+    messages_to_a_busy_worker_stall_no_other_client,
     a_few_clients_are_served_by_one_worker,
-    who_comes_while_the_application_is_lost_is_served_or_closed,
+    a_client_accepted_during_an_application_restart_is_served_or_closed,
 );
 
 /// Exit status of a stop that was cut short.
@@ -41,7 +41,7 @@ fn wait_until_busy(admin: &Admin) {
     until(admin, |metrics| metrics.iter().any(|(name, age)| name.contains("_snapshot_age_") && *age > 0.0));
 }
 
-fn a_stop_ends_after_the_drain_timeout(engine: &str) {
+fn shutdown_ends_after_the_drain_timeout(engine: &str) {
     let (server, admin) = two(engine, &["--drain-timeout", "300ms"]);
     let mut clients = [server.open76(), server.open76()];
     occupy(&mut clients[0], &admin);
@@ -51,7 +51,7 @@ fn a_stop_ends_after_the_drain_timeout(engine: &str) {
     assert!(log.contains("does not end; left behind") && log.contains("unresponsive_workers=1"), "{log}");
 }
 
-fn a_second_signal_ends_it_at_once(engine: &str) {
+fn a_second_signal_stops_the_server_at_once(engine: &str) {
     let (server, admin) = two(engine, &["--drain-timeout", "1h"]);
     let mut clients = [server.open76(), server.open76()];
     occupy(&mut clients[0], &admin);
@@ -62,7 +62,7 @@ fn a_second_signal_ends_it_at_once(engine: &str) {
     assert_eq!(status.code(), CUT_SHORT, "{log}");
 }
 
-fn metrics_are_answered(engine: &str) {
+fn metrics_are_served_while_workers_are_busy(engine: &str) {
     let (server, admin) = two(engine, &[]);
     let mut clients = [server.open76(), server.open75()];
     // A worker is shown as it was when it last answered.
@@ -105,7 +105,7 @@ fn new_clients_go_to_workers_that_answer(engine: &str) {
 }
 
 /// More than may wait for another worker; and those who cause none of it are read from all the same.
-fn what_one_client_sends_there_stalls_no_other(engine: &str) {
+fn messages_to_a_busy_worker_stall_no_other_client(engine: &str) {
     let (server, admin) = two(engine, &[]);
     let mut clients = [server.open76(), server.open76(), server.open76(), server.open76()];
     let homes = clients.each_mut().map(|client| {
@@ -153,7 +153,7 @@ fn a_few_clients_are_served_by_one_worker(engine: &str) {
 }
 
 /// It is accepted in the moment in which what another one sent costs the application.
-fn who_comes_while_the_application_is_lost_is_served_or_closed(engine: &str) {
+fn a_client_accepted_during_an_application_restart_is_served_or_closed(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     for _ in 0..20 {
         server.open76().says("fault:panic");

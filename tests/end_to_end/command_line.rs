@@ -70,7 +70,7 @@ fn fails(options: &[&str], parts: &[&str]) {
 }
 
 #[test]
-fn an_option_that_cannot_be_is_named() {
+fn invalid_options_are_reported() {
     fails(&["--public-url", "http://example.com"], &["public", "ws://"]);
     fails(&["--origin", "example.com"], &["origin", "\"http://example.com\""]);
     fails(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
@@ -103,7 +103,7 @@ fn an_option_that_cannot_be_is_named() {
 
 /// As good as never; a sum with it must not begin again from 0.
 #[test]
-fn times_may_be_as_long_as_can_be_said() {
+fn the_longest_timeouts_do_not_overflow() {
     let longest = format!("{}s", u64::MAX);
     let times =
         ["--call-timeout", "--handshake-timeout", "--idle-timeout", "--close-timeout", "--write-timeout"];
@@ -116,7 +116,7 @@ fn times_may_be_as_long_as_can_be_said() {
 }
 
 #[test]
-fn an_address_in_use_is_named() {
+fn an_address_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&["serve", "--engine", "native", "--listen", &address]);
@@ -127,7 +127,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_component_is_named() {
+fn an_invalid_component_file_is_reported() {
     fails(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
     let text = file("no-component.wasm", b"text");
     fails(&["--component", &text], &["no-component.wasm", "it is not WebAssembly"]);
@@ -141,7 +141,7 @@ fn a_file_that_is_no_component_is_named() {
 
 /// Who reads the announcement may connect.
 #[test]
-fn nothing_is_announced_before_all_is_bound() {
+fn no_address_is_announced_until_all_are_bound() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&["serve", "--engine", "native", "--listen", "127.0.0.1:0", "--metrics", &address]);
@@ -153,7 +153,7 @@ fn nothing_is_announced_before_all_is_bound() {
 
 /// As after `ulimit -n 64`.
 #[test]
-fn few_descriptors_mean_few_connections() {
+fn the_connection_limit_follows_the_descriptor_limit() {
     let mut shell = Command::new("sh");
     let program = program();
     shell

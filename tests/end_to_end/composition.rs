@@ -14,7 +14,7 @@ fn result(name: &str) -> String {
 }
 
 #[test]
-fn a_middleware_stands_before_the_application() {
+fn a_middleware_runs_before_the_application() {
     let (chat, middleware) = (file("composed-chat.wasm", CHAT), file("cookie.wasm", REQUIRE_COOKIE));
     let stacked = result("chat-with-cookie.wasm");
     let output = run(&[
@@ -48,7 +48,7 @@ fn a_middleware_stands_before_the_application() {
 }
 
 #[test]
-fn a_server_is_written() {
+fn compose_writes_a_server() {
     let (echo, server) = (file("composed-echo.wasm", ECHO), result("echo-server.wasm"));
     let output = run(&["compose", &echo, "--output", &server]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -58,7 +58,7 @@ fn a_server_is_written() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn incompatible_components_are_refused() {
     let (echo, library) = (file("e.wasm", ECHO), file("l.wasm", LIBRARY));
     let (middleware, module) = (file("m.wasm", REQUIRE_COOKIE), file("core.wasm", b"\0asm\x01\0\0\0"));
     let nothing = result("nothing.wasm");

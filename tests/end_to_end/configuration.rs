@@ -26,7 +26,7 @@ fn refused(content: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_file_says_what_the_command_line_can() {
+fn a_file_sets_the_same_options_as_the_command_line() {
     let policy = file("policy.xml", b"<cross-domain-policy/>");
     let content = format!(
         "listen = ['127.0.0.1:0', '127.0.0.2:0']\nprotocol = 'draft75'\norigin = 'http://example.com'\n\
@@ -46,7 +46,7 @@ fn a_file_says_what_the_command_line_can() {
 }
 
 #[test]
-fn the_command_line_counts_before_the_file() {
+fn the_command_line_takes_precedence_over_the_file() {
     let content =
         "listen = '127.0.0.1:1'\nengine = 'native'\ndebug = true\norigin = ['http://a', 'http://b']";
     let path = file("overridden.toml", content.as_bytes());
@@ -60,7 +60,7 @@ fn the_command_line_counts_before_the_file() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_in_the_file_are_reported() {
     refused("max-feilds = 5", &["unknown key 'max-feilds'", "'max-fields'"]);
     refused("max_fields = 5", &["unknown key 'max_fields'", "'max-fields'"]);
     refused("zzz = 5", &["unknown key 'zzz'"]);
@@ -87,7 +87,7 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn what_it_names_is_looked_at() {
+fn check_config_verifies_values_and_referenced_files() {
     for (content, parts) in [
         ("flash-policy = '/does/not/exist'", ["/does/not/exist", "No such file"]),
         ("application = '/does/not/exist'", ["/does/not/exist", "No such file"]),
@@ -111,7 +111,7 @@ fn what_it_names_is_looked_at() {
 }
 
 #[test]
-fn a_certificate_without_an_address_is_found_unless_systemd_may_hand_one_over() {
+fn a_certificate_without_a_listener_is_an_error_except_under_systemd() {
     let certificate = Certificate::new("unserved");
     let [.., cert, _, key] = certificate.options();
     let path = file("unserved.toml", format!("tls-cert = '{cert}'\ntls-key = '{key}'").as_bytes());
@@ -139,7 +139,7 @@ fn a_certificate_without_an_address_is_found_unless_systemd_may_hand_one_over() 
 }
 
 #[test]
-fn what_is_checked_leaves_nothing_behind_and_starts_what_is_served() {
+fn check_config_creates_no_files_and_starts_the_application() {
     let folder = file("not-a-folder-yet", b"");
     std::fs::remove_file(&folder).unwrap();
     check("record.toml", &format!("record = '{folder}/of/recordings'")).unwrap();
@@ -151,7 +151,7 @@ fn what_is_checked_leaves_nothing_behind_and_starts_what_is_served() {
 }
 
 #[test]
-fn the_packaged_file_is_right() {
+fn the_packaged_file_is_valid() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/legacy-websocket.toml");
     let output = run(&["check-config", path]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

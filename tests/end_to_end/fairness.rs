@@ -6,15 +6,15 @@ use crate::support::server::Server;
 use crate::support::{CLOSING, frame, on_both_engines};
 
 on_both_engines!(
-    thousands_of_messages_at_once_cost_the_others_nothing,
-    a_call_gets_as_many_messages_as_the_application_has_time_for,
-    a_million_commands_that_fail_do_not_cost_the_engine,
-    an_application_that_goes_on_failing_is_replaced,
-    a_message_that_does_not_end_times_out,
-    a_client_that_reacts_to_fin_alone_is_closed_in_order,
+    a_burst_of_messages_closes_no_other_client,
+    a_slow_burst_does_not_exceed_the_call_timeout,
+    a_million_failed_commands_do_not_trap_the_engine,
+    an_application_that_keeps_failing_is_replaced,
+    an_unfinished_message_times_out,
+    a_client_that_closes_only_on_fin_is_closed_cleanly,
 );
 
-fn thousands_of_messages_at_once_cost_the_others_nothing(engine: &str) {
+fn a_burst_of_messages_closes_no_other_client(engine: &str) {
     const COUNT: usize = 20_000;
     let server = Server::start(&[wasm!(CHAT), "--engine", engine]);
     let mut members: Vec<_> = (0..100).map(|_| server.open76()).collect();
@@ -36,7 +36,7 @@ fn thousands_of_messages_at_once_cost_the_others_nothing(engine: &str) {
     assert!(stopped.contains("slow_readers=0 traps=0 application_traps=0"), "{stopped}");
 }
 
-fn a_call_gets_as_many_messages_as_the_application_has_time_for(engine: &str) {
+fn a_slow_burst_does_not_exceed_the_call_timeout(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--call-timeout", "3s"]);
     let (mut busy, mut other) = (server.open76(), server.open76());
     busy.send(&[frame("fault:nap").repeat(40), frame("e:done")].concat());
@@ -47,7 +47,7 @@ fn a_call_gets_as_many_messages_as_the_application_has_time_for(engine: &str) {
     assert!(stopped.contains("application_traps=0"), "{stopped}");
 }
 
-fn a_million_commands_that_fail_do_not_cost_the_engine(engine: &str) {
+fn a_million_failed_commands_do_not_trap_the_engine(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--call-timeout", "60s"]);
     let mut client = server.open76();
     client.send(&frame("storm:1000000"));
@@ -56,7 +56,7 @@ fn a_million_commands_that_fail_do_not_cost_the_engine(engine: &str) {
     assert!(stopped.contains("traps=0 application_traps=0"), "{stopped}");
 }
 
-fn an_application_that_goes_on_failing_is_replaced(engine: &str) {
+fn an_application_that_keeps_failing_is_replaced(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     let mut client = server.open76();
     client.send(&frame("cycle:"));
@@ -65,7 +65,7 @@ fn an_application_that_goes_on_failing_is_replaced(engine: &str) {
     server.open76().echo("e:served by a fresh one");
 }
 
-fn a_message_that_does_not_end_times_out(engine: &str) {
+fn an_unfinished_message_times_out(engine: &str) {
     let server = Server::start(&["--engine", engine, "--message-timeout", "300ms", "--debug"]);
     let mut client = server.open76();
     // More of it does not put it off, a whole one does.
@@ -75,7 +75,7 @@ fn a_message_that_does_not_end_times_out(engine: &str) {
     server.wait_for_log(&["closed", &client.address().to_string(), "message-timeout"]);
 }
 
-fn a_client_that_reacts_to_fin_alone_is_closed_in_order(engine: &str) {
+fn a_client_that_closes_only_on_fin_is_closed_cleanly(engine: &str) {
     let options = ["--engine", engine, "--close-timeout", "1h", "--drain-timeout", "1h", "--debug"];
     let server = Server::start(&options);
     let mut client = server.open76();

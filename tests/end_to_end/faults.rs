@@ -24,7 +24,7 @@ fn costs_one_instance(fault: &str) {
 }
 
 #[test]
-fn another_build_of_the_component_serves() {
+fn an_external_component_serves() {
     let server = Server::start(&["--component", wasm!(FAULTY_LIBRARY)]);
     server.open76().echo("in");
     server.open75().echo("in");
@@ -36,17 +36,17 @@ fn a_trap_costs_one_instance() {
 }
 
 #[test]
-fn a_call_that_does_not_end_costs_one_instance() {
+fn an_endless_call_costs_one_instance() {
     costs_one_instance("spin");
 }
 
 #[test]
-fn memory_without_end_costs_one_instance() {
+fn unbounded_memory_costs_one_instance() {
     costs_one_instance("grow");
 }
 
 #[test]
-fn faults_one_after_the_other_are_counted() {
+fn consecutive_faults_are_counted() {
     let server = Server::start(&[&["--component", wasm!(FAULTY_LIBRARY)][..], &LIMITS].concat());
     for fault in ["trap", "spin", "grow", "trap"] {
         let mut client = server.open76();

@@ -6,16 +6,16 @@ use crate::support::{CLOSING, frame};
 
 on_both_engines!(
     a_closing_handshake_in_two_writes_is_answered,
-    nothing_is_answered_behind_a_closing_handshake,
+    nothing_is_answered_after_a_closing_handshake,
     draft_75_has_no_closing_handshake,
-    a_closing_frame_on_draft_75_is_an_orderly_end,
+    a_closing_frame_on_draft_75_closes_cleanly,
     a_reserved_frame_closes_and_is_logged,
-    reserved_frames_are_skipped_where_told,
-    text_that_is_not_utf8_is_mended,
-    text_that_is_not_utf8_closes_where_told,
-    a_long_message_comes_back_whole,
+    reserved_frames_are_skipped_if_configured,
+    invalid_utf8_is_replaced,
+    invalid_utf8_closes_if_configured,
+    a_long_message_is_echoed_whole,
     a_message_over_the_limit_closes,
-    messages_in_one_write_come_back_in_order,
+    messages_in_one_write_are_echoed_in_order,
 );
 
 fn start(engine: &str, options: &[&str]) -> Server {
@@ -32,7 +32,7 @@ fn a_closing_handshake_in_two_writes_is_answered(engine: &str) {
     server.wait_for_log(&["closed", &client.address().to_string(), "by-peer"]);
 }
 
-fn nothing_is_answered_behind_a_closing_handshake(engine: &str) {
+fn nothing_is_answered_after_a_closing_handshake(engine: &str) {
     let server = start(engine, &[]);
     let mut client = server.open76();
     client.send(&[&frame("before"), CLOSING, &frame("behind")].concat());
@@ -52,7 +52,7 @@ fn draft_75_has_no_closing_handshake(engine: &str) {
     server.wait_for_log(&["closed", &client.address().to_string(), "end-of-stream"]);
 }
 
-fn a_closing_frame_on_draft_75_is_an_orderly_end(engine: &str) {
+fn a_closing_frame_on_draft_75_closes_cleanly(engine: &str) {
     let server = start(engine, &["--debug"]);
     let mut client = server.open75();
     client.send(&[&frame("last"), CLOSING].concat());
@@ -71,7 +71,7 @@ fn a_reserved_frame_closes_and_is_logged(engine: &str) {
     }
 }
 
-fn reserved_frames_are_skipped_where_told(engine: &str) {
+fn reserved_frames_are_skipped_if_configured(engine: &str) {
     let server = start(engine, &["--skip-reserved-frames"]);
     for mut client in [server.open75(), server.open76()] {
         client.send(b"\x01text\xff\x80\x03\x00\xff\x00\xff\x01z");
@@ -79,7 +79,7 @@ fn reserved_frames_are_skipped_where_told(engine: &str) {
     }
 }
 
-fn text_that_is_not_utf8_is_mended(engine: &str) {
+fn invalid_utf8_is_replaced(engine: &str) {
     let server = start(engine, &[]);
     let mut client = server.open76();
     // The lone surrogate that WebKit 534 sends: three parts, none of which is a prefix of anything.
@@ -89,7 +89,7 @@ fn text_that_is_not_utf8_is_mended(engine: &str) {
     client.expect(&frame("cut \u{fffd}"));
 }
 
-fn text_that_is_not_utf8_closes_where_told(engine: &str) {
+fn invalid_utf8_closes_if_configured(engine: &str) {
     let server = start(engine, &["--invalid-utf8", "close"]);
     for mut client in [server.open75(), server.open76()] {
         client.echo("h\u{e9}");
@@ -99,7 +99,7 @@ fn text_that_is_not_utf8_closes_where_told(engine: &str) {
     }
 }
 
-fn a_long_message_comes_back_whole(engine: &str) {
+fn a_long_message_is_echoed_whole(engine: &str) {
     let server = start(engine, &[]);
     // Shorter than a limit of 1 MiB, longer than any one read.
     let text = "\u{20ac}".repeat(300_000);
@@ -118,7 +118,7 @@ fn a_message_over_the_limit_closes(engine: &str) {
     }
 }
 
-fn messages_in_one_write_come_back_in_order(engine: &str) {
+fn messages_in_one_write_are_echoed_in_order(engine: &str) {
     let server = start(engine, &[]);
     let many: Vec<u8> = (0..1000).flat_map(|number| frame(&format!("message {number}"))).collect();
     let mut client = server.open75();

@@ -9,13 +9,13 @@ on_both_engines!(
     draft_76_opens_and_echoes,
     draft_76_is_answered_before_key3_is_sent,
     key3_may_come_in_pieces,
-    a_message_behind_key3_in_the_same_write_is_echoed,
-    a_whole_visit_may_come_in_one_write,
+    a_message_after_key3_in_the_same_write_is_echoed,
+    a_whole_session_may_come_in_one_write,
     draft_75_opens_byte_for_byte_and_echoes,
     a_head_may_come_byte_by_byte,
-    the_resource_name_comes_back_as_the_bytes_it_was,
-    a_later_protocol_is_told_which_it_was,
-    one_key_alone_is_refused,
+    the_resource_name_is_returned_byte_for_byte,
+    rfc_6455_is_refused_with_an_explanation,
+    a_single_key_is_refused,
 );
 
 const LOCATION: &str = "ws://example.com/demo";
@@ -53,7 +53,7 @@ fn key3_may_come_in_pieces(engine: &str) {
     }
 }
 
-fn a_message_behind_key3_in_the_same_write_is_echoed(engine: &str) {
+fn a_message_after_key3_in_the_same_write_is_echoed(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     client.send(&[&head76(""), KEY3, &frame("early")].concat());
@@ -62,7 +62,7 @@ fn a_message_behind_key3_in_the_same_write_is_echoed(engine: &str) {
     client.expect(&frame("early"));
 }
 
-fn a_whole_visit_may_come_in_one_write(engine: &str) {
+fn a_whole_session_may_come_in_one_write(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     client.send(&[&head76(""), KEY3, &frame("all"), &frame("at once"), CLOSING].concat());
@@ -95,7 +95,7 @@ fn a_head_may_come_byte_by_byte(engine: &str) {
     client.expect(&frame("\u{20ac}"));
 }
 
-fn the_resource_name_comes_back_as_the_bytes_it_was(engine: &str) {
+fn the_resource_name_is_returned_byte_for_byte(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     let head = head75("");
@@ -107,7 +107,7 @@ fn the_resource_name_comes_back_as_the_bytes_it_was(engine: &str) {
     client.echo("in");
 }
 
-fn a_later_protocol_is_told_which_it_was(engine: &str) {
+fn rfc_6455_is_refused_with_an_explanation(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let later = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -119,7 +119,7 @@ fn a_later_protocol_is_told_which_it_was(engine: &str) {
     server.wait_for_log(&["rejected", &client.address().to_string(), "426", "RFC 6455"]);
 }
 
-fn one_key_alone_is_refused(engine: &str) {
+fn a_single_key_is_refused(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     for key in ["Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n", "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n"]
     {

@@ -10,17 +10,17 @@ use crate::support::{KEY3, frame, head76};
 
 on_both_engines!(
     the_test_page_is_served,
-    head_has_the_fields_without_the_body,
-    a_connection_serves_request_after_request,
-    requests_may_come_ahead_of_their_answers,
-    any_number_of_requests_may_come_ahead,
-    a_page_that_is_not_there,
-    a_body_may_come_in_chunks,
+    head_returns_the_fields_without_the_body,
+    a_connection_is_kept_alive,
+    requests_may_be_pipelined,
+    any_number_of_requests_may_be_pipelined,
+    a_missing_page_is_not_found,
+    a_body_may_be_chunked,
     a_health_check_is_answered,
-    a_request_that_cannot_be_served_is_refused,
+    an_invalid_request_is_refused,
     a_head_over_its_limits_is_refused,
-    a_flash_policy_is_served_where_there_is_one,
-    requests_are_logged_when_asked_for,
+    a_flash_policy_is_served_if_configured,
+    requests_are_logged_with_debug,
 );
 
 const PAGE: &str = include_str!("../../examples/client.html");
@@ -49,7 +49,7 @@ fn the_test_page_is_served(engine: &str) {
     client.expect_end();
 }
 
-fn requests_are_logged_when_asked_for(engine: &str) {
+fn requests_are_logged_with_debug(engine: &str) {
     let server = Server::start(&["--engine", engine, "--debug"]);
     let mut client = server.connect();
     client.send(&request("GET", "/page?x=1", "Connection: close\r\n"));
@@ -58,7 +58,7 @@ fn requests_are_logged_when_asked_for(engine: &str) {
     server.wait_for_log(&["DEBUG", "request", &peer, "method=GET", "path=/page?x=1"]);
 }
 
-fn head_has_the_fields_without_the_body(engine: &str) {
+fn head_returns_the_fields_without_the_body(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     client.send(&request("GET", "/", ""));
@@ -69,7 +69,7 @@ fn head_has_the_fields_without_the_body(engine: &str) {
     client.expect_end();
 }
 
-fn a_connection_serves_request_after_request(engine: &str) {
+fn a_connection_is_kept_alive(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     for _ in 0..3 {
@@ -83,7 +83,7 @@ fn a_connection_serves_request_after_request(engine: &str) {
     assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 101 "));
 }
 
-fn requests_may_come_ahead_of_their_answers(engine: &str) {
+fn requests_may_be_pipelined(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     let body = request("POST", "/", "Content-Length: 5\r\n");
@@ -95,7 +95,7 @@ fn requests_may_come_ahead_of_their_answers(engine: &str) {
     client.expect_end();
 }
 
-fn any_number_of_requests_may_come_ahead(engine: &str) {
+fn any_number_of_requests_may_be_pipelined(engine: &str) {
     // One connection at a time: each must be gone before the next is served.
     let server = Server::start(&["--engine", engine, "--max-connections", "1", "--workers", "1"]);
     for number in [63, 64, 65, 129, 1000] {
@@ -112,7 +112,7 @@ fn any_number_of_requests_may_come_ahead(engine: &str) {
     }
 }
 
-fn a_page_that_is_not_there(engine: &str) {
+fn a_missing_page_is_not_found(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     client.send(&request("GET", "/favicon.ico", ""));
@@ -121,7 +121,7 @@ fn a_page_that_is_not_there(engine: &str) {
     assert!(response(&mut client).0.starts_with("HTTP/1.1 405 "));
 }
 
-fn a_body_may_come_in_chunks(engine: &str) {
+fn a_body_may_be_chunked(engine: &str) {
     let server = Server::start(&[wasm!(PUBLISH), "--engine", engine]);
     let mut socket = server.open76();
     let mut client = server.connect();
@@ -165,7 +165,7 @@ fn a_health_check_is_answered(engine: &str) {
     assert!(response(&mut client).0.starts_with("HTTP/1.1 404 "));
 }
 
-fn a_request_that_cannot_be_served_is_refused(engine: &str) {
+fn an_invalid_request_is_refused(engine: &str) {
     let server = Server::start(&["--engine", engine, "--max-message-bytes", "1000"]);
     let chunked = request("POST", "/", "Transfer-Encoding: chunked\r\n");
     server.connect().refused(&[&chunked[..], b"3e9\r\n"].concat(), "413");
@@ -190,7 +190,7 @@ fn a_head_over_its_limits_is_refused(engine: &str) {
     server.connect().refused(&request("GET", "/", &format!("A: {}\r\n", "a".repeat(200))), "431");
 }
 
-fn a_flash_policy_is_served_where_there_is_one(engine: &str) {
+fn a_flash_policy_is_served_if_configured(engine: &str) {
     let policy = r#"<cross-domain-policy><allow-access-from domain="*" to-ports="*"/></cross-domain-policy>"#;
     let path = file(&format!("policy-{engine}.xml"), policy.as_bytes());
     let server = Server::start(&["--engine", engine, "--flash-policy", &path]);

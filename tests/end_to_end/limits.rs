@@ -6,21 +6,21 @@ use crate::support::server::Server;
 use crate::support::{CLOSING, KEY3, head75, head76};
 
 on_both_engines!(
-    a_connection_too_many_is_refused_until_there_is_room,
+    a_connection_over_the_limit_is_refused_until_there_is_room,
     an_idle_client_is_closed,
     a_silent_peer_is_closed,
-    half_a_head_times_out,
-    a_key3_that_never_comes_times_out,
+    an_unfinished_head_times_out,
+    a_missing_key3_times_out,
     each_address_is_announced_and_served,
-    a_single_place_is_for_whichever_address,
-    a_flood_of_refusals_is_none_of_the_log,
+    the_connection_limit_covers_all_addresses,
+    a_flood_of_refusals_does_not_flood_the_log,
 );
 
 fn start(engine: &str, options: &[&str]) -> Server {
     Server::start(&[&["--engine", engine], options].concat())
 }
 
-fn a_connection_too_many_is_refused_until_there_is_room(engine: &str) {
+fn a_connection_over_the_limit_is_refused_until_there_is_room(engine: &str) {
     let server = start(engine, &["--debug", "--max-connections", "1", "--workers", "1"]);
     let mut first = server.open76();
     let mut second = server.connect();
@@ -59,14 +59,14 @@ fn a_silent_peer_is_closed(engine: &str) {
     server.wait_for_log(&["closed", &client.address().to_string(), "handshake-timeout"]);
 }
 
-fn half_a_head_times_out(engine: &str) {
+fn an_unfinished_head_times_out(engine: &str) {
     let server = start(engine, &["--handshake-timeout", "300ms"]);
     let mut client = server.connect();
     client.refused(b"GET /demo HTTP/1.1\r\nHost: exam", "408");
     server.wait_for_log(&["closed", &client.address().to_string(), "handshake-timeout"]);
 }
 
-fn a_key3_that_never_comes_times_out(engine: &str) {
+fn a_missing_key3_times_out(engine: &str) {
     let server = start(engine, &["--handshake-timeout", "300ms"]);
     let mut client = server.connect();
     client.send(&[&head76(""), &KEY3[..7]].concat());
@@ -83,7 +83,7 @@ fn each_address_is_announced_and_served(engine: &str) {
     assert_ne!(server.addresses()[0], server.addresses()[1]);
 }
 
-fn a_single_place_is_for_whichever_address(engine: &str) {
+fn the_connection_limit_covers_all_addresses(engine: &str) {
     let options = ["--engine", engine, "--max-connections", "1", "--workers", "1"];
     let server = Server::start_on(&["127.0.0.1:0", "127.0.0.2:0"], &options);
     let mut client = Client::open76(server.addresses()[1]);
@@ -94,7 +94,7 @@ fn a_single_place_is_for_whichever_address(engine: &str) {
     client.echo("still");
 }
 
-fn a_flood_of_refusals_is_none_of_the_log(engine: &str) {
+fn a_flood_of_refusals_does_not_flood_the_log(engine: &str) {
     const FLOOD: usize = 300;
     let server = start(engine, &[]);
     let refuse = || drop(server.connect().refused(b"NO REQUEST\r\n\r\n", "400"));

@@ -72,7 +72,7 @@ fn a_unix_socket_is_served_and_removed() {
 }
 
 #[test]
-fn a_unix_socket_that_nobody_listens_on_gives_way() {
+fn a_stale_unix_socket_is_replaced() {
     let path = path("stale.sock");
     // Killed, so that it stays.
     drop(start_unix(&path, &[]));
@@ -93,7 +93,7 @@ fn a_unix_socket_that_nobody_listens_on_gives_way() {
 }
 
 #[test]
-fn behind_a_unix_socket_a_proxy_says_who_the_peer_is() {
+fn a_proxy_on_a_unix_socket_names_the_peer() {
     let path = path("proxy.sock");
     let server = start_unix(&path, &["--trust-forwarded"]);
     echo(&mut open_unix(&path, b"", "X-Forwarded-For: 192.0.2.7\r\n"), "in");
@@ -127,7 +127,7 @@ fn has_ipv6() -> bool {
 }
 
 #[test]
-fn both_families_listen_on_one_port() {
+fn ipv4_and_ipv6_share_a_port() {
     if !has_ipv6() {
         return;
     }
@@ -146,7 +146,7 @@ fn both_families_listen_on_one_port() {
 }
 
 #[test]
-fn ipv6_alone_takes_both_families() {
+fn the_ipv6_wildcard_accepts_both_families() {
     if !has_ipv6() {
         return;
     }
@@ -158,7 +158,7 @@ fn ipv6_alone_takes_both_families() {
 }
 
 #[test]
-fn a_name_stands_for_all_its_addresses() {
+fn a_host_name_listens_on_all_its_addresses() {
     let can_bind = |address: &SocketAddr| TcpListener::bind(address).is_ok();
     let mut expected: Vec<_> = ("localhost", 0).to_socket_addrs().unwrap().filter(can_bind).collect();
     expected.dedup();
@@ -173,7 +173,7 @@ fn a_name_stands_for_all_its_addresses() {
 }
 
 #[test]
-fn the_environment_says_where_to_listen_by_default() {
+fn the_environment_sets_the_default_address() {
     let mut command = program();
     command.args(["serve", "--engine", "native"]).env("LEGACY_WEBSOCKET_LISTEN", "127.0.0.2:0");
     let server = Server::start_command(command, 1);
@@ -205,7 +205,7 @@ fn timer(server: SocketAddr, client: SocketAddr) -> Option<(String, u64)> {
 }
 
 #[test]
-fn a_silent_client_is_asked_whether_it_is_there() {
+fn tcp_keepalive_is_set() {
     const NONE: &str = "00";
     const KEEPALIVE: &str = "02";
     for (options, kind, due) in [

@@ -19,23 +19,23 @@ use crate::support::tls::Certificate;
 const LISTEN: &str = "127.0.0.2:0";
 
 #[test]
-fn a_full_disk_costs_the_log_and_nothing_else() {
+fn a_full_disk_affects_only_the_log() {
     serves_without_its_log(full());
 }
 
 #[test]
-fn a_pipe_whose_reader_is_gone_costs_the_log_and_nothing_else() {
+fn a_closed_pipe_affects_only_the_log() {
     serves_without_its_log(closed());
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_costs_the_log_and_nothing_else() {
+fn an_unread_pipe_affects_only_the_log() {
     let (unread, _reader) = unread();
     serves_without_its_log(unread);
 }
 
 #[test]
-fn standard_output_that_takes_nothing_does_not_hold_up_the_start() {
+fn a_blocked_standard_output_does_not_delay_startup() {
     let (unread, _reader) = unread();
     for stdout in [full(), closed(), unread] {
         let mut command = program();
@@ -50,7 +50,7 @@ fn standard_output_that_takes_nothing_does_not_hold_up_the_start() {
 }
 
 #[test]
-fn what_is_lost_is_said_as_soon_as_there_is_room_again() {
+fn lost_log_lines_are_reported_once_there_is_room() {
     let (unread, mut reader) = unread();
     let server = start(unread);
     let (address, admin) = addresses(&server);
@@ -68,7 +68,7 @@ fn what_is_lost_is_said_as_soon_as_there_is_room_again() {
 }
 
 #[test]
-fn health_checks_that_say_nothing_are_counted_and_not_logged() {
+fn silent_health_checks_are_counted_and_not_logged() {
     let certificate = Certificate::new("health-checks");
     for options in [&[][..], &["--proxy-protocol"]] {
         let mut command = program();
@@ -94,7 +94,7 @@ fn health_checks_that_say_nothing_are_counted_and_not_logged() {
 }
 
 #[test]
-fn an_application_that_prints_without_end_does_not_flood_the_log() {
+fn application_output_does_not_flood_the_log() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--workers", "1"]);
     let mut client = server.open76();
     client.says("fault:print");
@@ -110,7 +110,7 @@ fn an_application_that_prints_without_end_does_not_flood_the_log() {
 }
 
 #[test]
-fn an_application_that_is_lost_again_and_again_does_not_flood_the_log() {
+fn repeated_application_traps_do_not_flood_the_log() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--workers", "1"]);
     let left_out = |line: &str| line.contains("the application was lost") && line.contains(" unlogged=");
     while !server.log().lines().any(left_out) {

@@ -14,15 +14,15 @@ use crate::support::server::{Server, program};
 use crate::support::{DEADLINE, frame};
 
 on_both_engines!(
-    what_waits_for_all_peers_together_is_limited,
-    who_reads_slowly_without_pause_is_not_closed,
-    an_engine_that_has_grown_is_replaced_when_its_connections_have_gone,
+    total_pending_output_is_limited,
+    a_slow_but_steady_reader_is_not_closed,
+    a_large_engine_is_replaced_once_its_connections_are_closed,
 );
 
 const MIB: usize = 1 << 20;
 
 /// None of them holds what a single one may.
-fn what_waits_for_all_peers_together_is_limited(engine: &str) {
+fn total_pending_output_is_limited(engine: &str) {
     const HOGS: usize = 40;
     const LIMIT: usize = 4 * MIB;
     let limit = LIMIT.to_string();
@@ -73,7 +73,7 @@ fn goes_on(peer: &mut TcpStream, bytes: &[u8]) -> bool {
 
 /// The kernel says that it takes more when a third of what it holds was taken, which here would be after four times as
 /// long as output may wait without progress.
-fn who_reads_slowly_without_pause_is_not_closed(engine: &str) {
+fn a_slow_but_steady_reader_is_not_closed(engine: &str) {
     let server = Server::start(&["--engine", engine, "--write-timeout", "2s"]);
     let mut client = server.open76();
     let text = "a".repeat(60_000);
@@ -119,7 +119,7 @@ fn who_reads_slowly_without_pause_is_not_closed(engine: &str) {
     client.close76();
 }
 
-fn an_engine_that_has_grown_is_replaced_when_its_connections_have_gone(engine: &str) {
+fn a_large_engine_is_replaced_once_its_connections_are_closed(engine: &str) {
     let (server, admin) = start(engine, &["--workers", "1", "--debug"]);
     let begin = |mut client: Client| {
         client.send(&[b"\0", &[b'a'; 1_000_000][..]].concat());
@@ -152,7 +152,7 @@ fn an_engine_that_has_grown_is_replaced_when_its_connections_have_gone(engine: &
 
 /// wasmtime itself would run what it finds.
 #[test]
-fn compiled_code_that_is_damaged_is_compiled_anew() {
+fn damaged_compiled_code_is_recompiled() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("damaged-cache");
     let _ = fs::remove_dir_all(&folder);
     let start = || {

@@ -9,16 +9,16 @@ use crate::support::on_both_engines;
 use crate::support::{frame, head75};
 
 on_both_engines!(
-    what_happens_is_counted,
-    connections_are_listed_with_what_they_are,
+    connections_and_messages_are_counted,
+    connections_are_listed_with_their_details,
     each_worker_is_counted,
-    health_and_readiness_are_told_apart,
-    what_is_no_page_is_refused,
-    a_name_that_is_not_the_servers_is_refused,
-    peers_that_never_read_use_up_nothing,
+    health_and_readiness_are_separate,
+    unknown_pages_are_refused,
+    a_foreign_host_name_is_refused,
+    peers_that_never_read_exhaust_no_descriptors,
 );
 
-fn what_happens_is_counted(engine: &str) {
+fn connections_and_messages_are_counted(engine: &str) {
     let (server, admin) =
         start(engine, &["--origin", "http://example.com", "--max-connections-per-peer", "5"]);
     let (mut client75, mut client76, mut leaves) = (server.open75(), server.open76(), server.open76());
@@ -115,7 +115,7 @@ fn each_worker_is_counted(engine: &str) {
     assert_eq!(json["rows"].as_array().unwrap().len(), 6);
 }
 
-fn connections_are_listed_with_what_they_are(engine: &str) {
+fn connections_are_listed_with_their_details(engine: &str) {
     let (server, admin) = start(engine, &["--workers", "1"]);
     let (client75, client76) = (server.open75(), server.open76());
     let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
@@ -132,7 +132,7 @@ fn connections_are_listed_with_what_they_are(engine: &str) {
     assert_eq!((rows.len(), &json["open"], &json["unready"]), (2, &2.into(), &serde_json::Value::Null));
 }
 
-fn health_and_readiness_are_told_apart(engine: &str) {
+fn health_and_readiness_are_separate(engine: &str) {
     let (server, admin) =
         start(engine, &["--max-connections", "1", "--close-timeout", "1h", "--drain-timeout", "1h"]);
     assert_eq!((admin.get("/healthz"), admin.get("/readyz")), ("ok\n".into(), "ready\n".into()));
@@ -149,7 +149,7 @@ fn health_and_readiness_are_told_apart(engine: &str) {
     assert!(server.wait().0.success());
 }
 
-fn what_is_no_page_is_refused(engine: &str) {
+fn unknown_pages_are_refused(engine: &str) {
     let (_server, admin) = start(engine, &[]);
     let page = admin.get("/");
     assert!(page.starts_with("<!doctype html>"), "{page}");
@@ -167,7 +167,7 @@ fn what_is_no_page_is_refused(engine: &str) {
 }
 
 /// As of a page whose name resolves to this machine.
-fn a_name_that_is_not_the_servers_is_refused(engine: &str) {
+fn a_foreign_host_name_is_refused(engine: &str) {
     let (_server, admin) = start(engine, &["--metrics-host", "metrics.example.com"]);
     for path in ["/", "/metrics", "/status.json", "/readyz"] {
         let (head, body) = admin.ask_host("evil.example.com:9180", "GET", path);
@@ -178,7 +178,7 @@ fn a_name_that_is_not_the_servers_is_refused(engine: &str) {
     }
 }
 
-fn peers_that_never_read_use_up_nothing(engine: &str) {
+fn peers_that_never_read_exhaust_no_descriptors(engine: &str) {
     let (server, admin) = start(engine, &[]);
     let before = server.descriptors();
     let request = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(1000);

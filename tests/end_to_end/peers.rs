@@ -8,21 +8,21 @@ use crate::support::{head75, on_both_engines};
 const LOCATION: &str = "ws://example.com/demo";
 
 on_both_engines!(
-    an_address_has_so_many_connections_and_others_have_theirs,
-    an_idle_connection_gives_way_to_a_new_one_of_its_peer,
-    an_idle_connection_gives_way_where_all_are_taken,
-    an_address_has_so_many_new_connections_a_second,
-    a_proxy_says_who_the_peer_is,
-    a_proxy_says_that_its_client_came_by_tls,
-    without_a_proxy_header_nobody_is_served,
-    limits_count_the_peer_and_not_the_proxy,
+    connections_are_limited_per_address,
+    an_idle_connection_is_closed_for_a_new_one_of_its_peer,
+    an_idle_connection_is_closed_when_the_server_is_full,
+    new_connections_are_rate_limited_per_address,
+    the_proxy_header_names_the_peer,
+    the_proxy_header_reports_tls,
+    a_missing_proxy_header_is_refused,
+    limits_apply_to_the_peer_not_the_proxy,
 );
 
 fn start(engine: &str, options: &[&str]) -> Server {
     Server::start(&[&["--engine", engine, "--debug"], options].concat())
 }
 
-fn an_address_has_so_many_connections_and_others_have_theirs(engine: &str) {
+fn connections_are_limited_per_address(engine: &str) {
     let server = start(engine, &["--max-connections-per-peer", "2"]);
     let (mut one, mut two) = (server.open75(), server.open76());
     let mut third = server.connect();
@@ -45,7 +45,7 @@ fn ask(client: &mut Client) {
     assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 200 "));
 }
 
-fn an_idle_connection_gives_way_to_a_new_one_of_its_peer(engine: &str) {
+fn an_idle_connection_is_closed_for_a_new_one_of_its_peer(engine: &str) {
     let options = ["--max-connections-per-peer", "4", "--workers", "2", "--handshake-timeout", "1h"];
     let server = start(engine, &options);
     let mut other = Client::connect_from([127, 0, 0, 2], server.address());
@@ -78,7 +78,7 @@ fn an_idle_connection_gives_way_to_a_new_one_of_its_peer(engine: &str) {
     ask(&mut other);
 }
 
-fn an_idle_connection_gives_way_where_all_are_taken(engine: &str) {
+fn an_idle_connection_is_closed_when_the_server_is_full(engine: &str) {
     let server = start(engine, &["--max-connections", "2", "--workers", "2", "--handshake-timeout", "1h"]);
     let (mut first, mut second) = (server.connect(), server.connect());
     ask(&mut first);
@@ -99,7 +99,7 @@ fn an_idle_connection_gives_way_where_all_are_taken(engine: &str) {
     assert!(server.stop().contains("connections=4"));
 }
 
-fn an_address_has_so_many_new_connections_a_second(engine: &str) {
+fn new_connections_are_rate_limited_per_address(engine: &str) {
     let server = start(engine, &["--max-handshakes-per-peer", "1"]);
     let mut first = server.open76();
     // However slow this machine is: it earns one a second, and these are many more.
@@ -120,7 +120,7 @@ fn block(more: &[u8]) -> Vec<u8> {
     [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &length[..], &content].concat()
 }
 
-fn a_proxy_says_who_the_peer_is(engine: &str) {
+fn the_proxy_header_names_the_peer(engine: &str) {
     let server = start(engine, &["--proxy-protocol", "--workers", "3", "--worker-fill", "0"]);
     // Others, so that some are handed over to another worker than the one that accepts them.
     let mut others = Vec::new();
@@ -140,7 +140,7 @@ fn a_proxy_says_who_the_peer_is(engine: &str) {
     server.wait_for_log(&["connected", &check.address().to_string()]);
 }
 
-fn a_proxy_says_that_its_client_came_by_tls(engine: &str) {
+fn the_proxy_header_reports_tls(engine: &str) {
     let server = start(engine, &["--proxy-protocol"]);
     let mut client = server.connect();
     client.send(&block(b"\x20\x00\x05\x01\x00\x00\x00\x00"));
@@ -155,7 +155,7 @@ fn a_proxy_says_that_its_client_came_by_tls(engine: &str) {
     server.wait_for_log(&["connected", "peer=192.0.2.7:12345"]);
 }
 
-fn without_a_proxy_header_nobody_is_served(engine: &str) {
+fn a_missing_proxy_header_is_refused(engine: &str) {
     let server = start(engine, &["--proxy-protocol", "--handshake-timeout", "300ms"]);
     let mut plain = server.connect();
     plain.send(&head75(""));
@@ -170,7 +170,7 @@ fn without_a_proxy_header_nobody_is_served(engine: &str) {
     server.connect().refused(b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n\r\n", "505");
 }
 
-fn limits_count_the_peer_and_not_the_proxy(engine: &str) {
+fn limits_apply_to_the_peer_not_the_proxy(engine: &str) {
     let server = start(engine, &["--proxy-protocol", "--max-connections-per-peer", "1"]);
     let mut clients = Vec::new();
     for peer in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {

@@ -5,15 +5,15 @@ use crate::support::server::Server;
 use crate::support::{ANSWER, KEY3, answer75, answer76, head75, head76};
 
 on_both_engines!(
-    a_draft_that_is_off_is_refused,
-    only_listed_origins_are_let_in,
-    any_subprotocol_is_named_whole_if_asked_for,
-    only_listed_subprotocols_are_let_in,
-    only_listed_hosts_are_let_in,
+    a_disabled_draft_is_refused,
+    only_listed_origins_are_accepted,
+    a_requested_subprotocol_is_returned_whole,
+    only_listed_subprotocols_are_accepted,
+    only_listed_hosts_are_accepted,
     the_public_url_is_the_location,
-    forwarded_fields_count_only_where_they_are_trusted,
-    a_refusal_is_logged_with_what_came,
-    nothing_that_came_reaches_a_terminal_as_it_is,
+    forwarded_fields_are_ignored_unless_trusted,
+    a_refusal_is_logged_with_the_request,
+    control_characters_are_escaped_in_the_log,
 );
 
 const LOCATION: &str = "ws://example.com/demo";
@@ -22,7 +22,7 @@ fn start(engine: &str, options: &[&str]) -> Server {
     Server::start(&[&["--engine", engine], options].concat())
 }
 
-fn a_draft_that_is_off_is_refused(engine: &str) {
+fn a_disabled_draft_is_refused(engine: &str) {
     let server = start(engine, &["--protocol", "draft75"]);
     server.connect().refused(&head76(""), "426");
     server.open75().echo("in");
@@ -31,7 +31,7 @@ fn a_draft_that_is_off_is_refused(engine: &str) {
     server.open76().echo("in");
 }
 
-fn only_listed_origins_are_let_in(engine: &str) {
+fn only_listed_origins_are_accepted(engine: &str) {
     let server = start(engine, &["--origin", "http://other.example", "--origin", "http://example.com"]);
     server.open75().echo("in");
     server.open76().echo("in");
@@ -41,7 +41,7 @@ fn only_listed_origins_are_let_in(engine: &str) {
     server.wait_for_logs(&["rejected", "403", "Origin"], 2);
 }
 
-fn any_subprotocol_is_named_whole_if_asked_for(engine: &str) {
+fn a_requested_subprotocol_is_returned_whole(engine: &str) {
     let server = start(engine, &[]);
     let mut client = server.connect();
     client.send(&[&head76("Sec-WebSocket-Protocol: chat, x y\r\n"), KEY3].concat());
@@ -52,7 +52,7 @@ fn any_subprotocol_is_named_whole_if_asked_for(engine: &str) {
     client.expect(&answer75(LOCATION, "WebSocket-Protocol: sample\r\n"));
 }
 
-fn only_listed_subprotocols_are_let_in(engine: &str) {
+fn only_listed_subprotocols_are_accepted(engine: &str) {
     let server = start(engine, &["--subprotocol", "other", "--subprotocol", "sample"]);
     let mut client = server.connect();
     client.send(&[&head76("Sec-WebSocket-Protocol: sample\r\n"), KEY3].concat());
@@ -68,7 +68,7 @@ fn only_listed_subprotocols_are_let_in(engine: &str) {
     }
 }
 
-fn only_listed_hosts_are_let_in(engine: &str) {
+fn only_listed_hosts_are_accepted(engine: &str) {
     let server = start(engine, &["--host", "example.com"]);
     server.open75().echo("in");
     server.open76().echo("in");
@@ -87,7 +87,7 @@ fn the_public_url_is_the_location(engine: &str) {
     client.expect(&answer76("wss://public.example/prefix/demo", ""));
 }
 
-fn forwarded_fields_count_only_where_they_are_trusted(engine: &str) {
+fn forwarded_fields_are_ignored_unless_trusted(engine: &str) {
     let forwarded =
         "X-Forwarded-Proto: https\r\nX-Forwarded-Host: public.example\r\nX-Forwarded-For: 192.0.2.7\r\n";
     let server = start(engine, &["--debug"]);
@@ -102,7 +102,7 @@ fn forwarded_fields_count_only_where_they_are_trusted(engine: &str) {
     server.wait_for_log(&["connected", "192.0.2.7"]);
 }
 
-fn a_refusal_is_logged_with_what_came(engine: &str) {
+fn a_refusal_is_logged_with_the_request(engine: &str) {
     let server = start(engine, &["--origin", "http://other.example", "--subprotocol", "chat"]);
     server.connect().refused(&head75("WebSocket-Protocol: sample\r\nUser-Agent: Old \"one\"\r\n"), "403");
     server.wait_for_log(&[
@@ -116,7 +116,7 @@ fn a_refusal_is_logged_with_what_came(engine: &str) {
     assert!(!line.contains("origin="), "{line}");
 }
 
-fn nothing_that_came_reaches_a_terminal_as_it_is(engine: &str) {
+fn control_characters_are_escaped_in_the_log(engine: &str) {
     let server = start(engine, &["--debug", "--trust-forwarded", "--origin", "http://other.example"]);
     let fields = "X-Forwarded-For: \x1b[31m\u{9b}red status=101\r\nUser-Agent: \x1b]0;title\x07\r\n";
     server.connect().refused(&head75(fields), "403");

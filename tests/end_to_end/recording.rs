@@ -14,12 +14,12 @@ use crate::support::{ANSWER, CLOSING, KEY3, answer76, frame, head75, head76, on_
 
 on_both_engines!(
     a_connection_is_recorded_and_can_be_replayed,
-    a_long_connection_is_cut_in_its_file_only,
-    when_all_bytes_are_used_up_serving_goes_on,
+    a_long_connection_is_truncated_only_in_its_recording,
+    serving_continues_when_the_recording_limit_is_reached,
     a_killed_server_leaves_traces,
-    without_descriptors_recording_waits,
-    a_full_disk_cuts_no_line_and_ends_nothing,
-    whatever_a_request_holds_its_trace_can_be_read,
+    recording_resumes_once_descriptors_are_available,
+    a_full_disk_truncates_no_line_and_closes_nothing,
+    control_characters_do_not_break_a_trace,
 );
 
 fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
@@ -58,7 +58,7 @@ fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
     }
 }
 
-fn a_long_connection_is_cut_in_its_file_only(engine: &str) {
+fn a_long_connection_is_truncated_only_in_its_recording(engine: &str) {
     let (folder, server) = start(engine, "cut", &["--record-max-connection-bytes", "3000"]);
     let mut client = server.open76();
     for _ in 0..100 {
@@ -76,7 +76,7 @@ fn a_long_connection_is_cut_in_its_file_only(engine: &str) {
     );
 }
 
-fn when_all_bytes_are_used_up_serving_goes_on(engine: &str) {
+fn serving_continues_when_the_recording_limit_is_reached(engine: &str) {
     let (folder, server) = start(engine, "full", &["--record-max-bytes", "6000"]);
     let mut first = server.open76();
     first.echo("recorded");
@@ -101,7 +101,7 @@ fn a_killed_server_leaves_traces(engine: &str) {
     assert!(sent(&traces[0]).ends_with(&frame("hello")));
 }
 
-fn without_descriptors_recording_waits(engine: &str) {
+fn recording_resumes_once_descriptors_are_available(engine: &str) {
     let (folder, server) = start(engine, "descriptors", &[]);
     let (mut first, mut second) = (server.open76(), server.open76());
     first.echo("before");
@@ -124,7 +124,7 @@ fn without_descriptors_recording_waits(engine: &str) {
     }
 }
 
-fn a_full_disk_cuts_no_line_and_ends_nothing(engine: &str) {
+fn a_full_disk_truncates_no_line_and_closes_nothing(engine: &str) {
     let folder = folder("full-disk", engine);
     // A limit of files' lengths is told by a signal, unless that is ignored.
     let mut command = Command::new("sh");
@@ -154,7 +154,7 @@ fn a_full_disk_cuts_no_line_and_ends_nothing(engine: &str) {
     assert!(sent(&traces[1]).ends_with(&[&frame(&"not even the beginning".repeat(100)), CLOSING].concat()));
 }
 
-fn whatever_a_request_holds_its_trace_can_be_read(engine: &str) {
+fn control_characters_do_not_break_a_trace(engine: &str) {
     let (folder, server) = start(engine, "control", &[]);
     for request in [
         &b"\x01\x02\x7f\r\n\r\n"[..],
@@ -177,7 +177,7 @@ fn whatever_a_request_holds_its_trace_can_be_read(engine: &str) {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_refused_at_the_start() {
+fn an_unusable_folder_is_refused_at_startup() {
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--record", "/dev/null/traces"]);
     assert!(!output.status.success());
     let log = String::from_utf8_lossy(&output.stderr);

@@ -5,15 +5,15 @@ use crate::support::server::Server;
 use crate::support::{CLOSING, head75};
 
 on_both_engines!(
-    a_signal_closes_the_clients_in_order,
-    a_client_that_does_not_answer_holds_nothing_up,
-    half_a_request_is_told_so,
+    a_signal_closes_clients_cleanly,
+    an_unresponsive_client_does_not_delay_shutdown,
+    an_unfinished_request_is_refused_at_shutdown,
     an_idle_server_stops,
-    a_health_check_hears_that_the_server_stops,
-    a_hangup_ends_nothing,
+    health_checks_fail_during_shutdown,
+    sighup_does_not_stop_the_server,
 );
 
-fn a_signal_closes_the_clients_in_order(engine: &str) {
+fn a_signal_closes_clients_cleanly(engine: &str) {
     for name in ["TERM", "INT"] {
         let server = Server::start(&["--engine", engine]);
         let (mut client75, mut client76, mut silent) = (server.open75(), server.open76(), server.connect());
@@ -31,7 +31,7 @@ fn a_signal_closes_the_clients_in_order(engine: &str) {
     }
 }
 
-fn a_client_that_does_not_answer_holds_nothing_up(engine: &str) {
+fn an_unresponsive_client_does_not_delay_shutdown(engine: &str) {
     let options = ["--engine", engine, "--close-timeout", "300ms", "--drain-timeout", "1h", "--debug"];
     let server = Server::start(&options);
     let (mut client75, mut client76) = (server.open75(), server.open76());
@@ -44,7 +44,7 @@ fn a_client_that_does_not_answer_holds_nothing_up(engine: &str) {
     assert!(status.success(), "{log}");
 }
 
-fn half_a_request_is_told_so(engine: &str) {
+fn an_unfinished_request_is_refused_at_shutdown(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
     // The answer to the whole one shows that the half has been read.
@@ -57,7 +57,7 @@ fn half_a_request_is_told_so(engine: &str) {
     assert!(server.wait().0.success());
 }
 
-fn a_health_check_hears_that_the_server_stops(engine: &str) {
+fn health_checks_fail_during_shutdown(engine: &str) {
     const ASK: &[u8] = b"GET /healthz HTTP/1.0\r\n\r\n";
     let options =
         ["--engine", engine, "--health-path", "/healthz", "--close-timeout", "1h", "--drain-timeout", "1h"];
@@ -83,7 +83,7 @@ fn an_idle_server_stops(engine: &str) {
     assert!(stopped.contains("connections=0"), "{stopped}");
 }
 
-fn a_hangup_ends_nothing(engine: &str) {
+fn sighup_does_not_stop_the_server(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.open76();
     server.signal("HUP");

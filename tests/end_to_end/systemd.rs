@@ -69,7 +69,7 @@ impl Manager {
 }
 
 #[test]
-fn a_socket_is_taken_over_and_the_manager_told() {
+fn a_socket_is_inherited_and_the_manager_notified() {
     let manager = Manager::new("told.socket");
     let server = manager.start("http", &["--engine", "native"]);
     manager.is_told("READY=1");
@@ -84,7 +84,7 @@ fn a_socket_is_taken_over_and_the_manager_told() {
 }
 
 #[test]
-fn a_socket_named_wss_is_for_tls() {
+fn a_socket_named_wss_serves_tls() {
     let manager = Manager::new("wss.socket");
     let certificate = Certificate::new("handed-over");
     let server = manager.start("wss", &[&["--engine", "native"], &certificate.options()[2..]].concat());
@@ -93,7 +93,7 @@ fn a_socket_named_wss_is_for_tls() {
 }
 
 #[test]
-fn a_unix_socket_is_taken_over_and_stays() {
+fn an_inherited_unix_socket_is_not_removed() {
     let manager = Manager::new("unix.notify");
     let path = manager.path.with_extension("sock");
     // Of an earlier run.
@@ -122,7 +122,7 @@ fn a_unix_socket_is_taken_over_and_stays() {
 }
 
 #[test]
-fn a_restart_refuses_nobody() {
+fn a_restart_refuses_no_client() {
     let manager = Manager::new("restart.socket");
     let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut server = manager.start("", &["--engine", "native"]);

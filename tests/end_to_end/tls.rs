@@ -14,13 +14,13 @@ use crate::support::{CLOSING, frame, on_both_engines};
 const LOCATION: &str = "wss://example.com/demo";
 
 on_both_engines!(
-    both_drafts_over_tls,
+    both_drafts_work_over_tls,
     long_messages_go_both_ways,
-    a_stop_says_goodbye,
-    a_plain_client_on_the_port_for_tls_is_refused,
+    shutdown_sends_close_notify,
+    a_plain_client_on_the_tls_port_is_refused,
     a_slow_reader_over_tls_is_closed,
-    a_tls_handshake_that_does_not_end_is_closed,
-    what_an_old_client_offers_is_said,
+    an_unfinished_tls_handshake_times_out,
+    the_tls_version_of_an_old_client_is_logged,
 );
 
 fn start(engine: &str, options: &[&str]) -> (Server, Certificate) {
@@ -35,7 +35,7 @@ fn connect(server: &Server, certificate: &Certificate) -> Client {
     Client::connect_tls(server.addresses()[1], certificate.client()).expect("TLS handshake")
 }
 
-fn both_drafts_over_tls(engine: &str) {
+fn both_drafts_work_over_tls(engine: &str) {
     let (server, certificate) = start(engine, &["--workers", "3", "--worker-fill", "0"]);
     let (mut client75, mut client76) = (connect(&server, &certificate), connect(&server, &certificate));
     client75.shake_hands75(LOCATION);
@@ -72,7 +72,7 @@ fn long_messages_go_both_ways(engine: &str) {
     client.expect(&many);
 }
 
-fn a_stop_says_goodbye(engine: &str) {
+fn shutdown_sends_close_notify(engine: &str) {
     let (server, certificate) = start(engine, &[]);
     let mut client = connect(&server, &certificate);
     client.shake_hands76(LOCATION);
@@ -85,7 +85,7 @@ fn a_stop_says_goodbye(engine: &str) {
     assert!(server.wait().0.success());
 }
 
-fn a_plain_client_on_the_port_for_tls_is_refused(engine: &str) {
+fn a_plain_client_on_the_tls_port_is_refused(engine: &str) {
     let (server, certificate) = start(engine, &[]);
     let mut innocent = connect(&server, &certificate);
     innocent.shake_hands75(LOCATION);
@@ -109,7 +109,7 @@ fn a_slow_reader_over_tls_is_closed(engine: &str) {
     server.wait_for_log(&["closed", &client.address().to_string(), "slow-reader"]);
 }
 
-fn a_tls_handshake_that_does_not_end_is_closed(engine: &str) {
+fn an_unfinished_tls_handshake_times_out(engine: &str) {
     let (server, certificate) = start(engine, &["--handshake-timeout", "300ms"]);
     let mut client = Client::connect(server.addresses()[1]);
     client.send(b"\x16\x03\x01");
@@ -118,7 +118,7 @@ fn a_tls_handshake_that_does_not_end_is_closed(engine: &str) {
     connect(&server, &certificate).shake_hands75(LOCATION);
 }
 
-fn what_an_old_client_offers_is_said(engine: &str) {
+fn the_tls_version_of_an_old_client_is_logged(engine: &str) {
     let (server, _) = start(engine, &[]);
     let mut client = Client::connect(server.addresses()[1]);
     // A ClientHello of TLS 1.0: no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
@@ -133,7 +133,7 @@ fn what_an_old_client_offers_is_said(engine: &str) {
 }
 
 #[test]
-fn a_new_certificate_is_used_once_its_files_are_there() {
+fn a_new_certificate_is_loaded_when_its_files_change() {
     let (server, old) = start("native", &[]);
     let mut client = connect(&server, &old);
     client.shake_hands75(LOCATION);
@@ -145,7 +145,7 @@ fn a_new_certificate_is_used_once_its_files_are_there() {
 }
 
 #[test]
-fn a_certificate_that_could_not_be_read_is_tried_again() {
+fn an_unreadable_certificate_is_retried() {
     let (server, old) = start("native", &[]);
     server.limit(Resource::NOFILE, Some(0));
     let new = old.renew();
@@ -162,7 +162,7 @@ fn a_certificate_that_could_not_be_read_is_tried_again() {
 }
 
 #[test]
-fn what_is_no_pem_is_named_in_words() {
+fn invalid_pem_is_explained() {
     for (content, reason) in [
         ("-----BEGIN X\n", "a section cannot begin with -----BEGIN X"),
         ("-----BEGIN CERTIFICATE-----\nAA==\n", "there is no line -----END CERTIFICATE-----"),
@@ -175,7 +175,7 @@ fn what_is_no_pem_is_named_in_words() {
 }
 
 #[test]
-fn a_new_certificate_is_used_on_sighup() {
+fn a_new_certificate_is_loaded_on_sighup() {
     let (server, old) = start("native", &[]);
     let modified = fs::metadata(&old.certificate).unwrap().modified().unwrap();
     fs::write(&old.certificate, "no certificate").unwrap();
@@ -190,7 +190,7 @@ fn a_new_certificate_is_used_on_sighup() {
 }
 
 #[test]
-fn tls_alone_leaves_no_plain_port() {
+fn tls_alone_opens_no_plain_port() {
     let certificate = Certificate::new("tls-alone");
     let server = Server::start_on(&[], &[&["--engine", "native"], &certificate.options()[..]].concat());
     assert_eq!(server.addresses().len(), 1);
@@ -199,7 +199,7 @@ fn tls_alone_leaves_no_plain_port() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_files_are_reported() {
     let (one, other) = (Certificate::new("one"), Certificate::new("other"));
     let [one, key, other] =
         [&one.certificate, &one.key, &other.certificate].map(|path| path.to_str().unwrap());
@@ -232,7 +232,7 @@ fn files_that_cannot_be_used_are_named() {
 
 /// Why old clients need a terminator in front.
 #[test]
-fn tls_1_0_is_refused_by_its_alert() {
+fn tls_1_0_is_refused_with_an_alert() {
     let (server, _) = start("native", &[]);
     let mut client = Client::connect(server.addresses()[1]);
     // TLS_RSA_WITH_AES_128_CBC_SHA, and no extension.

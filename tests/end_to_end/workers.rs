@@ -13,15 +13,15 @@ use crate::support::server::{Server, run};
 use crate::support::{CLOSING, frame, on_both_engines};
 
 on_both_engines!(
-    everybody_hears_what_one_says,
+    a_broadcast_reaches_clients_of_all_workers,
     commands_reach_connections_of_other_workers,
-    what_fails_elsewhere_is_told,
-    each_sender_is_heard_in_order,
-    who_sends_faster_than_others_carry_out_is_slowed_down,
+    failures_on_other_workers_are_reported,
+    messages_of_each_sender_arrive_in_order,
+    a_fast_sender_is_slowed_down,
     a_fault_costs_the_clients_of_one_worker,
-    a_single_instance_serves_alone,
-    a_new_application_may_want_to_be_alone,
-    all_are_stopped,
+    a_single_instance_application_gets_one_worker,
+    a_new_application_may_require_a_single_instance,
+    all_workers_are_stopped,
 );
 
 fn start(engine: &str, workers: &str, more: &[&str]) -> Server {
@@ -44,7 +44,7 @@ fn id(client: &mut Client) -> u64 {
     std::str::from_utf8(&answer[1..answer.len() - 1]).unwrap().parse().unwrap()
 }
 
-fn everybody_hears_what_one_says(engine: &str) {
+fn a_broadcast_reaches_clients_of_all_workers(engine: &str) {
     let server = start(engine, "3", &[]);
     let mut clients = one_of_each(&server, 3);
     clients[1].says("all:to all");
@@ -81,7 +81,7 @@ fn commands_reach_connections_of_other_workers(engine: &str) {
     clients[0].hears(&format!("CommandKind::Send to {}: Failure::UnknownConnection", ids[1]));
 }
 
-fn what_fails_elsewhere_is_told(engine: &str) {
+fn failures_on_other_workers_are_reported(engine: &str) {
     let server = start(engine, "3", &[]);
     let mut client = server.open75();
     for id in [7001, 7002, 7003] {
@@ -94,7 +94,7 @@ fn what_fails_elsewhere_is_told(engine: &str) {
     client.hears("CommandKind::Send to 0: Failure::UnknownConnection");
 }
 
-fn each_sender_is_heard_in_order(engine: &str) {
+fn messages_of_each_sender_arrive_in_order(engine: &str) {
     const COUNT: usize = 2000;
     let server = start(engine, "2", &[]);
     let mut clients = one_of_each(&server, 2);
@@ -119,7 +119,7 @@ fn each_sender_is_heard_in_order(engine: &str) {
 }
 
 /// While one worker is busy a client of another sends more than may wait for it.
-fn who_sends_faster_than_others_carry_out_is_slowed_down(engine: &str) {
+fn a_fast_sender_is_slowed_down(engine: &str) {
     const MESSAGES: usize = 320;
     const BYTES: usize = 100_000;
     // What sockets and the two workers may hold, generously.
@@ -162,7 +162,7 @@ fn a_fault_costs_the_clients_of_one_worker(engine: &str) {
     assert!(stopped.contains("application_traps=1"), "{stopped}");
 }
 
-fn a_single_instance_serves_alone(engine: &str) {
+fn a_single_instance_application_gets_one_worker(engine: &str) {
     let server = Server::start(&[wasm!(CHAT), "--engine", engine, "--workers", "4"]);
     server.wait_for_log(&["INFO", "one worker, for the application asks for a single instance"]);
     let mut clients: Vec<_> = (0..5).map(|_| server.open75()).collect();
@@ -174,7 +174,7 @@ fn a_single_instance_serves_alone(engine: &str) {
 }
 
 /// Each new client gets the application of that time, on however many workers it is.
-fn a_new_application_may_want_to_be_alone(engine: &str) {
+fn a_new_application_may_require_a_single_instance(engine: &str) {
     let path = file(&format!("replaced-{engine}.wasm"), ECHO);
     let server =
         Server::start(&[&path, "--engine", engine, "--watch", "--workers", "3", "--worker-fill", "0"]);
@@ -193,7 +193,7 @@ fn a_new_application_may_want_to_be_alone(engine: &str) {
     chatters[5].read_until(b": still a chat\xff");
 }
 
-fn all_are_stopped(engine: &str) {
+fn all_workers_are_stopped(engine: &str) {
     let server = start(engine, "4", &[]);
     let mut clients = one_of_each(&server, 4);
     server.signal("TERM");
@@ -209,7 +209,7 @@ fn all_are_stopped(engine: &str) {
 }
 
 #[test]
-fn the_number_of_workers_is_checked() {
+fn the_number_of_workers_is_validated() {
     for number in ["0", "513", "many"] {
         let output = run(&["serve", "--listen", "127.0.0.1:0", "--workers", number]);
         assert_eq!(output.status.code(), Some(2));
@@ -218,7 +218,7 @@ fn the_number_of_workers_is_checked() {
 
 /// The engine of one worker is lost; its application tells the clients of the others who has gone.
 #[test]
-fn a_lost_engine_is_told_to_the_others() {
+fn a_lost_engine_is_reported_to_other_workers() {
     let server = start("component", "2", &["--component", wasm!(FAULTY_LIBRARY)]);
     let mut clients = one_of_each(&server, 2);
     clients[0].says("fault:trap");

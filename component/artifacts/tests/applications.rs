@@ -43,7 +43,7 @@ fn applications_implement_their_world() {
 }
 
 #[test]
-fn applications_import_nothing_of_ours_and_nothing_unexpected() {
+fn applications_import_only_the_standard_library() {
     let (world, id) = declared("application");
     assert_eq!(imports(&world, id), Vec::<String>::new());
     for application in APPLICATIONS {
@@ -57,7 +57,7 @@ fn a_middleware_implements_its_world() {
 }
 
 #[test]
-fn a_middleware_imports_what_its_world_says() {
+fn a_middleware_imports_its_world() {
     let (world, id) = declared("middleware");
     let expected = imports(&world, id);
     assert!(!expected.is_empty());

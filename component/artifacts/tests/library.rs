@@ -15,7 +15,7 @@ fn it_imports_no_function_and_no_resource() {
 }
 
 #[test]
-fn it_exports_what_the_world_says() {
+fn it_exports_its_world() {
     let (decoded, world) = decode(LIBRARY);
     let exports = contents(&decoded, decoded.worlds[world].exports.values());
     let (wit, world) = declared("library");

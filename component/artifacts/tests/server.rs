@@ -21,7 +21,7 @@ fn names(contents: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn it_is_a_command_that_needs_an_application_and_nothing_but_sockets_clocks_and_stdio() {
+fn it_imports_only_an_application_sockets_clocks_and_stdio() {
     let (component, world) = decode(SERVER);
     let imports = names(&contents(&component, component.worlds[world].imports.values()));
     let (wit, declared) = declared("server");
@@ -35,7 +35,7 @@ fn it_is_a_command_that_needs_an_application_and_nothing_but_sockets_clocks_and_
 
 /// It takes connections, and can open none.
 #[test]
-fn it_calls_nothing_that_connects() {
+fn it_opens_no_connections() {
     let (component, world) = decode(SERVER);
     let imports = contents(&component, component.worlds[world].imports.values());
     let connects: Vec<_> = imports.iter().filter(|name| name.contains("connect")).collect();

@@ -1,11 +1,11 @@
 //! The example serves.
 
-#[path = "../../visit.rs"]
-mod visit;
+#[path = "../../client_check.rs"]
+mod client_check;
 
 use std::process::Command;
 
 #[test]
-fn a_draft_76_client_gets_its_echo_and_its_closing_handshake() {
-    visit::visit(Command::new(env!("CARGO_BIN_EXE_embed")).arg("127.0.0.1:0"));
+fn a_draft_76_client_is_echoed_and_closed() {
+    client_check::expect_echo(Command::new(env!("CARGO_BIN_EXE_embed")).arg("127.0.0.1:0"));
 }

@@ -1,7 +1,7 @@
 //! The example serves; `tests/wasi_hosts.rs` puts it to the same tests as the host.
 
-#[path = "../../visit.rs"]
-mod visit;
+#[path = "../../client_check.rs"]
+mod client_check;
 
 use std::path::Path;
 use std::process::Command;
@@ -10,9 +10,9 @@ use std::{env, fs};
 use legacy_websocket_artifacts::ECHO;
 
 #[test]
-fn a_draft_76_client_gets_its_echo_and_its_closing_handshake() {
+fn a_draft_76_client_is_echoed_and_closed() {
     let application = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo.wasm");
     fs::write(&application, ECHO).unwrap();
     let mut example = Command::new(env!("CARGO_BIN_EXE_wasi-host"));
-    visit::visit(example.arg(application).args(["--listen", "127.0.0.1:0"]));
+    client_check::expect_echo(example.arg(application).args(["--listen", "127.0.0.1:0"]));
 }

@@ -1,11 +1,11 @@
-//! For the tests of the examples that serve: a client's visit.
+//! A draft 76 client for the tests of the examples that serve.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-/// Starts the example, of which a draft 76 client gets its echo and its closing handshake.
-pub(crate) fn visit(example: &mut Command) {
+/// Starts the example and expects an echo and a closing handshake from it.
+pub(crate) fn expect_echo(example: &mut Command) {
     let mut child = example.stdout(Stdio::piped()).spawn().expect("the example starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
