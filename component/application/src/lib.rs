@@ -42,8 +42,8 @@ pub trait Application: Default + 'static {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command>;
 }
 
-/// Makes the component export an [`Application`]. Builds for other targets than WebAssembly have no exports: there
-/// it only checks that the type is an application.
+/// Makes the component export an [`Application`]. Builds for targets other than WebAssembly export nothing; there it
+/// only checks that the type is an application.
 #[macro_export]
 macro_rules! export {
     ($application:ty) => {
@@ -84,7 +84,7 @@ impl Messages {
         texts.map(Option::unwrap_or_default)
     }
 
-    /// Sends them all back to their sender.
+    /// Sends all of them back to their sender.
     #[must_use]
     pub fn back(self) -> Command {
         let to = Recipients::One(self.connection);
@@ -93,7 +93,7 @@ impl Messages {
 }
 
 impl Command {
-    /// Sends one message. (Many at once are cheaper in one [`Outgoing`].)
+    /// Sends one message. (For many, one [`Outgoing`] is cheaper.)
     #[must_use]
     pub fn send(to: Recipients, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -104,7 +104,7 @@ impl Command {
 }
 
 impl Request {
-    /// Answers it; `content_type` is that of the body.
+    /// Answers the request; `content_type` is that of the body.
     #[must_use]
     pub fn respond(&self, status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Command {
         let fields = vec![Field { name: "Content-Type".into(), value: content_type.into() }];
@@ -119,7 +119,7 @@ impl RequestHead {
         self.target.split(|byte| *byte == b'?').next().unwrap_or_default()
     }
 
-    /// The value of the first field of that name.
+    /// The value of the first field with that name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         let found = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;

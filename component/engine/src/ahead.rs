@@ -1,11 +1,11 @@
-//! What a peer sends ahead of an answer: pipelined requests, messages right after an opening handshake.
+//! Input that arrives ahead of an answer: pipelined requests, or messages right after an opening handshake.
 
 use alloc::vec::Vec;
 
 use crate::error::FrameError;
 use crate::frame::hold;
 
-/// Bytes that wait for an answer. Taking bytes off the front does not move the rest.
+/// Bytes waiting for an answer. Taking bytes off the front does not move the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     bytes: Vec<u8>,
@@ -13,28 +13,28 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// All but the first `taken` bytes of these.
+    /// Holds all but the first `taken` bytes.
     pub(crate) fn new(bytes: Vec<u8>, taken: usize) -> Self {
         Self { bytes, taken }
     }
 
-    /// The reverse.
+    /// The reverse of [`Self::new`].
     pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
         (self.bytes, self.taken)
     }
 
-    /// Memory held, in bytes, including bytes that were taken but not freed yet.
+    /// Memory held, in bytes, including bytes already taken but not yet freed.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// What is left.
+    /// The remaining bytes.
     pub(crate) fn rest(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    /// Takes off all but the last `left` bytes. Frees them once they are half of what is held, so that each byte is
-    /// moved at most once.
+    /// Takes all but the last `left` bytes off the front. Frees them once they make up half of the buffer, so that
+    /// each byte is moved at most once.
     pub(crate) fn take_all_but(&mut self, left: usize) {
         self.taken = self.bytes.len().saturating_sub(left);
         if self.taken >= left {
@@ -44,7 +44,7 @@ impl Ahead {
         }
     }
 
-    /// Appends the whole of `input`, up to `limit` bytes in total, within `room`.
+    /// Appends all of `input`, up to `limit` bytes in total, within `room`.
     pub(crate) fn hold(&mut self, input: &mut &[u8], limit: usize, room: usize) -> Result<(), FrameError> {
         if self.rest().len().saturating_add(input.len()) > limit {
             return Err(FrameError::NoRoom);

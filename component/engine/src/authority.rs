@@ -9,15 +9,15 @@ pub(crate) struct Authority<'a> {
     /// As received; an IPv6 address without its brackets.
     host: &'a [u8],
     ipv6: Option<Ipv6Addr>,
-    /// None: the default one of the scheme.
+    /// `None`: the scheme's default port.
     pub(crate) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// None: this cannot be a host and a port.
+    /// Returns `None` if this is not a valid host and port.
     ///
-    /// An IPv6 address may lack its brackets: libraries of the time strip them and append the port, so what can be read
-    /// as a port is one.
+    /// An IPv6 address may lack its brackets: libraries of the time strip them and append the port, so a trailing
+    /// group that can be a port is taken as one.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         if let Some(rest) = text.strip_prefix(b"[") {
             let (host, rest) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
@@ -38,7 +38,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// As a URL has it: in lower case, IPv6 in brackets, without the default port (draft 76 section 3.2).
+    /// As written in a URL: in lower case, IPv6 in brackets, without the default port (draft 76 section 3.2).
     pub(crate) fn write(&self, default_port: Option<u16>, out: &mut Vec<u8>) {
         let (open, close) = if self.ipv6.is_some() { ("[", "]") } else { ("", "") };
         out.extend_from_slice(open.as_bytes());
@@ -49,7 +49,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// Whether `accepted` names this host, at any port if it names none.
+    /// Whether `accepted` names this host; without a port it matches any.
     pub(crate) fn matches(&self, accepted: &Authority<'_>, default_port: u16) -> bool {
         let same_host = match (self.ipv6, accepted.ipv6) {
             (None, None) => self.host.eq_ignore_ascii_case(accepted.host),
@@ -59,7 +59,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// Some(None): there are no digits, which is the default port.
+/// `Some(None)`: no digits, which means the default port.
 pub(crate) fn parse_port(digits: &[u8]) -> Option<Option<u16>> {
     if digits.is_empty() {
         return Some(None);
@@ -68,14 +68,14 @@ pub(crate) fn parse_port(digits: &[u8]) -> Option<Option<u16>> {
     digits.parse().ok().map(Some)
 }
 
-/// Perhaps with a zone after `%`.
+/// An IPv6 address, possibly with a zone after `%`.
 fn parse_ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let text = str::from_utf8(text).ok()?;
     let (address, zone) = text.split_once('%').unwrap_or((text, "zone"));
     address.parse().ok().filter(|_| is_name(zone.as_bytes()))
 }
 
-/// Non-ASCII bytes pass: some libraries send names as typed.
+/// Non-ASCII bytes are allowed: some libraries send names as typed.
 fn is_name(text: &[u8]) -> bool {
     let is_fine = |byte: &u8| !byte.is_ascii_control() && !b" \"#/:<>?@[\\]^`{|}".contains(byte);
     !text.is_empty() && text.iter().all(is_fine)

@@ -16,19 +16,19 @@ const MAX_SIZE_DIGITS: u8 = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BodyReader {
     body: Vec<u8>,
-    /// Bytes of chunk extensions and trailers so far.
+    /// Bytes of chunk extensions and trailers read so far.
     discarded: usize,
-    /// Lines of trailers so far.
+    /// Lines of trailers read so far.
     trailers: usize,
     at: At,
 }
 
-/// What comes next.
+/// The next part of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// Body bytes with a known length: how many are left.
+    /// Body bytes of a known length; holds the number left.
     Rest(usize),
-    /// The size of a chunk: its value and digits so far.
+    /// The size of a chunk; holds its value and number of digits so far.
     Size { size: usize, digits: u8 },
     /// Blanks after a size.
     SizeBlanks { size: usize },
@@ -36,21 +36,21 @@ enum At {
     Extension { size: usize },
     /// The LF that ends the line of a size.
     SizeFeed { size: usize },
-    /// Bytes of a chunk: how many are left, at least one.
+    /// Bytes of a chunk; holds the number left, at least one.
     Chunk(usize),
     /// The CR after a chunk.
     ChunkReturn,
     /// The LF after a chunk.
     ChunkFeed,
-    /// A line of the trailers, which are discarded: whether it has a byte yet.
+    /// A trailer line, which is discarded; holds whether it has any bytes yet.
     Trailer { blank: bool },
-    /// The LF that ends such a line.
+    /// The LF at the end of a trailer line.
     TrailerFeed { blank: bool },
-    /// Nothing.
+    /// The body is complete.
     End,
 }
 
-/// A body cannot be accepted.
+/// Why a body cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
     Refused(Refusal),
@@ -65,7 +65,7 @@ impl From<Refusal> for BodyError {
 }
 
 impl BodyReader {
-    /// For the body that a head announces, which may have no bytes.
+    /// Reads the body that a head announces, which may be empty.
     pub(crate) fn new(head: &Head, limits: &Limits) -> Result<Self, Refusal> {
         let at = if head.value("Transfer-Encoding").is_some() {
             check_chunked(head)?;
@@ -80,18 +80,18 @@ impl BodyReader {
         Ok(Self { body: Vec::new(), discarded: 0, trailers: 0, at })
     }
 
-    /// Nothing is left to read.
+    /// Whether the body is complete.
     pub(crate) fn is_whole(&self) -> bool {
         self.at == At::End
     }
 
-    /// Bytes held.
+    /// Buffered bytes.
     pub(crate) fn held(&self) -> usize {
         self.body.len()
     }
 
-    /// Takes bytes up to the body's end off `input`; returns the body once it is complete. At most `room` bytes may be
-    /// held.
+    /// Takes bytes off `input`, up to the end of the body; returns the body once it is complete. Buffers at most
+    /// `room` bytes.
     pub(crate) fn read(
         &mut self,
         input: &mut &[u8],
@@ -114,7 +114,7 @@ impl BodyReader {
         Ok(self.is_whole().then(|| mem::take(&mut self.body)))
     }
 
-    /// Takes up to `left` bytes of the body. Returns how many are left then.
+    /// Takes up to `left` bytes of the body. Returns how many are still missing.
     fn take(&mut self, input: &mut &[u8], left: usize, room: usize) -> Result<usize, BodyError> {
         let (mut part, rest) = input.split_at_checked(left).unwrap_or((*input, &[]));
         *input = rest;
@@ -123,7 +123,7 @@ impl BodyReader {
         Ok(left)
     }
 
-    /// Takes one byte of the syntax between and after the chunks.
+    /// Takes one byte of the syntax between and after chunks.
     fn take_framing(&mut self, input: &mut &[u8], limits: &Limits) -> Result<(), Refusal> {
         let Some((&byte, rest)) = input.split_first() else {
             return Ok(());
@@ -175,7 +175,7 @@ impl BodyReader {
         Ok(())
     }
 
-    /// The size with one more digit, if the body may become that long.
+    /// The size with one more digit, if a body may be that long.
     fn add_digit(&self, size: usize, digits: u8, digit: u8, limits: &Limits) -> Result<usize, Refusal> {
         if digits >= MAX_SIZE_DIGITS {
             return Err(MalformedBody::ChunkSize.into());
@@ -186,15 +186,15 @@ impl BodyReader {
         size.filter(|size| *size <= free).ok_or(Refusal::BodyTooLong)
     }
 
-    /// Counts a discarded byte, so that a body cannot consist of them.
+    /// Counts a discarded byte, so that a body cannot consist of nothing else.
     fn discard(&mut self, limits: &Limits) -> Result<(), Refusal> {
         self.discarded = self.discarded.saturating_add(1);
         if self.discarded > limits.max_head_bytes { Err(Refusal::ChunkFieldsTooLong) } else { Ok(()) }
     }
 }
 
-/// Chunked is the only coding decoded. Ambiguous framing is refused: two programs could disagree on where the next
-/// request begins (RFC 9112 section 6.3).
+/// Decodes only chunked. Refuses ambiguous framing: two programs could disagree on where the next request begins (RFC
+/// 9112 section 6.3).
 fn check_chunked(head: &Head) -> Result<(), Refusal> {
     if head.value("Content-Length").is_some() {
         return Err(Refusal::TwoBodyLengths);
@@ -231,7 +231,7 @@ mod tests {
         BodyReader::new(&head.unwrap().unwrap(), &limits())
     }
 
-    /// The body, and what follows it, the same at every split.
+    /// Returns the body and the input after it, which must be the same for every split.
     fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, BodyError> {
         let run = |size: usize| {
             let mut reader = reader("Transfer-Encoding: chunked\r\n").unwrap();

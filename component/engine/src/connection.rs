@@ -1,4 +1,4 @@
-//! One connection: what it waits for, and what each input does to it.
+//! One connection: what it waits for, and how it reacts to each input.
 //!
 //! ```text
 //!                    ┌─ authorise ─→ Deciding ─┐ accept
@@ -45,18 +45,18 @@ pub struct Connection {
     peer: Arc<Peer>,
     head: Option<Arc<Head>>,
     draft: Option<Draft>,
-    /// Our answer named the subprotocol that was asked for.
+    /// Our answer named the requested subprotocol.
     names_subprotocol: bool,
     state: State,
     phase: Phase,
     timer: Timer,
-    /// The peer has ended its side while a response is owed.
+    /// The peer ended its side while we owe a response.
     half_closed: bool,
-    /// The last turn in which the application was told a message.
+    /// The last turn in which the application got a message.
     last_message: Option<u64>,
-    /// Our share of the server's buffered bytes, as memory.
+    /// Our share of the server's buffered bytes, counted as memory.
     held: usize,
-    /// When the data we hold, or the incomplete frame, began.
+    /// When the buffered data, or the incomplete frame, began.
     begun: Option<Millis>,
     /// When something was last received or sent, once connected.
     active: Millis,
@@ -64,26 +64,26 @@ pub struct Connection {
     deferred: Option<Box<Deferred>>,
 }
 
-/// What we wait for, with its data.
+/// What the connection waits for, with its data.
 #[derive(Debug)]
 enum Phase {
     /// A request's head.
     Head(HeadReader),
-    /// The rest of Flash's policy request: how many bytes of it have come.
+    /// The rest of Flash's policy request; holds the number of bytes received.
     Policy(usize),
     /// The rest of a plain request's body.
     Body(Box<BodyReader>),
-    /// The application's response; what came ahead of it.
+    /// The application's response; holds the input that arrived ahead of it.
     Responding { ahead: Ahead },
-    /// The application's decision; what came ahead of it.
+    /// The application's decision; holds the input that arrived ahead of it.
     Deciding { handshake: Handshake, ahead: Ahead },
-    /// The rest of key3; the 101 is written.
+    /// The rest of key3; the 101 has been written.
     Key3 { parts: (u32, u32), key3: [u8; KEY3_BYTES], have: usize },
     /// Frames.
     Open { decoder: Decoder, closing: Closing },
-    /// The application's answers to messages that came in the same turn as what ends the connection.
+    /// The application's answers to messages that arrived in the same turn as the connection's end.
     Ending { cause: CloseCause },
-    /// Nothing.
+    /// Nothing: the connection has ended.
     Ended,
 }
 
@@ -91,9 +91,9 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     NotYet,
-    /// FF 00 is sent.
+    /// FF 00 has been sent.
     Sent,
-    /// FIN is sent as well.
+    /// FIN has been sent as well.
     HalfClosed,
 }
 
@@ -105,13 +105,13 @@ impl Connection {
         self.id
     }
 
-    /// Who is at the other end.
+    /// The peer at the other end.
     #[must_use]
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 
-    /// Where it stands.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
@@ -123,7 +123,7 @@ impl Connection {
         self.draft
     }
 
-    /// The subprotocol that our answer named.
+    /// The subprotocol named in our answer.
     #[must_use]
     pub fn subprotocol(&self) -> Option<String> {
         let (head, draft) = (self.head.as_ref()?, self.draft?);
@@ -137,18 +137,18 @@ impl Connection {
         self.head.as_ref()
     }
 
-    /// Connected, and not closing: messages can be sent.
+    /// Connected and not closing: messages can be sent.
     #[must_use]
     pub fn can_send(&self) -> bool {
         matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. } | Phase::Ending { .. })
     }
 
-    /// Removed from the table at the server's next call.
+    /// Whether it has ended. It is removed from the table at the server's next call.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// How much of the input we may have to hold: for frames, only what follows the end of the last one.
+    /// How much of the input we may have to buffer: for frames, only the bytes after the end of the last one.
     pub(crate) fn may_hold(&self, input: &[u8]) -> usize {
         let whole = match self.phase {
             Phase::Open { .. } => memchr::memrchr(0xff, input).map_or(0, |end| end.saturating_add(1)),
@@ -157,12 +157,12 @@ impl Connection {
         input.len().saturating_sub(whole)
     }
 
-    /// Bytes held for what is incomplete.
+    /// Bytes buffered for incomplete data.
     pub(crate) fn held(&self) -> usize {
         self.held
     }
 
-    /// When that began.
+    /// When the incomplete data began.
     pub(crate) fn begun(&self) -> Option<Millis> {
         self.begun
     }
@@ -192,7 +192,7 @@ impl Connection {
         connection
     }
 
-    /// Takes the next event off the input; None when it is used up.
+    /// Takes the next event off the input; `None` when the input is used up.
     pub(crate) fn receive<'i>(&mut self, shared: &mut Shared, input: &mut &'i [u8]) -> Option<Event<'i>> {
         loop {
             if let Some(event) = shared.events.pop_front() {
@@ -208,8 +208,8 @@ impl Connection {
         }
     }
 
-    /// Takes the complete messages at the start of the input, if it is their turn. False: do not try again with this
-    /// input.
+    /// Takes the complete messages at the start of the input, if frames are due. Returns false if there is no point in
+    /// trying again with this input.
     pub(crate) fn take_messages(
         &mut self,
         shared: &mut Shared,
@@ -234,7 +234,7 @@ impl Connection {
         again
     }
 
-    /// Something was received or sent.
+    /// Restarts the idle timeout: something was received or sent.
     pub(crate) fn touch(&mut self, shared: &mut Shared) {
         if matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. }) {
             self.active = shared.now;
@@ -255,15 +255,15 @@ impl Connection {
             }
             // WebKit's draft 76 does not answer a closing frame, but ends TCP.
             Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::ByUs),
-            // Due already.
+            // Due at once.
             Phase::Ending { .. } => {}
-            // Some clients leave the NUL out.
+            // Some clients omit the NUL.
             Phase::Policy(have) if have.saturating_add(1) == POLICY_REQUEST.len() => self.send_policy(shared),
             _ => self.end(shared, CloseCause::EndOfStream, Disposition::Finish),
         }
     }
 
-    /// Its armed deadline has passed.
+    /// The armed deadline has passed.
     pub(crate) fn handle_timeout(&mut self, shared: &mut Shared) {
         if !self.timer.has_expired(shared, self.id) {
             return;
@@ -294,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// One phase's action on non-empty input: an event that borrows from it, queued events, or none.
+    /// Applies the current phase to non-empty input: an event that borrows from it, queued events, or none.
     fn step<'i>(&mut self, shared: &mut Shared, input: &mut &'i [u8]) -> Option<Event<'i>> {
         let limits = shared.policy.options.limits;
         let room = shared.room().saturating_add(self.held);
@@ -356,7 +356,7 @@ impl Connection {
         room: usize,
     ) -> Option<Event<'i>> {
         if self.begun.is_some() && matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. }) {
-            // From here on, incomplete data belongs to another frame.
+            // Any later incomplete data belongs to another frame.
             self.begun = None;
             self.touch(shared);
         }
@@ -478,7 +478,7 @@ impl Connection {
     }
 }
 
-/// Takes what matches off the input; true once the request is complete.
+/// Takes matching bytes off the input; true once the request is complete.
 fn match_policy_request(have: &mut usize, input: &mut &[u8]) -> Result<bool, MalformedHead> {
     while let (Some(expected), Some((byte, rest))) = (POLICY_REQUEST.get(*have), input.split_first()) {
         if byte != expected {

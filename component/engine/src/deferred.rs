@@ -11,18 +11,18 @@ pub struct Deferred {
     pub(crate) connection: ConnectionId,
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: usize,
-    /// The peer's end of TCP comes after it.
+    /// The peer ended its side of TCP after this input.
     pub(crate) ended: bool,
 }
 
 impl Deferred {
-    /// Its connection.
+    /// The connection that sent it.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.connection
     }
 
-    /// What has not been consumed.
+    /// The bytes not yet consumed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
@@ -33,7 +33,7 @@ impl Deferred {
         self.start = self.start.saturating_add(count).min(self.bytes.len());
     }
 
-    /// The memory it holds.
+    /// The memory that it holds.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, one small type per layer, and what the peer is told: [`Refusal::status`].
+//! Errors, one small type per layer, and the HTTP status sent to the peer: [`Refusal::status`].
 
 use alloc::string::String;
 
@@ -28,7 +28,7 @@ pub enum MalformedHead {
     /// Content-Length is not one decimal number.
     #[error("malformed Content-Length")]
     ContentLength,
-    /// Transfer-Encoding does not end in `chunked`, has it twice, or comes from an HTTP/1.0 client (RFC 9112 section
+    /// Transfer-Encoding does not end in `chunked`, lists it twice, or comes from an HTTP/1.0 client (RFC 9112 section
     /// 6.1).
     #[error("malformed Transfer-Encoding")]
     TransferEncoding,
@@ -113,7 +113,7 @@ pub enum Refusal {
     /// Connection does not name "Upgrade".
     #[error("Connection is not Upgrade")]
     Connection,
-    /// A field allowed only once came twice.
+    /// A field that may appear only once is repeated.
     #[error("a field that may come once came twice")]
     DuplicateField,
     /// An opening handshake with a body: Content-Length other than 0, and other than 8 in draft 76, whose clients
@@ -153,7 +153,7 @@ pub enum Refusal {
     /// A key that yields no number.
     #[error("{0}")]
     Key(#[from] MalformedKey),
-    /// The head (or body, or the application's answer) did not come in time.
+    /// The head (or the body, or the application's answer) did not arrive in time.
     #[error("the request took too long")]
     Timeout,
     /// The application did not answer in time.
@@ -242,7 +242,7 @@ pub enum Misuse {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOptions {
-    /// Not `ws://` or `wss://` with a host, or with a query or fragment (draft 76 section 3.1).
+    /// Not `ws://` or `wss://` with a host, or has a query or fragment (draft 76 section 3.1).
     #[error("public URL {0:?}: it must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
     PublicUrl(String),
     /// An accepted Origin, Host or subprotocol that no request can have.
@@ -250,18 +250,18 @@ pub enum InvalidOptions {
     NeverMatches {
         /// `origin`, `host` or `subprotocol`.
         option: &'static str,
-        /// What was listed.
+        /// The listed value.
         value: String,
-        /// What was probably meant.
+        /// A suggestion for what was probably meant.
         hint: String,
     },
-    /// Not a path, or with a query or fragment.
+    /// Not a path, or has a query or fragment.
     #[error("the health path must begin with a slash and have no query")]
     HealthPath,
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),
-    /// A message of the maximum length could not be held.
+    /// A limit below the maximum message length: such a message could not be buffered.
     #[error(
         "max_message_bytes must not be more than max_buffered_bytes, of which a message that has not ended takes up its part"
     )]

@@ -1,4 +1,4 @@
-//! What the engine tells the application and the sockets.
+//! What the engine reports to the application and the sockets.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -39,11 +39,11 @@ pub enum State {
     Handshaking = 3,
     /// Messages flow; also while a closing handshake runs.
     Connected = 4,
-    /// Over.
+    /// The connection has ended.
     Closed = 5,
 }
 
-/// Who is at the other end, as the shell knows it.
+/// The peer, as the shell knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by callers")]
 pub struct Peer {
@@ -106,30 +106,30 @@ impl From<Loss> for CloseCause {
     }
 }
 
-/// What the application is told. The events of one connection come in the order `StateChanged` (whenever), `Handshake`
-/// (if asked for), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any number of `Request`,
-/// `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
+/// An event for the application. The events of one connection come in the order `StateChanged` (at any time),
+/// `Handshake` (if requested), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any number
+/// of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'i> {
     /// The state has changed.
     StateChanged {
-        /// Whose.
+        /// The connection whose state changed.
         connection: ConnectionId,
-        /// Before.
+        /// Its state before the change.
         old: State,
-        /// Now.
+        /// Its state after the change.
         new: State,
     },
     /// An opening handshake waits for [`Server::accept`](crate::Server::accept) or
     /// [`Server::reject`](crate::Server::reject). Only with
     /// [`Options::authorise`](crate::Options::authorise); the handshake timeout runs.
     Handshake {
-        /// Whose.
+        /// The connection that sent the handshake.
         connection: ConnectionId,
         /// Which protocol it asks for.
         draft: Draft,
-        /// Who asks.
+        /// The peer that sent it.
         peer: Arc<Peer>,
         /// The one opaque string asked for (draft 76 section 1.9).
         subprotocol: Option<String>,
@@ -138,36 +138,36 @@ pub enum Event<'i> {
     },
     /// The opening handshake is complete: messages may be sent to the connection.
     Connected {
-        /// Whose.
+        /// The connection that is now open.
         connection: ConnectionId,
         /// Which protocol it speaks.
         draft: Draft,
-        /// Who.
+        /// The peer at the other end.
         peer: Arc<Peer>,
-        /// What our answer named.
+        /// The subprotocol named in our answer.
         subprotocol: Option<String>,
         /// The request.
         head: Arc<Head>,
     },
     /// A text message. Borrowed from the input if complete in it.
     Message {
-        /// Whose.
+        /// The connection that sent the message.
         connection: ConnectionId,
         /// The text.
         text: Cow<'i, str>,
     },
     /// The connection is over.
     Closed {
-        /// Whose.
+        /// The connection that ended.
         connection: ConnectionId,
-        /// Why.
+        /// Why it ended.
         cause: CloseCause,
     },
     /// An opening handshake or request was refused.
     Rejected {
-        /// Whose.
+        /// The connection that was refused.
         connection: ConnectionId,
-        /// Who asked.
+        /// The peer that sent the request.
         peer: Arc<Peer>,
         /// The HTTP status sent; 0 if nothing could be sent any more.
         status: u16,
@@ -176,9 +176,9 @@ pub enum Event<'i> {
     },
     /// Plain HTTP. Answer with [`Server::respond`](crate::Server::respond).
     Request {
-        /// Whose.
+        /// The connection that sent the request.
         connection: ConnectionId,
-        /// Who asks.
+        /// The peer that sent it.
         peer: Arc<Peer>,
         /// The request.
         head: Arc<Head>,
@@ -187,7 +187,7 @@ pub enum Event<'i> {
     },
     /// The time that [`Server::tick_after`](crate::Server::tick_after) asked for has come.
     Tick {
-        /// What the clock says.
+        /// The time on the server's clock.
         now: Millis,
     },
 }
@@ -210,9 +210,9 @@ pub enum Recipients {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a pair with names")]
 pub struct Undelivered {
-    /// To whom.
+    /// The recipient that was not sent the message.
     pub connection: ConnectionId,
-    /// Why not.
+    /// Why it was not sent.
     pub why: Misuse,
 }
 
@@ -264,10 +264,10 @@ pub enum Destination {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "taken apart by callers")]
 pub struct Transmission {
-    /// To whom.
+    /// The recipients.
     pub to: Destination,
-    /// What. Empty where only `then` matters.
+    /// The bytes; empty if only `then` matters.
     pub bytes: Vec<u8>,
-    /// What comes after.
+    /// What to do after writing them.
     pub then: Disposition,
 }

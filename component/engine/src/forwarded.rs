@@ -6,12 +6,12 @@ use crate::authority::parse_port;
 use crate::error::Refusal;
 use crate::head::{Head, trim};
 
-/// What the nearest proxy says; None for what it does not say.
+/// What the nearest proxy reports; `None` for anything it does not report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
-    /// Who the client is.
+    /// The client's address.
     pub(crate) address: Option<Vec<u8>>,
-    /// Whether the client came by TLS.
+    /// Whether the client connected over TLS.
     pub(crate) secure: Option<bool>,
     /// The Host that the client sent.
     pub(crate) host: Option<Vec<u8>>,
@@ -23,7 +23,7 @@ impl Forwarded {
     /// Call it only if such fields are trusted.
     ///
     /// Each `X-Forwarded-…` field takes precedence over its parameter in `Forwarded`, and `X-Forwarded-Proto` over
-    /// `X-Forwarded-Ssl`. The last value of each field counts, because a proxy appends to what the client sent.
+    /// `X-Forwarded-Ssl`. The last value of each field is used, because a proxy appends to what the client sent.
     pub(crate) fn read(head: &Head) -> Result<Self, Refusal> {
         let scheme = last_of_list(head, "X-Forwarded-Proto").map(is_secure_scheme);
         let port = match last_of_list(head, "X-Forwarded-Port") {
@@ -42,7 +42,7 @@ impl Forwarded {
         Ok(forwarded)
     }
 
-    /// What `Forwarded` adds.
+    /// Fills the gaps from `Forwarded`.
     fn add_standard(&mut self, head: &Head) -> Result<(), Refusal> {
         let Some(line) = head.values("Forwarded").last() else {
             return Ok(());
@@ -91,7 +91,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A token unchanged (even if it should have been quoted), a quoted string without its quotes and escapes.
+/// A token unchanged (even if it should have been quoted), or a quoted string without quotes and escapes.
 fn unquote(value: &[u8]) -> Option<Vec<u8>> {
     let Some(mut rest) = value.strip_prefix(b"\"") else {
         return (!value.contains(&b'"')).then(|| value.into());

@@ -12,7 +12,7 @@ use crate::text;
 /// The closing frame of draft 76.
 pub(crate) const CLOSING: [u8; 2] = [0xff, 0x00];
 
-/// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more.
+/// Bytes of a skipped frame's length: 64 bits in groups of 7 need no more than this.
 const MAX_LENGTH_BYTES: u8 = 10;
 
 /// How many bytes of short texts are checked together: few enough for the L1 cache.
@@ -26,7 +26,7 @@ pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
     out.push(0xff);
 }
 
-/// What frames may be.
+/// Rules for frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) draft: Draft,
@@ -37,26 +37,26 @@ pub(crate) struct Rules {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'i> {
-    /// Borrowed if complete in the input.
+    /// Borrowed if the input contains it whole.
     Text(Cow<'i, str>),
     Closing,
 }
 
-/// Takes frames off a stream at any chunking. Holds only an incomplete text.
+/// Decodes frames from a stream at any chunking. Buffers only an incomplete text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Decoder {
     /// At a frame's first byte.
     #[default]
     Type,
-    /// In a text frame: its bytes so far.
+    /// In a text frame; holds its bytes so far.
     Text(Vec<u8>),
-    /// In a frame of type 01 to 7F, skipped to its FF: how many bytes so far.
+    /// In a frame of type 01 to 7F, skipped to its FF; holds the number of bytes so far.
     Discard(usize),
     /// After a first byte of FF: closing or reserved.
     Final,
     /// In the length of a high-bit frame.
     Length { kind: u8, value: usize, bytes: u8 },
-    /// In the bytes of a high-bit frame: how many are left.
+    /// In the bytes of a high-bit frame; holds the number left.
     Skip(usize),
 }
 
@@ -69,7 +69,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the next frame off `input`; None when it is used up. `room` is how many bytes may be held.
+    /// Takes the next frame off `input`; `None` when the input is used up. At most `room` bytes may be buffered.
     pub(crate) fn decode<'i>(
         &mut self,
         input: &mut &'i [u8],
@@ -162,7 +162,7 @@ impl Decoder {
     }
 }
 
-/// The text up to its FF, if that is in the input; the FF is taken too.
+/// The text up to its FF, if the input contains it; the FF is consumed too.
 fn take_text<'i>(input: &mut &'i [u8], rules: Rules) -> Result<Option<&'i [u8]>, FrameError> {
     let end = memchr::memchr(0xff, input);
     if end.unwrap_or(input.len()) > rules.max_message_bytes {
@@ -210,10 +210,10 @@ pub(crate) fn take_frames<'i>(input: &mut &'i [u8], max_message_bytes: usize) ->
     (all.get(..all.len().saturating_sub(input.len())).unwrap_or_default(), count)
 }
 
-/// The same, but returns the texts in one piece, and where each ends in it.
+/// Like [`take_frames`], but returns the texts in one piece, with the offset at which each ends.
 ///
-/// Short texts are collected in `short` and checked together. False if they are not valid: then none of them is taken,
-/// and do not retry after each frame, which would collect them each time.
+/// Short texts are collected in `short` and validated together. Returns false if they are not valid UTF-8; none is
+/// taken then. Do not retry after each frame: every retry would collect them again.
 pub(crate) fn take_texts(
     input: &mut &[u8],
     limits: TextLimits,
@@ -227,7 +227,7 @@ pub(crate) fn take_texts(
     short.clear();
     loop {
         let next = if ends.len() < full { WholeFrame::split(rest, limits.bytes) } else { None };
-        // A text that begins inside a character could pass as the end of the one before it.
+        // A text that begins inside a character could pass for the end of the previous one.
         let next = next.filter(|frame| text::begins_whole(frame.text));
         let is_short = next.as_ref().is_some_and(|frame| frame.text.len() < text::SHORT);
         if !is_short || short.len() >= SHORT_TOGETHER {
@@ -263,16 +263,16 @@ pub(crate) fn take_texts(
     true
 }
 
-/// What [`take_texts`] takes of an input.
+/// The part of an input that [`take_texts`] takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextLimits {
-    /// Texts at once.
+    /// Several texts.
     pub(crate) count: usize,
     /// One text.
     pub(crate) bytes: usize,
 }
 
-/// Moves the whole of `input` to `held`, whose capacity stays within `room`: allocated memory counts. It grows by a
+/// Moves all of `input` to `held`, whose capacity stays within `room`, because allocated memory counts. Grows by a
 /// quarter; a plain vector would double.
 pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<Vec<u8>, FrameError> {
     let length = held.len().saturating_add(input.len());
@@ -280,7 +280,7 @@ pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<
         return Err(FrameError::NoRoom);
     }
     if length > held.capacity() {
-        // The first part may well be the only one.
+        // Often there is no second part.
         let spare = if held.is_empty() { 0 } else { length / 4 };
         let capacity = length.saturating_add(spare).min(room);
         held.try_reserve_exact(capacity.saturating_sub(held.len())).map_err(|_| FrameError::NoRoom)?;

@@ -18,7 +18,7 @@ use crate::policy::Policy;
 /// What a client asked for, checked against the policy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
-    /// The numbers of draft 76's keys; None is draft 75.
+    /// The numbers from draft 76's keys; `None` in draft 75.
     pub(crate) parts: Option<(u32, u32)>,
     /// The URL named in our answer.
     location: Vec<u8>,
@@ -68,7 +68,7 @@ fn draft(parts: Option<(u32, u32)>) -> Draft {
     if parts.is_some() { Draft::Draft76 } else { Draft::Draft75 }
 }
 
-/// None: not an opening handshake but plain HTTP.
+/// Returns `None` for plain HTTP.
 pub(crate) fn examine(
     head: &Head,
     peer: &Peer,
@@ -123,14 +123,14 @@ fn later_protocol(head: &Head) -> Result<Option<LaterProtocol>, Refusal> {
     let has_keys = head.value("Sec-WebSocket-Key1").is_some() && head.value("Sec-WebSocket-Key2").is_some();
     match head.single("Sec-WebSocket-Draft")?.map(number) {
         None | Some(Some(0)) => {}
-        // These clients have only the number of hybi-01 to -03: their frames are draft 76's.
+        // These clients announce hybi-01 to -03, but send draft 76's frames.
         Some(Some(1..=3)) if has_keys => {}
         Some(other) => return Ok(Some(other.map_or(LaterProtocol::Unnamed, LaterProtocol::Draft))),
     }
     Ok(head.value("Sec-WebSocket-Key").map(|_| LaterProtocol::Unnamed))
 }
 
-/// The numbers of the keys, for a request that has the form of an opening handshake.
+/// The numbers from the keys, for a request that has the form of an opening handshake.
 fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     if head.method() != "GET" {
         return Err(Refusal::Method);
@@ -145,7 +145,7 @@ fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     if !head.lists("Connection", "Upgrade") {
         return Err(Refusal::Connection);
     }
-    // By name, in any order.
+    // The fields are found by name, in any order.
     let parts = match (head.single("Sec-WebSocket-Key1")?, head.single("Sec-WebSocket-Key2")?) {
         (Some(key1), Some(key2)) => Some((key_part(key1)?, key_part(key2)?)),
         (None, None) => None,
@@ -157,7 +157,7 @@ fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
     Ok(parts)
 }
 
-/// A proxy treats what Content-Length counts as a body, and what follows it as the next request.
+/// A proxy treats Content-Length bytes as a body, and anything after them as the next request.
 fn check_body(head: &Head, draft: Draft) -> Result<(), Refusal> {
     let is_coded = head.value("Transfer-Encoding").is_some();
     match http::content_length(head)? {
@@ -168,7 +168,7 @@ fn check_body(head: &Head, draft: Draft) -> Result<(), Refusal> {
     }
 }
 
-/// The one opaque string that the client asked for (draft 76 section 1.9). Empty differs from none.
+/// The opaque string that the client asked for (draft 76 section 1.9). An empty one differs from none.
 pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
     let plain = head.value("WebSocket-Protocol");
     match draft {
@@ -178,7 +178,7 @@ pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
     }
 }
 
-/// The same as text, with U+FFFD for invalid UTF-8.
+/// The requested subprotocol as text, with U+FFFD for invalid UTF-8.
 pub(crate) fn asked_text(head: &Head, draft: Draft) -> Option<String> {
     asked_subprotocol(head, draft).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }

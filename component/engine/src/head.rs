@@ -54,12 +54,12 @@ impl Head {
         })
     }
 
-    /// The values of the fields of this name, compared ignoring ASCII case.
+    /// The values of the fields with this name, ignoring ASCII case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The value of the first field of this name.
+    /// The value of the first field with this name.
     #[must_use]
     pub fn value<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.values(name).next()
@@ -88,7 +88,7 @@ impl Head {
             .any(|item| trim(item).eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// The value of a field that is allowed at most once.
+    /// The value of a field that may appear at most once.
     pub(crate) fn single<'a>(&'a self, name: &'a str) -> Result<Option<&'a [u8]>, Refusal> {
         let mut values = self.values(name);
         let first = values.next();
@@ -101,7 +101,7 @@ impl Head {
         prefix.splitn(3, |byte| *byte == b'/').nth(2)
     }
 
-    /// From a complete head that [`HeadReader`] accepted.
+    /// Takes a complete head that [`HeadReader`] accepted.
     fn new(mut raw: Vec<u8>) -> Self {
         let after = |at: usize, byte| {
             let found = raw.get(at..).and_then(|rest| memchr::memchr(byte, rest));
@@ -141,7 +141,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .take_while(|line| !line.is_empty())
 }
 
-/// Without the spaces and tabs around it (RFC 9110 section 5.6.3); nothing else is trimmed.
+/// Strips surrounding spaces and tabs (RFC 9110 section 5.6.3), and nothing else.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
@@ -149,7 +149,7 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.get(start..end).unwrap_or_default()
 }
 
-/// No CR, LF, NUL.
+/// Whether a value contains no CR, LF or NUL.
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, bytes).is_none()
 }

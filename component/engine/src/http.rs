@@ -12,7 +12,7 @@ use crate::location::Endpoint;
 use crate::options::Options;
 use crate::policy::Policy;
 
-/// Checks what HTTP requires of a request beyond its syntax, and whether the policy allows it.
+/// Checks the request against HTTP's rules beyond syntax, and against the policy.
 pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Policy) -> Result<(), Refusal> {
     if !matches!(head.version(), b"HTTP/1.1" | b"HTTP/1.0") {
         return Err(Refusal::HttpVersion);
@@ -95,8 +95,8 @@ pub(crate) fn write_response(
     Ok(())
 }
 
-/// The answer to a refused request: status, fields, the reason as text; then the connection ends. For shells that refuse
-/// a connection before the engine has heard of it. The fields are written as they are.
+/// The answer to a refused request: status, fields, and the reason as text; the connection ends after it. For shells
+/// that refuse a connection before the engine knows of it. The fields are written unchecked.
 #[must_use]
 pub fn http_refusal(status: u16, fields: &[(&str, &str)], reason: &str) -> Vec<u8> {
     let mut answer = status_line(status);
@@ -110,7 +110,7 @@ pub fn http_refusal(status: u16, fields: &[(&str, &str)], reason: &str) -> Vec<u
     answer.into_bytes()
 }
 
-/// The same as the engine answers.
+/// The engine's own refusal.
 pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
     let fields: &[_] = match status {
         405 => &[("Allow", "GET")],

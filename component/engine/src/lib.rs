@@ -31,7 +31,7 @@
 //!    [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
 //! 5. Write each [`Transmission`] of [`Server::poll_transmit`] to its recipients, in order and in one write, and do
 //!    as its [`Disposition`] says.
-//! 6. Again.
+//! 6. Repeat.
 //!
 //! # Example
 //!
@@ -49,7 +49,7 @@
 //!     let mut server = Server::new(Options::default())?;
 //!     let start = Instant::now();
 //!     for (number, stream) in listener.incoming().enumerate() {
-//!         // What goes wrong with a peer costs its connection, never the server.
+//!         // A peer's failure costs its connection, never the server.
 //!         let Ok(mut stream) = stream else { continue };
 //!         let Ok(address) = stream.peer_addr() else { continue };
 //!         let id = ConnectionId(number as u64);

@@ -41,7 +41,7 @@ impl PublicUrl {
     }
 }
 
-/// What the client connected to, as far as we can know it.
+/// The URL the client connected to, as far as the server can know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint<'a> {
     pub(crate) secure: bool,
@@ -49,8 +49,8 @@ pub(crate) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// None: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, which takes
-    /// precedence over Host (RFC 9112 section 3.2.2); a port in it over a forwarded one.
+    /// `None`: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, which
+    /// takes precedence over Host (RFC 9112 section 3.2.2); a port in the host takes precedence over a forwarded one.
     pub(crate) fn find(
         head: &'a Head,
         peer: &Peer,

@@ -28,7 +28,7 @@ pub enum InvalidUtf8 {
     /// U+FFFD for each maximal ill-formed part: real browsers send lone surrogates.
     #[default]
     Replace,
-    /// End the connection.
+    /// End the connection instead.
     Close,
 }
 
@@ -62,7 +62,7 @@ pub struct Options {
     /// Echo every message, without [`Event::Message`](crate::Event). For trying out clients.
     pub echo: bool,
     /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
-    /// ending the connection. In draft 75 FF 00 is one of them, an empty frame; otherwise it counts as the peer's end.
+    /// ending the connection. In draft 75 this includes FF 00, an empty frame; by default FF 00 ends the connection.
     pub skip_reserved_frames: bool,
     /// What to do with text that is not valid UTF-8.
     pub invalid_utf8: InvalidUtf8,
@@ -88,14 +88,15 @@ pub struct Limits {
     /// One message in bytes of its UTF-8, and the body of a plain request. Default 1 MiB: more than pages of the time
     /// send, and a thousand peers at this limit still fit a small machine.
     pub max_message_bytes: usize,
-    /// Memory for the incomplete heads, bodies and messages of all connections together, in bytes, and at least
-    /// [`max_message_bytes`](Self::max_message_bytes). Default 64 MiB. Before it is exceeded a connection is closed: of
-    /// those that hold much, the one that has received it most slowly.
+    /// Memory for the incomplete heads, bodies and messages of all connections together, in bytes; at least
+    /// [`max_message_bytes`](Self::max_message_bytes). Default 64 MiB. Before it is exceeded, a connection is closed:
+    /// among those that hold much, the one that has received most slowly.
     pub max_buffered_bytes: usize,
-    /// From open to connected, and for each further request on a kept connection, in milliseconds. Default 10,000.
+    /// From accept to connected, and for each further request on a kept-alive connection, in milliseconds. Default
+    /// 10,000.
     pub handshake_timeout: Millis,
-    /// With nothing received from or sent to a connected client, in milliseconds; 0 (the default): never, because the
-    /// drafts have no ping by which a client could show that it is alive.
+    /// How long a connected client may neither send nor receive anything, in milliseconds; 0 (the default): forever,
+    /// because the drafts have no ping by which a client could show that it is alive.
     pub idle_timeout: Millis,
     /// From the first byte of a message to its last, in milliseconds; 0: no limit. Default 60,000: 1 MiB at 18 kB/s,
     /// and no peer can hold a part of `max_buffered_bytes` for longer.

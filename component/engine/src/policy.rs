@@ -1,4 +1,5 @@
-//! Who is accepted: Origin, Host and subprotocol, as the options list them (draft 76 sections 1.9, 5.1 and 7).
+//! Which clients are accepted: Origin, Host and subprotocol, as listed in the options (draft 76 sections 1.9, 5.1 and
+//! 7).
 
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +11,7 @@ use crate::head::{Head, is_text};
 use crate::location::{Endpoint, PublicUrl, default_port};
 use crate::options::Options;
 
-/// Options as the engine uses them.
+/// Validated options, in the form the engine uses.
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) options: Options,
@@ -23,7 +24,7 @@ impl Policy {
         Ok(Self { options, public_url })
     }
 
-    /// Whether a plain request is allowed: by its Host, and by its Origin if a foreign page could cause an effect.
+    /// Whether a plain request is allowed: by its Host, and by its Origin if a foreign page could have an effect.
     pub(crate) fn check_request(&self, head: &Head, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
         match endpoint {
             Some(endpoint) => self.check_host(endpoint)?,
@@ -56,8 +57,8 @@ impl Policy {
         }
     }
 
-    /// In draft 76 the requested subprotocol is one opaque string; clients that send a list are answered with all of
-    /// it, so one accepted item is enough.
+    /// In draft 76 the requested subprotocol is one opaque string; clients that send a list expect all of it in the
+    /// answer, so one accepted item is enough.
     pub(crate) fn check_subprotocol(&self, asked: &[u8]) -> Result<(), Refusal> {
         let is_it = |accepted: &str| {
             let accepted = accepted.as_bytes();
@@ -69,7 +70,7 @@ impl Policy {
 }
 
 impl Options {
-    /// Checks what [`Server::new`](crate::Server::new) would.
+    /// Checks options as [`Server::new`](crate::Server::new) does.
     ///
     /// # Errors
     /// [`InvalidOptions`] names the first invalid option.
@@ -98,7 +99,7 @@ fn allows(list: &[String], is_it: impl Fn(&str) -> bool) -> bool {
     list.is_empty() || list.iter().any(|accepted| accepted == "*" || is_it(accepted))
 }
 
-/// `hint` says what was probably meant by a value that can never match.
+/// `hint` suggests what was probably meant by a value that can never match.
 fn check_list(
     option: &'static str,
     list: &[String],
@@ -173,7 +174,7 @@ fn list_hint(value: &str) -> Option<String> {
     }
 }
 
-/// None if it equals the given value.
+/// `None` if it equals the given value.
 fn did_you_mean(value: &str, meant: &str) -> Option<String> {
     (!value.eq_ignore_ascii_case(meant)).then(|| format!("did you mean {meant:?}?"))
 }

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use crate::event::ConnectionId;
 use crate::head::Head;
 
-/// How many are kept per turn. More log lines at once would not be worth reading.
+/// How many heads are kept per turn. Nobody would read more log lines at once.
 const MAX_HEADS: usize = 16;
 
-/// The first few of the last turn that had any.
+/// The first few of the last turn that had any refusals.
 #[derive(Debug, Default)]
 pub(crate) struct RejectedHeads {
     turn: u64,

@@ -26,19 +26,19 @@ use crate::shared::{Counts, Shared};
 /// There are five kinds of methods:
 ///
 /// - **Getters** take `&self`.
-/// - **Input** is what the shell has seen: [`advance`](Self::advance) (time), [`open`](Self::open),
+/// - **Input** is what the shell observes: [`advance`](Self::advance) (time), [`open`](Self::open),
 ///   [`receive`](Self::receive), [`receive_eof`](Self::receive_eof), [`lost`](Self::lost).
 /// - **Commands** come from the application: [`send`](Self::send), [`broadcast`](Self::broadcast),
 ///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond),
 ///   [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
-/// - **Deferring** is for shells that bound what one turn gives the application: [`defer`](Self::defer),
+/// - **Deferring** is for shells that limit how many events the application gets per turn: [`defer`](Self::defer),
 ///   [`take_deferred`](Self::take_deferred), [`put_back`](Self::put_back).
 /// - **Output** is polled: [`poll_event`](Self::poll_event), [`poll_transmit`](Self::poll_transmit),
 ///   [`poll_timeout`](Self::poll_timeout), in that order, after every input and command, until each
 ///   gives `None`. [`receive`](Self::receive) gives its events itself, because messages borrow from its
 ///   input.
 ///
-/// The crate's page has the run loop.
+/// The crate documentation describes the run loop.
 #[derive(Debug)]
 pub struct Server {
     shared: Shared,
@@ -55,7 +55,7 @@ impl Server {
         Ok(Self { shared: Shared::new(Policy::new(options)?), connections: BTreeMap::new() })
     }
 
-    /// How it behaves.
+    /// The server's options.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.policy.options
@@ -88,8 +88,8 @@ impl Server {
 
 /// Input.
 impl Server {
-    /// Begins a turn: moves the clock to `now` and expires deadlines. Everything that follows happens at that time. A
-    /// time earlier than the last one counts as the last one.
+    /// Begins a turn: moves the clock to `now` and expires deadlines. Everything that follows happens at that time.
+    /// The clock never moves backwards: an earlier time counts as the current one.
     pub fn advance(&mut self, now: Millis) {
         self.shared.now = self.shared.now.max(now);
         self.shared.turn = self.shared.turn.wrapping_add(1);
@@ -115,8 +115,8 @@ impl Server {
         Ok(())
     }
 
-    /// What one read returned. Any chunking gives the same events and the same bytes. Unknown connections are ignored:
-    /// they have just ended.
+    /// Passes in the result of one read. Any chunking gives the same events and the same bytes. Input for unknown
+    /// connections is ignored: they have just ended.
     ///
     /// The events are computed lazily; dropping the iterator drops the remaining ones, but not their effects.
     pub fn receive<'s, 'i>(&'s mut self, id: ConnectionId, input: &'i [u8]) -> Events<'s, 'i> {
@@ -151,17 +151,17 @@ impl Server {
     }
 }
 
-/// Deferring: for shells that bound what one turn gives the application.
+/// Deferring: for shells that limit how many events the application gets per turn.
 impl Server {
-    /// Whether such a shell is in use. Then input that came ahead of an answer ([`accept`](Self::accept),
-    /// [`respond`](Self::respond)) is deferred, not reported at once.
+    /// Tells the server whether such a shell is in use. If so, input that arrives ahead of an answer
+    /// ([`accept`](Self::accept), [`respond`](Self::respond)) is deferred instead of reported at once.
     pub fn set_bounded(&mut self, bounded: bool) {
         self.shared.bounded = bounded;
     }
 
-    /// Keeps input for a later turn, unread: a read, or what [`Events::stop`] has left of one. Later input from that
-    /// connection, including its end, waits behind it. Counts towards
-    /// [`Limits::max_buffered_bytes`](crate::Limits::max_buffered_bytes); read no more from that peer.
+    /// Keeps input unread for a later turn: a whole read, or the rest that [`Events::stop`] returned. Later input from
+    /// that connection, including its end, waits after it. It counts towards
+    /// [`Limits::max_buffered_bytes`](crate::Limits::max_buffered_bytes); stop reading from that peer.
     pub fn defer(&mut self, id: ConnectionId, input: &[u8]) {
         self.make_room(id, input);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -169,8 +169,8 @@ impl Server {
         }
     }
 
-    /// Takes the input that has waited longest, to be given to [`receive`](Self::receive). Give back what it leaves,
-    /// even if empty, with [`put_back`](Self::put_back).
+    /// Takes the input that has waited longest, for [`receive`](Self::receive). Return the rest, even if empty, with
+    /// [`put_back`](Self::put_back).
     #[must_use]
     pub fn take_deferred(&mut self) -> Option<Deferred> {
         loop {
@@ -182,8 +182,8 @@ impl Server {
         }
     }
 
-    /// The rest of deferred input waits again, after that of the others; if nothing is left, the peer's end takes
-    /// effect, if it has come.
+    /// Defers the rest of deferred input again, after that of the other connections; if nothing is left and the peer
+    /// has ended its side, that takes effect now.
     pub fn put_back(&mut self, deferred: Deferred) {
         let id = deferred.connection();
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -192,7 +192,7 @@ impl Server {
         }
     }
 
-    /// Connections whose input is deferred, the one that waits longest first.
+    /// Connections whose input is deferred, longest wait first.
     pub fn deferred(&self) -> impl Iterator<Item = ConnectionId> {
         let waits = |id: &ConnectionId| self.connections.get(id).is_some_and(|it| it.has_deferred());
         self.shared.deferred.iter().copied().filter(waits)
@@ -253,8 +253,8 @@ impl Server {
         })
     }
 
-    /// Answers [`Event::Handshake`]: the 101 is written. `subprotocol` is the one asked for, or none; a client that
-    /// asked for one and gets none fails the connection. `fields` may add some, such as Set-Cookie.
+    /// Answers [`Event::Handshake`] by writing the 101. `subprotocol` is the requested one, or none; a client that
+    /// requested one and gets none fails the connection. `fields` adds fields, such as Set-Cookie.
     ///
     /// # Errors
     /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if no decision is pending; [`Misuse::Invalid`] for a
@@ -293,8 +293,8 @@ impl Server {
         self.command(id, |connection, shared| connection.respond(shared, status, fields, body))
     }
 
-    /// Asks for one [`Event::Tick`] after this many milliseconds (0 counts as 1). If several are pending, the earliest
-    /// counts.
+    /// Requests one [`Event::Tick`] after this many milliseconds (0 counts as 1). If several are pending, only the
+    /// earliest takes effect.
     pub fn tick_after(&mut self, after: Millis) {
         self.shared.set_tick(after);
     }
@@ -316,7 +316,7 @@ impl Server {
         self.shared.events.pop_front()
     }
 
-    /// Whether [`poll_event`](Self::poll_event) would return one.
+    /// Whether [`poll_event`](Self::poll_event) would return an event.
     #[must_use]
     pub fn has_events(&self) -> bool {
         !self.shared.events.is_empty()
@@ -328,7 +328,7 @@ impl Server {
         self.shared.poll_transmit()
     }
 
-    /// When [`advance`](Self::advance) is to be called next even if nothing arrives.
+    /// When to call [`advance`](Self::advance) next, even if nothing arrives.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Millis> {
         self.shared.next_deadline()
@@ -348,8 +348,8 @@ impl Server {
         result
     }
 
-    /// Closes the slowest holders until `more` bytes fit, so that peers that fill memory with unfinished messages harm
-    /// only themselves.
+    /// Closes the slowest senders among the largest holders until `more` bytes fit, so that peers that fill memory
+    /// with unfinished messages harm only themselves.
     fn make_room(&mut self, id: ConnectionId, input: &[u8]) {
         if self.shared.room() >= input.len() {
             return;
@@ -366,8 +366,8 @@ impl Server {
         }
     }
 
-    /// Of the connections that hold at least half the average, the one that has received it most slowly; in the first
-    /// second the one that holds the most.
+    /// Among the connections that hold at least half the average, returns the one that has received most slowly; in
+    /// the first second, the one holding the most.
     fn slowest_holder(&self) -> Option<ConnectionId> {
         let holders = || self.connections.values().filter(|connection| connection.held() != 0);
         let count = holders().count();
@@ -405,7 +405,7 @@ mod tests {
                 server.open(id, Peer { address: "peer".into(), secure: false }).unwrap();
                 drop(server.receive(id, REQUEST));
             }
-            // Half a message does not count yet.
+            // An incomplete message does not count yet.
             drop(server.receive(ConnectionId(1), b"\0one\xff\0two\xff\0three\xff\0fo"));
             server.broadcast("to all", None);
             server.broadcast("to the others", Some(ConnectionId(1)));

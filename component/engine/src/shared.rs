@@ -1,4 +1,4 @@
-//! What a server's connections share: the policy, the clock, the way out.
+//! State shared by a server's connections: the policy, the clock, and the output.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use crate::options::Millis;
 use crate::policy::Policy;
 use crate::rejected::RejectedHeads;
 
-/// How many connections a server has, and what they hold.
+/// How many connections a server has, and how much they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "mirrors the WIT record, which cannot grow either")]
 pub struct Counts {
@@ -30,23 +30,23 @@ pub struct Counts {
 pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) now: Millis,
-    /// How often the clock was set: one turn is what happens between two settings.
+    /// The number of times the clock was set. A turn is everything between two settings.
     pub(crate) turn: u64,
     pub(crate) events: VecDeque<Event<'static>>,
     transmissions: VecDeque<Transmission>,
     deadlines: BTreeSet<(Millis, ConnectionId)>,
-    /// When the application is to be woken.
+    /// When the application is due a tick.
     tick: Option<Millis>,
     pub(crate) counts: Counts,
     /// Buffer for short texts in transit.
     pub(crate) short_texts: Vec<u8>,
     /// Connections that ended in this call, to be removed from the table.
     pub(crate) ended: Vec<ConnectionId>,
-    /// Connections that a broadcast reaches.
+    /// The members of a broadcast to all.
     pub(crate) members: usize,
-    /// Input ahead of an answer is deferred, not reported with the answer.
+    /// Whether input ahead of an answer is deferred instead of reported with the answer.
     pub(crate) bounded: bool,
-    /// Connections with deferred input, the one that waits longest first. Some may have ended.
+    /// Connections with deferred input, longest wait first. Some may have ended.
     pub(crate) deferred: VecDeque<ConnectionId>,
     pub(crate) rejected: RejectedHeads,
 }
@@ -71,7 +71,7 @@ impl Shared {
         }
     }
 
-    /// How many more bytes may be held.
+    /// How many more bytes may be buffered.
     pub(crate) fn room(&self) -> usize {
         self.policy.options.limits.max_buffered_bytes.saturating_sub(self.counts.buffered_bytes)
     }
@@ -94,7 +94,7 @@ impl Shared {
         self.transmit_to(Destination::One(to), write)
     }
 
-    /// The same for any destination: consecutive output to the same recipients is one transmission.
+    /// The same for any destination: consecutive output for the same recipients becomes one transmission.
     pub(crate) fn transmit_to<T>(&mut self, to: Destination, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         if let Some(last) = self.transmissions.back_mut()
             && last.to == to
@@ -108,7 +108,7 @@ impl Shared {
         result
     }
 
-    /// What comes after the bytes so far.
+    /// Sets what follows the bytes so far.
     pub(crate) fn transmit_then(&mut self, to: ConnectionId, then: Disposition) {
         self.transmit(to, |_| ());
         if let Some(last) = self.transmissions.back_mut() {
@@ -147,8 +147,8 @@ impl Shared {
     }
 }
 
-/// When something happens to a connection if nothing else does first. Postponing a deadline is free: the set is only
-/// touched when the earlier one has passed.
+/// The time at which a connection acts if nothing else happens first. Postponing a deadline is free: the set is only
+/// updated when the earlier time has passed.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     due: Option<Millis>,
@@ -157,12 +157,12 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// This many milliseconds from now; none: never.
+    /// Sets the deadline to this many milliseconds from now; `None` for never.
     pub(crate) fn set(&mut self, shared: &mut Shared, id: ConnectionId, after: Option<Millis>) {
         self.set_at(shared, id, after.map(|after| shared.now.saturating_add(after)));
     }
 
-    /// The same, at a point in time.
+    /// Sets the deadline to a point in time.
     pub(crate) fn set_at(&mut self, shared: &mut Shared, id: ConnectionId, due: Option<Millis>) {
         self.due = due;
         match (self.due, self.armed) {
@@ -179,7 +179,8 @@ impl Timer {
         }
     }
 
-    /// The armed deadline was removed from the set: has it expired, or was it postponed?
+    /// The armed deadline was removed from the set. Returns whether it has expired; if it was postponed, it is armed
+    /// again.
     pub(crate) fn has_expired(&mut self, shared: &mut Shared, id: ConnectionId) -> bool {
         self.armed = None;
         match self.due {

@@ -1,6 +1,7 @@
-//! The engine in steps: a shell passes in what a whole turn has brought, and gets back owned events and transmissions.
-//! The interface `legacy-websocket` of the WIT package in Rust types, which documents it in full: the component lifts and
-//! lowers these types, and shells in Rust use them directly. A connection's id is the number that the shell chose.
+//! The engine in steps: a shell passes in everything that happened in one turn, and gets back owned events and
+//! transmissions. This is the interface `legacy-websocket` of the WIT package, which documents it in full, in Rust
+//! types: the component lifts and lowers them, and shells in Rust use them directly. A connection's id is the number
+//! that the shell chose.
 //!
 //! ```
 //! use legacy_websocket::step::{Command, Event, Input, Opened, Outgoing, Received, Recipients, Server};
@@ -48,14 +49,15 @@ pub use crate::event::{Disposition, Draft, Loss, State};
 use crate::options::{Millis, Options};
 use crate::shared::Counts;
 
-/// What a connection may give of a turn's events however many others there are: to split less costs more than it is worth.
+/// Every connection may return this many of a turn's events, whatever the number of connections: smaller shares cost
+/// more than they gain.
 const SMALLEST_SHARE: usize = 16;
 
-/// A [`crate::Server`] that speaks in steps.
+/// A [`crate::Server`] with an interface of steps.
 #[derive(Debug)]
 pub struct Server {
     server: crate::Server,
-    /// How many events a call may give.
+    /// The maximum number of events per call.
     budget: usize,
 }
 
@@ -63,13 +65,13 @@ impl Server {
     /// A server without connections.
     ///
     /// # Errors
-    /// [`InvalidOptions`] names the option.
+    /// [`InvalidOptions`] names the invalid option.
     pub fn new(options: Options) -> Result<Self, InvalidOptions> {
         Ok(Self { server: crate::Server::new(options)?, budget: usize::MAX })
     }
 
-    /// Roughly how many events a call may return, of all connections, each about as many as the others; the rest waits
-    /// for the next turn. 0, the default: no limit. [`Event::Failed`] is not limited.
+    /// Roughly how many events one call may return, over all connections and in about equal shares; the rest waits for
+    /// the next turn. 0, the default: no limit. [`Event::Failed`] is not limited.
     pub fn set_budget(&mut self, events: u32) {
         self.budget = if events == 0 { usize::MAX } else { usize::try_from(events).unwrap_or(usize::MAX) };
         self.server.set_bounded(events != 0);
@@ -113,20 +115,20 @@ impl Server {
         step.finish(&mut self.server)
     }
 
-    /// Carries out commands in order, all that answer the events of the last step. Those without effect are reported by
-    /// [`Event::Failed`].
+    /// Carries out, in order, all commands that answer the events of the last step. Commands without effect are
+    /// reported as [`Event::Failed`].
     pub fn command(&mut self, commands: &[Command<'_>]) -> Step {
         let mut step = StepBuilder::within(self.budget);
         let told_more = self.carry_out(commands, &mut step);
-        // What waited for these commands is due: the end of connections whose last messages they answer.
+        // Connections that were ending may end now: their last messages have been answered.
         if !told_more {
             self.server.advance(0);
         }
         step.finish(&mut self.server)
     }
 
-    /// The same, if more commands that answer the same events follow, or if these answer none: an end that waits for the
-    /// application's answers keeps waiting.
+    /// The same, for commands that are not the last to answer the same events, or that answer none: a connection that
+    /// waits for the application's answers before it ends keeps waiting.
     pub fn command_partly(&mut self, commands: &[Command<'_>]) -> Step {
         let mut step = StepBuilder::within(self.budget);
         self.carry_out(commands, &mut step);
@@ -162,7 +164,7 @@ impl Server {
         self.server.connections().map(status).collect()
     }
 
-    /// What it has counted.
+    /// The server's counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.server.counts()
@@ -170,8 +172,8 @@ impl Server {
 }
 
 impl Server {
-    /// Deadlines, and up to half of the budget for input that has waited. Returns also how many events are each
-    /// connection's share.
+    /// Handles deadlines, and uses up to half of the budget for deferred input. Also returns each connection's share
+    /// of events.
     fn begin(&mut self, now: Millis, inputs: usize) -> (StepBuilder, usize) {
         let mut step = StepBuilder::within(self.budget);
         self.server.advance(now);
@@ -185,7 +187,7 @@ impl Server {
         (step, share)
     }
 
-    /// What of a read goes beyond the budget, or the connection's share of it, waits for a later turn.
+    /// Whatever exceeds the budget, or the connection's share of it, waits for a later turn.
     fn take_bytes(&mut self, id: ConnectionId, bytes: &[u8], share: usize, step: &mut StepBuilder) {
         let taken = self.take_some(id, bytes, share, false, step);
         if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
@@ -193,7 +195,7 @@ impl Server {
         }
     }
 
-    /// Goes on with input that waits, each connection in turn, until so much of the budget is left.
+    /// Continues with deferred input, one connection at a time, until only this much of the budget is left.
     fn take_deferred(&mut self, share: usize, leave: usize, step: &mut StepBuilder) {
         while step.left > leave
             && let Some(mut deferred) = self.server.take_deferred()
@@ -206,8 +208,8 @@ impl Server {
         }
     }
 
-    /// Takes up to `share` events off the input, or up to the first that waits for an answer. Returns how many bytes that
-    /// were.
+    /// Takes up to `share` events off the input, stopping at the first that needs an answer. Returns the number of
+    /// bytes consumed.
     fn take_some(
         &mut self,
         id: ConnectionId,
@@ -234,7 +236,8 @@ impl Server {
         }
     }
 
-    /// Whether more came with an acceptance: it is told with this step, and answered with the next commands.
+    /// Whether input arrived ahead of an acceptance: its events belong to this step and are answered by the next
+    /// commands.
     fn carry_out(&mut self, commands: &[Command<'_>], step: &mut StepBuilder) -> bool {
         let mut told_more = false;
         for command in commands {

@@ -1,4 +1,4 @@
-//! Text of a frame: bytes to `str`.
+//! The text of a frame: from bytes to `str`.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -9,18 +9,18 @@ use crate::options::InvalidUtf8;
 /// Below this many bytes simdutf8 does not use SIMD.
 pub(crate) const SHORT: usize = 64;
 
-/// The text that these bytes are.
+/// Decodes bytes as text.
 pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(bytes).ok()
 }
 
-/// Whether they do not begin inside a character.
+/// Whether the bytes start at a character boundary.
 pub(crate) fn begins_whole(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| first & 0xc0 != 0x80)
 }
 
-/// Where the first FF is, if it is near and all before it is ASCII: one look at each word answers both. For short
-/// messages this is faster than searching and checking.
+/// Finds the first FF, if it is near and everything before it is ASCII: one pass over the words answers both. For
+/// short messages this is faster than a search followed by a check.
 pub(crate) fn short_ascii_before_ff(bytes: &[u8]) -> Option<usize> {
     let bytes = bytes.get(..SHORT).unwrap_or(bytes);
     let (words, _) = bytes.as_chunks();
@@ -49,7 +49,7 @@ fn first_beyond_ascii(word: &[u8; WORD]) -> Option<usize> {
     (high != 0).then(|| usize::try_from(high.trailing_zeros() / u8::BITS).unwrap_or(0))
 }
 
-/// Borrows if the bytes are borrowed and valid UTF-8; copies only what must be repaired.
+/// Borrows if the bytes are borrowed and valid UTF-8; copies only to repair.
 pub(crate) fn decode(bytes: Cow<'_, [u8]>, invalid: InvalidUtf8) -> Result<Cow<'_, str>, FrameError> {
     let broken = match bytes {
         Cow::Borrowed(bytes) => match simdutf8::basic::from_utf8(bytes) {
@@ -78,7 +78,7 @@ mod tests {
         for length in 0..100 {
             for behind in 0..40 {
                 let bytes = [vec![b'x'; length], vec![0xff], vec![b'y'; behind]].concat();
-                // Shorter than a word, or beyond the range it checks: left to the caller.
+                // Shorter than a word, or beyond the range: left to the caller.
                 let expected = (bytes.len() >= WORD && length < SHORT).then_some(length);
                 assert_eq!(short_ascii_before_ff(&bytes), expected, "{length} {behind}");
             }

@@ -1,4 +1,4 @@
-//! What holds for any input: no panic, any chunking alike, nothing behind our FF 00, limits kept.
+//! Properties of any input: no panic, chunking does not matter, nothing follows our FF 00, limits are kept.
 
 mod support;
 
@@ -8,7 +8,7 @@ use legacy_websocket::{ConnectionId, Destination, Disposition, Event, Limits, Lo
 use proptest::prelude::*;
 use support::{Driver, ID, KEY3, head75, head76};
 
-/// Bytes that are likely to get somewhere.
+/// Bytes that are likely to reach interesting states.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let frame = prop_oneof![
         8 => "[a-zé€😀\\x00]{0,12}".prop_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()),
@@ -47,7 +47,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A body in chunks, whose sizes are right most of the time.
+/// A body in chunks, most of them with the right size.
 fn chunks() -> impl Strategy<Value = Vec<u8>> {
     let extension = prop_oneof![3 => Just(String::new()), 1 => "( ?;[ -~]{0,8})?"];
     let wrong = prop_oneof![9 => Just(0_usize), 1 => 1_usize..3];
@@ -71,7 +71,7 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
-/// Feeds the input in the given pieces to an application that says yes to everything.
+/// Feeds the input in the given pieces to an application that accepts everything.
 fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>, Option<String>) {
     let mut driver = Driver::new(options.clone());
     let mut rest = input;
@@ -84,7 +84,7 @@ fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>
     (driver.events, driver.bytes, driver.end)
 }
 
-/// Takes up to `share` events off the input, and defers the rest. Returns how many bytes it took.
+/// Takes up to `share` events off the input, and defers the rest. Returns the number of bytes consumed.
 fn receive_some(driver: &mut Driver, input: &[u8], share: usize) -> usize {
     let told = driver.events.len();
     let mut events = driver.server.receive(ID, input);
@@ -96,7 +96,7 @@ fn receive_some(driver: &mut Driver, input: &[u8], share: usize) -> usize {
     input.len() - rest.len()
 }
 
-/// Repeats each message, and says yes to every request and handshake.
+/// Echoes each message, and accepts every request and handshake.
 fn answer_all(driver: &mut Driver, mut told: usize) {
     loop {
         for event in driver.events.split_off(told) {
@@ -109,7 +109,7 @@ fn answer_all(driver: &mut Driver, mut told: usize) {
             driver.events.push(event);
         }
         told = driver.events.len();
-        // A pipelined request comes out when the one before it has been answered.
+        // A pipelined request is reported once the one before it has been answered.
         let answered = driver.server.respond(ID, 200, &[], b"ok");
         let accepted = driver.server.accept(ID, None, &[]);
         driver.drain();
@@ -203,7 +203,7 @@ proptest! {
         driver.receive(&more);
         let sent = &driver.bytes[start..];
         let closing = sent.windows(2).position(|pair| pair == [0xff, 0x00] || pair == [0x00, 0x00]);
-        // FF 00 also stands between two messages (FF | 00 text): frame by frame, then.
+        // FF 00 also occurs between two messages (FF | 00 text), so look frame by frame.
         let mut rest = sent;
         while let [0x00, text @ ..] = rest {
             let end = text.iter().position(|byte| *byte == 0xff).expect("a whole frame");
@@ -259,7 +259,7 @@ proptest! {
     }
 }
 
-/// More than is checked together, long ones between short ones, and one that is no text at the end of it all.
+/// More messages than are validated together, long ones between short ones, and invalid text at the very end.
 #[test]
 fn take_messages_gives_the_same_messages_for_many_messages() {
     let texts = (0..3000_usize).map(|number| match number % 500 {
@@ -290,7 +290,7 @@ fn take_messages_gives_the_same_messages_for_many_messages() {
 #[derive(Default)]
 struct Log {
     open: Vec<ConnectionId>,
-    /// Whom a broadcast reaches.
+    /// The members of a broadcast.
     joined: Vec<ConnectionId>,
     finished: Vec<ConnectionId>,
 }

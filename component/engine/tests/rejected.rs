@@ -1,4 +1,4 @@
-//! What a shell can say of a request that was refused, and how ends are called that are nobody's fault.
+//! What a shell can report about a refused request, and the causes of ends that are nobody's fault.
 
 use legacy_websocket::{CloseCause, ConnectionId, Event, Options, Peer, Server};
 

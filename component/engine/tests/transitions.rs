@@ -1,4 +1,4 @@
-//! The state machine as a table: every phase × every input, so that a changed transition is a changed file in
+//! The state machine as a table, every phase × every input, so that a changed transition shows up as a changed file in
 //! review. To accept a change: `INSTA_UPDATE=always cargo test -p legacy-websocket --test transitions`.
 
 mod support;
@@ -43,7 +43,7 @@ const PHASES: [(&str, bool, Act); 14] = [
     }),
 ];
 
-/// What can happen to it.
+/// The inputs that can reach it.
 const INPUTS: [(&str, Act); 15] = [
     ("text frame", |driver| driver.receive(b"\0hi\xff")),
     ("half a text frame", |driver| driver.receive(b"\0hi")),
@@ -104,7 +104,7 @@ fn outcome(driver: &Driver) -> String {
     if !driver.bytes.is_empty() {
         let bytes = match driver.bytes.strip_suffix(ANSWER) {
             Some(_) => "the 16 bytes".into(),
-            // Of a head its first line says enough.
+            // The first line of a head is enough.
             None => driver
                 .bytes
                 .split(|byte| *byte == b'\r')

@@ -96,7 +96,7 @@ fn every_framing_vector_holds_whole_and_byte_by_byte() {
     }
 }
 
-/// What the vectors' own notation has for what came of it.
+/// An outcome in the vectors' own notation.
 fn read_frames(vector: &Framing, draft76: bool, skip: bool, chunk: usize) -> Vec<Value> {
     let mut limits = Limits::default();
     limits.max_message_bytes = vector.max_len.unwrap_or(limits.max_message_bytes);

@@ -1,4 +1,4 @@
-//! The application, to which the server is composed.
+//! The application with which the server is composed.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use legacy_websocket_shell::Handshakes;
 
 use crate::bindings::hixie::legacy_websocket::handler::handle;
 
-/// Passes it events, and its commands to `carry`. A handshake that it does not decide is accepted.
+/// Passes it events, and its commands to `carry`. Handshakes it does not decide are accepted.
 pub(crate) fn ask<R>(events: Vec<Event>, carry: impl FnOnce(&[Command<'_>]) -> R) -> R {
     let handshakes = Handshakes::of(&events);
     let events: Vec<_> = events.into_iter().map(lower_event).collect();

@@ -1,4 +1,4 @@
-//! The command line: the table of options, and where to listen.
+//! The command line: the options of the table, and the listen address.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,14 +12,14 @@ use legacy_websocket_shell::{
     DEFAULT_ADDRESS, Kind, OptionSpec, QueueLimits, SECTIONS, Settings, Shell, Words,
 };
 
-/// What was asked for.
+/// The parsed command line.
 pub(crate) enum Parsed {
     Serve(Box<Arguments>),
-    /// Print this, no more.
+    /// Print this and exit.
     Print(String),
 }
 
-/// How to serve.
+/// The settings of a server.
 pub(crate) struct Arguments {
     pub(crate) listen: Vec<SocketAddr>,
     /// In milliseconds.
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     pub(crate) debug: bool,
 }
 
-/// What the shell itself watches over. Times are in milliseconds.
+/// The limits that the shell itself enforces. Times are in milliseconds.
 pub(crate) struct ShellOptions {
     pub(crate) max_connections: usize,
     pub(crate) queue: QueueLimits,
@@ -39,7 +39,7 @@ pub(crate) struct ShellOptions {
     pub(crate) linger_timeout: u64,
 }
 
-/// Reads the arguments behind the program's name.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Parsed, String> {
     let (mut listen, mut settings) = (Vec::new(), Settings::default());
     while let Some(word) = words.next() {
@@ -121,7 +121,7 @@ impl Arguments {
             drain_timeout: settings.drain_timeout,
             stop_on_stdin_end: settings.stop_on_stdin_end,
             debug: settings.debug,
-            // The application is asked about handshakes, as `handler` says.
+            // The contract of `handler`: the application is asked about handshakes.
             engine: Options { authorise: true, ..settings.engine },
         }
     }

@@ -4,12 +4,12 @@ use core::time::Duration;
 
 use crate::bindings::wasi::clocks::monotonic_clock;
 
-/// Milliseconds since the host's clock began.
+/// Milliseconds since the origin of the host's clock.
 pub(crate) fn now() -> u64 {
     monotonic_clock::now() / 1_000_000
 }
 
-/// Measures the time that something takes.
+/// Measures elapsed time.
 pub(crate) struct Stopwatch(u64);
 
 impl Stopwatch {

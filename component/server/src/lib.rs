@@ -1,4 +1,4 @@
-//! A server for draft 75 and draft 76 on any WASI 0.2 host: world `server`. For other targets it is empty.
+//! A server for draft 75 and draft 76 on any WASI 0.2 host: world `server`. Empty for other targets.
 //!
 //! One thread, one loop: wait for sockets and time, read, one turn of the engine and of the application, write.
 #![cfg(target_arch = "wasm32")]

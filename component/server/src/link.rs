@@ -1,4 +1,4 @@
-//! One accepted connection: its streams, what waits to be written, and how it ends.
+//! One accepted connection: its streams, its pending output, and how it ends.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -15,47 +15,47 @@ use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError}
 use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::listener::{Accepted, MORE_SEND_BUFFER};
 
-/// What is passed to the host in one write. The host may keep it until the peer takes it, out of our sight.
+/// The maximum passed to the host in one write. The host may hold it, unseen, until the peer takes it.
 const MAX_WRITE: u64 = 16 * 1024;
 
-/// What one read asks for, in bytes: hosts make room for all of it. It grows if the peer sends much.
+/// The size of one read, in bytes: hosts allocate all of it. It grows for peers that send much.
 const MIN_READ: u64 = 4 * 1024;
 const MAX_READ: u64 = 64 * 1024;
 
-/// How soon to look again, in milliseconds, whether the last bytes are written, if no pollable tells.
+/// How often to check, in milliseconds, whether the last bytes have been written if no pollable reports it.
 const RECHECK: u64 = 10;
 
-/// A connection that is read from and written to.
+/// A connection being read and written.
 pub(crate) struct Link {
-    // Children before their parents: fields are dropped in this order.
+    // Children before parents: fields are dropped in this order.
     readable: Pollable,
     writable: Option<Pollable>,
     input: InputStream,
     output: OutputStream,
     socket: TcpSocket,
-    /// The peer's address, or what a trusted proxy calls it.
+    /// The peer's address, or the one reported by a trusted proxy.
     pub(crate) peer: String,
-    /// The engine is done with it and the application was told; waiting output is still written.
+    /// The engine has ended it and the application has been told; pending output is still written.
     pub(crate) closed: bool,
-    /// It was not let in: the engine has never heard of it.
+    /// Being refused: the engine does not know of it.
     pub(crate) refused: bool,
-    /// The peer has sent something.
+    /// Whether the peer has sent anything.
     heard: bool,
     queue: WriteQueue<Account>,
     closing: Closing,
-    /// Its input waits in the engine.
+    /// Its input waits in the engine; do not read.
     pub(crate) paused: bool,
     read_size: u64,
     max_read: u64,
-    /// The most that `check-write` has said: nothing waits inside the host then.
+    /// The largest value `check-write` has returned: at that value the host holds nothing.
     idle_room: u64,
-    /// When waiting output must have made progress, and after our FIN when the peer's must have come.
+    /// When pending output must have made progress; after our FIN, when the peer's must have arrived.
     deadline: Option<u64>,
-    /// When to look after it even if nothing happens.
+    /// When to check it even if nothing happens.
     pub(crate) wake: Option<u64>,
 }
 
-/// The limits of one queue, and the memory of all.
+/// The limits of one queue, and the memory of all queues.
 struct Account {
     limits: QueueLimits,
     held: Rc<Held>,
@@ -71,7 +71,7 @@ impl WriteAccount for Account {
     }
 }
 
-/// What a read gave.
+/// The result of a read.
 pub(crate) enum ReadOutcome {
     Bytes(Vec<u8>),
     Nothing,
@@ -79,13 +79,13 @@ pub(crate) enum ReadOutcome {
     Lost,
 }
 
-/// What is to become of a connection.
+/// The next state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Keep,
-    /// It is to be closed.
+    /// Close it.
     Done,
-    /// It is to be closed, and the engine is to be told.
+    /// Close it, and tell the engine.
     Lost(Loss),
 }
 
@@ -107,14 +107,14 @@ impl Link {
             closing: Closing::default(),
             paused: false,
             read_size: MIN_READ,
-            // An echo of what is read below half of the queue's limit stays below the limit.
+            // Reading stops at half of the queue's limit, so an echo of one read stays below the limit.
             max_read: (options.queue.per_connection as u64 / 4).clamp(MIN_READ, MAX_READ),
             deadline: None,
             wake: None,
         }
     }
 
-    /// A connection that gets no more than an answer.
+    /// A connection that only gets a refusal.
     pub(crate) fn refuse(
         accepted: Accepted,
         peer: String,
@@ -125,16 +125,16 @@ impl Link {
         let mut link = Self::new(accepted, peer, options, held);
         (link.closed, link.refused) = (true, true);
         link.closing.linger();
-        // It is the first, and fits.
+        // Cannot overflow: it is the first and fits.
         let _ = link.queue.push(&Payload::new(why.response(), held), Disposition::Finish);
         link
     }
 
-    /// What to wait for before it is read from, if it is to be read from.
+    /// What to wait for before reading, if it should be read.
     pub(crate) fn readable(&self) -> Option<&Pollable> {
         let reads = match self.action() {
             Action::Read | Action::Linger => true,
-            // The refused are answered once they have asked.
+            // A refused peer is answered once it has sent something.
             Action::Write => self.refused,
             Action::SendFin => self.refused || self.queue.then() == Disposition::HalfClose,
             Action::Wait | Action::Close => false,
@@ -142,7 +142,7 @@ impl Link {
         (reads && !self.paused && self.closing.reading != Reading::Ended).then_some(&self.readable)
     }
 
-    /// What to wait for before it is written to, if there is something to write.
+    /// What to wait for before writing, if there is output.
     pub(crate) fn writable(&self) -> Option<&Pollable> {
         self.writable.as_ref()
     }
@@ -168,22 +168,22 @@ impl Link {
         }
     }
 
-    /// Adds bytes, and what comes after them.
+    /// Queues bytes, and what follows them.
     pub(crate) fn push(&mut self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         self.queue.push(payload, then)
     }
 
-    /// Drops waiting output and has the connection closed at once.
+    /// Drops pending output and closes the connection at once.
     pub(crate) fn abort(&mut self) {
         self.queue.abort();
     }
 
-    /// Its share of the memory of waiting output.
+    /// Its share of the memory of pending output.
     pub(crate) fn share(&self) -> usize {
         self.queue.share()
     }
 
-    /// Writes what can be written now, and goes on to the end if it is to end.
+    /// Writes what can be written now, and proceeds to the end if one is due.
     pub(crate) fn drive(&mut self, now: u64, options: &ShellOptions) -> Outcome {
         self.wake = None;
         if self.queue.then() == Disposition::Abort {
@@ -211,7 +211,7 @@ impl Link {
         self.closing.action(self.queue.then(), self.queue.is_empty(), self.queue.is_congested())
     }
 
-    /// Our FIN, once the host has written what it holds. Whether it is sent.
+    /// Sends our FIN once the host has written what it holds. Returns whether it was sent.
     fn half_close(&mut self) -> bool {
         if self.closing.fin != Fin::Sent && self.output.check_write().is_ok_and(|room| room >= self.idle_room)
         {
@@ -221,8 +221,8 @@ impl Link {
         self.closing.fin == Fin::Sent
     }
 
-    /// Closes it. Dropping a stream waits for output that the host still holds; so the kernel is made to take it, and
-    /// the rest is waited for together with everything else.
+    /// Closes it. Dropping a stream waits for output that the host still holds, so the kernel is made to take it, and
+    /// the main loop waits for the rest together with everything else.
     pub(crate) fn close(self) -> Option<Draining> {
         if self.output.check_write().is_ok_and(|room| room < self.idle_room) {
             let _ = self.socket.set_send_buffer_size(MORE_SEND_BUFFER);
@@ -232,7 +232,7 @@ impl Link {
             return None;
         }
         let Self { readable, writable, input, output, socket, .. } = self;
-        // Before their parents go.
+        // Dropped before their parents.
         drop((readable, writable));
         drop(input);
         Some(Draining { writable: output.subscribe(), output, _socket: socket })
@@ -254,11 +254,11 @@ impl Link {
         Ok(())
     }
 
-    /// All is queued that will be: our FIN once it is written, then what still comes until the peer's FIN.
+    /// All output is queued: sends our FIN once it is written, then reads until the peer's FIN.
     fn finish(&mut self, now: u64, options: &ShellOptions) -> Outcome {
         if self.closing.fin == Fin::Sent {
             if self.closing.reading == Reading::ToEngine {
-                // It was half-closed before.
+                // Half-closed before.
                 self.linger(now, options);
             }
             self.wake = self.deadline;
@@ -271,7 +271,7 @@ impl Link {
             Ok(room) if room >= self.idle_room => {
                 self.half_close();
                 self.linger(now, options);
-                // If there is no half-close this is the end.
+                // Without half-close, this is the end.
                 self.read();
                 self.finish(now, options)
             }
@@ -295,7 +295,8 @@ impl Link {
         self.deadline = Some(now.saturating_add(options.linger_timeout));
     }
 
-    /// A refused peer that has sent nothing has not asked yet; hosts without a half-close would destroy the answer.
+    /// A refused peer that has sent nothing has not asked yet; on hosts without half-close, closing now would destroy
+    /// the answer.
     fn waits_for_request(&mut self, now: u64, options: &ShellOptions) -> bool {
         if !self.refused || self.heard || self.closing.reading == Reading::Ended {
             return false;
@@ -310,7 +311,7 @@ impl Link {
         self.writable.get_or_insert_with(|| output.subscribe());
     }
 
-    /// Output waits: the peer is slow if it does so for too long.
+    /// Output is pending: the peer is slow if that lasts too long.
     fn wait(&mut self, now: u64, options: &ShellOptions) -> Outcome {
         let made_progress = self.queue.take_progress();
         let deadline = self.deadline.filter(|_| !made_progress);
@@ -320,7 +321,7 @@ impl Link {
     }
 }
 
-/// A closed connection of which the host still holds bytes that the peer does not read.
+/// A closed connection; the host still holds bytes that the peer does not read.
 pub(crate) struct Draining {
     pub(crate) writable: Pollable,
     output: OutputStream,
@@ -328,7 +329,7 @@ pub(crate) struct Draining {
 }
 
 impl Draining {
-    /// Whether it can be dropped without waiting.
+    /// Whether dropping it would not block.
     pub(crate) fn is_done(&self) -> bool {
         !matches!(self.output.check_write(), Ok(0))
     }

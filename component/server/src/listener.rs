@@ -13,28 +13,29 @@ use crate::bindings::wasi::sockets::network::{
 use crate::bindings::wasi::sockets::tcp::TcpSocket;
 use crate::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 
-/// Connections that the kernel completes ahead of us.
+/// The listen backlog.
 const BACKLOG: u64 = 1024;
 
-/// How often a silent client is asked, before it counts as gone.
+/// How many times a silent client is probed before it counts as gone.
 const PROBES: u32 = 4;
 
-/// Of a millisecond, and of the shortest time for which a client may be silent.
+/// Nanoseconds per millisecond; a second is the shortest keepalive time.
 const NANOSECONDS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * NANOSECONDS;
 
-/// What the kernel holds of output, so that a `MORE_SEND_BUFFER` can take what is left of a peer that does not read.
+/// The kernel's send buffer. Small, so that a `MORE_SEND_BUFFER` can take the remaining output of a peer that does not
+/// read.
 const SEND_BUFFER: u64 = 64 * 1024;
 
-/// More than the kernel allows, which is twice as much as it takes from us and no less than 200 KiB on Linux.
+/// More than the kernel allows: on Linux it allows twice the requested size, but at least 200 KiB.
 pub(crate) const MORE_SEND_BUFFER: u64 = 4 * 1024 * 1024;
 
-/// Ports below 1024 are denied in the same way.
+/// The hint for ports below 1024, which are denied with the same error.
 const ACCESS_HINT: &str = " (does the host let it use the network? wasmtime needs -S inherit-network)";
 
 /// A listening socket.
 pub(crate) struct Listener {
-    // Before the socket, whose child it is: fields are dropped in this order.
+    // Dropped before the socket, its parent.
     pub(crate) acceptable: Pollable,
     socket: TcpSocket,
     pub(crate) address: SocketAddr,
@@ -42,15 +43,15 @@ pub(crate) struct Listener {
 
 /// An accepted connection.
 pub(crate) struct Accepted {
-    // Children before their parents: fields are dropped in this order.
+    // Children before parents: fields are dropped in this order.
     pub(crate) input: InputStream,
     pub(crate) output: OutputStream,
     pub(crate) socket: TcpSocket,
 }
 
 impl Listener {
-    /// Binds an address and listens on it. A client that is silent for `keepalive` milliseconds is asked whether it is
-    /// still there, and is gone if it does not answer for as long again. 0: never.
+    /// Binds an address and listens on it. A client that is silent for `keepalive` milliseconds is probed, and counts
+    /// as gone if it does not answer for as long again. 0: never.
     pub(crate) fn bind(address: SocketAddr, keepalive: u64) -> Result<Self, String> {
         let failed = |error: ErrorCode| {
             let hint = if error == ErrorCode::AccessDenied { ACCESS_HINT } else { "" };
@@ -63,9 +64,9 @@ impl Listener {
         let socket = create_tcp_socket(family).map_err(failed)?;
         socket.start_bind(&instance_network(), lower(address)).map_err(failed)?;
         wait_for(&socket, TcpSocket::finish_bind).map_err(failed)?;
-        // Accepted sockets inherit what is set here. Hosts may not be able to, and serve all the same.
+        // Accepted sockets inherit these options. A host may not support them; serving works without.
         let _ = socket.set_listen_backlog_size(BACKLOG);
-        // The drafts have no ping with which a dead peer could be found.
+        // The drafts have no ping that could detect a dead peer.
         let _ = socket.set_keep_alive_enabled(keepalive != 0);
         if keepalive != 0 {
             let idle = keepalive.saturating_mul(NANOSECONDS).max(SECOND);
@@ -80,7 +81,7 @@ impl Listener {
         Ok(Self { acceptable: socket.subscribe(), socket, address })
     }
 
-    /// The next connection, if there is one.
+    /// Accepts the next connection, if there is one.
     pub(crate) fn accept(&self) -> Result<Option<Accepted>, ErrorCode> {
         match self.socket.accept() {
             Ok((socket, input, output)) => Ok(Some(Accepted { socket, input, output })),
@@ -90,7 +91,7 @@ impl Listener {
     }
 }
 
-/// The peer's address; none if it is gone already.
+/// The peer's address, or none if the peer is gone already.
 pub(crate) fn peer(socket: &TcpSocket) -> Option<SocketAddr> {
     socket.remote_address().ok().map(lift)
 }

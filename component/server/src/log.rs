@@ -12,15 +12,15 @@ use crate::bindings::wasi::clocks::wall_clock;
 use crate::bindings::wasi::io::streams::OutputStream;
 use crate::clock::now;
 
-/// What one call of `blocking-write-and-flush` takes.
+/// The maximum that one call of `blocking-write-and-flush` takes.
 const BLOCKING_BYTES: usize = 4096;
 
-/// The operator's log, in the form of the host's.
+/// The operator's log, in the same format as the host's.
 pub(crate) struct Log {
     stderr: OutputStream,
-    /// Write lines of [`Level::Debug`], too.
+    /// Also write lines of [`Level::Debug`].
     pub(crate) debug: bool,
-    /// Lines that standard error had no room for.
+    /// Lines dropped because standard error had no room.
     lost: u64,
     limiter: LogRateLimiter,
 }
@@ -30,7 +30,7 @@ impl Log {
         Self { stderr: get_stderr(), debug: false, lost: 0, limiter: LogRateLimiter::default() }
     }
 
-    /// Whether one more line of what peers can cause may be written. With `--debug` it always may.
+    /// Whether one more line that peers can cause may be written. With `--debug` it always may.
     pub(crate) fn permit(&mut self, category: LogCategory) -> Option<LogPermit> {
         if self.debug {
             return Some(LogPermit { unlogged: None });
@@ -38,12 +38,12 @@ impl Log {
         self.limiter.permit(category, now())
     }
 
-    /// Whether lines of this level are written.
+    /// Whether this level is enabled.
     pub(crate) fn writes(&self, level: Level) -> bool {
         self.debug || level != Level::Debug
     }
 
-    /// Writes a line, or leaves it out where standard error is not being read: clients do not wait for it.
+    /// Writes a line, or drops it if standard error is not being read: clients never wait for the log.
     pub(crate) fn write(&mut self, level: Level, line: Arguments<'_>) {
         if !self.writes(level) {
             return;
@@ -64,13 +64,13 @@ impl Log {
             self.lost = self.lost.saturating_add(1);
         } else {
             self.lost = 0;
-            // What it could not take was counted before.
+            // Bytes it could not take were counted above.
             let _ = self.stderr.flush();
         }
     }
 }
 
-/// Writes to standard output. Whoever closed it did not want to know.
+/// Writes to standard output. Errors are ignored: it may have been closed on purpose.
 pub(crate) fn print(text: &str) {
     let stdout = get_stdout();
     for part in text.as_bytes().chunks(BLOCKING_BYTES) {
@@ -78,7 +78,7 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// The time as in RFC 3339, in UTC.
+/// The time in RFC 3339 format, in UTC.
 fn timestamp() -> String {
     let now = wall_clock::now();
     let (days, second) = (now.seconds / 86_400, now.seconds % 86_400);
@@ -88,8 +88,8 @@ fn timestamp() -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// Year, month and day from days since 1970, by Howard Hinnant's `civil_from_days`: years begin in March, so that
-/// the leap day is the last.
+/// Year, month and day from days since 1970, by Howard Hinnant's `civil_from_days`: its years begin in March, so that
+/// the leap day comes last.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days.saturating_add(719_468);
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -1,5 +1,5 @@
-//! The loop: it carries bytes to the engine, events to the application, commands back, and transmissions to the
-//! sockets. It waits in one place.
+//! The main loop: it carries bytes to the engine, events to the application, commands back to the engine, and
+//! transmissions to the sockets. It waits in a single place.
 
 mod admission;
 mod output;
@@ -26,11 +26,11 @@ use crate::link::{Draining, Link, ReadOutcome};
 use crate::listener::Listener;
 use crate::log::{Log, print};
 
-/// Bytes read in one turn, but for the read that goes beyond.
+/// Bytes read in one turn. The last read may exceed it.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// How many are looked after in one turn. Hosts on tokio allow a task 128 operations between two waits; beyond that
-/// nothing is ready any more, and where all 128 went to `poll` nothing would ever get done.
+/// How many links are polled in one turn. Hosts on tokio allow a task 128 operations between two waits, after which
+/// nothing is ready any more; if `poll` used up all 128, no work would ever get done.
 const TURN_SOURCES: usize = 40;
 
 /// The server.
@@ -38,39 +38,39 @@ pub(crate) struct Shell {
     log: Log,
     links: BTreeMap<u64, Link>,
     peers: PeerNames,
-    /// The memory of waiting output.
+    /// Memory held by pending output.
     held: Rc<Held>,
     totals: Totals,
-    /// Links that are not being refused.
+    /// Links, without those being refused.
     open: usize,
     options: ShellOptions,
     engine: Server,
     event_budget: EventBudget,
     pump: Pump,
-    /// When the current turn has to yield to the others.
+    /// When the current turn must yield to other work.
     turn_until: u64,
     listeners: Vec<Listener>,
-    /// Until when nothing is accepted.
+    /// Nothing is accepted until this time.
     accept_from: u64,
     stdin: Option<Stdin>,
     drain_timeout: u64,
     /// When the drain timeout expires, once stopping has begun.
     stop_at: Option<u64>,
-    /// Closed, but the host still holds output.
+    /// Closed links whose output the host still holds.
     draining: Vec<Draining>,
     next_id: u64,
     next_timeout: Option<u64>,
-    /// Connections that got something to write in this turn.
+    /// Connections with new output in this turn.
     touched: Vec<u64>,
-    /// Peers found to be slow, or gone, of which the engine is to be told.
+    /// Peers found to be slow or gone; the engine is told of them next.
     lost: Vec<Lost>,
-    /// Connections that a broadcast reaches.
+    /// The members of a broadcast to all.
     members: BTreeSet<u64>,
     /// Connections whose input waits in the engine.
     paused: Vec<u64>,
 }
 
-/// Counts since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, Default)]
 struct Totals {
     connections: u64,
@@ -79,19 +79,19 @@ struct Totals {
     slow_readers: u64,
 }
 
-/// Why serving could not begin.
+/// Why the server could not start.
 pub(crate) struct Failed {
     pub(crate) log: Log,
     pub(crate) reason: String,
 }
 
 struct Stdin {
-    // Before the stream, whose child it is.
+    // Before the stream, its parent.
     readable: Pollable,
     stream: InputStream,
 }
 
-/// What became ready.
+/// A readiness notification.
 #[derive(Clone, Copy)]
 enum Ready {
     Time,
@@ -103,7 +103,7 @@ enum Ready {
 }
 
 impl Shell {
-    /// Binds, tells where, and lets the application begin.
+    /// Binds the listener, prints its address, and starts the application.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
         let engine = match Server::new(arguments.engine) {
             Ok(engine) => engine,
@@ -150,7 +150,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Serves until it is told to stop and every connection is gone.
+    /// Serves until told to stop, and until every connection has closed.
     pub(crate) fn run(mut self) {
         loop {
             if let Some(stop_at) = self.stop_at {
@@ -186,7 +186,7 @@ impl Shell {
                  slow_readers={slow_readers}"
             ),
         );
-        // Dropping a stream waits for what the host holds of it, which is over when the program is.
+        // Dropping a stream waits for the output that the host holds; that ends with the program.
         core::mem::forget((self.draining, self.links));
     }
 
@@ -228,7 +228,7 @@ impl Shell {
             add(Ready::Time, timer);
         }
         if pollables.is_empty() {
-            // `poll` traps if there is nothing to wait for.
+            // `poll` traps on an empty list.
             return Vec::new();
         }
         poll(&pollables)
@@ -237,7 +237,7 @@ impl Shell {
             .collect()
     }
 
-    /// Waits for one that is ready: a host that has used up what a task may do between two waits lets it begin anew.
+    /// Waits for one that is ready, which makes the host renew the task's budget of operations.
     fn begin_anew(&self, ready: &[Ready]) {
         let pollable = ready.iter().find_map(|source| match source {
             Ready::Readable(id) => self.links.get(id).and_then(Link::readable),
@@ -249,7 +249,7 @@ impl Shell {
         }
     }
 
-    /// Does what the ready ones call for, in as many turns of the engine as its limit of bytes takes.
+    /// Handles everything that is ready, in as many engine turns as the byte limit requires.
     fn turn(&mut self, ready: &[Ready]) {
         let mut inputs = Vec::new();
         let mut bytes = 0;
@@ -288,7 +288,7 @@ impl Shell {
         }
     }
 
-    /// Returns how many bytes there were.
+    /// Returns the number of bytes read.
     fn read(&mut self, id: u64, inputs: &mut Vec<Input>) -> usize {
         let Some(link) = self.links.get_mut(&id) else {
             return 0;

@@ -1,4 +1,4 @@
-//! What the contract of an application obliges a shell to do.
+//! A shell's obligations to the application.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -6,17 +6,18 @@ use alloc::vec::Vec;
 
 use legacy_websocket::step::{Acceptance, Command, Event, Recipients, Step};
 
-/// How many commands, and roughly how many bytes of them, one engine call carries out: the result must fit into its
-/// memory.
+/// The number of commands, and roughly their bytes, that one engine call carries out: the result must fit in the
+/// engine's memory.
 const CALL_COMMANDS: usize = 1024;
 const CALL_BYTES: usize = 4 << 20;
 
-/// The opening handshakes among events: those that the application's commands do not decide are accepted after them.
+/// The opening handshakes among a batch of events: those the application's commands leave undecided are accepted
+/// afterwards.
 #[derive(Debug)]
 pub struct Handshakes(Vec<(u64, Option<String>)>);
 
 impl Handshakes {
-    /// With the subprotocols that they ask for.
+    /// Connections, with the subprotocols they request.
     #[must_use]
     pub fn of(events: &[Event]) -> Self {
         let handshake = |event: &Event| match event {
@@ -26,7 +27,7 @@ impl Handshakes {
         Self(events.iter().filter_map(handshake).collect())
     }
 
-    /// Adds an acceptance for each that is undecided.
+    /// Adds an acceptance for each undecided handshake.
     pub fn accept_undecided<'a>(&'a self, commands: &mut Vec<Command<'a>>) {
         if self.0.is_empty() {
             return;
@@ -40,7 +41,7 @@ impl Handshakes {
     }
 }
 
-/// Which connection's handshake a command decides.
+/// The connection whose handshake a command decides.
 fn decides(command: &Command<'_>) -> Option<u64> {
     match command {
         Command::Accept(acceptance) => Some(acceptance.connection),
@@ -50,8 +51,8 @@ fn decides(command: &Command<'_>) -> Option<u64> {
     }
 }
 
-/// Has the engine carry out commands in as many calls as they need. `command` carries out a part, and is told whether
-/// it is the last. None if there are no commands.
+/// Has the engine carry out commands in as many calls as needed. `command` carries out one batch, and is told whether
+/// it is the last. Returns `None` if there are no commands.
 ///
 /// # Errors
 /// Those of `command`.
@@ -98,7 +99,7 @@ pub fn command_bytes(command: &Command<'_>) -> usize {
     }
 }
 
-/// How many events these are, as the engine's budget counts them.
+/// How many events these count as in the engine's budget.
 #[must_use]
 pub fn event_count(events: &[Event]) -> usize {
     let count = |event: &Event| match event {
@@ -109,7 +110,7 @@ pub fn event_count(events: &[Event]) -> usize {
     events.iter().map(count).fold(0, usize::saturating_add)
 }
 
-/// Counts how many times in a row an application answers failures with commands that fail: it would go on forever.
+/// Counts how often in a row an application answers failures with commands that fail, which could go on forever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailureCycle(u32);
 
@@ -117,7 +118,7 @@ impl FailureCycle {
     /// Consecutive failed answers to failures before the application is considered lost.
     pub const MAX: u32 = 10_000;
 
-    /// Records what an application was told, and what came of its commands. Returns whether it is considered lost.
+    /// Records what the application was told and the results of its commands. Returns whether it is considered lost.
     #[must_use]
     pub fn observe(&mut self, told_failure: bool, step: Option<&Step>) -> bool {
         let again = step.is_some_and(|step| has_failure(&step.events));
@@ -134,7 +135,7 @@ impl FailureCycle {
     }
 }
 
-/// Whether a command has failed.
+/// Whether any command has failed.
 #[must_use]
 pub fn has_failure(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::Failed(_)))
@@ -187,7 +188,7 @@ mod tests {
         });
         assert_eq!(parts, [(1024, false), (1024, false), (452, true)]);
         assert_eq!(seen, commands.iter().map(|command| format!("{command:?}")).collect::<Vec<_>>());
-        // The last call's word counts.
+        // The last call decides.
         assert_eq!(step, Ok(Some(Step { paused: vec![1], next_timeout: Some(3), ..Step::default() })));
         assert_eq!(carry_out(&[], |_, _| Ok::<_, Infallible>(Step::default())), Ok(None));
     }
@@ -210,7 +211,7 @@ mod tests {
         let failed = Failed { connection: 1, command: CommandKind::Send, why: Failure::UnknownConnection };
         let failing = Step { events: vec![Event::Failed(failed)], ..Step::default() };
         let mut cycle = FailureCycle::default();
-        // One good answer, and the count begins anew.
+        // One successful answer resets the count.
         for answer in [Some(&failing), None] {
             assert!((1..FailureCycle::MAX).all(|_| !cycle.observe(true, answer)));
         }

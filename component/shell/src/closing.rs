@@ -1,4 +1,4 @@
-//! How a connection ends: who still reads, and whether our FIN is sent.
+//! How a connection ends: which side still reads, and whether our FIN has been sent.
 
 use legacy_websocket::Disposition;
 
@@ -8,7 +8,7 @@ pub enum Reading {
     /// To the engine.
     #[default]
     ToEngine,
-    /// The engine is done with the connection; further input is read so that the kernel sends no reset.
+    /// Nowhere: the engine is done with the connection; input is still read so that the kernel sends no reset.
     Discarding,
     /// The peer has ended its side.
     Ended,
@@ -20,26 +20,26 @@ pub enum Fin {
     /// Not due yet.
     #[default]
     NotYet,
-    /// It has to wait: for the kernel (TLS sends an alert first), or for the host to write what it holds.
+    /// Delayed: by the kernel (TLS sends an alert first), or until the host has written what it holds.
     Sending,
     /// Our side has ended.
     Sent,
 }
 
-/// What a driver does next for a connection.
+/// A driver's next action for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Close the socket now.
     Close,
-    /// Output waits: write, and read nothing.
+    /// Output is pending: write, but do not read.
     Write,
     /// Send our FIN, then ask again.
     SendFin,
     /// Read and discard until the peer ends its side or the linger timeout has passed.
     Linger,
-    /// Read, and write what waits.
+    /// Read, and write pending output.
     Read,
-    /// The peer has ended its side: wait for what the engine says.
+    /// The peer has ended its side: wait for the engine.
     Wait,
 }
 
@@ -52,8 +52,8 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// What to do next. `then` is what is to come after the output that is queued; `is_flushed`: nothing waits any more;
-    /// `is_congested`: so much waits that the peer is not to be read from.
+    /// The next action. `then` is the disposition after the queued output; `is_flushed`: nothing is pending;
+    /// `is_congested`: so much is pending that the peer must not be read from.
     #[must_use]
     pub fn action(self, then: Disposition, is_flushed: bool, is_congested: bool) -> Action {
         match then {
@@ -77,7 +77,7 @@ impl Closing {
         }
     }
 
-    /// The peer has ended its side. Returns whether the engine is to be told.
+    /// The peer has ended its side. Returns whether to tell the engine.
     #[must_use]
     pub fn receive_eof(&mut self) -> bool {
         core::mem::replace(&mut self.reading, Reading::Ended) == Reading::ToEngine

@@ -14,12 +14,12 @@ const MOST: u32 = 512;
 /// The growth from one call to the next, if the first took almost no time.
 const MAX_GROWTH: f64 = 8.0;
 
-/// How many events a call of the application may have, from the cost of the last calls: at first one, at most 512,
-/// fewer if calls take longer than 5 ms or return more than 8 MiB of commands. The rest waits in the engine.
+/// The number of events one call of the application may have, derived from the cost of recent calls: one at first, at
+/// most 512, fewer if calls take longer than 5 ms or return more than 8 MiB of commands. The rest waits in the engine.
 #[derive(Debug)]
 pub struct EventBudget {
     events: u32,
-    /// What the engine was told last.
+    /// The budget last given to the engine.
     told: u32,
 }
 
@@ -30,13 +30,13 @@ impl Default for EventBudget {
 }
 
 impl EventBudget {
-    /// One event: nothing is known of the application yet.
+    /// Starts with one event, because nothing is known about the application yet.
     #[must_use]
     pub fn new() -> Self {
         Self { events: 1, told: 0 }
     }
 
-    /// How many events the next call may have, if the engine was told another number before.
+    /// The new budget, if it has changed since the engine was last told.
     pub fn take_change(&mut self) -> Option<u32> {
         let before = core::mem::replace(&mut self.told, self.events);
         (before != self.events).then_some(self.events)
@@ -60,7 +60,7 @@ impl EventBudget {
 mod tests {
     use super::*;
 
-    /// Always full calls of an application that takes this long per event.
+    /// Simulates full calls of an application that takes this long per event.
     fn settle(event_budget: &mut EventBudget, micros: u64, bytes: usize) -> u32 {
         for _ in 0..20 {
             let events = event_budget.events;

@@ -1,18 +1,19 @@
-//! What every shell of the engine decides without sockets and clocks: the pump of a turn, what waits to be written, how
-//! connections end, what an application is owed, what is refused, logged and counted, and how much of everything.
+//! What every shell of the engine decides without sockets and clocks: the pump of a turn, pending output, how
+//! connections end, the application's contract, refusals, logs, counters, and the limits of each.
 //!
-//! No I/O, no clock, no panics. The host and the server component are its drivers: they move bytes and tell the time.
+//! No I/O, no clock, no panics. The host and the server component are its drivers: they move bytes and pass in the
+//! time.
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`Pump`], [`Driver`] | a turn: step, events, application, commands, step …, until nothing comes of it or the time is up |
-//! | [`Handshakes`], [`carry_out`], [`FailureCycle`] | what the contract of an application obliges a shell to do |
+//! | [`Pump`], [`Driver`] | a turn: step, events, application, commands, step …, until nothing is left or time is up |
+//! | [`Handshakes`], [`carry_out`], [`FailureCycle`] | a shell's obligations to an application |
 //! | [`EventBudget`] | how many events the application gets in a call |
-//! | [`WriteQueue`], [`Payload`] | output that waits: order, limits, memory, what comes after it |
-//! | [`Closing`] | who still reads, our FIN, lingering |
+//! | [`WriteQueue`], [`Payload`] | pending output: order, limits, memory, what follows it |
+//! | [`Closing`] | which side still reads, our FIN, lingering |
 //! | [`SECTIONS`], [`OptionSpec`], [`Settings`] | the options: names, units, defaults, help, checks |
-//! | [`Refusal`] | the HTTP answers that no engine has to be asked for |
-//! | [`observe`], [`Telemetry`], [`LogRateLimiter`] | what is logged and counted, at which level, under which name |
+//! | [`Refusal`] | HTTP answers that do not involve the engine |
+//! | [`observe`], [`Telemetry`], [`LogRateLimiter`] | logs and counters: levels and names |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(

@@ -5,18 +5,17 @@ use core::fmt::{Display, Formatter, Result};
 /// Categories of lines; each has its own budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogCategory {
-    /// Peers that are not let in (too many of them, no PROXY header, a TLS handshake that fails), and failures to
-    /// accept.
+    /// Refused peers (too many connections, no PROXY header, a failed TLS handshake), and failed accepts.
     Admission,
-    /// Opening handshakes and requests that are refused.
+    /// Refused opening handshakes and requests.
     Rejection,
     /// Connections that end through a peer's fault.
     Closure,
-    /// Lost instances of the engine and of the application, and their replacements.
+    /// Lost instances of the engine and the application, and their replacements.
     Instance,
     /// What the application writes to standard output and standard error.
     Output,
-    /// The same, in a failing call.
+    /// The same, during a failing call.
     Failure,
 }
 
@@ -29,11 +28,11 @@ pub struct LogRateLimiter {
 /// A line may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPermit {
-    /// How many of its category were suppressed since the previous one; None if none were.
+    /// How many lines of its category were suppressed since the previous one; `None` if none were.
     pub unlogged: Option<u64>,
 }
 
-/// The end of the line.
+/// The suffix of the line.
 impl Display for LogPermit {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         self.unlogged.map_or(Ok(()), |unlogged| write!(f, " unlogged={unlogged}"))
@@ -42,14 +41,14 @@ impl Display for LogPermit {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// When it began, in milliseconds; None before the first line.
+    /// When the second began, in milliseconds; `None` before the first line.
     began: Option<u64>,
     logged: u32,
     unlogged: u64,
 }
 
 impl LogCategory {
-    /// Lines per second. An application's traceback is some dozens of lines, and is useless in parts.
+    /// Lines per second. An application's traceback has a few dozen lines, and is useless if truncated.
     fn budget(self) -> u32 {
         match self {
             Self::Admission | Self::Rejection | Self::Closure | Self::Instance => 10,
@@ -59,7 +58,7 @@ impl LogCategory {
 }
 
 impl LogRateLimiter {
-    /// Whether one more line may be written at `now`, in milliseconds of a monotonic clock.
+    /// Whether one more line may be written at `now`, in milliseconds on a monotonic clock.
     pub fn permit(&mut self, category: LogCategory, now: u64) -> Option<LogPermit> {
         let window = self.windows.get_mut(category as usize)?;
         if window.began.is_none_or(|began| now.saturating_sub(began) >= 1000) {

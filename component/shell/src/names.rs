@@ -1,4 +1,4 @@
-//! What things are called in the log, in metrics and on the status page: by their names in the WIT package.
+//! Names used in the log, in metrics and on the status page: those of the WIT package.
 
 use legacy_websocket::step::{CloseCause, CommandKind, Draft, Failure, State};
 
@@ -27,7 +27,7 @@ pub fn cause_name(cause: &CloseCause) -> &'static str {
     }
 }
 
-/// What a cause says beside its name.
+/// The details of a cause, after its name.
 #[must_use]
 pub fn cause_detail(cause: &CloseCause) -> Option<&str> {
     match cause {

@@ -21,16 +21,17 @@ impl OptionSpec {
 }
 
 impl Settings {
-    /// Sets what a trace says of its server.
+    /// Sets an option from a trace's setting.
     ///
     /// # Errors
-    /// [`InvalidValue`], also for names that traces do not have.
+    /// [`InvalidValue`], also for a name that is not a setting of traces.
     pub fn set_traced(&mut self, name: &str, value: &str) -> Result<(), InvalidValue> {
         let option = all().find(|option| option.trace_name() == Some(name));
         option.ok_or(InvalidValue::UnknownOption)?.set(self, value)
     }
 
-    /// What a trace has to say of this server, as names and values: all that a server does not do anyway.
+    /// The settings a trace must record about this server, as names and values: everything that differs from the
+    /// defaults.
     #[must_use]
     pub fn traced(&self) -> Vec<(&'static str, String)> {
         let (mut this, mut usual) = (self.clone(), Self::default());
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(settings.len(), all().filter(|option| option.trace_name().is_some()).count());
     }
 
-    /// No option sets another's field, and the help is right about each.
+    /// No option sets another's field, and the help for each is correct.
     #[test]
     fn defaults_match_the_default_settings() {
         let mut settings = Settings::default();

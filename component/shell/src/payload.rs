@@ -4,12 +4,12 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-/// Memory occupied by waiting output, in bytes.
+/// Memory occupied by pending output, in bytes.
 #[derive(Debug, Default)]
 pub struct Held(Cell<usize>);
 
 impl Held {
-    /// This many bytes.
+    /// The memory in bytes.
     pub fn get(&self) -> usize {
         self.0.get()
     }
@@ -20,7 +20,7 @@ impl Held {
     }
 }
 
-/// Bytes for one or more peers. Their memory counts once, until the last peer is done with them.
+/// Bytes for one or more peers. Their memory counts once, until the last peer releases them.
 #[derive(Debug)]
 pub struct Payload {
     bytes: Vec<u8>,
@@ -28,13 +28,13 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// The overhead of each: itself with two counters, the allocator's share of both, and a slot in a queue.
+    /// The overhead of each payload: itself with two counters, the allocator's share of both, and a slot in a queue.
     pub const OVERHEAD: usize = size_of::<Self>() + 6 * size_of::<usize>();
 
-    /// Less is not worth a copy.
+    /// Freeing less is not worth a copy.
     const MIN_TRIM: usize = 64 * 1024;
 
-    /// Counts the memory of `bytes` in `held`. Excess capacity is given back.
+    /// Charges the memory of `bytes` to `held`. Excess capacity is freed.
     pub fn new(mut bytes: Vec<u8>, held: &Rc<Held>) -> Rc<Self> {
         if bytes.capacity() / 2 > bytes.len() {
             bytes.shrink_to_fit();
@@ -54,13 +54,13 @@ impl Payload {
         self.bytes.capacity().saturating_add(Self::OVERHEAD)
     }
 
-    /// The share of its memory for each of its owners.
+    /// The share of its memory that each owner accounts for.
     pub fn share(this: &Rc<Self>) -> usize {
         this.cost().checked_div(Rc::strong_count(this)).unwrap_or_default()
     }
 
-    /// Frees the memory of the first `written` bytes if they are not shared and are most of it: moving the rest costs
-    /// less than writing them did. Returns how many bytes are gone.
+    /// Frees the memory of the first `written` bytes if they are not shared and make up most of it: moving the rest
+    /// costs less than writing them did. Returns the number of bytes freed.
     pub fn trim(this: &mut Rc<Self>, written: usize) -> usize {
         let Some(payload) = Rc::get_mut(this) else {
             return 0;

@@ -5,15 +5,15 @@ use core::fmt::{Display, Formatter, Result, Write};
 /// Characters shown of one text.
 const MAX_CHARS: usize = 200;
 
-/// A text with nothing left that a terminal acts upon: unprintable characters are escaped as in Rust, invalid UTF-8
-/// bytes as `\xff`.
+/// Text without anything that controls a terminal: unprintable characters are escaped as in Rust, invalid UTF-8 bytes
+/// as `\xff`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'t> {
     text: &'t [u8],
     max_chars: usize,
 }
 
-/// The same as a field value in the log: quoted, unless it is graphic ASCII without quotation marks.
+/// The same as a log field's value: quoted, unless it is graphic ASCII without quotation marks.
 #[derive(Clone, Copy, Debug)]
 pub struct LogValue<'t>(pub &'t [u8]);
 
@@ -23,7 +23,7 @@ impl<'t> Printable<'t> {
         Self { text, max_chars: MAX_CHARS }
     }
 
-    /// Of any length: the caller has limited it.
+    /// Text of any length: the caller has limited it.
     pub fn whole(text: &'t [u8]) -> Self {
         Self { text, max_chars: usize::MAX }
     }

@@ -1,54 +1,54 @@
-//! The pump of a turn: step, events, application, commands, step, until nothing more comes of it or the time is up.
+//! The pump of a turn: step, events, application, commands, step, until there are no more or the time is up.
 
 use alloc::vec::Vec;
 
 use legacy_websocket::Millis;
 use legacy_websocket::step::{Event, Input, Lost, Step, Transmission};
 
-/// Events that the application gets in one call at the most. The engine returns fewer; failures can be more.
+/// The maximum number of events per call of the application. The engine returns fewer; failures may add more.
 const MAX_EVENTS: usize = 4096;
 
-/// What a turn acts upon.
+/// What a pump drives.
 pub trait Driver {
     /// An instance of the engine or the application is gone.
     type Error;
 
-    /// Whether the turn has to yield to the others: its time is up, or it has much to write.
+    /// Whether the turn must yield: its time is up, or it has much to write.
     fn is_turn_over(&self) -> bool;
 
     /// Queues output for its connections.
     fn deliver(&mut self, transmissions: Vec<Transmission>);
 
-    /// Reads nothing from these connections until a later step omits them.
+    /// Stop reading from these connections until a later step omits them.
     fn pause(&mut self, connections: &[u64]);
 
-    /// Counts and logs.
+    /// Counts and logs an event.
     fn observe(&mut self, event: &Event);
 
     /// Connections found lost while output was queued. The engine has not been told.
     fn take_lost(&mut self) -> Vec<Lost>;
 
-    /// A turn of the engine.
+    /// Runs a turn of the engine.
     ///
     /// # Errors
     /// The instance is gone.
     fn turn(&mut self, now: Millis, inputs: &[Input]) -> Result<Step, Self::Error>;
 
-    /// Tells the application, and has the engine carry out its commands. None if there are none.
+    /// Passes events to the application, and has the engine carry out its commands. `None` if there are none.
     ///
     /// # Errors
     /// An instance is gone.
     fn tell(&mut self, events: Vec<Event>) -> Result<Option<Step>, Self::Error>;
 }
 
-/// What a turn leaves for the next one.
+/// State carried over to the next turn.
 #[derive(Debug, Default)]
 pub struct Pump {
     carried: Vec<Event>,
 }
 
 impl Pump {
-    /// Events that the application has not been told yet, and is told first in the next turn.
+    /// Events not yet passed to the application; they come first in the next turn.
     #[must_use]
     pub fn carried(&mut self) -> &mut Vec<Event> {
         &mut self.carried
@@ -60,7 +60,7 @@ impl Pump {
         !self.carried.is_empty()
     }
 
-    /// Tells the application what an earlier turn had no time for. Returns when the next turn is due.
+    /// Passes on the events that an earlier turn had no time for. Returns when the next turn is due.
     ///
     /// # Errors
     /// An instance is gone.
@@ -79,7 +79,7 @@ impl Pump {
         }
     }
 
-    /// Delivers a step and its consequences, until there are none or the turn is over; then the rest of the events is
+    /// Delivers a step and its consequences until there are none or the turn's time is up; remaining events are
     /// carried over. Returns when the next turn is due.
     ///
     /// # Errors
@@ -133,10 +133,10 @@ mod tests {
 
     use super::*;
 
-    /// Answers from a script, and writes down what happens.
+    /// A scripted driver that records what happens.
     #[derive(Default)]
     struct Script {
-        /// What the engine answers to the application's commands; None: there were no commands.
+        /// The engine's results for the application's commands; `None`: there were no commands.
         answers: VecDeque<Option<Step>>,
         turns: VecDeque<Step>,
         lost: Vec<Lost>,
@@ -208,7 +208,7 @@ mod tests {
         script.rounds = None;
         assert_eq!(pump.run_carried(&mut script, 6), Ok(None));
         assert!(!pump.is_due());
-        // Each event is observed once.
+        // Each event is observed exactly once.
         assert_eq!(script.log, "deliver 1, observe, observe, tell 2, ");
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let mut script = Script { answers: [Some(step(1, 0)), None, None].into(), ..Script::default() };
         let mut pump = Pump::default();
         assert_eq!(pump.run(&mut script, step(MAX_EVENTS + 10, 0), 5), Ok(Some(5)));
-        // What came of the first part is told after the rest.
+        // The first part's consequences are delivered after the rest.
         assert_eq!(pump.carried().len(), 11);
         script.log.clear();
         assert_eq!(pump.run_carried(&mut script, 6), Ok(None));

@@ -1,4 +1,4 @@
-//! Why a connection is refused before it reaches the engine, and what its peer is told.
+//! Refusals before a connection reaches the engine, and the answer to the peer.
 
 use alloc::vec::Vec;
 use core::fmt::{Display, Formatter, Result};
@@ -13,11 +13,11 @@ use crate::telemetry::Level;
 pub enum Refusal {
     /// The server is shutting down.
     Stopping,
-    /// There are as many connections as there may be.
+    /// The maximum number of connections is reached.
     Full,
-    /// This address has as many connections as it may have.
+    /// This address has its maximum number of connections.
     ConnectionsPerPeer,
-    /// This address has opened as many connections in this second as it may.
+    /// This address has opened its maximum number of connections in this second.
     HandshakesPerPeer,
 }
 
@@ -31,7 +31,7 @@ impl Refusal {
         }
     }
 
-    /// For metrics.
+    /// The label in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Refusal {
         }
     }
 
-    /// The level of the log line: a stop refuses everything, which is no news.
+    /// The level of the log line. A stopping server refuses everything, which is not worth a warning.
     #[must_use]
     pub fn level(self) -> Level {
         match self {
@@ -67,7 +67,7 @@ impl Refusal {
         Line { peer, why: self }
     }
 
-    /// The whole answer; the connection ends after it.
+    /// The whole response; the connection ends after it.
     #[must_use]
     pub fn response(self) -> Vec<u8> {
         http_refusal(self.status(), &[("Retry-After", "1")], self.reason())

@@ -1,4 +1,4 @@
-//! What is logged and counted, at which level, under which name.
+//! What is logged and counted, with levels and names.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -16,17 +16,17 @@ use crate::printable::LogValue;
 /// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// The server cannot go on.
+    /// The server cannot continue.
     Error,
-    /// What an operator should look at.
+    /// Needs an operator's attention.
     Warn,
     /// Start and stop.
     Info,
-    /// Every connection.
+    /// Details of every connection.
     Debug,
 }
 
-/// Something to count.
+/// An event to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count<'a> {
     /// An opening handshake was completed.
@@ -39,9 +39,9 @@ pub enum Count<'a> {
     SlowReader,
 }
 
-/// Where a driver logs and counts, and what it knows of its connections.
+/// Where a driver logs and counts, and what it knows about its connections.
 pub trait Telemetry {
-    /// Whether lines of this level are written.
+    /// Whether this level is enabled.
     fn logs(&self, level: Level) -> bool;
 
     /// Writes one line.
@@ -50,10 +50,10 @@ pub trait Telemetry {
     /// Whether one more line of this category may be written.
     fn permit(&mut self, category: LogCategory) -> Option<LogPermit>;
 
-    /// Counts.
+    /// Counts an event.
     fn count(&mut self, what: Count<'_>);
 
-    /// What is known of the peers.
+    /// What is known about the peers.
     fn peers(&mut self) -> &mut PeerNames;
 
     /// The address of a connection's socket, if it is still there.
@@ -63,37 +63,38 @@ pub trait Telemetry {
     fn rejected_head(&mut self, connection: u64) -> Option<RequestHead>;
 }
 
-/// What peers are called in the log if it is not the address of their socket, and which of them the engine is done with.
+/// The peers' names in the log if they differ from the socket's address, and the connections that the engine is done
+/// with.
 #[derive(Debug, Default)]
 pub struct PeerNames {
-    /// From a trusted proxy, or of connections that were gone before their end was told; made safe for the log.
+    /// Names from a trusted proxy, and of connections whose close has yet to be reported; made safe for the log.
     names: BTreeMap<u64, String>,
 }
 
 impl PeerNames {
-    /// The name of a connection's peer, if it is not the address of its socket.
+    /// The name of a connection's peer, if it differs from the socket's address.
     #[must_use]
     pub fn get(&self, connection: u64) -> Option<&str> {
         self.names.get(&connection).map(String::as_str)
     }
 
-    /// The connection is gone, but its end is still to be told: keeps its peer's address until then.
+    /// The connection is gone, but its close has yet to be reported: keeps its peer's address until then.
     pub fn keep(&mut self, connection: u64, address: String) {
         self.names.entry(connection).or_insert(address);
     }
 
-    /// The connection's end was told.
+    /// The connection's close has been reported.
     pub fn forget(&mut self, connection: u64) {
         self.names.remove(&connection);
     }
 
-    /// Forgets the others: their end will never be told.
+    /// Removes the others: their close will never be reported.
     pub fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
         self.names.retain(|connection, _| keep(*connection));
     }
 }
 
-/// Counts an event, and logs what matters to the operator.
+/// Counts an event, and logs it if it matters to the operator.
 pub fn observe(to: &mut impl Telemetry, event: &Event) {
     match event {
         Event::Connected(connected) => {
@@ -132,8 +133,8 @@ pub fn observe(to: &mut impl Telemetry, event: &Event) {
     }
 }
 
-/// A connection was lost after the engine was done with it, so that no event tells: a peer that stops reading then
-/// counts as well.
+/// A connection was lost after the engine was done with it, so no event reports it: a peer that stops reading then is
+/// counted here.
 pub fn observe_lost_after_end(to: &mut impl Telemetry, connection: u64, why: Loss) {
     if why == Loss::SlowReader {
         count_slow_reader(to, connection);
@@ -175,7 +176,7 @@ fn warn_closed(to: &mut impl Telemetry, connection: u64, cause: &CloseCause) {
     }
 }
 
-/// With the request, if it was complete.
+/// Includes the request, if it was complete.
 fn log_rejection(to: &mut impl Telemetry, rejection: &Rejection, permit: LogPermit) {
     let (connection, status) = (rejection.connection, rejection.status);
     let (peer, reason) = (peer(to, connection), LogValue(rejection.reason.as_bytes()));
@@ -204,7 +205,7 @@ fn debug(to: &mut impl Telemetry, connection: u64, message: &str, rest: Argument
     }
 }
 
-/// A trusted proxy may report a different peer address than the socket.
+/// A trusted proxy may report another peer address than the socket's.
 fn rename(to: &mut impl Telemetry, connection: u64, name: &str) {
     if let Some(address) = to.address(connection)
         && address != name
@@ -221,13 +222,13 @@ fn peer(to: &mut impl Telemetry, connection: u64) -> String {
     to.address(connection).unwrap_or_else(|| "gone".into())
 }
 
-/// The value of the first field of one of these names.
+/// The value of the first field with one of these names.
 fn find<'h>(head: &'h RequestHead, names: &[&str]) -> Option<&'h [u8]> {
     let named = |name: &str| names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
     head.fields.iter().find(|field| named(&field.name)).map(|field| field.value.as_slice())
 }
 
-/// A field of a line, with a space before it, if there is a value.
+/// A field of a log line, with a leading space, if it has a value.
 struct Field<'v>(&'static str, Option<&'v [u8]>);
 
 impl Display for Field<'_> {

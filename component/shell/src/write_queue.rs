@@ -1,4 +1,4 @@
-//! Bytes that wait to be written to one peer.
+//! Output pending for one peer.
 
 use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
@@ -9,14 +9,14 @@ use legacy_websocket::Disposition;
 
 use crate::payload::{Held, Payload};
 
-/// The fraction of the limit for all peers that a single transmission may occupy.
+/// The fraction of the total limit that a single transmission may occupy.
 const SINGLE: usize = 8;
 
-/// The fraction of the limit for all peers that is free after connections were closed, so that not every transmission
-/// has to look at all of them.
+/// The fraction of the total limit that is free after connections were closed, so that not every transmission has to
+/// scan all of them.
 const ROOM: usize = 16;
 
-/// How much output may wait, in bytes.
+/// The limits of pending output, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "documented by the methods")]
 pub struct QueueLimits {
@@ -25,27 +25,27 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// `total` for all peers together, as memory; at least `per_connection`, which is for one peer if something waits
-    /// for it already.
+    /// `total` is the memory for all peers together, at least `per_connection`, which limits one peer that already has
+    /// pending output.
     #[must_use]
     pub fn new(total: usize, per_connection: usize) -> Self {
         Self { per_connection, total: total.max(per_connection) }
     }
 
-    /// The most that a connection may be sent at once, if nothing else waits for it.
+    /// The maximum that a connection without pending output may be sent at once.
     #[must_use]
     pub fn single(&self) -> usize {
         self.per_connection.max(self.total / SINGLE)
     }
 
-    /// What may wait for all peers after connections were closed.
+    /// The total to get down to by closing connections.
     #[must_use]
     pub fn after_relief(&self) -> usize {
         self.total.saturating_sub(self.total / ROOM)
     }
 }
 
-/// What a queue accounts to.
+/// The account that a queue charges.
 pub trait WriteAccount {
     /// The limits.
     fn limits(&self) -> QueueLimits;
@@ -56,7 +56,7 @@ pub trait WriteAccount {
     /// This many bytes were written.
     fn wrote(&self, _bytes: usize) {}
 
-    /// After a round of writes this much still waits for one connection.
+    /// Called after a round of writes, with the bytes still pending for one connection.
     fn settled(&self, _counted: usize) {}
 }
 
@@ -78,22 +78,21 @@ impl<A: WriteAccount + ?Sized> WriteAccount for Rc<A> {
     }
 }
 
-/// The limit for waiting output was reached.
+/// The limit for pending output was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// Bytes in the order in which they are to be written, those of a broadcast shared by its recipients, and what comes
-/// after them.
+/// Bytes in write order, with broadcasts shared between recipients, and the disposition after them.
 #[derive(Debug)]
 pub struct WriteQueue<A: WriteAccount> {
-    /// The first is kept separately: most of the time there is one or none.
+    /// The first is stored separately: usually there is one or none.
     first: Option<Rc<Payload>>,
     rest: VecDeque<Rc<Payload>>,
-    /// How much of the first is written.
+    /// How much of the first has been written.
     written: usize,
-    /// What waits.
+    /// Bytes pending.
     bytes: usize,
-    /// What was written.
+    /// Bytes written.
     sent: u64,
     then: Disposition,
     progress: bool,
@@ -115,13 +114,13 @@ impl<A: WriteAccount> WriteQueue<A> {
         }
     }
 
-    /// Adds bytes, and what comes after them. After an end nothing is added any more.
+    /// Queues bytes, and what follows them. After an end, nothing more is queued.
     ///
     /// # Errors
-    /// [`Overflow`]: nothing was added.
+    /// [`Overflow`]: nothing was queued.
     pub fn push(&mut self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         if self.then == Disposition::Abort {
-            // Nothing may be written after dropped output.
+            // Nothing may be written after output was dropped.
             return Ok(());
         }
         let ends = matches!(then, Disposition::HalfClose | Disposition::Finish | Disposition::Abort);
@@ -142,23 +141,23 @@ impl<A: WriteAccount> WriteQueue<A> {
         Ok(())
     }
 
-    /// Drops what waits, and has the connection closed at once.
+    /// Drops pending output and closes the connection at once.
     pub fn abort(&mut self) {
         self.clear();
         self.then = Disposition::Abort;
     }
 
-    /// What to do once nothing waits.
+    /// What to do once nothing is pending.
     pub fn then(&self) -> Disposition {
         self.then
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Waiting bytes.
+    /// The number of pending bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -173,34 +172,34 @@ impl<A: WriteAccount> WriteQueue<A> {
         core::mem::take(&mut self.progress)
     }
 
-    /// Half full: the peer is not to be read from.
+    /// Whether it is half full: stop reading from the peer.
     pub fn is_congested(&self) -> bool {
         self.counted() > self.account.limits().per_connection / 2
     }
 
-    /// This connection's share of the memory of waiting output.
+    /// This connection's share of the memory of pending output.
     pub fn share(&self) -> usize {
         let all = self.first.iter().chain(&self.rest);
         all.map(Payload::share).fold(self.slots(), usize::saturating_add)
     }
 
-    /// Its account.
+    /// The account it charges.
     pub fn account(&self) -> &A {
         &self.account
     }
 
-    /// How many pieces wait.
+    /// The number of pending pieces.
     pub fn len(&self) -> usize {
         usize::from(self.first.is_some()).saturating_add(self.rest.len())
     }
 
-    /// What waits, in pieces.
+    /// The pending output, in pieces.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let first = self.first.iter().filter_map(|first| first.bytes().get(self.written..));
         first.chain(self.rest.iter().map(|payload| payload.bytes()))
     }
 
-    /// The first `limit` bytes of what waits, or all if it is less: borrowed if they are in one piece.
+    /// The first `limit` bytes of pending output, or all if there are fewer; borrowed if contiguous.
     pub fn front(&self, limit: usize) -> Cow<'_, [u8]> {
         let mut pieces = self.pieces();
         let first = pieces.next().unwrap_or_default();
@@ -218,7 +217,7 @@ impl<A: WriteAccount> WriteQueue<A> {
         joined.into()
     }
 
-    /// Removes what was written.
+    /// Removes written bytes.
     pub fn advance(&mut self, mut written: usize) {
         self.account.wrote(written);
         self.sent = self.sent.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
@@ -234,11 +233,11 @@ impl<A: WriteAccount> WriteQueue<A> {
             self.written = 0;
             self.first = self.rest.pop_front();
         }
-        // Its memory is freed: a connection is idle most of its life.
+        // Free the memory: a connection is idle most of its life.
         self.change_rest(|rest| *rest = VecDeque::new());
     }
 
-    /// After a round of writes: the rest may wait for a long time.
+    /// Called after a round of writes: the rest may be pending for a long time.
     pub fn settle(&mut self) {
         if let Some(first) = &mut self.first {
             self.written = self.written.saturating_sub(Payload::trim(first, self.written));
@@ -246,12 +245,13 @@ impl<A: WriteAccount> WriteQueue<A> {
         }
     }
 
-    /// What counts towards the limit: each entry, too, because small frames cost more than they hold.
+    /// The size that counts towards the limit. Each entry has a cost as well, because small frames cost more than
+    /// their bytes.
     fn counted(&self) -> usize {
         self.bytes.saturating_add(self.len().saturating_mul(Payload::OVERHEAD))
     }
 
-    /// Whether that much more is too much. If nothing waits, or this is the last entry, there is more room.
+    /// Whether this much more exceeds the limit. With nothing pending, or for the last entry, there is more room.
     fn is_over(&self, payload: &Payload, ends: bool) -> bool {
         let more = payload.bytes().len();
         let limits = self.account.limits();
@@ -351,7 +351,7 @@ mod tests {
         assert!(queue.is_empty() && queue.then() == Disposition::Abort);
     }
 
-    /// A payload to push with what comes after it, or bytes to write.
+    /// Push a payload with what follows it, or write bytes.
     #[derive(Clone, Debug)]
     enum Step {
         Push(Vec<u8>, Disposition),

@@ -63,11 +63,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers for the application.
+    /// Answers on behalf of the application.
     pub(super) fn answer_health_check(&mut self, shared: &mut Shared) {
         let fields = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")];
         let fields = fields.map(|(name, value)| (String::from(name), Vec::from(value)));
-        // A request waits, and the fields can be written.
+        // Cannot fail: a request is pending, and the fields are valid.
         let _ = self.respond(shared, 200, &fields, b"ok\n");
     }
 

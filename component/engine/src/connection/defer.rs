@@ -16,7 +16,7 @@ impl Connection {
         self.deferred.is_some()
     }
 
-    /// Keeps input, after what is kept already.
+    /// Defers input, after any that is deferred already.
     pub(crate) fn defer(&mut self, shared: &mut Shared, mut input: &[u8]) {
         if input.is_empty() || self.has_ended() {
             return;
@@ -36,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// Keeps what came ahead of an answer that has now been given.
+    /// Defers the input that arrived ahead of an answer that has now been given.
     pub(super) fn defer_ahead(&mut self, shared: &mut Shared, ahead: Ahead) {
         if !ahead.rest().is_empty() {
             let (bytes, start) = ahead.into_parts();
@@ -57,7 +57,7 @@ impl Connection {
         let ended = deferred.ended;
         if !deferred.bytes().is_empty() {
             match &mut self.phase {
-                // It came ahead of an answer.
+                // It arrived ahead of an answer.
                 Phase::Responding { ahead } | Phase::Deciding { ahead, .. } if ahead.held() == 0 => {
                     *ahead = Ahead::new(deferred.bytes, deferred.start);
                 }

@@ -17,11 +17,11 @@ use crate::http;
 use crate::options::Millis;
 use crate::shared::Shared;
 
-/// How long the peer has for an answer to our FF 00 before our FIN follows, in milliseconds.
+/// How long the peer has to answer our FF 00 before our FIN follows, in milliseconds.
 pub(super) const ANSWER_TIME: Millis = 250;
 
 impl Connection {
-    /// Writes the 101. In draft 76 it does not wait for key3: proxies hold that back until they see it.
+    /// Writes the 101. In draft 76 it does not wait for key3: proxies hold key3 back until they see the 101.
     pub(super) fn answer(
         &mut self,
         shared: &mut Shared,
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// Continues with what came ahead of an answer.
+    /// Continues with the input that arrived ahead of an answer.
     pub(super) fn resume(&mut self, shared: &mut Shared, mut ahead: Ahead) {
         if shared.bounded {
             return self.defer_ahead(shared, ahead);
@@ -106,7 +106,7 @@ impl Connection {
         reason: Cow<'static, str>,
         cause: CloseCause,
     ) {
-        // After a 101 there is nothing left to say in HTTP.
+        // After a 101, nothing more can be said in HTTP.
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {
             shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
@@ -153,7 +153,7 @@ impl Connection {
         self.timer.set(shared, self.id, Some(after));
     }
 
-    /// Our FIN follows our FF 00: some peers react to nothing else.
+    /// Sends our FIN after our FF 00: some peers react to nothing else.
     pub(super) fn half_close(&mut self, shared: &mut Shared) {
         let left = shared.policy.options.limits.close_timeout.saturating_sub(ANSWER_TIME);
         if let Phase::Open { closing, .. } = &mut self.phase
@@ -186,7 +186,7 @@ impl Connection {
         shared.events.push_back(Event::StateChanged { connection: self.id, old, new });
     }
 
-    /// Tells the server how much we hold now.
+    /// Updates the server's count of the bytes we hold.
     pub(crate) fn account(&mut self, shared: &mut Shared) {
         let held = match &self.phase {
             Phase::Head(reader) => reader.held(),

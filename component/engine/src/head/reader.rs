@@ -1,4 +1,4 @@
-//! Finds where a head ends, and whether it can be one.
+//! Finds the end of a head, and rejects what cannot be one.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -20,12 +20,12 @@ pub(crate) struct HeadReader {
 }
 
 impl HeadReader {
-    /// Memory held, in bytes; none before the first byte has come.
+    /// Memory held, in bytes; 0 until the first byte arrives.
     pub(crate) fn held(&self) -> usize {
         self.held.capacity()
     }
 
-    /// Takes bytes up to the head's end off `input`; None when they do not reach it.
+    /// Takes bytes off `input`, up to the head's end; `None` if the end is not in it.
     pub(crate) fn read(
         &mut self,
         input: &mut &[u8],
@@ -45,7 +45,7 @@ impl HeadReader {
         Ok(end.map(|_| Head::new(mem::take(self).held)))
     }
 
-    /// Where the head ends in `input`.
+    /// The offset in `input` at which the head ends.
     fn scan(&mut self, input: &[u8], max_fields: usize) -> Result<Option<usize>, Refusal> {
         let mut rest = input;
         loop {
@@ -72,17 +72,17 @@ impl HeadReader {
     }
 }
 
-/// What the next byte belongs to.
+/// The part of the head that the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
-    /// The first byte of all.
+    /// The very first byte.
     #[default]
     Start,
     Method,
     /// The first byte of the target.
     Target,
     MoreTarget,
-    /// What follows the target in the request line: drafts and HTTP differ on it.
+    /// The rest of the request line after the target, on which drafts and HTTP differ.
     Version,
     /// The LF of the request line.
     LineEnd,
@@ -92,11 +92,11 @@ enum At {
     Value,
     /// The LF of a field.
     FieldEnd,
-    /// The same as `Line`, after a field.
+    /// Like `Line`, after a field.
     Field,
     /// The LF of the blank line.
     BlankEnd,
-    /// Nothing.
+    /// The head is complete.
     End,
 }
 

@@ -19,13 +19,13 @@ pub struct Events<'s, 'i> {
 }
 
 impl<'i> Events<'_, 'i> {
-    /// What is left of the input.
+    /// The remaining input.
     #[must_use]
     pub fn rest(&self) -> &'i [u8] {
         self.input
     }
 
-    /// Stops between two events. The caller gets the rest of the input, to [`Server::defer`](crate::Server::defer).
+    /// Stops between two events and returns the remaining input, for [`Server::defer`](crate::Server::defer).
     pub fn stop(mut self) -> &'i [u8] {
         let rest = core::mem::take(&mut self.input);
         if let Some(connection) = self.connection.take() {
@@ -34,11 +34,11 @@ impl<'i> Events<'_, 'i> {
         rest
     }
 
-    /// Takes up to `limit` next messages off the input in one piece: appends their texts to `text`, and where each ends
-    /// to `ends`. Faster than one event at a time.
+    /// Takes up to `limit` of the next messages off the input together: appends their texts to `text`, and the end of
+    /// each to `ends`. Faster than one event at a time.
     ///
-    /// It takes only the easy cases, perhaps nothing: `next` may still return a message, with others after it. So call
-    /// it before each `next`.
+    /// It takes only the easy cases, possibly none: `next` may still return a message, followed by more of them. So
+    /// call it before each `next`.
     pub fn take_messages(&mut self, limit: usize, text: &mut String, ends: &mut Vec<u32>) {
         if let Some(connection) = &mut self.connection
             && !self.one_by_one

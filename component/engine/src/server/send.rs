@@ -1,4 +1,4 @@
-//! How messages reach one connection, several, or all: encoded once.
+//! Sends messages to one connection, several, or all; each message is encoded once.
 
 use alloc::vec::Vec;
 
@@ -81,7 +81,7 @@ impl Server {
     }
 }
 
-/// How many there were.
+/// The number of messages.
 fn encode_all<'t>(texts: impl Iterator<Item = &'t str>, out: &mut Vec<u8>) -> u64 {
     let mut count: u64 = 0;
     for text in texts {

@@ -1,4 +1,4 @@
-//! Puts a step together within its budget of events.
+//! Builds a step within its budget of events.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -18,7 +18,7 @@ use crate::server::{Events, Server};
 pub(super) struct StepBuilder {
     events: Vec<Event>,
     transmissions: Vec<Transmission>,
-    /// What is left of the budget.
+    /// The remaining budget.
     pub(super) left: usize,
 }
 
@@ -28,7 +28,7 @@ impl StepBuilder {
     }
 
     pub(super) fn event(&mut self, event: engine::Event<'_>) {
-        // A change of state comes with something else.
+        // A state change never comes alone, so it costs nothing.
         let cost = usize::from(!matches!(event, engine::Event::StateChanged { .. }));
         self.left = self.left.saturating_sub(cost);
         match event {
@@ -50,7 +50,7 @@ impl StepBuilder {
         self.start_batch(Messages { connection: connection.0, text: text.into_owned(), ends });
     }
 
-    /// Takes up to `limit` messages that come next.
+    /// Takes up to `limit` of the next messages.
     pub(super) fn messages(&mut self, connection: ConnectionId, limit: usize, events: &mut Events<'_, '_>) {
         let count = if let Some(batch) = self.last_batch(connection) {
             let before = batch.ends.len();
@@ -68,7 +68,7 @@ impl StepBuilder {
         self.left = self.left.saturating_sub(count);
     }
 
-    /// The last event is one of this connection that is to be answered before it goes on.
+    /// Whether the last event belongs to this connection and must be answered before the connection continues.
     pub(super) fn ends_with_question(&self, connection: ConnectionId) -> bool {
         match self.events.last() {
             Some(Event::Handshake(handshake)) => handshake.connection == connection.0,
@@ -116,7 +116,7 @@ impl StepBuilder {
 
     pub(super) fn finish(mut self, server: &mut Server) -> Step {
         self.drain_events(server);
-        // What the budget had no room for: due at once.
+        // Due at once: events that exceeded the budget.
         let more = server.has_events();
         while let Some(transmission) = server.poll_transmit() {
             self.transmissions.push(transmission.into());

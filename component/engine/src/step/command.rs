@@ -1,8 +1,8 @@
-//! What an application wants done.
+//! The application's commands.
 
 use crate::options::Millis;
 
-/// A command. What it refers to is borrowed: it is read once.
+/// A command. It borrows its contents, because it is read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Send messages.
@@ -24,7 +24,7 @@ pub enum Command<'a> {
 /// Messages to send, encoded once for all recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing<'a> {
-    /// Who gets them.
+    /// The recipients.
     pub to: Recipients<'a>,
     /// The messages' texts, concatenated.
     pub text: &'a str,
@@ -48,9 +48,9 @@ pub enum Recipients<'a> {
 /// Accepts an opening handshake: [`crate::Server::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acceptance<'a> {
-    /// Which connection's.
+    /// The connection whose handshake is accepted.
     pub connection: u64,
-    /// The one asked for, or none.
+    /// The subprotocol the client asked for, or none.
     pub subprotocol: Option<&'a str>,
     /// Additional fields for the answer.
     pub fields: &'a [ResponseField<'a>],
@@ -59,22 +59,22 @@ pub struct Acceptance<'a> {
 /// Refuses an opening handshake or a request: [`crate::Server::reject`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal<'a> {
-    /// Which connection's.
+    /// The connection that is refused.
     pub connection: u64,
     /// 400 to 599.
     pub status: u16,
-    /// One line; sent to the peer and reported in [`Rejection`](super::Rejection).
+    /// One line, sent to the peer and reported in [`Rejection`](super::Rejection).
     pub reason: &'a str,
 }
 
 /// Answers a request: [`crate::Server::respond`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// Which connection's.
+    /// The connection whose request is answered.
     pub connection: u64,
     /// 200 to 599.
     pub status: u16,
-    /// Content-Length and Connection are the engine's.
+    /// Fields for the response; the engine writes Content-Length and Connection.
     pub fields: &'a [ResponseField<'a>],
     /// Not sent in answer to HEAD, nor with 204 and 304.
     pub body: &'a [u8],
@@ -89,8 +89,8 @@ pub struct ResponseField<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Whether `ends` rise, lie at character boundaries, and end at the text's end. A command whose ends do not is
-    /// [`Invalid`](super::Failure::Invalid).
+    /// Whether `ends` is ascending, lies on character boundaries, and ends at the text's length. A command with other
+    /// `ends` is [`Invalid`](super::Failure::Invalid).
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let mut start = 0;
@@ -103,7 +103,7 @@ impl Outgoing<'_> {
         !self.ends.is_empty() && start == self.text.len()
     }
 
-    /// Each message.
+    /// The messages, in order.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let mut start = 0;
         self.ends.iter().map_while(move |end| {

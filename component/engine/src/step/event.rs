@@ -26,7 +26,7 @@ pub enum Event {
     Request(Request),
     /// A command had no effect.
     Failed(Failed),
-    /// The time that [`Command::Tick`](super::Command) asked for has come: what the clock says.
+    /// The time requested with [`Command::Tick`](super::Command) has come; holds the current time.
     Tick(Millis),
 }
 
@@ -68,7 +68,7 @@ pub struct Handshake {
 /// A connection whose opening handshake is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
-    /// Which connection.
+    /// The connection that is now open.
     pub connection: u64,
     /// The protocol that it speaks.
     pub draft: Draft,
@@ -107,7 +107,7 @@ pub struct RequestHead {
 /// One field of a request's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// As received; compare ignoring ASCII case.
+    /// As received; names are case-insensitive.
     pub name: String,
     /// The bytes after the colon and one space.
     pub value: Vec<u8>,
@@ -169,9 +169,9 @@ pub enum CloseCause {
 pub struct Failed {
     /// The connection that it named.
     pub connection: u64,
-    /// Which command.
+    /// The command that had no effect.
     pub command: CommandKind,
-    /// Why it had none.
+    /// Why it had no effect.
     pub why: Failure,
 }
 

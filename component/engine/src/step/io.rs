@@ -61,9 +61,9 @@ pub struct Lost {
 /// The result of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// For the application, in order.
+    /// Events for the application, in order.
     pub events: Vec<Event>,
-    /// For the sockets, in order.
+    /// Output for the sockets, in order.
     pub transmissions: Vec<Transmission>,
     /// When [`Server::turn`](super::Server::turn) is to be called next even if nothing arrives.
     pub next_timeout: Option<Millis>,
@@ -75,11 +75,11 @@ pub struct Step {
 /// Bytes to write. For each connection they are written in the order of the transmissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmission {
-    /// Who gets them.
+    /// The recipients.
     pub to: Destination,
-    /// Whole frames. Empty where only `then` matters.
+    /// Whole frames; empty if only `then` matters.
     pub bytes: Vec<u8>,
-    /// What comes after.
+    /// What to do after writing them.
     pub then: Disposition,
 }
 
@@ -100,7 +100,7 @@ pub struct Status {
     pub connection: u64,
     /// Its state.
     pub state: State,
-    /// What it speaks, once known.
+    /// The protocol it speaks, once known.
     pub draft: Option<Draft>,
     /// The peer's address, as the shell or a trusted proxy tells it.
     pub peer: String,

@@ -1,4 +1,4 @@
-//! Drives a server with one connection and writes down what comes of it.
+//! Drives a server with one connection and records the result.
 #![allow(dead_code, unreachable_pub, reason = "shared by tests that need not all of it")]
 
 use std::fmt::Write;
@@ -27,14 +27,14 @@ fn head_start() -> &'static str {
      Origin: http://example.com\r\n"
 }
 
-/// One connection of a server of its own.
+/// A server with one connection.
 pub struct Driver {
     pub server: Server,
-    /// What was written to the peer.
+    /// The bytes written to the peer.
     pub bytes: Vec<u8>,
-    /// How many writes that took.
+    /// The number of writes.
     pub writes: usize,
-    /// Finish or abort, once.
+    /// Finish or abort; set once.
     pub end: Option<String>,
     pub events: Vec<String>,
 }
@@ -48,7 +48,7 @@ impl Driver {
         driver
     }
 
-    /// A turn of its own: the input, what comes of it, and the end that waits for the application's answers.
+    /// Runs one turn: the input, its effects, and the end that waits for the application's answers.
     pub fn receive(&mut self, input: &[u8]) {
         self.receive_and_answer(input, |_| ());
     }
@@ -64,7 +64,7 @@ impl Driver {
         self.drain();
     }
 
-    /// Takes what is there.
+    /// Takes the pending output.
     pub fn drain(&mut self) {
         while let Some(event) = self.server.poll_event() {
             self.events.push(show(&event));
@@ -80,16 +80,16 @@ impl Driver {
         }
     }
 
-    /// The events but for changes of state.
+    /// The events, without state changes.
     pub fn news(&self) -> Vec<&str> {
         self.events.iter().map(String::as_str).filter(|event| !event.starts_with("state")).collect()
     }
 }
 
-/// The same as `receive` of a server gives, with messages taken at once where that goes.
+/// Like a server's `receive`, but takes messages together where possible.
 pub fn receive_at_once(server: &mut Server, input: &[u8]) -> Vec<String> {
     let mut shown = Vec::new();
-    // It is added to what is there.
+    // Appends to existing text.
     let (mut text, mut ends) = (String::from("before"), vec![6]);
     let mut events = server.receive(ID, input);
     loop {
@@ -106,7 +106,7 @@ pub fn receive_at_once(server: &mut Server, input: &[u8]) -> Vec<String> {
     }
 }
 
-/// One line an event.
+/// Formats events, one per line.
 pub fn show(event: &Event<'_>) -> String {
     let mut line = String::new();
     let written = match event {

@@ -1,4 +1,4 @@
-//! New connections: let in, or refused if there are too many.
+//! Admission of new connections: accepted, or refused if there are too many.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,10 +14,10 @@ use crate::listener::{Accepted, peer};
 /// Connections accepted in one turn.
 const MAX_ACCEPTS: usize = 256;
 
-/// Connections that are being refused at once; more are closed without an answer.
+/// Connections being refused concurrently; any more are closed without an answer.
 const MAX_REFUSALS: usize = 64;
 
-/// How long nothing is accepted after accepting failed, in milliseconds: descriptors may be short.
+/// How long to stop accepting after a failed accept, in milliseconds: the host may be out of descriptors.
 const ACCEPT_PAUSE: u64 = 100;
 
 impl Shell {

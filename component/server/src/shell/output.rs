@@ -1,4 +1,4 @@
-//! What the engine has for its connections: queued, written, and limited over all of them.
+//! The engine's output: queued, written, and limited over all connections.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -53,7 +53,7 @@ impl Shell {
         if then == Disposition::Abort {
             link.abort();
         } else if link.push(payload, then).is_err() {
-            // The host may take what waits only for the end of the turn.
+            // The host may accept output that was only waiting for the end of the turn.
             link.drive(now, &self.options);
             if link.push(payload, then).is_err() {
                 link.abort();
@@ -62,9 +62,9 @@ impl Shell {
         }
     }
 
-    /// Closes the connections that hold the most, until some of what may wait is free again.
+    /// Closes the connections that hold the most, until enough of the limit is free again.
     fn relieve(&mut self, now: u64) {
-        // The host may take what waits only for the end of the turn.
+        // The host may accept output that was only waiting for the end of the turn.
         self.drive_touched(now);
         let total = self.options.queue.total;
         if self.held.get() <= total {
@@ -97,7 +97,7 @@ impl Shell {
         }
     }
 
-    /// Writes what the turn has brought, and closes what is to be closed.
+    /// Writes this turn's output, and closes connections that are due.
     pub(super) fn drive_touched(&mut self, now: u64) {
         let mut touched = core::mem::take(&mut self.touched);
         touched.sort_unstable();
@@ -110,7 +110,7 @@ impl Shell {
                 Outcome::Keep => {}
                 Outcome::Done => self.close(*id),
                 Outcome::Lost(why) => {
-                    // It is closed when the engine has been told.
+                    // It is closed after the engine has been told.
                     link.abort();
                     self.touched.push(*id);
                     self.observe_lost(*id, why);

@@ -1,4 +1,4 @@
-//! Logs and counts.
+//! Logging and counters.
 
 use alloc::string::String;
 use core::fmt::Arguments;
@@ -46,14 +46,14 @@ impl Telemetry for Shell {
 }
 
 impl Shell {
-    /// A connection is lost; if the engine is done with it, no event tells.
+    /// Logs a lost connection; if the engine is done with it, no event reports it.
     pub(super) fn observe_lost(&mut self, connection: u64, why: Loss) {
         if self.links.get(&connection).is_some_and(|link| link.closed) {
             observe_lost_after_end(self, connection, why);
         }
     }
 
-    /// A peer is not let in.
+    /// Logs a peer that was refused.
     pub(super) fn observe_refused(&mut self, peer: &str, why: Refusal) {
         if let Some(permit) = self.log.permit(LogCategory::Admission) {
             self.log.write(why.level(), format_args!("{}{permit}", why.line(peer)));

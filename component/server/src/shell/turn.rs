@@ -1,4 +1,4 @@
-//! One turn: what the shell core's pump acts upon.
+//! One turn: the driver of the shell core's pump.
 
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -10,8 +10,8 @@ use super::Shell;
 use crate::application::ask;
 use crate::clock::{Stopwatch, now};
 
-/// How long a turn may go on before it yields to the others, in milliseconds: an application may be slow, and may answer
-/// every failure with another failing command.
+/// How long a turn may last before it yields, in milliseconds: an application may be slow, and may answer every
+/// failure with another failing command.
 const TURN_TIME: u64 = 10;
 
 impl Shell {
@@ -28,7 +28,7 @@ impl Shell {
             self.pump(|pump, shell| pump.run(shell, step, now));
         }
         self.drive_touched(now);
-        // What writing found out.
+        // Report what writing has detected.
         while !self.lost.is_empty() {
             let lost: Vec<_> = core::mem::take(&mut self.lost).into_iter().map(Input::Lost).collect();
             let step = self.engine.turn(now, &lost);
@@ -37,7 +37,7 @@ impl Shell {
         }
     }
 
-    /// The application's first call has no events. The engine's clock begins here.
+    /// Makes the application's first call, which has no events. The engine's clock starts here.
     pub(super) fn start_application(&mut self) {
         let now = now();
         self.turn_until = now.saturating_add(TURN_TIME);
@@ -48,7 +48,7 @@ impl Shell {
         }
     }
 
-    /// Runs the pump, and notes when the next turn is due.
+    /// Runs the pump, and records when the next turn is due.
     fn pump(&mut self, run: impl FnOnce(&mut Pump, &mut Self) -> Result<Option<u64>, Infallible>) {
         let mut pump = core::mem::take(&mut self.pump);
         let Ok(next) = run(&mut pump, self);

@@ -1,40 +1,40 @@
-//! How a server behaves, with a typed field for each option.
+//! The settings of a server, with a typed field for each option.
 
 use core::error::Error;
 use core::fmt::{Display, Formatter, Result as FmtResult};
 
 use legacy_websocket::{Limits, Millis, Options};
 
-/// What a server was told, and the default of everything else. A shell ignores fields of options that it does not have.
+/// The settings of a server, all with defaults. A shell ignores the fields of options it does not have.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the engine is told.
+    /// The engine's options.
     pub engine: Options,
     /// Idle time before TCP keepalive probes, in milliseconds; 0: never.
     pub tcp_keepalive: Millis,
-    /// Log every connection, state and close, too.
+    /// Also log every connection, state change and close.
     pub debug: bool,
     /// Stop when standard input ends.
     pub stop_on_stdin_end: bool,
     /// Every connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// Output that may wait for one peer, in bytes.
+    /// Maximum pending output for one peer, in bytes.
     pub max_queue_bytes: usize,
-    /// Memory for the output that waits for all peers together, in bytes. At least `max_queue_bytes`.
+    /// Memory for the pending output of all peers together, in bytes. At least `max_queue_bytes`.
     pub max_total_queue_bytes: usize,
-    /// Connections at once.
+    /// Maximum concurrent connections.
     pub max_connections: usize,
-    /// Connections at once of one address; 0: no limit.
+    /// Maximum concurrent connections from one address; 0: no limit.
     pub max_connections_per_peer: usize,
-    /// New connections a second of one address; 0: no limit.
+    /// Maximum new connections per second from one address; 0: no limit.
     pub max_handshakes_per_peer: usize,
-    /// Memory of one instance of a component, in bytes.
+    /// Maximum memory of one component instance, in bytes.
     pub max_memory_bytes: usize,
-    /// Waiting output may make no progress for this long, in milliseconds.
+    /// How long pending output may make no progress, in milliseconds.
     pub write_timeout: Millis,
-    /// One call into a component may take this long, in milliseconds.
+    /// How long one call into a component may take, in milliseconds.
     pub call_timeout: Millis,
-    /// How long connections may take to close when the server stops, in milliseconds; 0: no time.
+    /// How long connections may take to close when the server stops, in milliseconds; 0: no wait.
     pub drain_timeout: Millis,
 }
 
@@ -60,10 +60,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks that the options go together.
+    /// Checks that the options are consistent.
     ///
     /// # Errors
-    /// [`TooSmall`] names the first two that do not.
+    /// [`TooSmall`] names the first two that are not.
     pub fn check(&self) -> Result<(), TooSmall> {
         let Limits { max_buffered_bytes, max_message_bytes, .. } = self.engine.limits;
         let queues = ("max-total-queue-bytes", self.max_total_queue_bytes);
@@ -79,7 +79,7 @@ impl Settings {
     }
 }
 
-/// A limit for all together is less than the limit for one.
+/// A total limit is below the limit for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooSmall {
     total: (&'static str, usize),

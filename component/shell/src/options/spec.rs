@@ -1,4 +1,4 @@
-//! What there is to know about one option, and how it takes a value.
+//! The specification of one option, and how it parses a value.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -13,10 +13,10 @@ use legacy_websocket::{InvalidOptions, Millis};
 
 use super::settings::Settings;
 
-/// In a list: anything is accepted, as it is by an empty one.
+/// In a list: accepts anything, as an empty list does.
 pub(super) const ANY: &str = "*";
 
-/// Who has an option on its command line.
+/// The command lines that have an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there are two programs")]
 pub enum Shell {
@@ -32,7 +32,7 @@ pub struct OptionSpec {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    /// What only the help of one shell says.
+    /// Additional help for one shell only.
     host_help: &'static str,
     server_help: &'static str,
     shells: &'static [Shell],
@@ -40,24 +40,24 @@ pub struct OptionSpec {
     setting: Option<&'static str>,
 }
 
-/// Where the value of an option is.
+/// Where an option's value is stored.
 pub type Place<T> = fn(&mut Settings) -> &mut T;
 
-/// The type of an option's values. Texts say what a value is called in the help.
+/// The type of an option's values. The texts name the value in the help.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a shell has to know all of them")]
 pub enum Kind {
-    /// On or off; off by default.
+    /// On or off; the default is off.
     Switch(Place<bool>),
     /// One of these words.
     Choice(&'static str, &'static [Word]),
-    /// Any text that the engine takes.
+    /// Any text the engine accepts.
     Text(&'static str, Place<Option<String>>),
-    /// The same; a command line names a file that holds it.
+    /// Like `Text`, but the command line names a file that contains it.
     File(Place<Option<String>>),
-    /// Texts, one for each time that the option is given.
+    /// A list of texts; the option may be repeated.
     List(&'static str, Place<Vec<String>>),
-    /// How many, or how many bytes.
+    /// A number, or a number of bytes.
     Number(&'static str, Zero, Place<usize>),
     /// Milliseconds, written as `500ms`, `10s`, `5m`, `1h`.
     Time(Zero, Place<Millis>),
@@ -67,51 +67,51 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made in the table")]
 pub struct Word {
-    /// As it is written.
+    /// The word as written.
     pub word: &'static str,
-    /// Chooses it.
+    /// Selects it.
     pub set: fn(&mut Settings),
-    /// Whether it is chosen.
+    /// Whether it is selected.
     pub is_set: fn(&Settings) -> bool,
 }
 
-/// What 0 is as a value.
+/// The meaning of 0 as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a shell has to know all of them")]
 pub enum Zero {
-    /// None.
+    /// 0 is invalid.
     Invalid,
-    /// This, as the help says.
+    /// 0 means this, as shown in the help.
     Means(&'static str),
 }
 
-/// Why an option does not take a value.
+/// Why a value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidValue {
     /// There is no such option.
     UnknownOption,
-    /// Not `true` or `false`, for a switch.
+    /// A switch's value is not `true` or `false`.
     NotABool,
-    /// None of the words of a choice.
+    /// Not one of the words of a choice.
     NotAChoice(Words),
-    /// Nothing.
+    /// The value is empty.
     Empty,
     /// Not a whole number.
     NotANumber,
     /// Not a number with a unit.
     NotATime,
-    /// More than can be represented.
+    /// Too large to be represented.
     TooLarge,
-    /// 0 of what must not be 0.
+    /// 0 where it is not allowed.
     Zero,
-    /// 0 of a time that must not be 0.
+    /// A time of 0 where it is not allowed.
     ZeroTime,
-    /// The engine does not take it.
+    /// The engine rejects it.
     Engine(InvalidOptions),
 }
 
-/// The words of a choice, to be shown.
+/// The words of a choice, for display.
 #[derive(Clone, Copy, Debug)]
 pub struct Words(pub &'static [Word]);
 
@@ -121,27 +121,27 @@ impl OptionSpec {
         Self { name, kind, help, host_help: "", server_help: "", shells, setting: None }
     }
 
-    /// More help, on the host only.
+    /// Additional help on the host only.
     pub(super) const fn host_help(self, host_help: &'static str) -> Self {
         Self { host_help, ..self }
     }
 
-    /// More help, on the server component only.
+    /// Additional help on the server component only.
     pub(super) const fn server_help(self, server_help: &'static str) -> Self {
         Self { server_help, ..self }
     }
 
-    /// Only these have it.
+    /// Restricts the option to these command lines.
     pub(super) const fn only(self, shells: &'static [Shell]) -> Self {
         Self { shells, ..self }
     }
 
-    /// Traces have it, under this name.
+    /// Makes it a setting of traces, under this name.
     pub(super) const fn setting(self, name: &'static str) -> Self {
         Self { setting: Some(name), ..self }
     }
 
-    /// Without the dashes.
+    /// The name without dashes.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -164,7 +164,7 @@ impl OptionSpec {
         self.shells.contains(&shell)
     }
 
-    /// What a value is called; empty for a switch.
+    /// The name of the value in the help; empty for a switch.
     #[must_use]
     pub fn value_name(&self) -> &'static str {
         match self.kind {
@@ -177,7 +177,7 @@ impl OptionSpec {
         }
     }
 
-    /// Whole sentences.
+    /// The help, in whole sentences.
     #[must_use]
     pub fn help(&self, shell: Shell) -> String {
         let more = match shell {
@@ -193,7 +193,7 @@ impl OptionSpec {
         parts.join(" ")
     }
 
-    /// The default as a value; None if nothing, or off, is the default.
+    /// The default as a value; `None` if the default is nothing or off.
     #[must_use]
     pub fn default(&self) -> Option<String> {
         match self.kind {
@@ -202,10 +202,10 @@ impl OptionSpec {
         }
     }
 
-    /// Takes a value. A list takes one more, an empty value turns a switch on.
+    /// Sets a value. A list appends it; an empty value turns a switch on.
     ///
     /// # Errors
-    /// [`InvalidValue`] says why the option does not take it.
+    /// [`InvalidValue`] says why the value is invalid.
     pub fn set(&self, settings: &mut Settings, value: &str) -> Result<(), InvalidValue> {
         match self.kind {
             Kind::Switch(place) => {
@@ -243,7 +243,7 @@ impl OptionSpec {
         Ok(())
     }
 
-    /// What would have to be set for what is set.
+    /// The values that would reproduce the current setting.
     pub(super) fn values(&self, settings: &mut Settings) -> Vec<String> {
         let value = match self.kind {
             Kind::Switch(place) => place(settings).then(String::new),
@@ -296,7 +296,7 @@ impl PartialEq for Words {
 
 impl Eq for Words {}
 
-/// Sets a text that the engine takes if it is the only one.
+/// Sets a text if the engine accepts it by itself.
 fn set_text(settings: &mut Settings, value: &str, set: &dyn Fn(&mut Settings)) -> Result<(), InvalidValue> {
     if value.is_empty() {
         return Err(InvalidValue::Empty);
@@ -315,7 +315,7 @@ fn number<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, InvalidValue
     })
 }
 
-/// What is too long for milliseconds is as good as never.
+/// A time too long for milliseconds is as good as never.
 fn time(text: &str) -> Result<Millis, InvalidValue> {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (count, unit) = text.split_at(end);
@@ -327,7 +327,7 @@ fn time(text: &str) -> Result<Millis, InvalidValue> {
     }
 }
 
-/// In milliseconds.
+/// Parses a time, in milliseconds.
 const UNITS: [(&str, Millis); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 
 fn time_text(millis: Millis) -> String {

@@ -1,4 +1,4 @@
-//! The options themselves: all that the host and the server component share, and limits and rules of the protocol that
+//! The options themselves: those shared by the host and the server component, and the protocol's limits and rules that
 //! only one of them has.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,13 +12,13 @@ use super::spec::{OptionSpec, Shell, Word, Zero};
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made here")]
 pub struct Section {
-    /// None for those that come first.
+    /// `None` for the first options.
     pub heading: Option<&'static str>,
     /// In the order of the help.
     pub options: &'static [OptionSpec],
 }
 
-/// Where a server listens if it is told nothing.
+/// The default listen address.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// All options.
