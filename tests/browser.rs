@@ -1,4 +1,4 @@
-//! A browser engine of the time, WebKit 534.34, on the page that the server serves.
+//! A browser engine of the period, WebKit 534.34, on the page that the server serves.
 
 mod support;
 
@@ -51,7 +51,7 @@ fn tour(phantomjs: &Path, engine: &str) {
         .collect();
     let (theirs, ours) = split(&record, &url);
     assert_same(theirs, &expected);
-    // This engine closes by the end of TCP, without FF 00, and so do we then.
+    // This engine closes TCP without sending FF 00, and so does the server then.
     assert_same(ours, &expected);
     server.wait_for_log(&["closed", if record.client.reset { "reset" } else { "end-of-stream" }]);
 }
@@ -89,7 +89,7 @@ fn chat_file(name: &str) -> String {
     path.to_str().unwrap().into()
 }
 
-/// Shows where it is not so, for all of it is long.
+/// Compares long byte strings and shows only where they differ.
 #[track_caller]
 fn assert_same(bytes: &[u8], expected: &[u8]) {
     let same = bytes.iter().zip(expected).take_while(|(left, right)| left == right).count();
@@ -98,7 +98,7 @@ fn assert_same(bytes: &[u8], expected: &[u8]) {
     assert_eq!(show(bytes), show(expected), "from byte {same} on");
 }
 
-/// Checks the opening handshake of draft 76; what each side sent behind it.
+/// Checks the draft 76 opening handshake and returns what each side sent after it.
 #[track_caller]
 fn split<'a>(record: &'a Record, url: &str) -> (&'a [u8], &'a [u8]) {
     let (request, theirs) = head_and_rest(&record.client.bytes);
@@ -113,7 +113,7 @@ fn split<'a>(record: &'a Record, url: &str) -> (&'a [u8], &'a [u8]) {
     );
     let location = format!("\r\nSec-WebSocket-Location: {url}\r\n");
     assert!(contains(answer, location.as_bytes()), "{}", answer.escape_ascii());
-    // key3, and the answer to it, which the browser has checked.
+    // Skips key3 and its answer, which the browser has checked.
     (&theirs[8..], &ours[16..])
 }
 

@@ -1,4 +1,4 @@
-//! Both builds of the engine give the same steps for the same calls.
+//! The component and the native build of the engine return the same steps for the same calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// What a call does to an engine.
+/// Applies a call to an engine.
 fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
     let step = match call {
         Call::Open(connection) => engine.turn(
@@ -92,7 +92,7 @@ fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
         Call::Close(connection) => engine.command(&[Command::Close(*connection)]),
         Call::Shutdown => engine.turn(*now, &[Input::Shutdown]),
     };
-    step.expect("the instance lives")
+    step.expect("the instance is alive")
 }
 
 fn factories() -> (EngineFactory, EngineFactory) {
@@ -130,7 +130,7 @@ fn a_message_can_be_answered_after_the_stream_ended() {
         apply(&mut *engine, &Call::Receive(1, HEAD75.to_vec()), &mut 0);
         let inputs =
             [Input::Received(Received { connection: 1, bytes: b"\0a\xff".to_vec() }), Input::Ended(1)];
-        let step = engine.turn(0, &inputs).expect("the instance lives");
+        let step = engine.turn(0, &inputs).expect("the instance is alive");
         assert!(matches!(step.events.as_slice(), [Event::Messages(_)]), "{:?}", step.events);
         assert_eq!(step.next_timeout, Some(0));
         let step = apply(&mut *engine, &Call::Say(Some(1), vec!["b".into()]), &mut 0);

@@ -1,4 +1,4 @@
-//! Floods from a second process: the others go on, and how long an echo takes them meanwhile is printed.
+//! Floods from a second process do not disturb other clients; their echo latency is printed.
 
 mod support;
 
@@ -14,10 +14,10 @@ use support::client::Client;
 use support::server::Server;
 use support::{ANSWER, KEY3, frame, head76};
 
-/// Echoes of the innocent while a flood runs.
+/// Echoes measured on the innocent client.
 const ECHOES: usize = 300;
 
-/// Where the floods come from.
+/// The address the floods come from.
 const THERE: [u8; 4] = [127, 0, 0, 2];
 
 fn main() -> ExitCode {
@@ -84,17 +84,17 @@ impl fmt::Display for Latency {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flood {
-    /// Connections that say nothing, as many as there may be.
+    /// As many silent connections as possible.
     Silence,
-    /// Heads that never end, a byte at a time.
+    /// Endless heads, a byte at a time.
     SlowHeads,
-    /// Opening handshakes, one behind the other.
+    /// Opening handshakes, one after another.
     Handshakes,
-    /// Opening handshakes of one address that may not have so many.
+    /// Opening handshakes over the rate limit of their address.
     HandshakesWithLimit,
-    /// Messages without a pause.
+    /// Messages without pause.
     Frames,
-    /// Messages whose echo nobody reads.
+    /// Messages whose echo is never read.
     FramesUnread,
 }
 
@@ -119,7 +119,7 @@ impl Flood {
         }
     }
 
-    /// What the operator is told of it.
+    /// Parts of the log line that reports the flood.
     fn logged(self) -> Option<&'static [&'static str]> {
         match self {
             Self::Silence | Self::SlowHeads => {
@@ -131,7 +131,7 @@ impl Flood {
         }
     }
 
-    /// Never ends. Says on standard output that it is under way.
+    /// Floods forever, and reports on standard output once it is under way.
     fn run(self, address: SocketAddr) -> ! {
         let threads: Vec<_> = (0..2).map(|_| thread::spawn(move || self.flood(address))).collect();
         for thread in threads {
@@ -148,10 +148,10 @@ impl Flood {
             }),
             Self::Handshakes | Self::HandshakesWithLimit => loop {
                 let mut stream = connect(address);
-                // It may be refused, or even closed at once.
+                // The connection may be refused or closed at once.
                 let _ = stream.write_all(&[&head76(""), KEY3].concat());
                 let _ = stream.read(&mut [0; 1024]);
-                say_so();
+                report();
             },
             Self::Frames => {
                 let mut stream = open(address);
@@ -159,27 +159,27 @@ impl Flood {
                 thread::spawn(move || while reader.read(&mut [0; 65_536]).is_ok_and(|count| count > 0) {});
                 let frames = frame("0123456789abcdef0123456789abcdef").repeat(1000);
                 while stream.write_all(&frames).is_ok() {
-                    say_so();
+                    report();
                 }
             }
             Self::FramesUnread => loop {
                 let mut stream = open(address);
                 let frames = frame("0123456789abcdef0123456789abcdef").repeat(1000);
-                // Until it is closed for it.
+                // Until the server closes the connection.
                 while stream.write_all(&frames).is_ok() {
-                    say_so();
+                    report();
                 }
             },
         }
     }
 }
 
-/// Takes whatever number of connections can be had, and does something on each of them again and again.
+/// Opens as many connections as possible, and runs `again` on each of them repeatedly.
 fn hold(address: SocketAddr, mut again: impl FnMut(&mut TcpStream)) {
     let mut held: Vec<_> = (0..150).map(|_| connect(address)).collect();
     loop {
         held.iter_mut().for_each(&mut again);
-        say_so();
+        report();
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -200,12 +200,12 @@ fn connect(address: SocketAddr) -> TcpStream {
     Client::connect_from(THERE, address).into_stream()
 }
 
-/// Whoever waits for it reads one line and no more.
-fn say_so() {
+/// Reports that the flood is under way; the parent reads only the first line, so errors are ignored.
+fn report() {
     let _ = writeln!(std::io::stdout(), "under way");
 }
 
-/// The second process. Dropping it ends it.
+/// The second process. Dropping it kills it.
 struct Process {
     child: Child,
 }
@@ -216,7 +216,7 @@ impl Process {
             .args([format!("flood-{flood}"), address.to_string()])
             .stdout(Stdio::piped())
             .spawn()
-            .expect("it runs");
+            .expect("the flood process starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "under way\n");

@@ -1,4 +1,4 @@
-//! Hostile peers: each costs at most its limits, and the others notice nothing.
+//! Hostile peers stay within their limits and do not disturb other clients.
 
 mod support;
 
@@ -8,10 +8,10 @@ use support::{frame, on_both_engines};
 
 const MIB: u64 = 1 << 20;
 
-/// What an allocator, socket buffers of ours and a read buffer may take on top of a limit.
+/// Allowance on top of a limit for the allocator, socket buffers and a read buffer.
 const SLACK: u64 = 32 * MIB;
 
-/// A server with a client that was there before the hostile peers and goes on through everything.
+/// A server with an innocent client, connected before the hostile peers.
 struct Scene {
     server: Server,
     innocent: Client,
@@ -20,31 +20,31 @@ struct Scene {
 
 impl Scene {
     fn new(engine: &str, options: &[&str]) -> Self {
-        // A peer that is closed and goes on writing may do so for no longer.
+        // Limits how long a peer may keep writing after it is closed.
         let server = Server::start(&[&["--engine", engine, "--close-timeout", "300ms"], options].concat());
         let innocent = server.open76();
         let before = server.resident_bytes();
         let mut scene = Self { server, innocent, before };
-        scene.goes_on();
+        scene.check_innocent();
         scene
     }
 
     #[track_caller]
-    fn goes_on(&mut self) {
+    fn check_innocent(&mut self) {
         self.innocent.echo("h\u{e9} \u{20ac} \u{1f600}");
     }
 
-    /// Memory has grown by no more than `limit` and slack.
+    /// Asserts that memory has grown by no more than `limit` and [`SLACK`].
     #[track_caller]
     fn holds_at_most(&self, limit: u64) {
         let grown = self.server.resident_bytes().saturating_sub(self.before);
         assert!(grown < limit + SLACK, "{} MiB more than before", grown / MIB);
     }
 
-    /// All goes on after it, for new clients, too; the line of the log that sums up.
+    /// Checks that old and new clients are served, stops the server and returns the summary line of the log.
     #[track_caller]
     fn ends_well(mut self) -> String {
-        self.goes_on();
+        self.check_innocent();
         self.server.open75().echo("new");
         self.server.open76().echo("new");
         self.innocent.close76();
@@ -75,8 +75,8 @@ fn an_endless_head_is_refused(engine: &str) {
     peer.send(b"GET / HTTP/1.1\r\nX: ");
     peer.send(&[b'a'; 16_384]);
     assert!(peer.read_until(b"\r\n").starts_with(b"HTTP/1.1 431 "));
-    scene.goes_on();
-    // It is not listened to any more, for as long as the timeout lets it write.
+    scene.check_innocent();
+    // The server discards the rest until the close timeout.
     assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
     scene.holds_at_most(0);
     scene.ends_well();
@@ -88,7 +88,7 @@ fn ten_thousand_fields_are_refused(engine: &str) {
     let mut peer = scene.server.connect();
     let answer = peer.refused(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes(), "431");
     assert!(answer.contains("fields"), "{answer}");
-    scene.goes_on();
+    scene.check_innocent();
     scene.holds_at_most(MIB);
     scene.server.wait_for_log(&["rejected", &peer.address().to_string(), "431"]);
     scene.ends_well();
@@ -100,7 +100,7 @@ fn a_length_of_four_gigabytes_closes(engine: &str) {
         for mut peer in [scene.server.open75(), scene.server.open76()] {
             peer.send(b"\xff\x8f\xff\xff\xff\x7f");
             peer.expect_end();
-            scene.goes_on();
+            scene.check_innocent();
             scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
         }
         scene.holds_at_most(0);
@@ -113,7 +113,7 @@ fn an_endless_length_closes(engine: &str) {
         let mut scene = Scene::new(engine, options);
         for mut peer in [scene.server.open75(), scene.server.open76()] {
             assert!(peer.flood(&[0x80; 65_536], usize::MAX));
-            scene.goes_on();
+            scene.check_innocent();
             scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
         }
         scene.holds_at_most(0);
@@ -125,10 +125,10 @@ fn a_trickled_head_times_out(engine: &str) {
     let mut scene = Scene::new(engine, &["--handshake-timeout", "1s"]);
     let mut peer = scene.server.connect();
     peer.send(b"GET / HTTP/1.1\r\nX: ");
-    // Each byte comes well within the timeout, and prolongs nothing.
+    // Each byte arrives well within the timeout but does not extend it.
     peer.wait_for_answer(|peer| peer.send(b"a"));
     assert!(peer.read_to_end().starts_with(b"HTTP/1.1 408 "));
-    scene.goes_on();
+    scene.check_innocent();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "handshake-timeout"]);
     scene.ends_well();
 }
@@ -139,14 +139,14 @@ fn a_trickled_message_is_limited(engine: &str) {
     peer.send(b"\0");
     for _ in 0..20 {
         peer.send(b"a");
-        scene.goes_on();
+        scene.check_innocent();
     }
     peer.send(b"\xff");
     peer.expect(&frame(&"a".repeat(20)));
     peer.send(b"\0");
     for _ in 0..21 {
         peer.send(b"a");
-        scene.goes_on();
+        scene.check_innocent();
     }
     peer.expect_end();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
@@ -158,7 +158,7 @@ fn an_unfinished_message_is_closed_as_idle(engine: &str) {
     let mut peer = scene.server.open75();
     peer.send(b"\0half of it");
     // The innocent is not idle meanwhile.
-    peer.wait_for_answer(|_| scene.goes_on());
+    peer.wait_for_answer(|_| scene.check_innocent());
     peer.expect_end();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "idle-timeout"]);
     scene.ends_well();
@@ -169,7 +169,7 @@ fn an_endless_message_closes(engine: &str) {
     for mut peer in [scene.server.open75(), scene.server.open76()] {
         peer.send(b"\0");
         assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
-        scene.goes_on();
+        scene.check_innocent();
         scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
     }
     scene.holds_at_most(2 * MIB);
@@ -182,7 +182,7 @@ fn a_peer_that_does_not_read_is_closed(engine: &str) {
     let mut peer = scene.server.open76();
     let message = frame(&"a".repeat(1000));
     assert!(peer.flood(&message, usize::MAX));
-    scene.goes_on();
+    scene.check_innocent();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "slow-reader"]);
     scene.holds_at_most(65_536);
     let stopped = scene.ends_well();
@@ -201,9 +201,9 @@ fn total_unfinished_messages_are_limited(engine: &str) {
     let hogs: Vec<_> = (0..HOGS)
         .map(|_| {
             let mut hog = scene.server.open76();
-            // It may be closed while it writes.
+            // The connection may be closed while writing.
             hog.flood(&part, part.len());
-            scene.goes_on();
+            scene.check_innocent();
             hog
         })
         .collect();
@@ -218,7 +218,7 @@ fn total_unfinished_messages_are_limited(engine: &str) {
 
 fn handshakes_of_maximum_length_fit_in_memory(engine: &str) {
     const PEERS: usize = 700;
-    // Head by head, and a third on top; a peer that could make us hold more would end the instance.
+    // All heads plus a third; if the server held more than that, the instance would be lost.
     let memory = (PEERS * 16_384 * 4 / 3 + 8 * MIB as usize).to_string();
     let mut scene = Scene::new(engine, &["--max-memory-bytes", &memory]);
     let mut head = b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: a\r\n\
@@ -234,7 +234,7 @@ fn handshakes_of_maximum_length_fit_in_memory(engine: &str) {
             peer
         })
         .collect();
-    scene.goes_on();
+    scene.check_innocent();
     drop(peers);
     scene.ends_well();
 }

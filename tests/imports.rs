@@ -1,4 +1,4 @@
-//! Which file may know which: no circles of imports, and an engine that knows nothing of sockets, clocks and WASI.
+//! Imports: no cycles between files, and an engine that depends on no sockets, clocks or WASI.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +9,8 @@ fn imports_are_acyclic() {
     for (source, at_least) in [("host/src", 60), ("component/engine/src", 20), ("component/shell/src", 8)] {
         let imports = imports(&root().join(source));
         assert!(imports.len() >= at_least, "{source}: {} files", imports.len());
-        let circles: Vec<_> = imports.keys().filter(|file| reaches(&imports, file, file)).collect();
-        assert!(circles.is_empty(), "{source}: in circles of imports: {circles:#?}");
+        let cycles: Vec<_> = imports.keys().filter(|file| reaches(&imports, file, file)).collect();
+        assert!(cycles.is_empty(), "{source}: files in import cycles: {cycles:#?}");
     }
 }
 
@@ -70,7 +70,7 @@ fn read_modules(folder: &Path, prefix: &str, texts: &mut BTreeMap<String, String
             && !["lib", "main"].contains(&name)
         {
             let text = fs::read_to_string(&path).unwrap();
-            // Tests may know more.
+            // Tests may import more.
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
             texts.insert(format!("{prefix}{name}"), text.to_owned());
         }
@@ -110,7 +110,7 @@ fn expand(prefix: &str, item: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// From the crate's root; None for other crates.
+/// The path from the crate's root; None for other crates.
 fn absolute(module: &str, path: &str) -> Option<String> {
     let (first, rest) = path.split_once("::")?;
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);

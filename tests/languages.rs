@@ -1,4 +1,4 @@
-//! Applications in other languages: built as their READMEs say, and served by the host.
+//! Applications in other languages, built as their READMEs say and served by the host.
 
 mod support;
 
@@ -26,18 +26,18 @@ fn main() -> ExitCode {
             // The README's command builds `chat.js`.
             let folder = copy("javascript-chat", "throws.js", "chat.js");
             let lines = ["the roof is on fire", "fail@chat.js:15"];
-            tells(&javascript(jco, &folder, "throws"), &lines, "sned");
+            expect_logs(&javascript(jco, &folder, "throws"), &lines, "sned");
         }),
         trial("python_errors_are_logged", &componentize, |componentize| {
             let folder = copy("python-chat", "throws.py", "chat.py");
             let lines = ["Traceback (most recent call last)", "chat.py", "RuntimeError: the roof is on fire"];
-            tells(&python(componentize, &folder, "throws"), &lines, "from: 7");
+            expect_logs(&python(componentize, &folder, "throws"), &lines, "from: 7");
         }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// `npm run build`, with what the script has installed.
+/// Runs `npm run build` with the installed programs in the path.
 fn javascript(jco: &Path, folder: &Path, name: &str) -> PathBuf {
     let built = target(&format!("{name}-in-javascript.wasm"));
     let bin = jco.parent().unwrap();
@@ -72,7 +72,7 @@ fn example(name: &str) -> PathBuf {
     root().join("examples").join(name)
 }
 
-/// A copy of an example as it stands in the repository, with another source in the place of its own.
+/// Copies an example, with another source in place of its own.
 fn copy(name: &str, source: &str, chat: &str) -> PathBuf {
     let copied = target("languages");
     let folder = copied.join("examples").join(name);
@@ -85,7 +85,7 @@ fn copy(name: &str, source: &str, chat: &str) -> PathBuf {
     fs::copy(root().join("tests/languages").join(source), folder.join(chat)).unwrap();
     let wit = copied.join("wit");
     if !wit.exists() {
-        // The other test may be faster.
+        // The other test may have created it meanwhile.
         let _ = symlink(root().join("wit").canonicalize().unwrap(), wit);
     }
     folder
@@ -109,8 +109,9 @@ fn serve_chat(chat: &Path) {
     server.stop();
 }
 
-/// What it prints is in the log, and when it throws, `lines`; what it returned in place of a command, `nonsense`.
-fn tells(application: &Path, lines: &[&str], nonsense: &str) {
+/// The log contains what the application prints, `lines` when it throws, and `nonsense` when it returns an invalid
+/// command.
+fn expect_logs(application: &Path, lines: &[&str], nonsense: &str) {
     let server = Server::start(&[application.to_str().unwrap(), "--workers", "1"]);
     server.open76().send(&frame("do nothing"));
     server.wait_for_log(&["application: told to do nothing"]);

@@ -1,4 +1,4 @@
-//! That the peers keep to the contract of `tests/peers/README.md`. What they make of the drafts is not ours to test here.
+//! Checks that the peers keep to the contract of `tests/peers/README.md`. Their conformance is not tested here.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::client::Client;
 use support::peer::{self, Peer};
 use support::{ANSWER, KEY3, contains, frame, head75, head76, optional};
 
-/// Has an echo for draft 76, draft 75.
+/// Name; whether draft 76 echoes; whether draft 75 does.
 const PEERS: [(&str, bool, bool); 13] = [
     ("websocket-driver", true, true),
     ("netty", true, true),
@@ -25,7 +25,7 @@ const PEERS: [(&str, bool, bool); 13] = [
     ("txws", true, false),
     ("websocketpp", true, false),
     ("mochiweb", true, false),
-    // Its answer to the challenge is wrong.
+    // It answers the challenge wrongly.
     ("lighttpd", false, false),
 ];
 
@@ -34,12 +34,12 @@ fn main() {
     let some = &PEERS[..if all { PEERS.len() } else { 3 }];
     let trials = some.iter().map(|&(name, has76, has75)| {
         let installed = peer::install(name).map(|()| PathBuf::from(name));
-        optional::trial(name, &installed, move |_| hold(name, has76, has75))
+        optional::trial(name, &installed, move |_| check(name, has76, has75))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }
 
-fn hold(name: &str, has76: bool, has75: bool) {
+fn check(name: &str, has76: bool, has75: bool) {
     let peer = Peer::start(name).unwrap();
     let mut client = Client::connect(peer.address());
     client.send(&[&head76(""), KEY3].concat());

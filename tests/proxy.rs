@@ -1,5 +1,5 @@
-//! Behind a proxy that holds key3 back until it has seen the 101: nginx as an HTTP proxy. (HAProxy from 2.4 on
-//! refuses these drafts in HTTP mode, for want of RFC 6455's Sec-WebSocket-Key.)
+//! Behind nginx as an HTTP proxy, which withholds key3 until it has seen the 101. (From 2.4, HAProxy refuses these drafts
+//! in HTTP mode, because RFC 6455's Sec-WebSocket-Key is missing.)
 
 mod support;
 
@@ -45,7 +45,7 @@ impl Proxy {
         Self::start_before(nginx, &server.to_string())
     }
 
-    /// The server as nginx names it.
+    /// Starts nginx in front of `server`, in nginx's notation.
     fn start_before(nginx: &Path, server: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Proxy {
             .arg(&configuration)
             .arg("-e")
             .arg(folder.join("log"))
-            // Takes over this descriptor as the listening socket, so that the system has chosen the port.
+            // nginx inherits this descriptor as its listening socket, so the system chooses the port.
             .env("NGINX", "0;")
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
             .spawn()
@@ -71,14 +71,14 @@ impl Proxy {
     }
 
     fn connect(&self) -> Client {
-        // The socket has been listening since before nginx: nobody is refused.
+        // The socket was listening before nginx started, so no connection is refused.
         Client::connect(self.address)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // Not SIGKILL, which would leave its worker behind.
+        // SIGKILL would leave its worker running.
         let _ = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
@@ -110,7 +110,7 @@ fn configure(folder: &Path, listen: SocketAddr, server: &str) -> String {
     )
 }
 
-/// A server that waits for key3 before it answers, as many did, waits in vain.
+/// A server that waits for key3 before it answers, as many did, never gets it.
 fn holds_key3_back(nginx: &Path) {
     let dumb = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = Proxy::start(nginx, dumb.local_addr().unwrap());
@@ -123,7 +123,7 @@ fn holds_key3_back(nginx: &Path) {
     assert_eq!(key3, KEY3);
 }
 
-/// What came of waiting for key3 before the 101, and of waiting behind it.
+/// The error of reading key3 before the 101, and key3 as read after it.
 fn wait_for_key3_first(mut stream: TcpStream) -> (io::Error, Vec<u8>) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut head = Vec::new();
@@ -144,7 +144,7 @@ fn wait_for_key3_first(mut stream: TcpStream) -> (io::Error, Vec<u8>) {
 
 fn draft_76_passes_over_a_unix_socket(nginx: &Path) {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("behind-nginx.sock");
-    // Of an earlier run.
+    // Left over from an earlier run.
     let _ = fs::remove_file(&path);
     let listen = format!("unix:{}", path.display());
     let server = Server::start_announcing(1, &["--listen", &listen, "--trust-forwarded", "--debug"]);

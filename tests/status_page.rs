@@ -1,4 +1,4 @@
-//! The status page in a browser of today.
+//! The status page in a current browser.
 
 mod support;
 
@@ -9,7 +9,7 @@ use support::optional::{install, trial};
 use support::server::Server;
 use support::{CLOSING, KEY3, answer75, frame, head75, head76};
 
-/// What a client, who is not to be trusted, says of itself.
+/// A malicious origin, as sent by a client.
 const EVIL: &str = r#"<img src=x onerror="document.title='evil'">"#;
 
 fn main() -> ExitCode {
@@ -31,7 +31,7 @@ fn start(options: &[&str]) -> (Server, String) {
     (server, url)
 }
 
-/// The page, with a script before its own and without a server: its address.
+/// The URL of a copy of the page that runs `script` before its own, without a server.
 fn alone(name: &str, script: &str) -> String {
     let page = include_str!("../host/src/observe/admin/status.html");
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("status-{name}.html"));
@@ -40,7 +40,7 @@ fn alone(name: &str, script: &str) -> String {
     format!("file://{}", file.display())
 }
 
-/// What the page reads of a server.
+/// The status that the page fetches from a server.
 const STATUS: &str = r#"{
     version: "1", uptime: 9, unready: null, open: 1, draft75: 0, draft76: 1, max_connections: 10, workers: [1],
     accepted: 1, connected: 1, messages: [5, 7], bytes: [5, 7], queue_bytes: 0, buffered_bytes: 0, slow_readers: 0,
@@ -50,7 +50,7 @@ const STATUS: &str = r#"{
         handshakes: 0, refused: 0, queue_bytes: 0, busy: 0 })),
 }"#;
 
-/// The page's title and what it shows, after its script has run.
+/// The page's title and visible content after its script has run.
 #[track_caller]
 fn show(chromium: &Path, url: &str) -> (String, String) {
     let profile =
@@ -63,7 +63,7 @@ fn show(chromium: &Path, url: &str) -> (String, String) {
         .output()
         .expect("Chromium runs");
     let document = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Not what the script could say.
+    // Excludes the script's own text.
     let between = |start, end| {
         let (_, rest) = document.split_once(start)?;
         Some(rest.split_once(end)?.0.to_owned())
@@ -78,7 +78,7 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     let (server, url) = start(&["--max-queue-bytes", "67108864"]);
     let (client75, mut client76, mut slow) = (server.open75(), server.open76(), server.open76());
     client76.echo("in");
-    // Nobody reads the echo of it: what the kernel does not take waits.
+    // The echo is never read, so what exceeds the kernel's buffers stays queued.
     assert!(!slow.flood(&frame(&"a".repeat(1000)), 24 << 20));
     client76.echo("still");
     let (_, shown) = show(chromium, &url);
@@ -95,7 +95,7 @@ fn connections_and_counters_are_shown(chromium: &Path) {
         answer75("ws://example.com/demo", "").len()
     );
     assert!(shown.contains(&traffic), "no {traffic} in {shown}");
-    // The longest queue first.
+    // Longest queue first.
     let first = shown.split(r#"<td class="peer">"#).nth(1).unwrap_or_default();
     assert!(first.starts_with(&slow.address().to_string()), "{first}");
     for text in [">serving</span>", "draft 75: 1 · draft 76: 2 · opening: 0", "None yet.", "Nobody."] {
@@ -104,7 +104,7 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     client76.send(CLOSING);
     client76.expect(CLOSING);
     client76.expect_end();
-    // Counted among the refusals alone.
+    // Counted only among the refusals.
     let mut later = server.connect();
     later.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n");
     later.read_until(b" 426 ");
@@ -139,7 +139,7 @@ fn an_unresponsive_server_is_reported(chromium: &Path) {
     let (title, shown) = show(chromium, &alone("once", &once));
     assert_eq!(title, "no answer \u{2013} legacy-websocket");
     assert!(shown.contains("what is shown is 12 s old"), "{shown}");
-    // Who was refused is counted once, in words.
+    // Refusals are counted once, with their reason in words.
     assert!(shown.contains("another protocol than these drafts (426)"), "{shown}");
     assert!(shown.contains("None yet."), "{shown}");
 }

@@ -1,5 +1,4 @@
-//! For clients that speak TLS 1.0 at best: a terminator before the server, and a browser engine of the time before
-//! it.
+//! A period browser engine that speaks TLS 1.0 at best, through a TLS terminator in front of the server.
 
 mod support;
 
@@ -24,7 +23,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Its header is of version 1, which cannot tell that the client came by TLS.
+/// stunnel sends a PROXY header of version 1, which cannot convey TLS.
 fn through_stunnel(folder: &Path) {
     let (server, listen) = free_address();
     let text = format!(
@@ -43,7 +42,7 @@ fn through_stunnel(folder: &Path) {
     browse(folder, address, &listen, &["--public-url", &format!("wss://{address}/")]);
 }
 
-/// Its header is of version 2, which tells.
+/// HAProxy sends a PROXY header of version 2, which conveys TLS.
 fn through_haproxy(folder: &Path) {
     let (server, listen) = free_address();
     let text = format!(
@@ -56,14 +55,14 @@ fn through_haproxy(folder: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut haproxy = Command::new(folder.join("haproxy"));
-    // Takes over this descriptor as the listening socket, so that the system has chosen the port.
+    // HAProxy inherits this descriptor as its listening socket, so the system chooses the port.
     haproxy.args(["-db", "-f"]).arg(configuration("haproxy.cfg", &text)).stdin(OwnedFd::from(listener));
     let (_terminator, log) = start(haproxy);
     thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
     browse(folder, address, &listen, &[]);
 }
 
-/// The browser's tour of the page that the server serves, by the terminator's address.
+/// Drives the browser through the served page, at the terminator's address.
 #[track_caller]
 fn browse(folder: &Path, terminator: SocketAddr, listen: &str, options: &[&str]) {
     let server = Server::start_on(&[listen], &[&["--proxy-protocol", "--debug"], options].concat());
@@ -94,7 +93,7 @@ fn browse(folder: &Path, terminator: SocketAddr, listen: &str, options: &[&str])
 struct Terminator(Child);
 
 fn start(mut command: Command) -> (Terminator, BufReader<ChildStderr>) {
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the terminator starts");
     let log = BufReader::new(child.stderr.take().unwrap());
     (Terminator(child), log)
 }
@@ -106,7 +105,7 @@ impl Drop for Terminator {
     }
 }
 
-/// Terminator and server have to know each other's addresses, so one of them has to be chosen ahead.
+/// Terminator and server must know each other's addresses, so one of them is chosen in advance.
 fn free_address() -> (SocketAddr, String) {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     (address, address.to_string())

@@ -1,4 +1,4 @@
-//! A composed server on hosts that are none of ours: the same checks as on the host's engines.
+//! The end-to-end checks on a composed server, run by third-party WASI hosts.
 
 mod support;
 
@@ -86,13 +86,13 @@ fn main() -> ExitCode {
 /// A host of WASI 0.2.
 struct Host {
     name: &'static str,
-    /// Gives its program, or why it cannot be had here.
+    /// Its program, or why it is unavailable here.
     install: fn() -> Result<PathBuf, String>,
-    /// What runs a composed server.
+    /// The command that runs a composed server.
     command: fn(&Path, &Composed) -> Result<Vec<OsString>, String>,
 }
 
-/// A composed server in a file, and the application in it.
+/// Files with a composed server and the application in it.
 struct Composed {
     application: PathBuf,
     server: PathBuf,
@@ -109,7 +109,7 @@ impl Composed {
     }
 }
 
-/// The name that stands for this host with the chat in place of the echo.
+/// The name of this host running the chat instead of the echo.
 fn chatting(host: &str) -> String {
     format!("{host}, chatting")
 }
@@ -118,7 +118,7 @@ fn wasmtime() -> Result<PathBuf, String> {
     install("install-wasmtime")
 }
 
-/// As anybody would call it.
+/// The documented command line.
 fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
     let options = ["run", "-S", "inherit-network"].map(OsString::from);
     Ok([wasmtime.into()].into_iter().chain(options).chain([composed.server.clone().into()]).collect())
@@ -128,7 +128,7 @@ fn jco() -> Result<PathBuf, String> {
     install("install-jco")
 }
 
-/// What `jco run` makes and runs, made once.
+/// What `jco run` generates and runs, generated once.
 fn jco_command(jco: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
     let folder = composed.server.with_extension("jco");
     let _ = fs::remove_dir_all(&folder);
@@ -143,7 +143,7 @@ fn jco_command(jco: &Path, composed: &Composed) -> Result<Vec<OsString>, String>
     Ok(vec!["node".into(), folder.join("_run.js").into()])
 }
 
-/// The example, which stands beside the program where both are built.
+/// The example, which is next to the program once both are built.
 fn embedded() -> Result<PathBuf, String> {
     let example = Path::new(program().get_program()).with_file_name("wasi-host");
     let there = example.exists();
@@ -165,7 +165,7 @@ fn a_thousand_connections_are_served_at_once(host: &str) {
         client.expect(&frame(&format!("message {number}")));
     }
     clients.truncate(1);
-    clients[0].echo("still there");
+    clients[0].echo("still connected");
     drop(clients);
     let stopped = server.stop();
     assert!(stopped.contains("connections=1000 connected=1000"), "{stopped}");
@@ -178,7 +178,7 @@ fn a_slow_reader_is_closed_and_no_other_client(host: &str) {
     assert!(slow.flood(&frame(&"a".repeat(1000)), usize::MAX));
     innocent.echo("not held up");
     server.wait_for_log(&["closed", &slow.address().to_string(), "slow-reader"]);
-    innocent.echo("nor by that");
+    innocent.echo("still not held up");
     innocent.close76();
     drop((slow, innocent));
     let stopped = server.stop();
@@ -207,7 +207,7 @@ fn total_pending_output_is_limited(host: &str) {
     server.stop();
 }
 
-/// It is not read from while it does not read, so it gets everything once it does.
+/// The server stops reading from a peer that does not read, so the peer gets everything once it does.
 fn a_peer_that_floods_an_echo_slows_itself_down(host: &str) {
     const MESSAGES: usize = 20_000;
     let server = Server::start(&["--engine", host, "--max-queue-bytes", "65536"]);
@@ -279,7 +279,7 @@ fn its_defaults_match_the_native_program(host: &str) {
     }
 }
 
-/// Of each option that a help text has one for.
+/// The default of each option for which a help text shows one.
 fn defaults(help: &[u8]) -> BTreeMap<String, String> {
     const TEXT_INDENT: usize = 10;
     let mut texts: Vec<(String, String)> = Vec::new();

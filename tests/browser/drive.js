@@ -1,5 +1,5 @@
-// Drives a page of a server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Whatever the page logs comes
-// out on standard output, a line each; the exit status says whether the page did as expected.
+// Drives a page of the server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Copies the page's log to
+// standard output, line by line; the exit status says whether the page did as expected.
 var system = require("system");
 var url = system.args[1], what = system.args[2];
 var page = require("webpage").create();
@@ -7,7 +7,7 @@ var printed = 0;
 
 var TEXT = "h\u00e9 \u20ac \ud83d\ude00";
 
-// What the page has to log, and what we do about it then.
+// Pairs of a line the page must log and the action that follows it.
 var tour = [
   ["opened", function () { send(TEXT); }],
   ["< " + TEXT, function () { click("spam"); }],
@@ -15,14 +15,14 @@ var tour = [
   ["closed", function () { phantom.exit(0); }]
 ];
 var wait = [["opened", function () {}], ["closed", function () { phantom.exit(0); }]];
-// The chat's page connects by itself.
+// The chat page connects on its own.
 var chat = [
   ["* you are guest", function () { send(TEXT); }],
   ["guest", function () { send("/stats"); }],
   ["* 2 here", function () { send("your turn"); }],
   ["guest 1: bye", function () { phantom.exit(0); }]
 ];
-// The server closes it for being idle; the page comes back, is shown the last lines, and asks for its name.
+// The server closes the idle connection; the page reconnects, is shown the last lines, and asks for its old name.
 var again = [
   ["* you are guest 1", function () { send("/nick Pip"); send("hello"); }],
   ["* guest 1 is now Pip", function () {}],
@@ -51,7 +51,7 @@ function send(text) {
   click("send");
 }
 
-// A window on the page's log that its limit of lines cannot move.
+// Collects the log's lines in `window.lines`, since the page drops old ones.
 function watch() {
   page.evaluate(function () {
     var box = document.getElementById("log"), i;
@@ -63,7 +63,7 @@ function watch() {
   });
 }
 
-// The state that the page shows never goes back to one that has passed.
+// Fails if the page shows an outdated state.
 function checkStates() {
   var states = page.evaluate(function () { return window.states; });
   if (/open,connecting/.test(states.join(","))) { fail("stale state: " + states); }
@@ -83,7 +83,7 @@ function look() {
   }
 }
 
-// From the start: the page may have connected before it has loaded.
+// Runs before the page loads: it may connect before it has finished loading.
 page.onInitialized = function () {
   page.evaluate(function () {
     window.states = [];

@@ -1,4 +1,4 @@
-//! Applications as components: the examples, and what happens when one fails.
+//! Applications as components: the examples, and how failures are handled.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -27,7 +27,7 @@ on_both_engines!(
 const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "300ms", "--max-memory-bytes", "67108864"];
 
 impl Client {
-    /// The next message.
+    /// Expects `text` as the next message.
     #[track_caller]
     pub(crate) fn hears(&mut self, text: &str) {
         self.expect(&frame(text));
@@ -43,11 +43,11 @@ fn both_drafts_are_echoed(engine: &str) {
     let (mut client75, mut client76) = (server.open75(), server.open76());
     client75.echo("h\u{e9}llo");
     client76.echo("\u{1f600}");
-    // In one read, and with the end behind them.
+    // Several messages and the closing frame in one write.
     client76.send(&[&frame("a")[..], &frame(""), &frame("b"), CLOSING].concat());
     client76.expect(&[&frame("a")[..], &frame(""), &frame("b"), CLOSING].concat());
     client76.expect_end();
-    // What is not decided is accepted with its subprotocol.
+    // A handshake the application does not decide is accepted with its subprotocol.
     let mut asks = server.connect();
     asks.send(&[&head76("Sec-WebSocket-Protocol: chat\r\n"), KEY3].concat());
     let answer = asks.read_until(b"\r\n\r\n");
@@ -109,7 +109,7 @@ fn a_posted_message_is_pushed(engine: &str) {
     let (mut client75, mut client76) = (server.open75(), server.open76());
     let answer = post(&server, "It rains.");
     assert!(answer.ends_with("sent to 2\n"), "{answer}");
-    // Between the seconds that it counts.
+    // Skips the uptime messages sent once a second.
     client75.read_until(&frame("It rains."));
     client76.read_until(&frame("It rains."));
     let mut client = server.connect();
@@ -117,8 +117,8 @@ fn a_posted_message_is_pushed(engine: &str) {
     assert!(client.read_to_end().starts_with(b"HTTP/1.1 400 "));
 }
 
-/// How the application `publish` answers.
-fn asks(server: &Server, method: &str, fields: &str, body: &str) -> String {
+/// Sends a request to the application `publish` and returns its answer.
+fn request(server: &Server, method: &str, fields: &str, body: &str) -> String {
     let mut client = server.connect();
     let length = body.len();
     let request = format!(
@@ -135,15 +135,15 @@ fn foreign_posts_do_not_reach_the_application(engine: &str) {
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         for foreign in ["http://evil.example", "null", "http://example.com:8000"] {
             let fields = format!("Host: example.com\r\nOrigin: {foreign}\r\n");
-            let answer = asks(&server, method, &fields, "foreign");
+            let answer = request(&server, method, &fields, "foreign");
             assert!(answer.starts_with("HTTP/1.1 403 "), "{method} from {foreign}: {answer}");
         }
     }
     server.wait_for_logs(&["rejected", "403", "Origin"], 12);
-    let look = asks(&server, "GET", "Host: example.com\r\nOrigin: http://evil.example\r\n", "");
-    assert!(look.starts_with("HTTP/1.1 405 "), "a foreign page may look: {look}");
+    let read = request(&server, "GET", "Host: example.com\r\nOrigin: http://evil.example\r\n", "");
+    assert!(read.starts_with("HTTP/1.1 405 "), "a foreign page may send GET: {read}");
     for (fields, text) in [("Origin: http://example.com\r\n", "a page's"), ("", "no page's")] {
-        let answer = asks(&server, "POST", &format!("Host: example.com\r\n{fields}"), text);
+        let answer = request(&server, "POST", &format!("Host: example.com\r\n{fields}"), text);
         assert!(answer.ends_with("sent to 1\n"), "{text}: {answer}");
         let heard = subscriber.read_until(&frame(text));
         assert!(!contains(&heard, b"foreign"), "{}", heard.escape_ascii());
@@ -154,12 +154,12 @@ fn a_foreign_host_does_not_reach_the_application(engine: &str) {
     let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--host", "example.com"]);
     for method in ["GET", "POST", "OPTIONS"] {
         for foreign in ["evil.example", "127.0.0.1", "example.com.evil.example"] {
-            let answer = asks(&server, method, &format!("Host: {foreign}\r\n"), "foreign");
+            let answer = request(&server, method, &format!("Host: {foreign}\r\n"), "foreign");
             assert!(answer.starts_with("HTTP/1.1 403 "), "{method} {foreign}: {answer}");
         }
     }
-    assert!(asks(&server, "POST", "", "nobody's").starts_with("HTTP/1.1 400 "));
-    assert!(asks(&server, "POST", "Host: example.com:8000\r\n", "ours").ends_with("sent to 0\n"));
+    assert!(request(&server, "POST", "", "nobody's").starts_with("HTTP/1.1 400 "));
+    assert!(request(&server, "POST", "Host: example.com:8000\r\n", "ours").ends_with("sent to 0\n"));
 }
 
 fn an_idle_application_can_push(engine: &str) {
@@ -181,8 +181,7 @@ fn a_failed_command_is_reported(engine: &str) {
     client.hears("CommandKind::Send to 2: Failure::WrongState");
 }
 
-/// The fault costs the connections of that moment, which are closed in order, and is logged; the next client is
-/// served by a fresh instance.
+/// The fault is logged and closes all current connections cleanly; the next client gets a fresh instance.
 fn costs_one_instance(engine: &str, fault: &str, reason: &str) {
     let arguments = [wasm!(FAULTY_APPLICATION), "--engine", engine];
     let server = Server::start(&[&arguments[..], &LIMITS].concat());
@@ -194,7 +193,7 @@ fn costs_one_instance(engine: &str, fault: &str, reason: &str) {
     bystander.hears("2 in");
     culprit.says(&format!("fault:{fault}"));
     culprit.expect(CLOSING);
-    // What comes until the closing handshake is answered is not the fresh instance's.
+    // Messages that arrive before the closing handshake is answered do not reach the fresh instance.
     culprit.says("late");
     bystander.expect_end();
     assert!(opening.read_to_end().starts_with(b"HTTP/1.1 503 "));
@@ -237,7 +236,7 @@ fn an_application_survives_an_engine_trap() {
     let mut client = server.open76();
     client.says("fault:trap");
     client.read_until_gone();
-    // It goes on ticking, and knows that the first one has gone.
+    // The application keeps ticking, and knows that the first client is gone.
     let mut client = server.open76();
     client.read_until(b" s\xff");
     let answer = post(&server, "x");
@@ -325,7 +324,7 @@ fn an_unreadable_new_file_is_retried() {
     server.wait_for_log(&["INFO", "a new application serves"]);
     let once = |reason: &str| assert_eq!(server.log().matches(reason).count(), 1, "{}", server.log());
     ["larger than", "not a regular file", "Too many open files"].into_iter().for_each(once);
-    // A FIFO is not waited for at the end either.
+    // A FIFO does not block the shutdown either.
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     server.stop();
@@ -351,7 +350,7 @@ fn an_invalid_application_is_refused_at_startup() {
 
 #[test]
 fn a_handshake_in_single_bytes_is_answered_once() {
-    // The application is asked once, when the head is whole.
+    // The application sees the handshake once, when the head is complete.
     let server = Server::start(&[wasm!(ECHO)]);
     let mut client = server.connect();
     for byte in head75("") {

@@ -1,4 +1,4 @@
-//! What a worker that is busy with one thing does not keep from others: a stop, metrics, new clients, other clients.
+//! A busy worker does not block shutdown, metrics, new clients or other clients.
 
 use std::thread;
 
@@ -19,18 +19,18 @@ on_both_engines!(
     a_client_accepted_during_an_application_restart_is_served_or_closed,
 );
 
-/// Exit status of a stop that was cut short.
+/// Exit status of a shutdown that was cut short.
 const CUT_SHORT: Option<i32> = Some(3);
 
-/// Two workers, whose calls may take for ever.
+/// Two workers with practically no call timeout.
 fn two(engine: &str, more: &[&str]) -> (Server, Admin) {
     let options = ["--workers", "2", "--worker-fill", "0", "--call-timeout", "1h"];
     start(engine, &[&[wasm!(FAULTY_APPLICATION)], &options[..], more].concat())
 }
 
-/// Makes the worker of this client busy; returns when it is.
+/// Makes this client's worker busy and waits until it is.
 fn occupy(client: &mut Client, admin: &Admin) {
-    // One that has never answered has no age.
+    // A worker that has never answered has no age.
     let is_age = |(name, _): &(&String, &f64)| name.contains("_snapshot_age_");
     until(admin, |metrics| metrics.iter().filter(is_age).count() == 2);
     client.says("fault:spin");
@@ -65,7 +65,7 @@ fn a_second_signal_stops_the_server_at_once(engine: &str) {
 fn metrics_are_served_while_workers_are_busy(engine: &str) {
     let (server, admin) = two(engine, &[]);
     let mut clients = [server.open76(), server.open75()];
-    // A worker is shown as it was when it last answered.
+    // Metrics show a worker as of its last answer.
     until(&admin, |metrics| metrics["legacy_websocket_connections_accepted_total"] == 2.0);
     occupy(&mut clients[0], &admin);
     assert_eq!((admin.get("/healthz"), admin.get("/readyz")), ("ok\n".into(), "ready\n".into()));
@@ -104,7 +104,7 @@ fn new_clients_go_to_workers_that_answer(engine: &str) {
     }
 }
 
-/// More than may wait for another worker; and those who cause none of it are read from all the same.
+/// The sender exceeds what may be queued for another worker; clients that do not contribute are still read from.
 fn messages_to_a_busy_worker_stall_no_other_client(engine: &str) {
     let (server, admin) = two(engine, &[]);
     let mut clients = [server.open76(), server.open76(), server.open76(), server.open76()];
@@ -133,12 +133,12 @@ fn messages_to_a_busy_worker_stall_no_other_client(engine: &str) {
         bystander.says("e:still here");
         bystander.hears("e:still here");
     }
-    // What it may still write is for nobody.
+    // The sender may still be writing; its result does not matter.
     drop(server);
     let _ = sending.join();
 }
 
-/// Several would wake each other.
+/// More workers would only wake each other.
 fn a_few_clients_are_served_by_one_worker(engine: &str) {
     let (server, admin) = start(engine, &[wasm!(ECHO), "--workers", "2", "--worker-fill", "5"]);
     let mut clients: Vec<_> = (0..5).map(|_| server.open76()).collect();
@@ -152,7 +152,7 @@ fn a_few_clients_are_served_by_one_worker(engine: &str) {
     assert_eq!([0, 1].map(|worker| metrics[&connections(worker)]), [5.0, 5.0]);
 }
 
-/// It is accepted in the moment in which what another one sent costs the application.
+/// The client is accepted just as another client's message traps the application.
 fn a_client_accepted_during_an_application_restart_is_served_or_closed(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     for _ in 0..20 {
@@ -160,7 +160,7 @@ fn a_client_accepted_during_an_application_restart_is_served_or_closed(engine: &
         let mut client = server.connect();
         client.send(&[head75(""), frame("in")].concat());
         client.finish();
-        // Whom the lost one has heard of is closed with it, at once.
+        // If the lost instance already knew the client, it is closed at once.
         let answer = client.read_until_gone();
         assert!(answer.is_empty() || answer.ends_with(&frame("1 in")), "{}", answer.escape_ascii());
     }

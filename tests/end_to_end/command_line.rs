@@ -1,4 +1,4 @@
-//! What a user types.
+//! Command-line options.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -12,7 +12,7 @@ fn help_shows_every_option_with_its_default() {
     let output = run(&["serve", "--help"]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    // However it was wrapped.
+    // Ignores line wrapping.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for option in [
         "--listen",
@@ -55,14 +55,14 @@ fn help_shows_every_option_with_its_default() {
     }
 }
 
-/// Fails, and says why in one line that names `parts`.
+/// Expects a failure whose error line contains all `parts`.
 #[track_caller]
 fn fails(options: &[&str], parts: &[&str]) {
     let output = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
     let (out, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(!output.status.success(), "{log}");
     assert_eq!(out, "");
-    // Behind the line clap shows the usage.
+    // clap prints the usage after the error line.
     let line = log.lines().find(|line| line.to_lowercase().contains("error")).unwrap_or_default();
     for part in parts {
         assert!(line.contains(part), "{part}\n{log}");
@@ -101,7 +101,7 @@ fn invalid_options_are_reported() {
     fails(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
 }
 
-/// As good as never; a sum with it must not begin again from 0.
+/// The longest timeouts mean "never"; adding one to the current time must not overflow.
 #[test]
 fn the_longest_timeouts_do_not_overflow() {
     let longest = format!("{}s", u64::MAX);
@@ -139,7 +139,7 @@ fn an_invalid_component_file_is_reported() {
     fails(&["--component", &empty], &["empty-component.wasm"]);
 }
 
-/// Who reads the announcement may connect.
+/// Anyone who reads the announcement may connect, so it must come last.
 #[test]
 fn no_address_is_announced_until_all_are_bound() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -168,9 +168,9 @@ fn the_connection_limit_follows_the_descriptor_limit() {
     let limit = admin.metrics()["legacy_websocket_connections_limit"] as usize;
     assert!((4..64).contains(&limit), "{limit}");
     let mut clients: Vec<_> = (0..limit).map(|_| server.open76()).collect();
-    let is_told = |_: &i32| server.connect().read_to_end().starts_with(b"HTTP/1.1 503 ");
-    // Some are told at a time.
-    assert!((0..20).filter(is_told).count() > 5);
+    let is_refused = |_: &i32| server.connect().read_to_end().starts_with(b"HTTP/1.1 503 ");
+    // Only some refusals are answered at a time.
+    assert!((0..20).filter(is_refused).count() > 5);
     assert_eq!(admin.ask("GET", "/readyz").1, "full\n");
     clients.iter_mut().for_each(|client| client.echo("in"));
 }

@@ -1,4 +1,4 @@
-//! `legacy-websocket compose`: what it makes is served, and what cannot be made is refused.
+//! `legacy-websocket compose`: its output is served, and incompatible components are refused.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::file;
 use crate::support::server::{Server, run};
 use crate::support::{ANSWER, KEY3, head75, head76};
 
-/// A path for a result.
+/// A path for an output file.
 fn result(name: &str) -> String {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).to_str().unwrap().into()
 }
@@ -38,7 +38,7 @@ fn a_middleware_runs_before_the_application() {
     let mut client = server.connect();
     client.send(&[&head76("Cookie: a=b; pass=2010\r\n"), KEY3].concat());
     client.read_until(ANSWER);
-    // The third connection, and the first guest.
+    // The third connection, but the first that reaches the chat.
     client.hears("* you are guest 1");
     // Plain HTTP goes through.
     let mut page = server.connect();
@@ -52,7 +52,7 @@ fn compose_writes_a_server() {
     let (echo, server) = (file("composed-echo.wasm", ECHO), result("echo-server.wasm"));
     let output = run(&["compose", &echo, "--output", &server]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // It is no application any more.
+    // The result is a server, no longer an application.
     let output = run(&["serve", &server, "--listen", "127.0.0.1:0"]);
     assert!(!output.status.success());
 }

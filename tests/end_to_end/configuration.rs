@@ -9,7 +9,7 @@ use crate::support::head75;
 use crate::support::server::{Server, program, run};
 use crate::support::tls::Certificate;
 
-/// What `check-config` says about a file: its standard output, or its error.
+/// Runs `check-config` on a file: its standard output, or its standard error if it fails.
 fn check(name: &str, content: &str) -> Result<String, String> {
     let path = file(name, content.as_bytes());
     let output = run(&["check-config", &path]);
@@ -128,10 +128,10 @@ fn a_certificate_without_a_listener_is_an_error_except_under_systemd() {
     let served = say(program().args(["serve", "--config", &path, "--listen", "127.0.0.1:0"]));
     assert_eq!(served, "--tls-cert and --tls-key require --tls-listen\n");
     assert_eq!(say(program().args(["check-config", &path])), served);
-    // Below a service, but not what it starts itself.
+    // A descendant of a service, but not the process that systemd started.
     let below = [("SYSTEMD_EXEC_PID", "1"), ("INVOCATION_ID", "x")];
     assert_eq!(say(program().args(["check-config", &path]).envs(below)), served);
-    // The shell becomes the program, as what systemd starts does.
+    // The shell execs the program, so the process id matches, as under systemd.
     let mut shell = Command::new("sh");
     shell.args(["-c", "SYSTEMD_EXEC_PID=$$ exec \"$0\" check-config \"$1\""]);
     let output = shell.arg(program().get_program()).arg(&path).output().unwrap();

@@ -1,4 +1,4 @@
-//! What one client or application does at the others' expense: nothing.
+//! One client or application does not disturb the others.
 
 use legacy_websocket_artifacts::{CHAT, FAULTY_APPLICATION};
 
@@ -21,7 +21,7 @@ fn a_burst_of_messages_closes_no_other_client(engine: &str) {
     for member in &mut members {
         member.read_until(b"you are");
     }
-    // From here on a member hears nothing but what is said.
+    // From here on, members receive only chat messages.
     members[0].send(&frame("begin"));
     for member in &mut members {
         member.read_until(b"begin\xff");
@@ -40,7 +40,7 @@ fn a_slow_burst_does_not_exceed_the_call_timeout(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--call-timeout", "3s"]);
     let (mut busy, mut other) = (server.open76(), server.open76());
     busy.send(&[frame("fault:nap").repeat(40), frame("e:done")].concat());
-    // It need not wait for all of them.
+    // The other client need not wait for all of them.
     other.echo("e:in between");
     busy.expect(&frame("e:done"));
     let stopped = server.stop();
@@ -68,7 +68,7 @@ fn an_application_that_keeps_failing_is_replaced(engine: &str) {
 fn an_unfinished_message_times_out(engine: &str) {
     let server = Server::start(&["--engine", engine, "--message-timeout", "300ms", "--debug"]);
     let mut client = server.open76();
-    // More of it does not put it off, a whole one does.
+    // A complete message resets the timeout; more bytes of an unfinished one do not.
     client.send(b"\0whole\xff\0half");
     client.expect(&frame("whole"));
     client.expect(CLOSING);

@@ -1,4 +1,4 @@
-//! What the host does when the component fails: a build of it that does so when told.
+//! Component faults, triggered in a build of the component that fails on command.
 
 use legacy_websocket_artifacts::FAULTY_LIBRARY;
 
@@ -7,7 +7,7 @@ use crate::support::server::Server;
 
 const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "200ms", "--max-memory-bytes", "67108864"];
 
-/// The fault costs the connections of that moment, is logged, and the next client is served.
+/// The fault is logged and closes all current connections; the next client is served.
 fn costs_one_instance(fault: &str) {
     let server = Server::start(&[&["--component", wasm!(FAULTY_LIBRARY)][..], &LIMITS].concat());
     let (mut culprit, mut bystander) = (server.open76(), server.open75());

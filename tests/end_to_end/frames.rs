@@ -1,4 +1,4 @@
-//! Messages, the closing handshake, and frames that are none of ours.
+//! Messages, the closing handshake and reserved frames.
 
 use crate::support::on_both_engines;
 use crate::support::server::Server;
@@ -35,7 +35,7 @@ fn a_closing_handshake_in_two_writes_is_answered(engine: &str) {
 fn nothing_is_answered_after_a_closing_handshake(engine: &str) {
     let server = start(engine, &[]);
     let mut client = server.open76();
-    client.send(&[&frame("before"), CLOSING, &frame("behind")].concat());
+    client.send(&[&frame("before"), CLOSING, &frame("after")].concat());
     client.expect(&frame("before"));
     client.expect(CLOSING);
     client.expect_end();
@@ -44,7 +44,7 @@ fn nothing_is_answered_after_a_closing_handshake(engine: &str) {
 fn draft_75_has_no_closing_handshake(engine: &str) {
     let server = start(engine, &["--debug", "--skip-reserved-frames"]);
     let mut client = server.open75();
-    // An empty frame of length 0, no more.
+    // Just an empty frame of length 0.
     client.send(CLOSING);
     client.echo("still open");
     client.finish();
@@ -57,7 +57,7 @@ fn a_closing_frame_on_draft_75_closes_cleanly(engine: &str) {
     let mut client = server.open75();
     client.send(&[&frame("last"), CLOSING].concat());
     client.expect(&frame("last"));
-    // Not answered: to draft 75 it would be a frame.
+    // Not answered: in draft 75 the answer would be an ordinary frame.
     client.expect_end();
     server.wait_for_log(&["DEBUG", "closed", &client.address().to_string()]);
 }
@@ -82,7 +82,7 @@ fn reserved_frames_are_skipped_if_configured(engine: &str) {
 fn invalid_utf8_is_replaced(engine: &str) {
     let server = start(engine, &[]);
     let mut client = server.open76();
-    // The lone surrogate that WebKit 534 sends: three parts, none of which is a prefix of anything.
+    // A lone surrogate, as WebKit 534 sends it: three bytes, none of which starts a valid sequence.
     client.send(b"\0a\xed\xa0\x80z\xff");
     client.expect(&frame("a\u{fffd}\u{fffd}\u{fffd}z"));
     client.send(b"\0cut \xe2\x82\xff");
@@ -101,7 +101,7 @@ fn invalid_utf8_closes_if_configured(engine: &str) {
 
 fn a_long_message_is_echoed_whole(engine: &str) {
     let server = start(engine, &[]);
-    // Shorter than a limit of 1 MiB, longer than any one read.
+    // Shorter than the limit of 1 MiB, longer than a single read.
     let text = "\u{20ac}".repeat(300_000);
     let mut client = server.open76();
     client.echo(&text);

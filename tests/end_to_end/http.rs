@@ -101,7 +101,7 @@ fn any_number_of_requests_may_be_pipelined(engine: &str) {
     for number in [63, 64, 65, 129, 1000] {
         let mut all = request("HEAD", "/", "").repeat(number - 1);
         all.extend(request("HEAD", "/", "Connection: close\r\n"));
-        // The server has to learn of our end first.
+        // The server must see the previous connection close first.
         let answers = (0..1000).find_map(|_| {
             let mut client = server.connect();
             client.send(&all);
@@ -132,7 +132,7 @@ fn a_body_may_be_chunked(engine: &str) {
     }
     assert_eq!(response(&mut client).1, "sent to 1\n");
     socket.read_until(&frame("It rains."));
-    // The connection goes on behind it.
+    // The connection stays usable after a chunked body.
     let chunked = request("POST", "/publish", "Transfer-Encoding: chunked\r\nConnection: close\r\n");
     client.send(&[&chunked[..], b"4\r\nAgai\r\n1\r\nn\r\n0\r\n\r\n"].concat());
     assert_eq!(response(&mut client).1, "sent to 1\n");
@@ -141,22 +141,22 @@ fn a_body_may_be_chunked(engine: &str) {
 }
 
 fn a_health_check_is_answered(engine: &str) {
-    let asks = |server: &Server, head: &str| {
+    let request_raw = |server: &Server, head: &str| {
         let mut client = server.connect();
         client.send(head.as_bytes());
         String::from_utf8(client.read_to_end()).unwrap()
     };
-    // An application that would say 404.
+    // An application that would answer 404.
     let server = Server::start(&[wasm!(PUBLISH), "--engine", engine, "--host", "example.com"]);
-    let answer = asks(&server, "OPTIONS / HTTP/1.0\r\n\r\n");
+    let answer = request_raw(&server, "OPTIONS / HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
     let preflight = "OPTIONS / HTTP/1.0\r\nHost: example.com\r\nOrigin: http://example.com\r\n\r\n";
-    assert!(asks(&server, preflight).starts_with("HTTP/1.1 404 "));
+    assert!(request_raw(&server, preflight).starts_with("HTTP/1.1 404 "));
     let by_address = "GET /healthz HTTP/1.0\r\nHost: 192.0.2.1\r\n\r\n";
-    assert!(asks(&server, by_address).starts_with("HTTP/1.1 403 "));
+    assert!(request_raw(&server, by_address).starts_with("HTTP/1.1 403 "));
     let options = ["--engine", engine, "--host", "example.com", "--health-path", "/healthz"];
     let server = Server::start(&[&[wasm!(PUBLISH)], &options[..]].concat());
-    assert!(asks(&server, by_address).starts_with("HTTP/1.1 200 "));
+    assert!(request_raw(&server, by_address).starts_with("HTTP/1.1 200 "));
     let mut client = server.connect();
     client.send(b"HEAD /healthz HTTP/1.1\r\nHost: example.com\r\n\r\n");
     let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();

@@ -1,4 +1,4 @@
-//! Limits of number and time.
+//! Connection limits and timeouts.
 
 use crate::support::client::Client;
 use crate::support::on_both_engines;
@@ -30,7 +30,7 @@ fn a_connection_over_the_limit_is_refused_until_there_is_room(engine: &str) {
     first.echo("alone");
     first.close76();
     drop(first);
-    // Closed is not gone: the server has to learn of our end first.
+    // The server must see the connection close first.
     let mut third = (0..1000)
         .find_map(|_| {
             let mut client = server.connect();
@@ -46,7 +46,7 @@ fn an_idle_client_is_closed(engine: &str) {
     let server = start(engine, &["--debug", "--idle-timeout", "300ms"]);
     let (mut client75, mut client76) = (server.open75(), server.open76());
     client75.expect_end();
-    // TCP ends with it; an answer could meet a reset where a host has no half-close.
+    // The server ends TCP as well; where a host has no half-close, an answer could meet a reset.
     client76.expect(CLOSING);
     client76.expect_end();
     server.wait_for_logs(&["closed", "idle-timeout"], 2);
@@ -99,7 +99,7 @@ fn a_flood_of_refusals_does_not_flood_the_log(engine: &str) {
     let server = start(engine, &[]);
     let refuse = || drop(server.connect().refused(b"NO REQUEST\r\n\r\n", "400"));
     (0..FLOOD).for_each(|_| refuse());
-    // The next one that is logged says how many are missing.
+    // The next logged refusal carries the number of suppressed lines.
     let unlogged = loop {
         refuse();
         if let Some(line) = server.log().lines().find(|line| line.contains(" unlogged=")) {
@@ -108,5 +108,5 @@ fn a_flood_of_refusals_does_not_flood_the_log(engine: &str) {
         }
     };
     let logged = server.log().matches(" rejected ").count();
-    assert!((1..FLOOD).contains(&logged) && unlogged > 0, "{logged} lines, {unlogged} left out");
+    assert!((1..FLOOD).contains(&logged) && unlogged > 0, "{logged} lines logged, {unlogged} suppressed");
 }

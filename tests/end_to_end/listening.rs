@@ -1,4 +1,4 @@
-//! Where the server listens: addresses, names, Unix sockets; and how it finds clients that are gone.
+//! Listening addresses, host names and Unix sockets; TCP keepalive.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::support::{ANSWER, DEADLINE, KEY3, answer76, frame, head76};
 
 const LOCATION: &str = "ws://example.com/demo";
 
-/// A client of a Unix socket, connected in draft 76.
+/// Opens a draft 76 connection over a Unix socket.
 fn open_unix(path: &str, before: &[u8], fields: &str) -> UnixStream {
     let mut stream = UnixStream::connect(path).expect("connects");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -37,10 +37,10 @@ fn echo(stream: &mut UnixStream, text: &str) {
     expect(stream, &frame(text));
 }
 
-/// A path that nothing has.
+/// A path where no file exists.
 fn path(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Of an earlier run.
+    // Left over from an earlier run.
     let _ = fs::remove_file(&path);
     path.to_str().unwrap().into()
 }
@@ -74,7 +74,7 @@ fn a_unix_socket_is_served_and_removed() {
 #[test]
 fn a_stale_unix_socket_is_replaced() {
     let path = path("stale.sock");
-    // Killed, so that it stays.
+    // Killed, so the socket file stays behind.
     drop(start_unix(&path, &[]));
     assert!(PathBuf::from(&path).exists());
     let server = start_unix(&path, &[]);
@@ -111,7 +111,7 @@ fn a_proxy_on_a_unix_socket_names_the_peer() {
     assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
 }
 
-/// Of this process, and of those it starts.
+/// The umask of this process and its children.
 fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
@@ -139,7 +139,7 @@ fn ipv4_and_ipv6_share_a_port() {
         for client in ["127.0.0.1", "[::1]"] {
             let mut client = Client::open75(format!("{client}:{port}").parse().unwrap());
             client.echo("in");
-            // Not as ::ffff:127.0.0.1.
+            // An IPv4 peer is not shown as ::ffff:127.0.0.1.
             server.wait_for_log(&["connected", &format!("peer={} ", client.address())]);
         }
     }
@@ -186,7 +186,7 @@ fn the_environment_sets_the_default_address() {
     assert_eq!(Server::start_command(command, 1).address().ip().to_string(), "127.0.0.3");
 }
 
-/// What the kernel's timer of a server's connection is for, and when it is due in hundredths of a second.
+/// The kind of the kernel timer on the server's side of a connection, and when it is due, in hundredths of a second.
 fn timer(server: SocketAddr, client: SocketAddr) -> Option<(String, u64)> {
     let hex = |address: SocketAddr| match address {
         SocketAddr::V4(address) => {
@@ -216,12 +216,12 @@ fn tcp_keepalive_is_set() {
         let server = Server::start(&[&["--engine", "native"], options].concat());
         let mut client = server.open75();
         client.echo("in");
-        // While the echo is not acknowledged another timer runs.
-        let is_asked = (0..1000).any(|_| {
+        // Until the echo is acknowledged, another timer runs.
+        let is_set = (0..1000).any(|_| {
             let (found, when) = timer(server.address(), client.address()).expect("a row of /proc/net/tcp");
             thread::yield_now();
             found == kind && due.contains(&when)
         });
-        assert!(is_asked, "{options:?}");
+        assert!(is_set, "{options:?}");
     }
 }

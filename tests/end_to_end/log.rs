@@ -1,4 +1,4 @@
-//! What standard error and standard output may do without harm: be full, closed, or not read.
+//! The server keeps serving when standard error or standard output is full, closed or unread.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,7 +15,7 @@ use crate::support::head75;
 use crate::support::server::{Server, program};
 use crate::support::tls::Certificate;
 
-/// Where it serves, apart from the metrics' 127.0.0.1.
+/// The server's address, distinct from the 127.0.0.1 of the metrics.
 const LISTEN: &str = "127.0.0.2:0";
 
 #[test]
@@ -103,7 +103,7 @@ fn application_output_does_not_flood_the_log() {
         client.says("e:done");
         client.hears("e:done");
     }
-    // Of a thousand lines the first hundred, and one that says how many are missing.
+    // Of a thousand lines, the first hundred are logged, then one with the number of suppressed lines.
     let line = server.wait_for_log(&["INFO application: line ", " unlogged="]);
     let unlogged: u32 = line.rsplit('=').next().unwrap().parse().unwrap();
     assert!(unlogged >= 900, "{line}");
@@ -120,7 +120,7 @@ fn repeated_application_traps_do_not_flood_the_log() {
     }
 }
 
-/// Clients come, are refused and served while the log takes nothing; what is lost is counted; SIGTERM ends it.
+/// While the log is blocked, clients are served and refused, lost lines are counted, and SIGTERM still works.
 fn serves_without_its_log(stderr: Stdio) {
     let server = start(stderr);
     let (address, admin) = addresses(&server);
@@ -132,7 +132,7 @@ fn serves_without_its_log(stderr: Stdio) {
     assert!(server.wait_in_time().success());
 }
 
-/// `--debug` has lines that are not limited by number.
+/// With `--debug`, because debug lines are not rate-limited.
 fn start(stderr: Stdio) -> Server {
     let mut command = program();
     command
@@ -142,14 +142,14 @@ fn start(stderr: Stdio) -> Server {
     Server::spawn(command, 1)
 }
 
-/// Of the server, and of its metrics: what says so in the log cannot be read.
+/// The addresses of the server and its metrics, which cannot be read from the log here.
 fn addresses(server: &Server) -> (SocketAddr, Admin) {
     let admin =
         server.listening(2).into_iter().find(|address| address.ip().to_string() == "127.0.0.1").unwrap();
     (server.address(), Admin(admin.to_string()))
 }
 
-/// Goes on until some are lost: the queue holds a mebibyte.
+/// Fills the log queue, which holds a mebibyte, until lines are lost.
 fn lose_lines(address: SocketAddr, admin: &Admin) {
     Client::connect(address).refused(b"NO REQUEST\r\n\r\n", "400");
     while admin.metrics()["legacy_websocket_log_lines_lost_total"] == 0.0 {
@@ -169,7 +169,7 @@ fn closed() -> Stdio {
     io::pipe().unwrap().1.into()
 }
 
-/// Full from the start, so that the first line blocks; and what would have to be read.
+/// A socket that is full from the start, so that the first line blocks, and its reading end.
 fn unread() -> (Stdio, UnixStream) {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();

@@ -1,9 +1,9 @@
-//! The program as a user runs it: started with options, spoken to in raw bytes.
+//! End-to-end tests: start the program with options and talk to it in raw bytes.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-/// The path of a component, by its constant.
+/// The path of a component, given its constant.
 macro_rules! wasm {
     ($constant:ident) => {
         crate::file_once(concat!(stringify!($constant), ".wasm"), $constant)
@@ -38,14 +38,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// A file for one test.
+/// Writes a file for one test.
 fn file(name: &str, content: &[u8]) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, content).unwrap();
     path.to_str().unwrap().into()
 }
 
-/// A file for all tests that want it: none reads it while another writes it.
+/// Writes a file once for all tests, so that none reads it while another writes it.
 fn file_once(name: &'static str, content: &[u8]) -> &'static str {
     static WRITTEN: Mutex<BTreeMap<&str, &str>> = Mutex::new(BTreeMap::new());
     WRITTEN.lock().unwrap().entry(name).or_insert_with(|| file(name, content).leak())

@@ -1,4 +1,4 @@
-//! Peers that do not read, or hardly, and what the server holds for them.
+//! Peers that read slowly or not at all, and the memory the server holds for them.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -21,7 +21,7 @@ on_both_engines!(
 
 const MIB: usize = 1 << 20;
 
-/// None of them holds what a single one may.
+/// No single peer reaches its own limit.
 fn total_pending_output_is_limited(engine: &str) {
     const HOGS: usize = 40;
     const LIMIT: usize = 4 * MIB;
@@ -32,13 +32,13 @@ fn total_pending_output_is_limited(engine: &str) {
     );
     let mut innocents = [server.open75(), server.open76()];
     let message = frame(&"a".repeat(16_000));
-    // The kernel holds much before the server has to.
+    // The kernel buffers a lot before the server has to.
     let mut hogs: Vec<_> = (0..HOGS).map(|_| server.open76().into_stream()).collect();
     hogs.iter().for_each(|hog| hog.set_nonblocking(true).unwrap());
     let mut closed = 0;
     let began = Instant::now();
     while closed < HOGS / 2 {
-        assert!(began.elapsed() < DEADLINE, "only {closed} are closed");
+        assert!(began.elapsed() < DEADLINE, "only {closed} connections were closed");
         hogs.retain_mut(|hog| goes_on(hog, &message));
         closed = HOGS - hogs.len();
         let metrics = admin.metrics();
@@ -52,18 +52,18 @@ fn total_pending_output_is_limited(engine: &str) {
     server.wait_for_log(&["closed", "slow-reader"]);
     server.wait_for_log(&["too much output waits", &format!("limit={LIMIT}")]);
     drop(hogs);
-    innocents.iter_mut().for_each(|innocent| innocent.echo("nor by that"));
+    innocents.iter_mut().for_each(|innocent| innocent.echo("still not held up"));
     let began = Instant::now();
     while admin.metrics()["legacy_websocket_queue_bytes"] > 0.0 {
-        assert!(began.elapsed() < DEADLINE, "it is never given back");
+        assert!(began.elapsed() < DEADLINE, "the queue was never released");
     }
 }
 
-/// Writes what the kernel takes; false once it is closed.
+/// Writes until the kernel buffer is full; false once the connection is closed.
 fn goes_on(peer: &mut TcpStream, bytes: &[u8]) -> bool {
     loop {
         match peer.write(bytes) {
-            // A frame that is cut becomes a longer text.
+            // A partial write just makes a longer message.
             Ok(1..) => {}
             Ok(0) => return false,
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
@@ -71,15 +71,15 @@ fn goes_on(peer: &mut TcpStream, bytes: &[u8]) -> bool {
     }
 }
 
-/// The kernel says that it takes more when a third of what it holds was taken, which here would be after four times as
-/// long as output may wait without progress.
+/// The kernel reports a socket as writable only once a third of its buffer is free. At this pace that takes four times
+/// the write timeout.
 fn a_slow_but_steady_reader_is_not_closed(engine: &str) {
     let server = Server::start(&["--engine", engine, "--write-timeout", "2s"]);
     let mut client = server.open76();
     let text = "a".repeat(60_000);
     let mut peer = client.reader().into_stream();
     peer.set_nonblocking(true).unwrap();
-    // Until neither side takes any more.
+    // Until both directions are full.
     let mut written = 0;
     let mut rest = 0;
     let message = frame(&text);
@@ -133,7 +133,7 @@ fn a_large_engine_is_replaced_once_its_connections_are_closed(engine: &str) {
     let unfinished: Vec<_> = (0..40).map(|_| begin(server.open76())).collect();
     let began = Instant::now();
     while admin.metrics()["legacy_websocket_buffered_bytes"] < 40_000_000.0 {
-        assert!(began.elapsed() < DEADLINE, "they are not held");
+        assert!(began.elapsed() < DEADLINE, "the messages are not buffered");
     }
     drop((peers, unfinished));
     if engine == "component" {
@@ -141,7 +141,7 @@ fn a_large_engine_is_replaced_once_its_connections_are_closed(engine: &str) {
     }
     let mut client = server.open75();
     client.echo("as before");
-    // What the one before has counted is not lost.
+    // The counters of the replaced engine are kept.
     let metrics = admin.metrics();
     assert_eq!(metrics[r#"legacy_websocket_messages_total{direction="sent"}"#], 41.0);
     assert_eq!(metrics["legacy_websocket_restarts_total"], 0.0);
@@ -150,7 +150,7 @@ fn a_large_engine_is_replaced_once_its_connections_are_closed(engine: &str) {
     assert!(stopped.contains("traps=0"), "{stopped}");
 }
 
-/// wasmtime itself would run what it finds.
+/// wasmtime itself would run damaged code.
 #[test]
 fn damaged_compiled_code_is_recompiled() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("damaged-cache");
@@ -163,7 +163,7 @@ fn damaged_compiled_code_is_recompiled() {
         server
     };
     start().stop();
-    let code = code(&folder.join("legacy-websocket/code")).expect("there is compiled code");
+    let code = code(&folder.join("legacy-websocket/code")).expect("compiled code in the cache");
     let good = fs::read(&code).unwrap();
     for place in 1..8 {
         let mut damaged = good.clone();

@@ -58,7 +58,7 @@ fn connections_and_messages_are_counted(engine: &str) {
     ] {
         assert_eq!(value(name), Some(expected), "{name} in {metrics:#?}");
     }
-    // What was sent back of messages, and the answers before it.
+    // The echoed messages, plus the handshakes.
     assert!(value(r#"bytes_total{direction="sent"}"#) > Some((3 * 7 + 7 * 9) as f64));
     let turns = value("turn_seconds_count").unwrap();
     assert!(turns > 10.0 && value(r#"turn_seconds_bucket{le="+Inf"}"#) == Some(turns));
@@ -66,7 +66,7 @@ fn connections_and_messages_are_counted(engine: &str) {
     drop(silent);
 }
 
-/// The counters never go back, though a fresh instance counts from 0.
+/// Counters never decrease, although a fresh instance starts at 0.
 #[test]
 fn a_lost_instance_is_counted() {
     let (server, admin) = start("component", &["--component", wasm!(FAULTY_LIBRARY)]);
@@ -120,7 +120,7 @@ fn connections_are_listed_with_their_details(engine: &str) {
     let (client75, client76) = (server.open75(), server.open76());
     let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
     let rows = json["rows"].as_array().unwrap();
-    // The newest first.
+    // Newest first.
     for (row, (client, draft)) in rows.iter().zip([(&client76, "draft76"), (&client75, "draft75")]) {
         assert_eq!(row["peer"], client.address().to_string());
         assert_eq!(row["draft"], draft);
@@ -141,7 +141,7 @@ fn health_and_readiness_are_separate(engine: &str) {
     assert!(head.starts_with("HTTP/1.1 503 ") && why == "full\n", "{head}\n{why}");
     server.signal("TERM");
     client.expect(crate::support::CLOSING);
-    // It says so for as long as it drains.
+    // Not ready for as long as the server drains.
     let (head, why) = admin.ask("GET", "/readyz");
     assert!(head.starts_with("HTTP/1.1 503 ") && why == "stopping\n", "{head}\n{why}");
     assert_eq!(admin.get("/healthz"), "ok\n");
@@ -153,7 +153,7 @@ fn unknown_pages_are_refused(engine: &str) {
     let (_server, admin) = start(engine, &[]);
     let page = admin.get("/");
     assert!(page.starts_with("<!doctype html>"), "{page}");
-    // Nothing from elsewhere.
+    // The page loads nothing from elsewhere.
     for part in ["src=", "//cdn", "@import", "url("] {
         assert!(!page.contains(part), "{part}");
     }
@@ -166,7 +166,7 @@ fn unknown_pages_are_refused(engine: &str) {
     assert!(client.read_until(b"\r\n").starts_with(b"HTTP/1.1 400 "));
 }
 
-/// As of a page whose name resolves to this machine.
+/// Guards against DNS rebinding: a foreign name that resolves to this machine.
 fn a_foreign_host_name_is_refused(engine: &str) {
     let (_server, admin) = start(engine, &["--metrics-host", "metrics.example.com"]);
     for path in ["/", "/metrics", "/status.json", "/readyz"] {
@@ -185,12 +185,12 @@ fn peers_that_never_read_exhaust_no_descriptors(engine: &str) {
     let peers: Vec<_> = (0..200).map(|_| admin.connect().into_stream()).collect();
     for mut peer in &peers {
         peer.set_nonblocking(true).unwrap();
-        // As much as it takes.
+        // As much as the kernel buffers.
         let _ = peer.write(&request);
     }
     assert_eq!(admin.get("/healthz"), "ok\n");
     let now = server.descriptors();
-    assert!(now < before + 100, "{now} after {before}");
+    assert!(now < before + 100, "{now} descriptors, {before} before");
     server.open76().echo("in");
     drop(peers);
 }

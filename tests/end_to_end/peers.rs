@@ -1,4 +1,4 @@
-//! Limits for each peer's address, and the PROXY protocol that tells which it is.
+//! Limits per peer address, and the PROXY protocol, which carries that address.
 
 use crate::support::client::Client;
 use crate::support::server::Server;
@@ -39,7 +39,7 @@ const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\n";
 const UPLOAD: &[u8] =
     b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
-/// Asks for the page over a connection that is kept.
+/// Requests the page over a kept-alive connection.
 fn ask(client: &mut Client) {
     client.send(REQUEST);
     assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 200 "));
@@ -54,7 +54,7 @@ fn an_idle_connection_is_closed_for_a_new_one_of_its_peer(engine: &str) {
     for client in [&mut first, &mut second, &mut third, &mut fourth] {
         ask(client);
     }
-    // Asks again, so that it is the one that has been idle for the shortest time.
+    // Another request makes this the most recently active connection.
     ask(&mut first);
     let mut socket = server.open76();
     second.expect_end();
@@ -62,7 +62,7 @@ fn an_idle_connection_is_closed_for_a_new_one_of_its_peer(engine: &str) {
     let mut another = server.open75();
     third.expect_end();
     drop(third);
-    // What has begun to ask again is not idle.
+    // A connection with a request in progress is not idle.
     for client in [&mut first, &mut fourth] {
         client.send(UPLOAD);
         assert_eq!(client.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -102,7 +102,7 @@ fn an_idle_connection_is_closed_when_the_server_is_full(engine: &str) {
 fn new_connections_are_rate_limited_per_address(engine: &str) {
     let server = start(engine, &["--max-handshakes-per-peer", "1"]);
     let mut first = server.open76();
-    // However slow this machine is: it earns one a second, and these are many more.
+    // The peer is allowed one a second; this is far more, even on a slow machine.
     let refused = (0..50).any(|_| {
         let mut client = server.connect();
         client.send(&head75(""));
@@ -122,12 +122,12 @@ fn block(more: &[u8]) -> Vec<u8> {
 
 fn the_proxy_header_names_the_peer(engine: &str) {
     let server = start(engine, &["--proxy-protocol", "--workers", "3", "--worker-fill", "0"]);
-    // Others, so that some are handed over to another worker than the one that accepts them.
+    // More connections, so that some are handed over to another worker than the accepting one.
     let mut others = Vec::new();
     for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n".to_vec(), block(b"")] {
         others.extend([server.connect(), server.connect()]);
         let mut client = server.connect();
-        // In one write with what follows, as a proxy may do.
+        // The header precedes the handshake, as from a proxy.
         client.send(&header);
         client.shake_hands76(LOCATION);
         client.echo("in");
@@ -145,7 +145,7 @@ fn the_proxy_header_reports_tls(engine: &str) {
     let mut client = server.connect();
     client.send(&block(b"\x20\x00\x05\x01\x00\x00\x00\x00"));
     client.shake_hands76("wss://example.com/demo");
-    // TLS to us may stand behind it, too.
+    // TLS may follow the header, too.
     let certificate = Certificate::new(&format!("proxied-{engine}"));
     let server = start(engine, &[&["--proxy-protocol"], &certificate.options()[..]].concat());
     let mut client = Client::connect(server.addresses()[1]);
@@ -165,7 +165,7 @@ fn a_missing_proxy_header_is_refused(engine: &str) {
     silent.send(b"PROXY TCP4");
     assert_eq!(silent.read_until_gone(), b"");
     server.wait_for_log(&["no PROXY header", "not in time", &silent.address().to_string()]);
-    // And where nobody asked for it, it is no request.
+    // Without --proxy-protocol, the header is an invalid request.
     let server = start(engine, &[]);
     server.connect().refused(b"PROXY TCP4 192.0.2.7 127.0.0.1 12345 80\r\n\r\n", "505");
 }

@@ -1,4 +1,4 @@
-//! Whom the server lets in, and what it says its address is.
+//! Which handshakes the server accepts, and the location it reports.
 
 use crate::support::on_both_engines;
 use crate::support::server::Server;
@@ -57,8 +57,8 @@ fn only_listed_subprotocols_are_accepted(engine: &str) {
     let mut client = server.connect();
     client.send(&[&head76("Sec-WebSocket-Protocol: sample\r\n"), KEY3].concat());
     client.expect(&answer76(LOCATION, "Sec-WebSocket-Protocol: sample\r\n"));
-    server.open76().echo("asked for none, told of none");
-    // A list with one that is listed is answered with the whole line.
+    server.open76().echo("requested none, got none");
+    // A list that contains an accepted subprotocol is returned whole.
     let mut client = server.connect();
     client.send(&[&head76("Sec-WebSocket-Protocol: else, sample\r\n"), KEY3].concat());
     client.expect(&answer76(LOCATION, "Sec-WebSocket-Protocol: else, sample\r\n"));
@@ -110,7 +110,7 @@ fn a_refusal_is_logged_with_the_request(engine: &str) {
         " status=403 reason=\"Origin is not accepted\" method=GET path=/demo host=example.com ",
         r#" origin=http://example.com subprotocol=sample user_agent="Old \"one\"""#,
     ]);
-    // Of what cannot be read as a request nothing is said.
+    // No fields are logged for a malformed request.
     server.connect().refused(b"NO REQUEST\r\nOrigin: http://example.com\r\n\r\n", "400");
     let line = server.wait_for_log(&["rejected", "status=400"]);
     assert!(!line.contains("origin="), "{line}");

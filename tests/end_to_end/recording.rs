@@ -126,7 +126,7 @@ fn recording_resumes_once_descriptors_are_available(engine: &str) {
 
 fn a_full_disk_truncates_no_line_and_closes_nothing(engine: &str) {
     let folder = folder("full-disk", engine);
-    // A limit of files' lengths is told by a signal, unless that is ignored.
+    // SIGXFSZ would kill the process at the file size limit, unless ignored.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_legacy-websocket")]);
     command.args(["serve", "--listen", "127.0.0.1:0", "--engine", engine]);
@@ -169,7 +169,7 @@ fn control_characters_do_not_break_a_trace(engine: &str) {
     server.stop();
     let titles: Vec<_> = traces(&folder).into_iter().map(|trace| trace.title).collect();
     assert_eq!(titles, ["\\u{1}\\u{2}\\u{7f}", "GET /\\u{1b}[31m HTTP/1.1", "\\u{0}"]);
-    // Where not even the first read is kept there is no trace, rather than one without steps.
+    // If not even the first read fits, there is no trace, rather than one without steps.
     let (folder, server) = start(engine, "nothing", &["--record-max-connection-bytes", "10"]);
     server.open76().close76();
     server.stop();
@@ -186,7 +186,7 @@ fn an_unusable_folder_is_refused_at_startup() {
 
 fn folder(name: &str, engine: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("recording-{name}-{engine}"));
-    // From the last run.
+    // Left over from an earlier run.
     let _ = fs::remove_dir_all(&folder);
     folder
 }
@@ -198,7 +198,7 @@ fn start(engine: &str, name: &str, options: &[&str]) -> (PathBuf, Server) {
     (folder, server)
 }
 
-/// In the order in which the connections were opened.
+/// Files in the order in which the connections were opened.
 fn files(folder: &PathBuf) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -209,7 +209,7 @@ fn texts(folder: &PathBuf) -> Vec<String> {
     files(folder).iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
-/// It is written by another thread, some time.
+/// Another thread writes the recording, so it may take a moment.
 fn wait_for_text(folder: &PathBuf, text: &str) {
     while !texts(folder).concat().contains(text) {
         std::thread::yield_now();
@@ -225,7 +225,7 @@ fn traces(folder: &PathBuf) -> Vec<Trace> {
     texts(folder).iter().map(|text| text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"))).collect()
 }
 
-/// What the client sent.
+/// The bytes the client sent.
 fn sent(trace: &Trace) -> Vec<u8> {
     let client = trace.steps.iter().filter_map(|step| match step {
         Step::Client { bytes, .. } => Some(bytes.bytes(&Variables::default())),
@@ -234,7 +234,7 @@ fn sent(trace: &Trace) -> Vec<u8> {
     client.collect::<Vec<_>>().concat()
 }
 
-/// Does what the client did, and expects what the server answered.
+/// Replays the client's side and expects the server's recorded answers.
 fn replay(trace: &Trace, mut client: Client) {
     for step in &trace.steps {
         match step {

@@ -47,7 +47,7 @@ fn an_unresponsive_client_does_not_delay_shutdown(engine: &str) {
 fn an_unfinished_request_is_refused_at_shutdown(engine: &str) {
     let server = Server::start(&["--engine", engine]);
     let mut client = server.connect();
-    // The answer to the whole one shows that the half has been read.
+    // The answer to the complete request shows that the partial one has been read.
     let whole = b"HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\n";
     client.send(&[whole, &head75("")[..40]].concat());
     client.read_until(b"\r\n\r\n");

@@ -1,4 +1,4 @@
-//! What a service manager does: it holds the socket, waits to be told, and restarts.
+//! Socket activation, readiness notification and restarts, as under systemd.
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::support::server::{Server, program};
 use crate::support::tls::Certificate;
 use crate::support::{ANSWER, DEADLINE, KEY3, head76};
 
-/// As systemd does it: the socket as descriptor 3, its name and whose it is in the environment.
+/// Starts the server as systemd does: the socket as descriptor 3, its name and the process id in the environment.
 struct Manager {
     socket: TcpListener,
     notify: UnixDatagram,
@@ -25,7 +25,7 @@ struct Manager {
 impl Manager {
     fn new(name: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // Of an earlier run.
+        // Left over from an earlier run.
         let _ = std::fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path).unwrap();
         notify.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -42,11 +42,11 @@ impl Manager {
         server
     }
 
-    /// The same with another socket.
+    /// Like [`Self::start`], with another socket.
     fn start_with(&self, socket: OwnedFd, name: &str, options: &[&str]) -> Server {
         let program = program();
         let mut shell = Command::new("sh");
-        // The process id is that of the program, which takes the shell's place.
+        // exec keeps the process id, so LISTEN_PID is the program's.
         shell
             .args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 0</dev/null"#])
             .arg(program.get_program())
@@ -60,7 +60,7 @@ impl Manager {
     }
 
     #[track_caller]
-    fn is_told(&self, what: &str) {
+    fn expect_notification(&self, what: &str) {
         let mut message = [0; 1024];
         let count = self.notify.recv(&mut message).expect("a message");
         let message = String::from_utf8_lossy(&message[..count]);
@@ -72,14 +72,14 @@ impl Manager {
 fn a_socket_is_inherited_and_the_manager_notified() {
     let manager = Manager::new("told.socket");
     let server = manager.start("http", &["--engine", "native"]);
-    manager.is_told("READY=1");
+    manager.expect_notification("READY=1");
     server.open76().echo("in");
-    // Nothing to reload, and no reason to die.
+    // There is nothing to reload, and the server keeps running.
     server.signal("HUP");
-    manager.is_told("RELOADING=1");
-    manager.is_told("READY=1");
+    manager.expect_notification("RELOADING=1");
+    manager.expect_notification("READY=1");
     server.signal("TERM");
-    manager.is_told("STOPPING=1");
+    manager.expect_notification("STOPPING=1");
     assert!(server.wait().0.success());
 }
 
@@ -96,7 +96,7 @@ fn a_socket_named_wss_serves_tls() {
 fn an_inherited_unix_socket_is_not_removed() {
     let manager = Manager::new("unix.notify");
     let path = manager.path.with_extension("sock");
-    // Of an earlier run.
+    // Left over from an earlier run.
     let _ = std::fs::remove_file(&path);
     let socket = UnixListener::bind(&path).unwrap();
     for options in [&["--engine", "native"][..], &["--engine", "native", "--health-path", "/healthz"]] {
@@ -131,7 +131,7 @@ fn a_restart_refuses_no_client() {
             let (done, served, address) = (Arc::clone(&done), Arc::clone(&served), manager.address());
             thread::spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    served.fetch_add(usize::from(visit(address)), Ordering::Relaxed);
+                    served.fetch_add(usize::from(completes_handshake(address)), Ordering::Relaxed);
                 }
             })
         })
@@ -139,24 +139,24 @@ fn a_restart_refuses_no_client() {
     for _ in 0..3 {
         wait_for_more(&served);
         server.stop();
-        // Whoever connects now waits for the next one.
+        // New connections wait in the backlog for the next server.
         server = manager.start("", &["--engine", "native"]);
     }
     wait_for_more(&served);
     done.store(true, Ordering::Relaxed);
     for client in clients {
-        client.join().expect("nobody was refused");
+        client.join().expect("no client was refused");
     }
     server.stop();
 }
 
-/// Whether there was an opening handshake; else the server stopped meanwhile and ended the connection in order.
-fn visit(address: SocketAddr) -> bool {
+/// True if the opening handshake completed; false if the server stopped meanwhile and closed the connection cleanly.
+fn completes_handshake(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).expect("not refused");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut answer = Vec::new();
     match stream.write_all(&[&head76(""), KEY3].concat()).and_then(|()| {
-        // Reads again where a signal came between.
+        // `bytes` retries interrupted reads.
         for byte in BufReader::new(&stream).bytes() {
             answer.push(byte?);
             if answer.ends_with(ANSWER) {
@@ -166,7 +166,7 @@ fn visit(address: SocketAddr) -> bool {
         Ok(())
     }) {
         Ok(()) => answer.ends_with(ANSWER),
-        // What it wrote to a server that had ended its side already.
+        // Written after the server had closed its side.
         Err(error) => {
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
             false
@@ -179,7 +179,7 @@ fn wait_for_more(served: &AtomicUsize) {
     let before = served.load(Ordering::Relaxed);
     let end = std::time::Instant::now() + DEADLINE;
     while served.load(Ordering::Relaxed) < before + 20 {
-        assert!(std::time::Instant::now() < end, "nobody is served");
+        assert!(std::time::Instant::now() < end, "no client is served");
         thread::yield_now();
     }
 }

@@ -1,4 +1,4 @@
-//! wss, with certificates of the tests' own.
+//! wss, with self-signed certificates.
 
 use std::fs;
 use std::process::Command;
@@ -42,17 +42,17 @@ fn both_drafts_work_over_tls(engine: &str) {
     client76.shake_hands76(LOCATION);
     client75.echo("h\u{e9} \u{20ac} \u{1f600}");
     client76.echo("h\u{e9} \u{20ac} \u{1f600}");
-    // Most of them are handed over to another worker than the one that accepts them.
+    // Most of them are handed over to another worker than the accepting one.
     let mut more: Vec<_> = (0..6).map(|_| connect(&server, &certificate)).collect();
     for client in &mut more {
         client.shake_hands76(LOCATION);
         client.echo("in");
     }
-    // The other port goes on without.
+    // The other port stays plain.
     server.open76().echo("plain");
     client76.close76();
     server.wait_for_log(&["closed", &client76.address().to_string(), "by-peer"]);
-    // No alert, just TCP's end.
+    // TCP ends without a TLS alert.
     let address = client75.address().to_string();
     drop(client75);
     server.wait_for_log(&["closed", &address, "end-of-stream"]);
@@ -62,7 +62,7 @@ fn long_messages_go_both_ways(engine: &str) {
     let (server, certificate) = start(engine, &[]);
     let mut client = connect(&server, &certificate);
     client.shake_hands76(LOCATION);
-    // Many records; more than the kernel and TLS hold at once.
+    // Many records, more than the kernel and TLS buffer at once.
     let text = "0123456789abcdef".repeat(60_000);
     for _ in 0..4 {
         client.echo(&text);
@@ -79,7 +79,7 @@ fn shutdown_sends_close_notify(engine: &str) {
     server.signal("TERM");
     client.expect(CLOSING);
     client.send(CLOSING);
-    // In order: with TLS's own end, or this is an error.
+    // An error without close_notify.
     client.expect_end();
     drop(client);
     assert!(server.wait().0.success());
@@ -141,7 +141,7 @@ fn a_new_certificate_is_loaded_when_its_files_change() {
     server.wait_for_log(&["TLS certificate reloaded"]);
     connect(&server, &new).shake_hands75(LOCATION);
     assert!(Client::connect_tls(server.addresses()[1], old.client()).is_err());
-    client.echo("who was there stays");
+    client.echo("open connections stay");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_unreadable_certificate_is_retried() {
     server.limit(Resource::NOFILE, None);
     server.wait_for_log(&["TLS certificate reloaded"]);
     connect(&server, &new).shake_hands75(LOCATION);
-    // No FIFO is waited for, whoever is served meanwhile.
+    // A FIFO does not block the server.
     fs::remove_file(&new.key).unwrap();
     assert!(Command::new("mkfifo").arg(&new.key).status().unwrap().success());
     server.wait_for_log(&["not reloaded", "not a regular file"]);
@@ -230,16 +230,16 @@ fn unusable_files_are_reported() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("--tls-key"));
 }
 
-/// Why old clients need a terminator in front.
+/// This is why old clients need a TLS terminator in front.
 #[test]
 fn tls_1_0_is_refused_with_an_alert() {
     let (server, _) = start("native", &[]);
     let mut client = Client::connect(server.addresses()[1]);
-    // TLS_RSA_WITH_AES_128_CBC_SHA, and no extension.
+    // TLS_RSA_WITH_AES_128_CBC_SHA, without extensions.
     client
         .send(b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x010123456789abcdef0123456789abcdef\0\0\x02\0\x2f\x01\0");
     let alert = client.read_until_gone();
-    // A fatal one.
+    // A fatal alert.
     assert_eq!((alert.first(), alert.get(5)), (Some(&21), Some(&2)), "{}", alert.escape_ascii());
     server.wait_for_log(&["TLS handshake failed", &client.address().to_string()]);
 }

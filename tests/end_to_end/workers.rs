@@ -1,4 +1,4 @@
-//! Several workers, each with an instance of the application: what one says reaches the clients of all.
+//! Several workers, each with its own instance of the application; messages reach the clients of all of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ fn start(engine: &str, workers: &str, more: &[&str]) -> Server {
     Server::start(&[&[wasm!(FAULTY_APPLICATION)], &options[..], more].concat())
 }
 
-/// So many clients, each of another worker, for connections go to who has fewest; draft 76 and draft 75 by turns.
+/// One client on each worker, since a connection goes to the worker with the fewest; drafts 76 and 75 alternate.
 fn one_of_each(server: &Server, workers: usize) -> Vec<Client> {
     let mut clients: Vec<_> =
         (0..workers).map(|at| if at % 2 == 0 { server.open76() } else { server.open75() }).collect();
@@ -74,7 +74,7 @@ fn commands_reach_connections_of_other_workers(engine: &str) {
     clients[2].expect(CLOSING);
     clients[0].says(&format!("reject:{}", ids[1]));
     clients[1].expect_end();
-    // The one that is closing cannot be sent to any more, the other is gone.
+    // Sending to the closing connection fails, and the other is gone.
     clients[0].says(&format!("send:{}", ids[2]));
     clients[0].hears(&format!("CommandKind::Send to {}: Failure::WrongState", ids[2]));
     clients[0].says(&format!("send:{}", ids[1]));
@@ -118,11 +118,11 @@ fn messages_of_each_sender_arrive_in_order(engine: &str) {
     }
 }
 
-/// While one worker is busy a client of another sends more than may wait for it.
+/// While one worker is busy, a client of another sends more than may be queued for it.
 fn a_fast_sender_is_slowed_down(engine: &str) {
     const MESSAGES: usize = 320;
     const BYTES: usize = 100_000;
-    // What sockets and the two workers may hold, generously.
+    // A generous bound on what the sockets and both workers may buffer.
     const HELD: usize = 20_000_000;
     let server = start(engine, "2", &["--call-timeout", "10s", "--max-queue-bytes", "67108864"]);
     let mut clients = one_of_each(&server, 2);
@@ -173,7 +173,7 @@ fn a_single_instance_application_gets_one_worker(engine: &str) {
     clients[4].read_until(b"* 5 here: ");
 }
 
-/// Each new client gets the application of that time, on however many workers it is.
+/// A new client gets the current application, on however many workers that runs.
 fn a_new_application_may_require_a_single_instance(engine: &str) {
     let path = file(&format!("replaced-{engine}.wasm"), ECHO);
     let server =
@@ -216,7 +216,7 @@ fn the_number_of_workers_is_validated() {
     }
 }
 
-/// The engine of one worker is lost; its application tells the clients of the others who has gone.
+/// When one worker loses its engine, the application reports the lost clients to those of the others.
 #[test]
 fn a_lost_engine_is_reported_to_other_workers() {
     let server = start("component", "2", &["--component", wasm!(FAULTY_LIBRARY)]);

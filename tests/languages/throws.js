@@ -1,4 +1,4 @@
-// Prints, throws, or returns what is no command, as it is told.
+// On command, prints, throws, or returns an invalid command.
 export const handler = {
   handle(events) {
     for (const { tag, val } of events) {

@@ -1,4 +1,4 @@
-"""Prints, raises, or returns what is no command, as it is told."""
+"""On command, prints, raises, or returns an invalid command."""
 
 from wit_world import exports
 from wit_world.imports.types import Event_Messages

@@ -1,4 +1,4 @@
-//! The port of `--metrics`.
+//! Client for the `--metrics` port.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use super::DEADLINE;
 use super::client::Client;
 use super::server::Server;
 
-/// A server on both, and its admin port.
+/// Starts a server with a metrics port.
 pub(crate) fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
     let server = Server::start(&[&["--engine", engine, "--metrics", "0"], options].concat());
     let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
@@ -22,7 +22,7 @@ impl Admin {
         Client::connect(self.0.parse().unwrap())
     }
 
-    /// Status line and fields, and the body.
+    /// The head and the body of the answer.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, path: &str) -> (String, String) {
         self.ask_host(&self.0, method, path)
@@ -45,7 +45,7 @@ impl Admin {
         body
     }
 
-    /// Every sample; the format is checked on the way.
+    /// All samples; checks their format.
     #[track_caller]
     pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
         let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
@@ -69,7 +69,7 @@ impl Admin {
     }
 }
 
-/// Asks until it is so: what a peer has done needs a moment to arrive.
+/// Polls the metrics until `is_so`: a peer's action takes a moment to show.
 #[track_caller]
 pub(crate) fn until(admin: &Admin, is_so: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
     let end = Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! A browser engine of the time, WebKit 534.34, driven by `tests/browser/drive.js`.
+//! A browser engine of the period, WebKit 534.34, driven by `tests/browser/drive.js`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -8,10 +8,10 @@ use super::frame;
 use super::recorder::Recorder;
 use super::server::Server;
 
-/// What the driver says.
+/// The text the driver sends.
 pub(crate) const TEXT: &str = "h\u{e9} \u{20ac} \u{1f600}";
 
-/// The browser, told what to do on the page.
+/// A running browser that follows one of the driver's scripts.
 pub(crate) struct Browser {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -23,7 +23,7 @@ impl Browser {
         let url = format!("http://{}/", recorder.address());
         let mut child = Command::new(phantomjs)
             .args([script, &url, what])
-            // It crashes at start where this is set.
+            // PhantomJS crashes at startup if this is set.
             .env_remove("SSL_CERT_DIR")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -33,7 +33,7 @@ impl Browser {
         Self { child, lines }
     }
 
-    /// What the page logs up to a line that begins so.
+    /// The lines the page logs, up to one that starts with `beginning`.
     #[track_caller]
     pub(crate) fn read_until(&mut self, beginning: &str) -> Vec<String> {
         let mut lines = Vec::new();
@@ -62,7 +62,7 @@ impl Drop for Browser {
     }
 }
 
-/// The chat among the examples, between its own page in the browser (draft 76) and a client of draft 75.
+/// A chat between the example's own page in the browser (draft 76) and a draft 75 client.
 #[track_caller]
 pub(crate) fn chat_with_draft75(phantomjs: &Path, server: &Server) {
     let recorder = Recorder::start(server.address());

@@ -1,9 +1,9 @@
-//! What every chat among the examples does, in whatever language and wherever it runs.
+//! Behaviour common to all example chats, whatever their language and host.
 
 use super::server::Server;
 use super::{contains, frame};
 
-/// A talk between a client of each draft.
+/// A conversation between a client of each draft.
 #[track_caller]
 pub(crate) fn talk(server: &Server) {
     let mut anna = server.open75();

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use super::{ANSWER, CLOSING, DEADLINE, KEY3, answer75, answer76, contains, frame, head75, head76};
 
-/// A socket and what was read ahead from it.
+/// A socket and the bytes read ahead from it.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -36,7 +36,7 @@ impl Client {
         Self::with(socket.into())
     }
 
-    /// Connects and goes through the TLS handshake; why it failed, if it did.
+    /// Connects and performs the TLS handshake.
     pub(crate) fn connect_tls(address: SocketAddr, tls: ClientConnection) -> io::Result<Self> {
         let mut client = Self::connect(address);
         client.start_tls(tls)?;
@@ -51,14 +51,14 @@ impl Client {
         Ok(())
     }
 
-    /// Connects and goes through draft 75's opening handshake.
+    /// Connects and performs draft 75's opening handshake.
     pub(crate) fn open75(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);
         client.shake_hands75("ws://example.com/demo");
         client
     }
 
-    /// Connects and goes through draft 76's opening handshake.
+    /// Connects and performs draft 76's opening handshake.
     pub(crate) fn open76(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);
         client.shake_hands76("ws://example.com/demo");
@@ -94,7 +94,7 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.io().write_all(bytes).expect("the server takes it");
+        self.io().write_all(bytes).expect("the server reads it");
     }
 
     /// Writes the same bytes until the connection is gone; false if `limit` bytes were taken.
@@ -104,7 +104,7 @@ impl Client {
             match self.io().write(bytes) {
                 Ok(count) => written += count,
                 Err(error) => {
-                    assert!(is_end(error.kind()), "the server neither takes more nor closes: {error}");
+                    assert!(is_end(error.kind()), "the server neither reads nor closes: {error}");
                     return true;
                 }
             }
@@ -112,12 +112,12 @@ impl Client {
         false
     }
 
-    /// Ends our side (FIN).
+    /// Closes our side (FIN).
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Does `meanwhile` whenever the server was silent for a moment, until it answers or ends its side.
+    /// Calls `meanwhile` whenever the server has been silent for a moment, until it answers or closes its side.
     #[track_caller]
     pub(crate) fn wait_for_answer(&mut self, mut meanwhile: impl FnMut(&mut Self)) {
         let moment = Duration::from_millis(100);
@@ -135,18 +135,18 @@ impl Client {
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("the server waits for ever");
+        panic!("the server waits forever");
     }
 
     #[track_caller]
     pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
         while self.ahead.len() < count {
-            assert!(self.read_more(), "ended behind {}", self.ahead.escape_ascii());
+            assert!(self.read_more(), "closed after {}", self.ahead.escape_ascii());
         }
         self.ahead.drain(..count).collect()
     }
 
-    /// Reads up to and with `end`.
+    /// Reads up to and including `end`.
     #[track_caller]
     pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
         let mut searched = 0;
@@ -155,18 +155,18 @@ impl Client {
                 return self.ahead.drain(..searched + at + end.len()).collect();
             }
             searched = self.ahead.len().saturating_sub(end.len() - 1);
-            assert!(self.read_more(), "ended behind {}", self.ahead.escape_ascii());
+            assert!(self.read_more(), "closed after {}", self.ahead.escape_ascii());
         }
     }
 
-    /// Reads until the server ends its side in order (FIN).
+    /// Reads until the server closes its side cleanly (FIN).
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.read_more() {}
         std::mem::take(&mut self.ahead)
     }
 
-    /// Reads until the connection is gone, in whatever way.
+    /// Reads until the connection is closed or reset.
     #[track_caller]
     pub(crate) fn read_until_gone(&mut self) -> Vec<u8> {
         let mut read = Vec::new();
@@ -184,20 +184,20 @@ impl Client {
         assert_eq!(read.escape_ascii().to_string(), bytes.escape_ascii().to_string());
     }
 
-    /// The server ends its side with nothing more to say.
+    /// Expects the server to close its side without sending anything more.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.read_to_end().escape_ascii().to_string(), "");
     }
 
-    /// One message there and back.
+    /// Sends a message and expects its echo.
     #[track_caller]
     pub(crate) fn echo(&mut self, text: &str) {
         self.send(&frame(text));
         self.expect(&frame(text));
     }
 
-    /// Draft 76's closing handshake, begun by us.
+    /// Draft 76's closing handshake, initiated by the client.
     #[track_caller]
     pub(crate) fn close76(&mut self) {
         self.send(CLOSING);
@@ -205,7 +205,7 @@ impl Client {
         self.expect_end();
     }
 
-    /// Sends a request and reads the whole answer to it, which is the last one.
+    /// Sends a request and expects a final answer with `status`.
     #[track_caller]
     pub(crate) fn refused(&mut self, request: &[u8], status: &str) -> String {
         self.send(request);

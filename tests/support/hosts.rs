@@ -1,4 +1,4 @@
-//! Hosts of WASI 0.2 that run a composed server.
+//! WASI 0.2 hosts that run a composed server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,12 +7,12 @@ use std::sync::Mutex;
 
 static HOSTS: Mutex<BTreeMap<String, Vec<OsString>>> = Mutex::new(BTreeMap::new());
 
-/// From now on `--engine NAME` stands for this program with its first arguments.
+/// Makes `--engine NAME` run this program with its first arguments.
 pub(crate) fn register(name: &str, command: Vec<OsString>) {
     HOSTS.lock().unwrap().insert(name.into(), command);
 }
 
-/// The command that `--engine` with a host's name stands for, and the other options but `--workers`: there is one.
+/// The command for `--engine` with a host's name, and the other options except `--workers`, since there is always one.
 pub(crate) fn command<'n>(options: &[&'n str]) -> Option<(Command, Vec<&'n str>)> {
     let ["--engine", name, options @ ..] = options else { return None };
     let words = HOSTS.lock().unwrap().get(*name)?.clone();

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: the program as a user runs it, and clients that speak raw bytes to it.
+//! Shared by the end-to-end tests: the program as a user runs it, and clients that send raw bytes.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each of the test programs uses a part of it")]
 
 pub(crate) mod admin;
@@ -14,10 +14,10 @@ pub(crate) mod tls;
 
 use std::time::Duration;
 
-/// A test's name, and the test, which is told the engine.
+/// A test's name, and the test, which takes the engine's name.
 pub(crate) type Test = (&'static str, fn(&str));
 
-/// Makes each of these functions a test on both engines, and lists them for those who know more engines.
+/// Makes each function a test on both engines, and lists them for `tests/wasi_hosts.rs`.
 macro_rules! on_both_engines {
     ($($test:ident),* $(,)?) => {
         #[allow(dead_code, reason = "for `tests/wasi_hosts.rs`")]
@@ -33,14 +33,14 @@ macro_rules! on_both_engines {
 }
 pub(crate) use on_both_engines;
 
-/// Nothing on loopback takes so long: a test that waits for so long has failed.
+/// Nothing on loopback takes this long; a test that waits longer fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The key3 of draft 76's first example (section 1.2), and the answer that the draft prints.
 pub(crate) const KEY3: &[u8] = b"^n:ds[4U";
 pub(crate) const ANSWER: &[u8] = b"8jKS'y:G*Co,Wxa-";
 
-/// The closing handshake's frame.
+/// The closing frame.
 pub(crate) const CLOSING: &[u8] = b"\xff\x00";
 
 /// The head of draft 76's first example, with more fields, each ended by CRLF.
@@ -62,7 +62,7 @@ pub(crate) fn head75(fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// All of our answer to [`head76`] but the last 16 bytes.
+/// The server's answer to [`head76`] without the last 16 bytes.
 pub(crate) fn answer76(location: &str, fields: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
@@ -71,7 +71,7 @@ pub(crate) fn answer76(location: &str, fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Our answer to [`head75`], of which clients compare every byte.
+/// The server's answer to [`head75`], which clients compare byte for byte.
 pub(crate) fn answer75(location: &str, fields: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
@@ -85,7 +85,7 @@ pub(crate) fn frame(text: &str) -> Vec<u8> {
     [b"\0", text.as_bytes(), b"\xff"].concat()
 }
 
-/// Whether `bytes` hold `part`.
+/// Whether `bytes` contain `part`.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }

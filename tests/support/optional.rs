@@ -1,11 +1,11 @@
-//! Trials that need a program of somebody else's, which cannot be had everywhere.
+//! Trials that need a third-party program, which may be unavailable.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::Trial;
 
-/// Runs `tests/NAME`, which installs a program into a folder of the build and prints where it is.
+/// Runs `tests/NAME`, which installs a program into a build folder and prints its path.
 pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let output = script(name).arg(folder).output().map_err(|error| format!("{name}: {error}"))?;
@@ -17,7 +17,7 @@ pub(crate) fn install(name: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// `tests/NAME`, which installs nothing unless it is told to: that is some hundred megabytes.
+/// `tests/NAME`, which downloads nothing unless asked to, since that takes several hundred megabytes.
 pub(crate) fn script(name: &str) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name));
     if ["CI", "TEST_INSTALL"].into_iter().all(|name| std::env::var_os(name).is_none()) {
@@ -26,7 +26,7 @@ pub(crate) fn script(name: &str) -> Command {
     command
 }
 
-/// A trial that is passed over where the program cannot be had, and fails for it where `CI` is set.
+/// A trial that is ignored if the program is unavailable, or fails if `CI` is set.
 pub(crate) fn trial(
     name: &str,
     program: &Result<PathBuf, String>,

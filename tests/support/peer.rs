@@ -1,4 +1,4 @@
-//! Servers of other people, as `tests/peers/README.md` has them.
+//! The third-party servers of `tests/peers/README.md`.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::process::{Child, ExitStatus, Stdio};
 
 use super::optional::script;
 
-/// A running peer. Dropping it ends it.
+/// A running peer. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Peer {
     child: Child,
@@ -15,10 +15,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Installs it if need be and starts it.
+    /// Installs the peer if necessary and starts it.
     ///
     /// # Errors
-    /// It cannot be had here; the script has written why to standard error.
+    /// The peer is unavailable; the script has written the reason to standard error.
     pub(crate) fn start(name: &str) -> Result<Self, String> {
         let mut child = script("peers/run")
             .args([Path::new(name), &folder()])
@@ -39,7 +39,7 @@ impl Peer {
         self.address
     }
 
-    /// Ends its standard input, and waits for it to end.
+    /// Closes its standard input and waits for it to exit.
     pub(crate) fn end(mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         self.child.wait().unwrap()

@@ -1,4 +1,4 @@
-//! A proxy that passes everything on and keeps a record of it.
+//! A proxy that forwards and records everything.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::time::Instant;
 
 use super::{DEADLINE, contains};
 
-/// What one side of a connection sent, and how it ended.
+/// What one side of a connection sent, and how it closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Side {
     pub(crate) bytes: Vec<u8>,
-    /// FIN, or RST.
+    /// By FIN or RST.
     pub(crate) ended: bool,
     pub(crate) reset: bool,
 }
 
-/// What went over one connection.
+/// Both sides of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) client: Side,
@@ -36,7 +36,7 @@ struct Records {
     changed: Condvar,
 }
 
-/// Listens, and passes what comes on to a server.
+/// Listens, and forwards connections to a server.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     address: SocketAddr,
@@ -49,7 +49,7 @@ impl Recorder {
         let address = listener.local_addr().unwrap();
         let records = Arc::new(Records::default());
         let theirs = Arc::clone(&records);
-        // It ends with the process.
+        // The thread ends with the process.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 pass_on(stream.unwrap(), server, &theirs);
@@ -62,7 +62,7 @@ impl Recorder {
         self.address
     }
 
-    /// Waits for a WebSocket connection of which both sides have ended.
+    /// Waits for a WebSocket connection that both sides have closed.
     #[track_caller]
     pub(crate) fn wait_for_websocket(&self) -> Record {
         let end = Instant::now() + DEADLINE;
@@ -74,7 +74,7 @@ impl Recorder {
                 return record.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no WebSocket connection has ended: {all:?}");
+            assert!(!left.is_zero(), "no WebSocket connection has closed: {all:?}");
             all = self.records.changed.wait_timeout(all, left).unwrap().0;
         }
     }
@@ -115,7 +115,7 @@ fn copy(
         match read {
             Ok(count) if count > 0 => {
                 if to.write_all(&buffer[..count]).is_err() {
-                    // The other end is gone, and its own thread says so.
+                    // The other end is gone; its own thread records that.
                     continue;
                 }
             }

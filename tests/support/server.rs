@@ -1,4 +1,4 @@
-//! The program as a user runs it.
+//! Starts the program as a user does, and observes it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,14 +15,14 @@ use super::DEADLINE;
 use super::client::Client;
 use super::hosts;
 
-/// The program, to be given its arguments.
+/// A command for the program, without arguments.
 pub(crate) fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_legacy-websocket"));
     program.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     program
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().expect("the program runs")
 }
@@ -38,8 +38,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a port that the system chooses. `--engine` may name a WASI host that runs a composed server, in
-    /// place of the program.
+    /// Starts the server on a port that the system chooses. `--engine` may also name a WASI host that runs a composed
+    /// server.
     #[track_caller]
     pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_on(&["127.0.0.1:0"], options)
@@ -56,7 +56,7 @@ impl Server {
         Self::start_announcing(listen.len() + secure, &[&listen_options, options].concat())
     }
 
-    /// Starts it with just these options, which make it listen on so many addresses.
+    /// Starts it with just these options, which make it listen on `count` addresses.
     #[track_caller]
     pub(crate) fn start_announcing(count: usize, options: &[&str]) -> Self {
         let mut command = program();
@@ -64,15 +64,15 @@ impl Server {
         Self::start_command(command, count)
     }
 
-    /// Starts it in a way of the test's own.
+    /// Starts it with the test's own command.
     #[track_caller]
     pub(crate) fn start_command(mut command: Command, count: usize) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::spawn(command, count)
     }
 
-    /// Starts it with standard output or standard error as the test has set them; what is not a pipe of
-    /// [`Stdio::piped`] is not read here.
+    /// Starts it with standard output and standard error as set by the test; they are read only if they are
+    /// [`Stdio::piped`].
     #[track_caller]
     pub(crate) fn spawn(mut command: Command, count: usize) -> Self {
         let mut child = command.spawn().expect("the program starts");
@@ -109,27 +109,27 @@ impl Server {
         Client::open76(self.address())
     }
 
-    /// Waits for a line of the log that holds all `parts`.
+    /// Waits for a log line that contains all `parts`.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, parts: &[&str]) -> String {
         self.wait_for_logs(parts, 1).remove(0)
     }
 
-    /// Waits for that many such lines.
+    /// Waits for `count` such lines.
     #[track_caller]
     pub(crate) fn wait_for_logs(&self, parts: &[&str], count: usize) -> Vec<String> {
         match self.log.wait(parts, count) {
             Ok(lines) => lines,
-            Err(log) => panic!("the log has not {count} times {parts:?}:\n{log}"),
+            Err(log) => panic!("the log lacks {count} lines with {parts:?}:\n{log}"),
         }
     }
 
-    /// All of the log so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Lowers or raises what the process may have of something; None is what it may have at the most.
+    /// Sets a resource limit of the process; None raises it to the hard limit.
     pub(crate) fn limit(&self, resource: Resource, limit: Option<u64>) {
         let process = self.child.id().try_into().unwrap();
         let (mut soft, mut hard) = (0, 0);
@@ -137,20 +137,20 @@ impl Server {
         prlimit(process, resource, Some((limit.unwrap_or(hard), hard)), None).unwrap();
     }
 
-    /// Sends a signal by its name, as TERM.
+    /// Sends a signal, by name (such as TERM).
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits for its end: how it ended, and its whole log.
+    /// Waits for it to exit; returns its status and whole log.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let mut more = String::new();
         if let Some(stdout) = &mut self.stdout {
             stdout.read_to_string(&mut more).unwrap();
         }
-        assert_eq!(more, "", "standard output is for the addresses");
+        assert_eq!(more, "", "standard output contains more than the addresses");
         let status = self.child.wait().unwrap();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -158,7 +158,7 @@ impl Server {
         (status, self.log.text())
     }
 
-    /// Waits until it listens on so many addresses of IPv4, as the kernel sees it, and returns them.
+    /// Waits until, according to the kernel, it listens on `count` IPv4 addresses, and returns them.
     #[track_caller]
     pub(crate) fn listening(&self, count: usize) -> Vec<SocketAddr> {
         let end = Instant::now() + DEADLINE;
@@ -167,12 +167,12 @@ impl Server {
             if addresses.len() >= count {
                 return addresses;
             }
-            assert!(Instant::now() < end, "it listens on {addresses:?}");
+            assert!(Instant::now() < end, "the server listens only on {addresses:?}");
             thread::yield_now();
         }
     }
 
-    /// Waits for its end, whatever keeps it from that.
+    /// Waits for it to exit, at most [`DEADLINE`].
     #[track_caller]
     pub(crate) fn wait_in_time(mut self) -> ExitStatus {
         let end = Instant::now() + DEADLINE;
@@ -180,12 +180,12 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < end, "it does not end");
+            assert!(Instant::now() < end, "the server does not exit");
             thread::yield_now();
         }
     }
 
-    /// SIGTERM, or the end of standard input if it has one; then a regular end: the line of the log that sums up.
+    /// Stops it by SIGTERM, or by closing its standard input if it has one; returns the summary line of the log.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         match self.child.stdin.take() {
@@ -197,7 +197,7 @@ impl Server {
         log.lines().find(|line| line.contains(" stopped ")).unwrap_or_else(|| panic!("{log}")).into()
     }
 
-    /// How many descriptors it has open.
+    /// Number of open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
@@ -218,7 +218,7 @@ impl Drop for Server {
     }
 }
 
-/// The sockets of IPv4 on which a process listens.
+/// The IPv4 addresses on which a process listens.
 fn listening(process: u32) -> Vec<SocketAddr> {
     let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
@@ -229,7 +229,7 @@ fn listening(process: u32) -> Vec<SocketAddr> {
         let columns: Vec<_> = line.split_whitespace().collect();
         let (address, port) = columns.get(1)?.split_once(':')?;
         let inode = format!("socket:[{}]", columns.get(9)?);
-        // 0A is TCP_LISTEN; addresses stand there in the machine's order of bytes.
+        // 0A is TCP_LISTEN; addresses are in native byte order.
         (*columns.get(3)? == "0A" && theirs.contains(&inode)).then(|| {
             let address = u32::from_str_radix(address, 16).unwrap().to_ne_bytes();
             (address, u16::from_str_radix(port, 16).unwrap()).into()
@@ -238,7 +238,7 @@ fn listening(process: u32) -> Vec<SocketAddr> {
     listening.collect()
 }
 
-/// The address of one `listening on` line, which has to be exactly as documented; none for a Unix socket.
+/// The address of a `listening on` line, which must match the documented format; None for a Unix socket.
 #[track_caller]
 fn announced(stdout: &mut impl BufRead, log: &Log) -> Option<SocketAddr> {
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! Certificates of the test's own, and what its clients trust.
+//! Self-signed certificates, and clients that trust them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one; `name` is that of the files.
+    /// Creates a certificate; `name` is the stem of its files.
     pub(crate) fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let (certificate, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
@@ -25,7 +25,7 @@ impl Certificate {
         Self { certificate, key, der }
     }
 
-    /// Makes another one in the same files.
+    /// Replaces it by a new one in the same files.
     pub(crate) fn renew(&self) -> Self {
         let der = Self::write(&self.certificate, &self.key);
         Self { certificate: self.certificate.clone(), key: self.key.clone(), der }
@@ -39,13 +39,13 @@ impl Certificate {
         cert.der().clone()
     }
 
-    /// The options that serve it on a port that the system chooses.
+    /// The options to serve it on a port that the system chooses.
     pub(crate) fn options(&self) -> [&str; 6] {
         let [certificate, key] = [&self.certificate, &self.key].map(|path| path.to_str().unwrap());
         ["--tls-listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key]
     }
 
-    /// A client that trusts this one and no other.
+    /// A client that trusts only this certificate.
     pub(crate) fn client(&self) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();

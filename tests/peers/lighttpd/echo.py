@@ -48,7 +48,7 @@ threading.Thread(target=echo_all, args=(backend,), daemon=True).start()
 
 process = os.fork()
 if process == 0:
-    # It ends with this process, and finds the listener as systemd hands one over.
+    # lighttpd exits with this process, and inherits the listener by socket activation.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     os.dup2(front.fileno(), 3)
     binary = folder / "usr/sbin/lighttpd"

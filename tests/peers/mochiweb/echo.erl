@@ -1,4 +1,4 @@
-%% The loop of its websocket example, echoing.
+%% The loop of its WebSocket example, as an echo.
 -module(echo).
 -export([start/0]).
 

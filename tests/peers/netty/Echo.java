@@ -23,7 +23,7 @@ import io.netty.handler.codec.http.websocketx.WebSocketServerHandshaker;
 import io.netty.handler.codec.http.websocketx.WebSocketServerHandshakerFactory;
 import java.net.InetSocketAddress;
 
-/** Netty's way to serve WebSockets by its handshaker; it takes WebSocketServerHandshaker00 for both drafts. */
+/** Serves WebSockets with Netty's handshaker, which picks WebSocketServerHandshaker00 for both drafts. */
 public final class Echo {
     public static void main(String[] arguments) throws Exception {
         EventLoopGroup acceptor = new NioEventLoopGroup(1);

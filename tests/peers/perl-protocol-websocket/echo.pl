@@ -1,4 +1,4 @@
-# The classes as its documentation uses them, over a socket; one process a connection.
+# The classes as in its documentation, over a socket; one process per connection.
 use strict;
 use warnings;
 use IO::Select;

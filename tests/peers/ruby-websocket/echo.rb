@@ -1,4 +1,4 @@
-# The classes as its README uses them, over a socket; one thread a connection.
+# The classes as in its README, over a socket; one thread per connection.
 require 'socket'
 require 'websocket'
 
@@ -15,7 +15,7 @@ def serve(client)
       return unless handshake.valid?
       client.write(handshake.to_s)
       frames = WebSocket::Frame::Incoming::Server.new(version: handshake.version)
-      # On draft 76 they are key3 and whatever came with it.
+      # In draft 76 the leftovers are key3 and whatever arrived with it.
       frames << handshake.leftovers if handshake.leftovers && handshake.version == 75
     end
     while (frame = frames.next)

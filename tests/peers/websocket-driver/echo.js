@@ -1,4 +1,4 @@
-// Its README's server over TCP, as it stands there; since 0.8 it has the drafts only if asked.
+// The TCP server of its README; since 0.8 the drafts have to be enabled.
 'use strict';
 const net = require('net');
 const websocket = require('websocket-driver');
@@ -21,6 +21,6 @@ const server = net.createServer((connection) => {
 server.listen(0, '127.0.0.1', () => {
   console.log(`listening on ws://127.0.0.1:${server.address().port}/echo`);
 });
-// It would end with the first exception that the library lets out, and a server that is down shows nothing.
+// Otherwise the first exception that the library throws would end the server.
 process.on('uncaughtException', (error) => console.error(String(error)));
 process.stdin.on('end', () => process.exit()).resume();

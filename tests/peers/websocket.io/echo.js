@@ -1,4 +1,4 @@
-// What socket.io's authors made of its WebSocket part, attached to Node's server as its README says.
+// The WebSocket server by socket.io's authors, attached to Node's HTTP server as in its README.
 'use strict';
 const http = require('http');
 const wsio = require('websocket.io');
@@ -10,6 +10,6 @@ wsio.attach(server).on('connection', (client) => {
 server.listen(0, '127.0.0.1', () => {
   console.log(`listening on ws://127.0.0.1:${server.address().port}/echo`);
 });
-// It would end with the first exception that the library lets out, and a server that is down shows nothing.
+// Otherwise the first exception that the library throws would end the server.
 process.on('uncaughtException', (error) => console.error(String(error)));
 process.stdin.on('end', () => process.exit()).resume();

@@ -1,4 +1,4 @@
-// Its echo_server example. It has draft 76; it never had draft 75.
+// Its echo_server example. It supports draft 76, and never supported draft 75.
 #include <websocketpp/config/asio_no_tls.hpp>
 #include <websocketpp/server.hpp>
 

@@ -1,4 +1,4 @@
-// The echo of its README. The last minor version with draft 76; it never had draft 75.
+// The echo of its README. The last minor version with draft 76; it never supported draft 75.
 'use strict';
 const Server = require('ws').Server;
 
@@ -10,6 +10,6 @@ server.on('connection', (client) => {
 server.on('listening', () => {
   console.log(`listening on ws://127.0.0.1:${server._server.address().port}/echo`);
 });
-// It would end with the first exception that the library lets out, and a server that is down shows nothing.
+// Otherwise the first exception that the library throws would end the server.
 process.on('uncaughtException', (error) => console.error(String(error)));
 process.stdin.on('end', () => process.exit()).resume();

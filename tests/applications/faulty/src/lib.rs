@@ -1,10 +1,14 @@
-//! An echo that does what it is told: `fault:panic`, `fault:spin`, `fault:grow`, `fault:print`, or `fault:nap` to be busy
-//! for a moment. What it sends back begins with the number of messages that this instance has seen; what begins with `e:`
-//! comes back as it is, and what begins with `b:` goes to everybody as it is. `send:IDS`, `close:ID` and `reject:ID` are
-//! about those connections, `all:TEXT` and `others:TEXT` go to everybody (but the sender), `who:` asks for the
-//! sender's id, `env:NAME` for a variable of the environment (`FAULT` is a fault of the first call); `storm:COUNT` sends to
-//! nobody so often, and `cycle:` again for each failure; each other `failed` event is told to whoever sent last, and everybody
-//! of who was lost with the engine.
+//! An echo that fails on command. Every echo begins with the number of messages that this instance has seen. Commands:
+//!
+//! - `fault:panic`, `fault:spin`, `fault:grow`, `fault:print`, or `fault:nap` to be busy for a moment;
+//! - `e:TEXT` is echoed unchanged, `b:TEXT` is sent unchanged to everyone;
+//! - `all:TEXT` sends TEXT to everyone, `others:TEXT` to everyone but the sender;
+//! - `send:IDS`, `close:ID` and `reject:ID` act on those connections;
+//! - `who:` asks for the sender's id, `env:NAME` for an environment variable;
+//! - `storm:COUNT` sends COUNT messages to no connection, `cycle:` sends another for each failure.
+//!
+//! The variable `FAULT` causes a fault in the first call. Other `failed` events are reported to the last sender. When
+//! connections are lost with their engine, everyone is sent `gone`.
 
 use std::env;
 use std::hint::{black_box, spin_loop};
@@ -14,17 +18,17 @@ use legacy_websocket_application::{
     export,
 };
 
-/// Steps that take some tenths of a second.
+/// Loop iterations that take a few tenths of a second.
 const MOMENT: u32 = 300_000_000;
 
-/// Never a connection.
+/// Never the id of a connection.
 const NOBODY: ConnectionId = 0;
 
 #[derive(Debug, Default)]
 struct Faulty {
     messages: u64,
     last: ConnectionId,
-    /// What to do about failures but to tell them.
+    /// How `failed` events are handled.
     failing: Failing,
 }
 
@@ -125,7 +129,7 @@ fn fail(what: &str) -> Command {
             Command::Tick(1)
         }
         "panic" => panic!("told to: {:?} \u{1b}[31m", "h\u{e9}"),
-        // The engine's.
+        // Faults of the engine, which are not ours.
         _ => Command::Tick(1),
     }
 }
