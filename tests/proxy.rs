@@ -1,5 +1,5 @@
-//! Behind nginx as an HTTP proxy, which withholds key3 until it has seen the 101. (From 2.4, HAProxy refuses these drafts
-//! in HTTP mode, because RFC 6455's Sec-WebSocket-Key is missing.)
+//! Behind nginx as an HTTP proxy, which withholds key3 until it has seen the 101. (From 2.4, HAProxy refuses these
+//! drafts in HTTP mode, because RFC 6455's Sec-WebSocket-Key is missing.)
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The engine without sockets: what reads cost it natively and in the component. Compare the columns of one run.
+//! The engine without sockets: the cost of reads, natively and in the component. Compare the columns of one run.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const REQUEST: &[u8] = b"GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: 
     Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
     Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U";
 
-/// Bytes of a message, and messages of one read.
+/// Bytes per message, and messages per read.
 const READS: [(usize, usize); 6] = [(32, 1), (32, 16), (32, 1024), (1000, 16), (65_536, 1), (1 << 20, 1)];
 
 static COMPONENT: LazyLock<EngineFactory> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ fn main() {
     divan::main();
 }
 
-/// Which build.
+/// A build of the engine.
 #[derive(Clone, Copy, Debug)]
 enum Build {
     Native,
@@ -45,7 +45,7 @@ impl Build {
         .expect("an engine")
     }
 
-    /// With a client that has come through the opening handshake.
+    /// An engine with a client past its opening handshake.
     fn connected(self, echo: bool) -> Box<dyn Engine> {
         let mut engine = self.engine(echo);
         open(&mut *engine, 1);
@@ -53,7 +53,7 @@ impl Build {
     }
 }
 
-/// A read is echoed inside the engine.
+/// The engine itself echoes a read.
 #[divan::bench(args = cases())]
 fn echo(bencher: Bencher<'_, '_>, case: &Case) {
     read(bencher, case, true);
@@ -65,7 +65,7 @@ fn messages(bencher: Bencher<'_, '_>, case: &Case) {
     read(bencher, case, false);
 }
 
-/// Opened, answered, lost.
+/// A connection is opened, answered and lost.
 #[divan::bench(args = BUILDS)]
 fn handshakes(bencher: Bencher<'_, '_>, build: Build) {
     let mut engine = build.engine(true);
@@ -73,7 +73,7 @@ fn handshakes(bencher: Bencher<'_, '_>, build: Build) {
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
         connection += 1;
         let step = open(&mut *engine, connection);
-        engine.turn(0, &[Input::Lost(Lost { connection, why: Loss::Reset })]).expect("it lives");
+        engine.turn(0, &[Input::Lost(Lost { connection, why: Loss::Reset })]).expect("the instance is alive");
         step
     });
 }
@@ -99,15 +99,14 @@ fn read(bencher: Bencher<'_, '_>, &Case { build, bytes, messages }: &Case, echo:
     let frame = [b"\0", "x".repeat(bytes).as_bytes(), b"\xff"].concat();
     let input = frame.repeat(messages);
     let reads = [Read { connection: 1, end: u32::try_from(input.len()).expect("short") }];
-    bencher
-        .counter(ItemsCount::new(messages))
-        .counter(BytesCount::new(input.len()))
-        .bench_local(|| engine.receive(0, black_box(&reads), black_box(&input)).expect("it lives"));
+    bencher.counter(ItemsCount::new(messages)).counter(BytesCount::new(input.len())).bench_local(|| {
+        engine.receive(0, black_box(&reads), black_box(&input)).expect("the instance is alive")
+    });
 }
 
 fn open(engine: &mut dyn Engine, connection: u64) -> Step {
     let opened = Input::Opened(Opened { connection, peer: "127.0.0.1:1234".into(), secure: false });
-    engine.turn(0, &[opened]).expect("it lives");
+    engine.turn(0, &[opened]).expect("the instance is alive");
     let reads = [Read { connection, end: u32::try_from(REQUEST.len()).expect("short") }];
-    engine.receive(0, &reads, REQUEST).expect("it lives")
+    engine.receive(0, &reads, REQUEST).expect("the instance is alive")
 }

@@ -1,4 +1,4 @@
-//! One says something, and everybody is told.
+//! Broadcast: one client's messages go to all clients.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::table::Measure;
 
 const FRAME: &[u8] = b"\0broadcast to everybody, 32 bytes\xff";
 
-/// Messages that the one says before he waits until all have been told.
+/// Messages the sender writes before it waits for every client to receive them.
 const IN_FLIGHT: usize = 16;
 
 pub(crate) fn measure(
@@ -39,15 +39,15 @@ fn run(server: &Process, connections: usize, length: Duration) -> Result<Sample,
             }
             streams.push(stream);
         }
-        let said = FRAME.repeat(IN_FLIGHT);
-        let mut told = vec![0; said.len()];
+        let sent = FRAME.repeat(IN_FLIGHT);
+        let mut received = vec![0; sent.len()];
         let (clock, mut count) = (Clock::start(server)?, 0);
         while clock.elapsed() < length {
-            streams[0].write_all(&said).await?;
+            streams[0].write_all(&sent).await?;
             for stream in &mut streams {
-                stream.read_exact(&mut told).await?;
-                if told != said {
-                    return Err("somebody was told something else".into());
+                stream.read_exact(&mut received).await?;
+                if received != sent {
+                    return Err("a client received something else".into());
                 }
             }
             count += connections * IN_FLIGHT;

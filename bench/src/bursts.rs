@@ -1,4 +1,5 @@
-//! Bursts of one client that once stalled the server or closed its other clients, and a stop with clients that wait for FIN.
+//! Bursts from one client that once stalled the server or closed its other clients, and a shutdown with clients that
+//! wait for FIN.
 
 use std::error::Error;
 use std::io;
@@ -17,19 +18,19 @@ use crate::load::connect;
 use crate::process::{Kind, Process, Role};
 use crate::trips::Trips;
 
-/// The most connections at a time.
+/// The most connections at once.
 pub(crate) const MEMBERS: usize = 8000;
 
-/// Members, and the messages that one of them writes at once.
+/// Members, and the messages one of them writes at once.
 const FAN_OUTS: [(usize, usize); 2] = [(600, 43_700), (MEMBERS, 20_000)];
 
-/// Of requests written at once.
+/// Sizes of the requests written at once.
 const PIPELINED_MEGABYTES: [usize; 2] = [1, 8];
 
-/// Clients at a stop.
+/// Clients connected at shutdown.
 const WEBKITS: usize = 100;
 
-/// Until a burst has to be over.
+/// Time limit of a burst.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Error>> {
@@ -48,7 +49,7 @@ pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// One member writes tiny messages, and all are told each. Meanwhile another asks, and waits for what it asked.
+/// One member writes tiny messages, which go to all. Meanwhile another member measures its round trips.
 fn fan_out(
     runtime: &Runtime,
     server: &Process,
@@ -64,7 +65,7 @@ fn fan_out(
             }
             Ok::<_, io::Error>(all)
         })?;
-        // It has a thread of its own: its trips are not to count what the others' reading takes.
+        // On its own thread, so that its round trips exclude the time the others take to read.
         let other = all.pop().ok_or("no members")?.into_std()?;
         let trips = scope.spawn(|| {
             other.set_nonblocking(false)?;
@@ -72,16 +73,18 @@ fn fan_out(
         });
         let began = Instant::now();
         let lost = runtime.block_on(async {
-            let mut told = JoinSet::new();
+            let mut reading = JoinSet::new();
             for (at, stream) in all.into_iter().enumerate() {
-                told.spawn(member(stream, messages, at == 0));
+                reading.spawn(member(stream, messages, at == 0));
             }
-            let ended = timeout(PATIENCE, told.join_all()).await.map_err(|_| "not all were told in time")?;
+            let ended = timeout(PATIENCE, reading.join_all())
+                .await
+                .map_err(|_| "not all members received everything in time")?;
             Ok::<_, &str>(ended.iter().filter(|ended| ended.is_err()).count())
         });
         let took = began.elapsed();
         over.store(true, Ordering::Relaxed);
-        let trips = trips.join().map_err(|_| "the other's thread has panicked")??;
+        let trips = trips.join().map_err(|_| "the thread of the other member panicked")??;
         println!(
             "{:<12} {messages} messages to {members}: {} ms, {} lost; another's round trip {:.1} ms at the median, {:.1} at the most",
             server.kind.name(),
@@ -94,25 +97,25 @@ fn fan_out(
     })
 }
 
-/// Reads until it was told everything.
+/// Reads until it has received everything.
 async fn member(mut stream: TcpStream, messages: usize, writes: bool) -> io::Result<()> {
     let (mut reading, mut writing) = stream.split();
     let write = async { if writes { writing.write_all(&b"\0x\xff".repeat(messages)).await } else { Ok(()) } };
     let read = async {
-        let (mut buffer, mut told) = (vec![0; 16 * 1024], 0);
-        while told < messages {
+        let (mut buffer, mut received) = (vec![0; 16 * 1024], 0);
+        while received < messages {
             let read = reading.read(&mut buffer).await?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            told += buffer[..read].iter().filter(|&&byte| byte == b'x').count();
+            received += buffer[..read].iter().filter(|&&byte| byte == b'x').count();
         }
         Ok(())
     };
     tokio::try_join!(write, read).map(drop)
 }
 
-/// One client writes requests without waiting for answers.
+/// One client pipelines requests.
 async fn pipeline(server: &Process, megabytes: usize) -> Result<(), Box<dyn Error>> {
     let request = format!("GET /nothing HTTP/1.1\r\nHost: example.com\r\nA: {}\r\n\r\n", "a".repeat(51));
     let count = megabytes * 1_000_000 / request.len();
@@ -145,11 +148,11 @@ async fn pipeline(server: &Process, megabytes: usize) -> Result<(), Box<dyn Erro
 async fn answer_length(server: SocketAddr, request: &[u8]) -> io::Result<usize> {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(request).await?;
-    // It is in one write.
+    // The answer arrives in one write.
     stream.read(&mut [0; 4096]).await
 }
 
-/// SIGTERM with clients that close when FIN comes and not before, as WebKit 534 does.
+/// SIGTERM with clients that close only after FIN, as WebKit 534 does.
 async fn stop(mut server: Process) -> Result<(), Box<dyn Error>> {
     let mut clients = JoinSet::new();
     for _ in 0..WEBKITS {
@@ -162,7 +165,8 @@ async fn stop(mut server: Process) -> Result<(), Box<dyn Error>> {
     }
     let began = Instant::now();
     server.terminate()?;
-    let ended = timeout(PATIENCE, clients.join_all()).await.map_err(|_| "not all were closed in time")?;
+    let ended =
+        timeout(PATIENCE, clients.join_all()).await.map_err(|_| "not all clients were closed in time")?;
     let in_order = ended.iter().filter(|ended| matches!(ended, Ok(true))).count();
     let status = server.wait(PATIENCE)?;
     println!(

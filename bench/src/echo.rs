@@ -1,4 +1,4 @@
-//! Messages there and back.
+//! Echo: messages sent and returned.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use crate::load::Load;
 use crate::process::Process;
 use crate::table::Measure;
 
-/// Bytes of a message, and messages in flight on each connection.
+/// Bytes per message, and messages in flight per connection.
 pub(crate) const LOADS: [(usize, usize); 4] = [(32, 1), (32, 16), (1024, 16), (65_536, 1)];
 
 pub(crate) fn measure(

@@ -1,4 +1,4 @@
-//! What one client waits for an echo while others flood the server with tiny messages.
+//! One client's echo latency while others flood the server with tiny messages.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use crate::process::Process;
 use crate::table::median;
 use crate::trips::Trips;
 
-/// Connections that flood, and what each writes at once.
+/// Flooding connections, and the bytes each writes at once.
 const FLOODS: usize = 8;
 const WRITE_BYTES: usize = 60_000;
 
 /// A message of one byte.
 const TINY: &[u8] = b"\0x\xff";
 
-/// Each server's round trips, alone and beside floods: the median of the rounds.
+/// Each server's round trips, alone and beside floods, as medians over the rounds.
 pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<(), Box<dyn Error>> {
     println!(
         "round trips of one client beside {FLOODS} that write {WRITE_BYTES} bytes of tiny messages at once"
@@ -45,7 +45,7 @@ pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The round trips' 50th and 99th percentile in ms, alone and beside the floods, and what the floods got back in MB/s.
+/// 50th and 99th percentiles of the round trips in ms, alone and beside the floods, and the floods' echoes in MB/s.
 fn sample(server: SocketAddr, length: Duration) -> Result<[f64; 5], Box<dyn Error>> {
     let alone = round_trips(server, length)?;
     let (stop, flooded) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -53,7 +53,7 @@ fn sample(server: SocketAddr, length: Duration) -> Result<[f64; 5], Box<dyn Erro
         for _ in 0..FLOODS {
             scope.spawn(|| flood(server, &stop, &flooded));
         }
-        // Until the floods have filled what there is to fill.
+        // Gives the floods time to fill all buffers.
         thread::sleep(length / 4);
         let before = flooded.load(Ordering::Relaxed);
         let trips = round_trips(server, length);
@@ -67,7 +67,7 @@ fn sample(server: SocketAddr, length: Duration) -> Result<[f64; 5], Box<dyn Erro
     Ok([alone50, alone99, beside50, beside99, floods])
 }
 
-/// Writes as fast as it can, and reads what comes back.
+/// Writes as fast as it can and reads the echo.
 fn flood(server: SocketAddr, stop: &AtomicBool, flooded: &AtomicU64) -> io::Result<()> {
     let mut stream = connect(server)?;
     let mut reading = stream.try_clone()?;

@@ -1,4 +1,4 @@
-//! Opening handshakes: connect, shake hands, leave. The yardstick echoes the request.
+//! Opening handshakes: connect, shake hands, disconnect. The baseline echoes the request.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::load::{REQUEST, connect};
 use crate::process::{Clock, Kind, Process, Sample};
 use crate::table::Measure;
 
-/// Clients that do this at once, each over and over again.
+/// Clients that do this concurrently, in a loop.
 const CLIENTS: usize = 50;
 
 pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<Measure, Box<dyn Error>> {

@@ -9,10 +9,10 @@ use tokio::runtime::Builder;
 use crate::load::shake_hands;
 use crate::process::{Kind, Process, Role};
 
-/// A client's address has so many ports, and some to spare.
+/// Connections per client address, well within its ports.
 const PORTS: usize = 20_000;
 
-/// Opens connections, leaves them alone, and sees what the server has grown by: bytes for each connection.
+/// Opens connections, leaves them idle, and measures by how many bytes per connection the server has grown.
 pub(crate) fn measure(
     kinds: &[Kind],
     connections: usize,
@@ -21,11 +21,11 @@ pub(crate) fn measure(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut figures = Vec::new();
     for (at, &kind) in kinds.iter().enumerate() {
-        // Each has clients with addresses of their own: ports stay taken for a minute.
+        // Each server's clients have their own addresses, because ports stay in TIME_WAIT for a minute.
         let net = u8::try_from(1 + at)?;
         let server = Process::start(kind, Role::Echo, workers)?;
         let each = runtime.block_on(async {
-            // One, so that what is made once is made.
+            // A first connection triggers one-time allocations.
             let first = connect(server.address, kind, (net, 0)).await?;
             let before = server.resident()?;
             let mut streams = Vec::with_capacity(connections);

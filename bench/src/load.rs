@@ -19,10 +19,10 @@ pub(crate) const REQUEST: &[u8] = b"GET /demo HTTP/1.1\r\nHost: example.com\r\nC
     Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n^n:ds[4U";
 const ANSWER_END: &[u8] = b"\r\n\r\n8jKS'y:G*Co,Wxa-";
 
-/// Behind the end of a measurement, for the last answers.
+/// Time after the end of a measurement for the last answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is sent. Bare TCP gets the same bytes, without a handshake.
+/// The messages to send. Bare TCP gets the same bytes, without a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Messages that came back.
+    /// Counts the messages echoed.
     pub(crate) fn run(self, server: &Process, length: Duration) -> Result<Sample, Box<dyn Error>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -46,7 +46,7 @@ impl Load {
                 clients.spawn(self.client(stream, end));
             }
             let mut messages = 0;
-            // Netty loses frames that a read splits, and nobody would ever wait to the end for those.
+            // Netty loses frames that are split across reads; without a timeout this would hang.
             let all = async {
                 while let Some(client) = clients.join_next().await {
                     messages += client??;
@@ -58,13 +58,13 @@ impl Load {
         })
     }
 
-    /// Keeps so many messages in flight until the end, and then waits for the last.
+    /// Keeps `in_flight` messages in flight until the end, then waits for the last.
     async fn client(self, mut stream: TcpStream, end: Instant) -> io::Result<usize> {
         let mut frame = vec![b'x'; self.bytes + 2];
         frame[0] = 0x00;
         frame[self.bytes + 1] = 0xff;
         let burst = frame.repeat(self.in_flight);
-        // Thousands of clients have one each.
+        // Small, because each of thousands of clients has one.
         let mut buffer = vec![0; burst.len().clamp(4096, 64 * 1024)];
         let (mut waiting, mut partial, mut done) = (self.in_flight, 0, 0);
         stream.write_all(&burst).await?;
@@ -87,8 +87,8 @@ impl Load {
     }
 }
 
-/// Connects, and shakes hands where there are hands to shake. Its end will be a reset, which leaves no port waiting
-/// behind: there are fewer than connections in a run.
+/// Connects, and performs the handshake unless the server is bare TCP. Closing resets the connection, so that no port
+/// stays in TIME_WAIT: a run has more connections than there are ports.
 pub(crate) async fn connect(address: SocketAddr, kind: Kind) -> io::Result<TcpStream> {
     shake_hands(TcpStream::connect(address).await?, kind).await
 }

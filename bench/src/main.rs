@@ -1,7 +1,7 @@
-//! Measures the host beside other servers of these drafts and against bare TCP, which is as fast as anything over
-//! tokio can be: each figure is a ratio of the same run, since machines differ and so do their days.
+//! Measures the host against bare TCP, the upper bound for anything on tokio, and beside other servers of these drafts.
+//! Each result is a ratio within one run, because machines differ and their load varies.
 //!
-//! Each server is a process of its own; the load comes from one thread of this process.
+//! Each server is a separate process; the load comes from one thread of this process.
 
 mod broadcast;
 mod bursts;
@@ -30,7 +30,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::process::{Kind, Process, Role, Sample};
 use crate::table::Measure;
 
-/// As the program has it.
+/// The same allocator as the program's.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -50,7 +50,7 @@ enum Command {
         servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
-        /// Connections at once.
+        /// Concurrent connections.
         #[arg(long, default_value_t = 50)]
         connections: usize,
     },
@@ -67,23 +67,23 @@ enum Command {
         servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
-        /// Connections at once.
+        /// Concurrent connections.
         #[arg(long, default_value_t = 1000)]
         connections: usize,
     },
-    /// What one client waits for while others flood the server with tiny messages.
+    /// One client's latency while others flood the server with tiny messages.
     Fairness {
         #[command(flatten)]
         servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// Bursts that once stalled the server or closed its clients: tiny messages to many, pipelined requests, a stop.
+    /// Bursts that once stalled the server or closed its clients: broadcasts, pipelined requests, a shutdown.
     Bursts {
         #[command(flatten)]
         servers: Servers,
     },
-    /// What a message costs with few and with many connections, all of them at work.
+    /// The cost of a message with few and with many busy connections.
     Scale {
         #[command(flatten)]
         rounds: Rounds,
@@ -96,7 +96,7 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
     },
-    /// As many workers as there are cores, which is the default, against one: with a few clients, and with work for all.
+    /// One worker per core (the default) against a single one: with a few clients, and with work for all.
     Workers {
         #[command(flatten)]
         rounds: Rounds,
@@ -104,12 +104,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Kind::Component)]
         server: Kind,
     },
-    /// Resident memory of the server with peers that take all they can get it to hold, and after they have left.
+    /// Resident memory of the server with peers that make it hold as much as possible, and after they have left.
     Memory {
         #[command(flatten)]
         servers: Servers,
     },
-    /// All of it beside other servers, as a table and as a plot.
+    /// Everything beside other servers, as a table and a plot.
     All {
         #[command(flatten)]
         rounds: Rounds,
@@ -117,8 +117,8 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "docs/performance.svg")]
         plot: PathBuf,
     },
-    /// Half an hour of connections that come and go, break off and make engine and application trap; checks that nothing
-    /// is lost, out of order, or left behind.
+    /// Half an hour of connections that come and go, break off and make engine and application trap; checks that
+    /// nothing is lost, reordered or leaked.
     Soak {
         /// Minutes.
         #[arg(long, default_value_t = 30.0)]
@@ -127,22 +127,22 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         workers: usize,
     },
-    /// Be a server (the load generator starts these itself).
+    /// Runs a server (started by the load generator itself).
     #[command(hide = true)]
     Serve { kind: Kind, role: Role, workers: usize },
 }
 
 #[derive(Debug, Args)]
 struct Servers {
-    /// What is measured beside bare TCP.
+    /// Servers to measure beside bare TCP.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "component,native")]
     servers: Vec<Kind>,
-    /// Threads of our servers. Bare TCP has one.
+    /// Threads of our servers; bare TCP has one.
     #[arg(long, default_value_t = 1)]
     workers: usize,
 }
 
-/// Servers that are measured by turns in one run.
+/// Servers measured in turn in one run.
 #[derive(Debug, Args)]
 struct Compared {
     #[command(flatten)]
@@ -152,13 +152,13 @@ struct Compared {
     before: Option<PathBuf>,
 }
 
-/// How long everything is measured.
+/// Rounds and duration of the measurements.
 #[derive(Clone, Copy, Debug, Args)]
 struct Rounds {
-    /// Rounds, in each of which every server is measured once; the median counts.
+    /// Rounds, each of which measures every server once; results are medians.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Seconds of each measurement.
+    /// Seconds per measurement.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
 }
@@ -189,7 +189,7 @@ impl Rounds {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The servers inherit it.
+    // The servers inherit the limit.
     rlimit::increase_nofile_limit(u64::MAX)?;
     match Cli::parse().command {
         Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
@@ -241,16 +241,16 @@ impl Compared {
     }
 }
 
-/// Connections at once, for what a message costs with few and with many.
+/// Concurrent connections for the cost of a message.
 const SCALES: [usize; 3] = [100, 1000, 10_000];
 
-/// Whether there may be so many connections in this process, and in a server.
+/// Checks that this process and a server can have that many connections.
 fn need_files(connections: usize) -> Result<(), String> {
     const OTHERS: u64 = 100;
     let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| error.to_string())?;
     if connections as u64 + OTHERS > limit {
         return Err(format!(
-            "only {limit} files can be open: {connections} connections want another ulimit -Hn"
+            "only {limit} files can be open: {connections} connections require a higher ulimit -Hn"
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Memory that peers can have a server take up, and what of it is given back when they have left.
+//! Memory that peers can make a server hold, and how much is released after they leave.
 
 use std::error::Error;
 use std::future::pending;
@@ -13,23 +13,23 @@ use tokio::time::{sleep, timeout};
 use crate::load::{REQUEST, connect};
 use crate::process::{Kind, Process, Role};
 
-/// The most at a time.
+/// The most peers at once.
 pub(crate) const PEERS: usize = 1500;
 
-/// How long they go on.
+/// How long the peers stay.
 const LENGTH: Duration = Duration::from_secs(15);
 
-/// After they have left.
+/// How long after they leave memory is measured.
 const AFTER: Duration = Duration::from_secs(6);
 
-/// What peers do.
+/// What the peers do.
 #[derive(Clone, Copy)]
 enum Scenario {
-    /// Send messages of 60 kB to an echo, and read nothing.
+    /// Send messages of 60 kB to an echo and read nothing.
     Echo,
-    /// Read nothing of what an application sends them: 3.9 MB for each.
+    /// Read nothing of the 3.9 MB that an application sends to each.
     Greeting,
-    /// Begin a message as long as it may be, and do not end it.
+    /// Send a message of nearly the maximum length, without its end.
     Unfinished,
 }
 
@@ -58,7 +58,7 @@ impl Scenario {
         }
     }
 
-    /// What each sends once it is connected, and how often at the most.
+    /// What each peer sends once connected, and at most how often.
     fn input(self) -> (Vec<u8>, usize) {
         match self {
             Self::Echo => ([b"\0", &[b'x'; 60_000][..], b"\xff"].concat(), usize::MAX),
@@ -68,7 +68,7 @@ impl Scenario {
     }
 }
 
-/// Prints, for each server, what it takes up at the most and what is left after the peers have gone.
+/// Prints each server's peak memory, and what remains after the peers have left.
 pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     for scenario in Scenario::ALL {
@@ -95,13 +95,13 @@ pub(crate) fn measure(kinds: &[Kind], workers: usize) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// Peers that stay until the end, or until they are closed.
+/// Runs peers that stay until the end or until they are closed.
 async fn run(scenario: Scenario, server: &Process) -> Result<(), Box<dyn Error>> {
     let (input, times) = scenario.input();
     let input: &'static [u8] = input.leak();
     let mut peers = JoinSet::new();
     for _ in 0..scenario.peers() {
-        // Whoever is greeted leaves even the handshake's answer unread.
+        // These peers do not even read the handshake's answer.
         let mut stream = match scenario {
             Scenario::Greeting => {
                 let mut stream = TcpStream::connect(server.address).await?;
@@ -121,7 +121,7 @@ async fn run(scenario: Scenario, server: &Process) -> Result<(), Box<dyn Error>>
         });
     }
     let all = async { while peers.join_next().await.is_some() {} };
-    // Most of them are there to the end.
+    // Most of them stay to the end.
     let _ = timeout(LENGTH, all).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Figures as a picture.
+//! Results as an SVG plot.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const FIGURES: usize = 70;
 const BAR: usize = 14;
 const GAP: usize = 18;
 
-/// Readable on a light page and on a dark one, and by those who see no difference between red and green.
+/// Readable on light and dark pages, and for color-blind readers.
 const STYLE: &str = "\
 text { font: 12px sans-serif; fill: #222; }
 .title { font-weight: bold; }
@@ -19,7 +19,7 @@ text { font: 12px sans-serif; fill: #222; }
 .k0 { fill: #888888; } .k1 { fill: #0072b2; } .k2 { fill: #56b4e9; } .k3 { fill: #e69f00; } .k4 { fill: #d55e00; } .k5 { fill: #009e73; }
 @media (prefers-color-scheme: dark) { text { fill: #ddd; } }";
 
-/// Bars for each measure, as parts of the yardstick; and for the memory of idle connections.
+/// Bars for each measure relative to the baseline, and for the memory of idle connections.
 pub(crate) fn draw(measures: &[Measure], idle: &[(Kind, u64)], connections: usize) -> String {
     let mut groups: Vec<Group> = measures
         .iter()
@@ -62,7 +62,7 @@ impl Picture {
     }
 
     fn add(&mut self, element: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = self.body.write_fmt(format_args!("{element}\n"));
     }
 
@@ -96,7 +96,7 @@ impl Picture {
         let middle = top + BAR * group.bars.len() / 2 + 4;
         self.add(format_args!("<text x=\"10\" y=\"{middle}\">{}</text>", group.name));
         for (kind, value) in &group.bars {
-            // No figure, no bar.
+            // No bar without a value.
             let width = (value / largest * BARS as f64).max(0.0);
             let (class, y) = (class(*kind), self.y);
             self.add(format_args!(
@@ -129,7 +129,7 @@ fn class(kind: Kind) -> &'static str {
         Kind::Tcp => "k0",
         Kind::Component => "k1",
         Kind::Native => "k2",
-        // The two are never in one plot.
+        // The two never share a plot.
         Kind::Application | Kind::Wasmtime => "k5",
         Kind::WebsocketDriver => "k3",
         Kind::Netty => "k4",

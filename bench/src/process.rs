@@ -1,4 +1,4 @@
-//! A server in a process of its own.
+//! A server in its own process.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
@@ -10,10 +10,10 @@ use std::{env, fs, thread};
 
 use clap::ValueEnum;
 
-/// What is measured.
+/// The server to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Bare tokio TCP echo: the yardstick.
+    /// Bare tokio TCP echo: the baseline.
     Tcp,
     /// The host with the engine in a component.
     Component,
@@ -34,18 +34,18 @@ pub(crate) enum Kind {
 pub(crate) enum Role {
     /// Sends it back.
     Echo,
-    /// Sends it to everybody.
+    /// Sends it to everyone.
     Broadcast,
     /// Works for a while and sends it back.
     Work,
-    /// Nothing, but sends 3.9 MB to each client that connects.
+    /// Ignores it, but sends 3.9 MB to each client that connects.
     Greeting,
-    /// Sends it back, or to everybody where it begins with b; engine and application can be made to trap.
+    /// Sends it back, or to everyone if it begins with b; engine and application can be made to trap.
     Soak,
 }
 
 impl Kind {
-    /// Ours, and what they are measured by.
+    /// Our servers, and the baseline.
     pub(crate) const OURS: [Self; 3] = [Self::Tcp, Self::Component, Self::Native];
 
     pub(crate) fn name(self) -> &'static str {
@@ -60,21 +60,21 @@ impl Kind {
         }
     }
 
-    /// Those of `kinds` that can be had here, the yardstick first.
+    /// The baseline, then those of `kinds` that are available here.
     pub(crate) fn available(kinds: &[Self]) -> Vec<Self> {
         let others = kinds.iter().copied().filter(|kind| *kind != Self::Tcp);
         let available = |kind: &Self| match kind.peer().map(|peer| run_peer(&["--install", peer]).status()) {
             None => true,
             Some(Ok(status)) if status.success() => true,
             Some(why) => {
-                eprintln!("{} is left out, it cannot be installed: {why:?}", kind.name());
+                eprintln!("{} is skipped, it cannot be installed: {why:?}", kind.name());
                 false
             }
         };
         [Self::Tcp].into_iter().chain(others).filter(available).collect()
     }
 
-    /// Somebody else's.
+    /// Whether it is a third-party server.
     pub(crate) fn is_peer(self) -> bool {
         self.peer().is_some()
     }
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-/// What a server did from a moment on, and what it cost.
+/// What a server did during a measurement, and what it cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) count: f64,
@@ -98,7 +98,7 @@ pub(crate) struct Sample {
     pub(crate) cpu: Duration,
 }
 
-/// Runs from when everything is there that a sample needs.
+/// Measures a sample; started once its connections are open.
 #[derive(Debug)]
 pub(crate) struct Clock<'a> {
     server: &'a Process,
@@ -115,7 +115,7 @@ impl<'a> Clock<'a> {
         self.start.elapsed()
     }
 
-    /// So many were done.
+    /// Ends the sample, with `count` things done.
     pub(crate) fn stop(self, count: f64) -> Result<Sample, Box<dyn Error>> {
         Ok(Sample { count, elapsed: self.elapsed(), cpu: self.server.cpu()?.saturating_sub(self.cpu) })
     }
@@ -126,18 +126,18 @@ pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
     pub(crate) kind: Kind,
-    /// Of the build that `--before` names.
+    /// Whether it is the build that `--before` names.
     before: bool,
     pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    /// `workers` are those of ours.
+    /// `workers` applies to our servers only.
     pub(crate) fn start(kind: Kind, role: Role, workers: usize) -> Result<Self, Box<dyn Error>> {
         Self::start_of(None, kind, role, workers)
     }
 
-    /// Of another build of this benchmark, if one is given.
+    /// Starts it from another build of this benchmark, if one is given.
     fn start_of(
         before: Option<&Path>,
         kind: Kind,
@@ -146,7 +146,7 @@ impl Process {
     ) -> Result<Self, Box<dyn Error>> {
         let mut command = match kind.peer() {
             Some(_) if role != Role::Echo => return Err(format!("{} only echoes", kind.name()).into()),
-            // Some tell of every client that left.
+            // Some log every client that disconnects.
             Some(peer) => {
                 let mut command = run_peer(&[peer]);
                 command.stderr(Stdio::null());
@@ -173,7 +173,7 @@ impl Process {
         Ok(Self { child, stdout, kind, before: before.is_some(), address })
     }
 
-    /// Each, and right after it the same of the build `before`.
+    /// Starts each server, followed by the same from the build `before`.
     pub(crate) fn start_all(
         kinds: &[Kind],
         before: Option<&Path>,
@@ -197,7 +197,7 @@ impl Process {
     /// User and system time used so far.
     fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name in parentheses: state is field 3, utime 14, stime 15, in hundredths of a second.
+        // After the name in parentheses: state is field 3, utime 14, stime 15, in hundredths of a second.
         let fields: Vec<_> = stat.rsplit(") ").next().ok_or("stat")?.split(' ').collect();
         let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         Ok(Duration::from_millis(ticks * 10))
@@ -208,7 +208,7 @@ impl Process {
         self.status("VmRSS:")
     }
 
-    /// The most resident memory that it has had, in bytes.
+    /// Peak resident memory in bytes.
     pub(crate) fn peak(&self) -> Result<u64, Box<dyn Error>> {
         self.status("VmHWM:")
     }
@@ -225,20 +225,20 @@ impl Process {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) -> Result<(), Box<dyn Error>> {
         let status = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { Err("kill failed".into()) }
     }
 
-    /// What it has said behind its address, when it has ended.
+    /// Its output after the address, read until it exits.
     pub(crate) fn last_words(&mut self) -> Result<String, Box<dyn Error>> {
         let mut words = String::new();
         self.stdout.read_to_string(&mut words)?;
         Ok(words)
     }
 
-    /// How it ended, if it has within that time.
+    /// Its exit status, or None if it has not exited in time.
     pub(crate) fn wait(&mut self, within: Duration) -> Result<Option<ExitStatus>, Box<dyn Error>> {
         let end = Instant::now() + within;
         loop {

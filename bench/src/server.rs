@@ -84,7 +84,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
     })
 }
 
-/// Whoever started us holds the other end of our standard input.
+/// The parent holds the other end of standard input.
 fn end_with_parent() {
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
@@ -92,7 +92,7 @@ fn end_with_parent() {
     });
 }
 
-/// Tells everybody what anybody says.
+/// Sends every message to everyone.
 #[derive(Debug)]
 struct Everybody;
 
@@ -129,7 +129,7 @@ impl Application for Worker {
     }
 }
 
-/// Has much to say to whoever connects.
+/// Sends a large message to each client that connects.
 #[derive(Debug)]
 struct Greeting {
     text: String,
@@ -157,7 +157,7 @@ impl Application for Greeting {
     }
 }
 
-/// The build of the engine that traps when it is told to, as a file.
+/// Writes the build of the engine that traps on command to a file.
 fn faulty() -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", process::id()));
     std::fs::write(&path, legacy_websocket_artifacts::FAULTY_LIBRARY)?;
@@ -170,7 +170,7 @@ async fn serve_tcp(listener: TcpListener, role: Role) -> Result<(), Box<dyn Erro
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let everybody = everybody.clone();
-        // It ends with the connection; how is no matter here.
+        // The task ends with the connection; its result does not matter.
         spawn_local(async move {
             match role {
                 Role::Echo | Role::Soak | Role::Work | Role::Greeting => echo(stream).await,
@@ -191,10 +191,10 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// What bare TCP says in the place of an opening handshake: from now on this connection is told everything.
+/// Sent by bare TCP in place of an opening handshake: from now on, this connection receives every broadcast.
 pub(crate) const SUBSCRIBED: &[u8] = b"!";
 
-/// As tokio's own examples of a chat do it.
+/// As in tokio's chat examples.
 async fn tell(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()> {
     let mut said = everybody.subscribe();
     let (mut from, mut to) = stream.split();
@@ -204,7 +204,7 @@ async fn tell(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()>
         tokio::select! {
             read = from.read(&mut buffer) => match read? {
                 0 => return Ok(()),
-                // Nobody is there to be told where nobody has subscribed, and we have.
+                // Sending fails only without subscribers, and we are one.
                 read => drop(everybody.send(Bytes::copy_from_slice(&buffer[..read]))),
             },
             said = said.recv() => to.write_all(&said.map_err(io::Error::other)?).await?,

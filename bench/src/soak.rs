@@ -1,9 +1,7 @@
-//! A long time of connections that come and go, among them some that break off and some that make engine and application
-//! trap.
+//! A long run of connections that come and go; some break off, and some make engine or application trap.
 //!
-//! Every message carries a sequence number, so that the clients can tell whether anything came out of order or not
-//! at all. A connection may only end without a client's doing when something has just been made to trap, or when the
-//! server stops.
+//! Every message carries a sequence number, so that clients notice lost and reordered messages. The server may close a
+//! connection only around a trap or when it stops.
 
 mod client;
 
@@ -24,7 +22,7 @@ const CLIENTS: usize = 200;
 /// How often the engine, or by turns the application, is made to trap.
 const TRAP_EVERY: Duration = Duration::from_secs(20);
 
-/// What the server may grow by behind the first fifth of the time: what an allocator keeps, not what leaks.
+/// How much the server may grow after the first fifth of the run: allocator slack, but not a leak.
 const MAX_GROWTH: u64 = 8 << 20;
 
 /// How long the server may take to stop, its drain timeout included.
@@ -38,11 +36,11 @@ struct State {
     echoed: AtomicU64,
     told: AtomicU64,
     killed: AtomicU64,
-    /// Twice for each.
+    /// Incremented before and after each trap, so that it is odd meanwhile.
     traps: AtomicU64,
-    /// Of the engine, and of the application.
+    /// Traps requested, of the engine and of the application.
     faults: [AtomicU64; 2],
-    /// Clients come no more.
+    /// Clients stop reconnecting.
     pausing: AtomicBool,
     /// The server has been told to stop.
     stopping: AtomicBool,
@@ -61,27 +59,26 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
     let state: &'static State = Box::leak(Box::default());
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
-        // What is made once is made.
+        // Triggers one-time allocations.
         for fault in 0..2 {
             client::make_it_trap(server.address, fault, state).await;
         }
         sleep(Duration::from_secs(3)).await;
         let descriptors = server.descriptors()?;
         let clients = start_clients(&server, state);
-        let traps = spawn_local(trap_again_and_again(server.address, state));
+        let traps = spawn_local(trap_repeatedly(server.address, state));
         watch(&server, state, length).await?;
         traps.abort();
-        // With nobody there nothing may be left.
+        // Without clients, nothing may be left open.
         state.pausing.store(true, Ordering::Relaxed);
         clients.join_all().await;
         sleep(Duration::from_secs(3)).await;
         let left = server.descriptors()?;
         if left > descriptors {
-            state.complain(format!(
-                "{left} descriptors are open with nobody there, {descriptors} at the start"
-            ));
+            state
+                .complain(format!("{left} descriptors are open without clients, {descriptors} at the start"));
         }
-        // SIGTERM with everybody there.
+        // SIGTERM under load.
         state.pausing.store(false, Ordering::Relaxed);
         let clients = start_clients(&server, state);
         sleep(Duration::from_secs(3)).await;
@@ -97,12 +94,13 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
     report(state)
 }
 
-/// Those that the server has seen, of the engine and of the application, are those that were asked for.
+/// Checks that the server has counted exactly the traps requested, of the engine and of the application.
 fn check_traps(seen: &str, state: &State) {
     let asked = state.faults.each_ref().map(|count| count.load(Ordering::Relaxed));
     if seen.trim() != format!("{} {}", asked[0], asked[1]) {
-        state
-            .complain(format!("the server has seen {seen:?} traps of engine and application, not {asked:?}"));
+        state.complain(format!(
+            "the server has counted {seen:?} traps of engine and application, not {asked:?}"
+        ));
     }
 }
 
@@ -114,14 +112,14 @@ fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
     clients
 }
 
-async fn trap_again_and_again(address: std::net::SocketAddr, state: &'static State) {
+async fn trap_repeatedly(address: std::net::SocketAddr, state: &'static State) {
     for fault in (0..2).cycle() {
         sleep(TRAP_EVERY).await;
         client::make_it_trap(address, fault, state).await;
     }
 }
 
-/// Says every minute how it goes, and complains if memory grows.
+/// Prints progress every minute, and reports a problem if memory grows.
 async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let (mut settled, mut said) = (0, 0);
@@ -131,7 +129,7 @@ async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), 
         if start.elapsed() < length / 5 {
             settled = settled.max(resident);
         } else if resident > settled + MAX_GROWTH {
-            state.complain(format!("{resident} bytes resident, {settled} at the most in the first fifth"));
+            state.complain(format!("{resident} bytes resident, at most {settled} in the first fifth"));
             settled = resident;
         }
         if start.elapsed().as_secs() / 60 > said {
@@ -145,7 +143,7 @@ async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), 
         }
     }
     println!(
-        "{} kB resident at the end, {} at the most in the first fifth",
+        "{} kB resident at the end, at most {} in the first fifth",
         server.resident()? >> 10,
         settled >> 10
     );
@@ -155,7 +153,7 @@ async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), 
 fn summary(state: &State) -> String {
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     format!(
-        "{} connections, {} of them broken off in a frame; {} messages echoed, {} told; {} traps",
+        "{} connections, {} of them broken off in a frame; {} messages echoed, {} broadcasts received; {} traps",
         count(&state.connections),
         count(&state.killed),
         count(&state.echoed),

@@ -1,15 +1,15 @@
-//! Figures side by side.
+//! Results side by side.
 
 use crate::process::{Kind, Process, Sample};
 
-/// The same thing measured of several servers, round by round.
+/// One measure of several servers, round by round.
 #[derive(Debug)]
 pub(crate) struct Measure {
-    /// What was done.
+    /// Name of the measure.
     pub(crate) name: String,
     /// What is counted.
     pub(crate) unit: &'static str,
-    /// The first is the yardstick.
+    /// The first is the baseline.
     pub(crate) servers: Vec<Series>,
 }
 
@@ -18,11 +18,11 @@ pub(crate) struct Measure {
 pub(crate) struct Series {
     pub(crate) kind: Kind,
     name: String,
-    /// A second.
+    /// Count per second, for each round.
     rates: Vec<f64>,
-    /// Microseconds of the server's CPU for one.
+    /// Microseconds of the server's CPU time per unit, for each round.
     costs: Vec<f64>,
-    /// Why there are none: some servers cannot do everything.
+    /// Why there are no results: some servers do not support every measure.
     failure: Option<String>,
 }
 
@@ -38,13 +38,13 @@ impl Measure {
         Self { name, unit, servers: servers.iter().map(series).collect() }
     }
 
-    /// One round of one server.
+    /// Adds a round of one server.
     pub(crate) fn add(&mut self, at: usize, Sample { count, elapsed, cpu }: Sample) {
         self.servers[at].rates.push(count / elapsed.as_secs_f64());
         self.servers[at].costs.push(cpu.as_secs_f64() * 1e6 / count);
     }
 
-    /// A server cannot do it.
+    /// Marks a server as unable to run the measure.
     pub(crate) fn fail(&mut self, at: usize, why: String) {
         let series = &mut self.servers[at];
         (series.rates, series.costs, series.failure) = (Vec::new(), Vec::new(), Some(why));
@@ -54,7 +54,7 @@ impl Measure {
         self.servers[at].failure.is_some()
     }
 
-    /// Median of the ratios to the yardstick; NaN where there are none.
+    /// Median of the ratios to the baseline; NaN if there are none.
     pub(crate) fn of_tcp(&self, series: &Series) -> f64 {
         median(ratios(&series.rates, &self.servers[0].rates))
     }
@@ -86,7 +86,7 @@ impl Measure {
     }
 }
 
-/// Round by round, so that a slow moment of the machine hits both sides.
+/// Compares round by round, so that a slow moment of the machine affects both sides.
 fn ratios<'a>(these: &'a [f64], those: &'a [f64]) -> impl Iterator<Item = f64> {
     these.iter().zip(those).map(|(this, that)| this / that)
 }

@@ -1,22 +1,22 @@
-//! What one client waits for, while others do what they do.
+//! Round trips of one client beside other load.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What comes back to the client that said it.
+/// The message echoed to its sender.
 const SAID: &[u8] = b"\0?\xff";
 
-/// Between two round trips.
+/// The pause between two round trips.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long each took, in order of length.
+/// The duration of each round trip, sorted.
 #[derive(Debug)]
 pub(crate) struct Trips(Vec<Duration>);
 
 impl Trips {
-    /// Says something again and again for as long as it `goes_on`, and waits until it comes back among whatever else does.
+    /// Sends a message repeatedly while `goes_on`, each time waiting for its echo among other messages.
     pub(crate) fn make(mut stream: TcpStream, goes_on: impl Fn() -> bool) -> io::Result<Self> {
         let (mut trips, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
         while goes_on() {
@@ -38,7 +38,7 @@ impl Trips {
         Ok(Self(trips))
     }
 
-    /// In ms; `part` is from 0 to 1, which is the longest.
+    /// A percentile in ms; `part` is from 0 to 1, the longest.
     pub(crate) fn percentile(&self, part: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         let at = ((self.0.len() as f64 * part) as usize).min(last);

@@ -1,4 +1,4 @@
-//! The composed echo on wasmtime's own command line.
+//! The composed echo on the wasmtime command line.
 
 use std::error::Error;
 use std::fs;
@@ -10,7 +10,7 @@ use legacy_websocket_artifacts::{ECHO, compose};
 
 use crate::process::Role;
 
-/// Turns this process into the server, so that what is measured of it is measured of the server; or says why not.
+/// Execs the server in place of this process, so that the process measured is the server; returns only on error.
 pub(crate) fn become_one(role: Role) -> Box<dyn Error> {
     if role != Role::Echo {
         return "the composed server only echoes".into();
@@ -31,7 +31,7 @@ fn prepare() -> Result<Command, Box<dyn Error>> {
     fs::write(&server, compose(ECHO)?)?;
     let mut command = Command::new(String::from_utf8(install.stdout)?.trim());
     command.args(["run", "-S", "inherit-network"]).arg(server);
-    // It ends with the load generator, as the others do.
+    // Exits with the load generator, as the other servers do.
     command.args(["--listen", "127.0.0.1:0", "--stop-on-stdin-end"]);
     Ok(command)
 }

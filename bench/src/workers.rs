@@ -1,4 +1,4 @@
-//! As many workers as there are cores, which is the default, against one: a few clients, for whom one thread is enough, and
+//! One worker per core (the default) against a single one: with a few clients, for which one thread suffices, and with
 //! more work than one thread can do.
 
 use std::cell::Cell;
@@ -20,16 +20,16 @@ use crate::load::{Load, connect};
 use crate::process::{Clock, Kind, Process, Role, Sample};
 use crate::table::median;
 
-/// Clients that come one by one, each at work from its first moment, so long after the one before.
+/// Clients that connect one by one, at this interval, and start working at once.
 const ARRIVALS: usize = 16;
 const BETWEEN_ARRIVALS: Duration = Duration::from_millis(50);
 
 /// What the clients do.
 #[derive(Clone, Copy)]
 enum Clients {
-    /// All connect, and then begin.
+    /// All connect before any begins.
     Together(Load),
-    /// Each begins when it has come; counted is from when all are there.
+    /// Each begins when it connects; counting starts once all are connected.
     OneByOne,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn measure(kind: Kind, rounds: Rounds) -> Result<(), Box<dyn Error>> 
         ("500 clients, 0.1 ms of work for a message", Role::Work, many),
         ("16 clients come while others are at work, 0.1 ms", Role::Work, Clients::OneByOne),
     ] {
-        // Work is an application's in Rust.
+        // Only the native server has the application that works.
         let kind = if role == Role::Work { Kind::Native } else { kind };
         let servers = [Process::start(kind, role, 1)?, Process::start(kind, role, cores)?];
         let mut rates = [Vec::new(), Vec::new()];
@@ -79,18 +79,18 @@ fn one_by_one(server: &Process, length: Duration) -> Result<Sample, Box<dyn Erro
         let (mut clients, done) = (JoinSet::new(), Rc::new(Cell::new(0_usize)));
         for _ in 0..ARRIVALS {
             let stream = connect(server.address, server.kind).await?;
-            clients.spawn_local(ask_again_and_again(stream, Rc::clone(&done)));
+            clients.spawn_local(ask_repeatedly(stream, Rc::clone(&done)));
             sleep(BETWEEN_ARRIVALS).await;
         }
         let (clock, before) = (Clock::start(server)?, done.get());
         match timeout(length, clients.join_next()).await {
             Err(_) => clock.stop((done.get() - before) as f64),
-            Ok(ended) => Err(format!("a client has ended: {ended:?}").into()),
+            Ok(ended) => Err(format!("a client has disconnected: {ended:?}").into()),
         }
     })
 }
 
-async fn ask_again_and_again(mut stream: TcpStream, done: Rc<Cell<usize>>) -> io::Result<()> {
+async fn ask_repeatedly(mut stream: TcpStream, done: Rc<Cell<usize>>) -> io::Result<()> {
     let (frame, mut answer) = (b"\0to work\xff", [0; 9]);
     loop {
         stream.write_all(frame).await?;

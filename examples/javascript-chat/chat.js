@@ -1,8 +1,8 @@
-// A chat: everyone sees what anyone says, and /nick NAME changes a name.
-// World `application` of wit/ says what comes in and what goes out.
+// A chat: every message goes to everyone, and /nick NAME changes a name.
+// World `application` of wit/ defines the events and commands.
 
 const names = new Map(); // connection -> name
-let guests = 0; // so far; connections have higher numbers, for each HTTP request is one
+let guests = 0; // so far; connection ids have gaps, since HTTP requests are connections, too
 
 /** A message to send: `to` is a case of `recipients`. */
 const send = (to, text) => ({ tag: "send", val: { to, text, ends: [utf8(text).length] } });
@@ -32,7 +32,7 @@ const react = {
 
   closed({ connection }) {
     const name = names.get(connection);
-    // Refused ones and plain HTTP end, too.
+    // Plain HTTP and refused connections are closed, too.
     return names.delete(connection) ? [send(all, `* ${name} left`)] : [];
   },
 
@@ -49,7 +49,7 @@ export const handler = {
 
 const utf8 = (text) => new TextEncoder().encode(text);
 
-/** The messages of a batch: they stand one behind the other, and each ends at so many bytes. */
+/** The messages of a batch: its text is their concatenation, and `ends` has the byte offset where each ends. */
 function texts({ text, ends }) {
   const bytes = utf8(text);
   let start = 0;

@@ -1,6 +1,6 @@
-"""A chat: everyone sees what anyone says, and /nick NAME changes a name.
+"""A chat: every message goes to everyone, and /nick NAME changes a name.
 
-World `application` of wit/ says what comes in and what goes out.
+World `application` of wit/ defines the events and commands.
 """
 
 from itertools import count
@@ -12,7 +12,7 @@ from wit_world.imports.types import (
 )
 
 names: dict[int, str] = {}  # by connection
-guests = count(1)  # connections have higher numbers, for each HTTP request is one
+guests = count(1)  # connection ids have gaps, since HTTP requests are connections, too
 
 
 def send(to, text):
@@ -35,7 +35,7 @@ def react(event):
             for text in texts(batch):
                 yield say(batch.connection, text)
         case Event_Closed(closed):
-            # Refused ones and plain HTTP end, too.
+            # Plain HTTP and refused connections are closed, too.
             if name := names.pop(closed.connection, None):
                 yield send(Recipients_All(), f"* {name} left")
         case Event_Request(request):
@@ -56,7 +56,7 @@ def say(connection, text):
 
 
 def texts(batch: Messages):
-    """The messages of a batch: they stand one behind the other, and each ends at so many bytes."""
+    """The messages of a batch: its text is their concatenation, and `ends` has the byte offset where each ends."""
     data, start = batch.text.encode(), 0
     for end in batch.ends:
         yield data[start:end].decode()

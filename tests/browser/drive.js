@@ -1,5 +1,5 @@
-// Drives a page of the server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Copies the page's log to
-// standard output, line by line; the exit status says whether the page did as expected.
+// Drives a page of the server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Copies the page's log
+// to standard output, line by line; the exit status says whether the page did as expected.
 var system = require("system");
 var url = system.args[1], what = system.args[2];
 var page = require("webpage").create();

@@ -1,4 +1,4 @@
-//! A client that knows what has to come back.
+//! A client that checks every message it receives.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,19 +18,19 @@ const REQUEST75: &[u8] =
     Origin: http://example.com\r\n\r\n";
 const CLOSING: &[u8] = b"\xff\x00";
 
-/// What makes the engine trap, and what makes the application.
+/// Commands that make the engine and the application trap.
 const FAULTS: [&str; 2] = ["trap", "panic"];
 
-/// Nothing takes so long on loopback.
+/// Nothing takes this long on loopback.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How a connection ended.
+/// Why a connection ended.
 enum Ended {
-    /// As the client wanted.
+    /// The client closed it.
     AsWanted,
-    /// By the server, or the network.
+    /// The server or the network closed it.
     Early(String),
-    /// With something that must not be.
+    /// The client received something invalid.
     Wrong(String),
 }
 
@@ -40,7 +40,7 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// One connection after the other.
+/// Opens one connection after another.
 pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
     while !state.pausing.load(Ordering::Relaxed) && !state.stopping.load(Ordering::Relaxed) {
         let traps = state.traps.load(Ordering::Relaxed);
@@ -53,19 +53,20 @@ pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
         match ended {
             Ended::AsWanted => {}
             Ended::Early(_) if excused => {}
-            Ended::Early(why) => state.complain(format!("closed without a cause: {why}")),
+            Ended::Early(why) => state.complain(format!("closed without cause: {why}")),
             Ended::Wrong(what) => state.complain(what),
         }
     }
 }
 
-/// The connections that its worker has at this moment are lost for it. Counted before and behind it, so that the count is odd meanwhile.
+/// The trap costs all current connections of its worker. The count is incremented before and after it, so that it is
+/// odd meanwhile.
 pub(super) async fn make_it_trap(address: SocketAddr, fault: usize, state: &State) {
     let Ok(mut client) = Client::open(address, state).await else { return };
     state.traps.fetch_add(1, Ordering::Relaxed);
     state.faults[fault].fetch_add(1, Ordering::Relaxed);
-    // The engine only sees it when nobody else is read from in the same turn.
-    let again_and_again = async {
+    // The engine sees the command only in a turn without other reads, so it is repeated.
+    let repeated = async {
         let message = [b"\0fault:", FAULTS[fault].as_bytes(), b"\xff"].concat();
         let mut rest = Vec::new();
         while client.stream.write_all(&message).await.is_ok() {
@@ -75,8 +76,8 @@ pub(super) async fn make_it_trap(address: SocketAddr, fault: usize, state: &Stat
             }
         }
     };
-    if timeout(PATIENCE, again_and_again).await.is_err() {
-        state.complain(format!("{} did nothing", FAULTS[fault]));
+    if timeout(PATIENCE, repeated).await.is_err() {
+        state.complain(format!("{} had no effect", FAULTS[fault]));
     }
     state.traps.fetch_add(1, Ordering::Relaxed);
 }
@@ -86,10 +87,10 @@ struct Client {
     ahead: Vec<u8>,
     id: u64,
     draft76: bool,
-    /// Sent, and come back.
+    /// Sent, and returned.
     echoes: (u64, u64),
     broadcasts: (u64, u64),
-    /// The last broadcast of each other client.
+    /// The last broadcast from each other client.
     others: HashMap<u64, u64>,
 }
 
@@ -133,7 +134,7 @@ impl Client {
         ended.err().unwrap_or(Ended::AsWanted)
     }
 
-    /// Says something now and then, and checks what comes.
+    /// Sends messages now and then, and checks what arrives.
     async fn talk(&mut self, end: Instant, state: &State) -> Result<(), Ended> {
         while Instant::now() < end && !state.pausing.load(Ordering::Relaxed) {
             self.say().await?;
@@ -169,7 +170,7 @@ impl Client {
         self.stream.write_all(&said).await
     }
 
-    /// In the middle of a frame.
+    /// Disconnects in the middle of a frame.
     async fn break_off(mut self, state: &State) -> Result<(), Ended> {
         state.killed.fetch_add(1, Ordering::Relaxed);
         self.stream.write_all(b"\0e:never whole").await?;
@@ -179,7 +180,7 @@ impl Client {
         Ok(())
     }
 
-    /// By the closing handshake in draft 76, when all is back in draft 75, which has none.
+    /// Closes by the closing handshake in draft 76; draft 75 has none, so it closes once every message is returned.
     async fn leave(mut self, state: &State) -> Result<(), Ended> {
         if self.draft76 {
             self.stream.write_all(CLOSING).await?;
@@ -193,14 +194,14 @@ impl Client {
             self.check(state)?;
         }
         if self.echoes.0 != self.echoes.1 || self.broadcasts.0 != self.broadcasts.1 {
-            // Two closing handshakes may have met.
+            // The server may have started a closing handshake at the same time.
             return Err(Ended::Early(format!(
-                "closing handshake, but of {:?} and {:?} not all came back",
+                "closing handshake before all of {:?} and {:?} were returned",
                 self.echoes, self.broadcasts
             )));
         }
         self.stream.shutdown().await?;
-        // Others still say something to draft 75.
+        // Broadcasts may still reach a draft 75 client.
         while self.stream.read_buf(&mut self.ahead).await? > 0 {
             self.ahead.clear();
         }
@@ -214,11 +215,11 @@ impl Client {
                 read?;
                 Ok(())
             }
-            Err(_) => Err(Ended::Wrong("the server says nothing any more".into())),
+            Err(_) => Err(Ended::Wrong("the server has stopped sending".into())),
         }
     }
 
-    /// Takes the whole frames off what was read.
+    /// Checks and removes the complete frames read.
     fn check(&mut self, state: &State) -> Result<(), Ended> {
         let mut taken = 0;
         while let Some(0x00) = self.ahead.get(taken)
@@ -227,19 +228,19 @@ impl Client {
             let text = String::from_utf8_lossy(&self.ahead[taken + 1..taken + end]).into_owned();
             taken += end + 1;
             self.check_one(&text, state).ok_or_else(|| {
-                Ended::Wrong(format!("client {} was sent {text:?} behind {:?}", self.id, self.others))
+                Ended::Wrong(format!("client {} received {text:?} after {:?}", self.id, self.others))
             })?;
         }
         self.ahead.drain(..taken);
         match self.ahead.as_slice() {
             [] | [0x00, ..] | [0xff] | CLOSING => Ok(()),
-            other => Err(Ended::Wrong(format!("no frame: {}", other.escape_ascii()))),
+            other => Err(Ended::Wrong(format!("not a frame: {}", other.escape_ascii()))),
         }
     }
 
-    /// None where it must not be.
+    /// None if the message is invalid.
     fn check_one(&mut self, text: &str, state: &State) -> Option<()> {
-        // What the application says of each connection that was lost with an engine.
+        // The application reports connections lost with an engine.
         if text == "gone" {
             return Some(());
         }
@@ -259,7 +260,7 @@ impl Client {
             }
             "b" => {
                 state.told.fetch_add(1, Ordering::Relaxed);
-                // The first may be any: we came later.
+                // The first may have any number, since we joined later.
                 let before = self.others.insert(id, number);
                 before.is_none_or(|before| number == before + 1).then_some(())
             }

@@ -1,4 +1,4 @@
-//! What the example applications are, seen from outside.
+//! Imports and exports of the example applications.
 
 mod support;
 
@@ -8,7 +8,7 @@ use wit_parser::{Resolve, WorldId};
 
 const APPLICATIONS: [&[u8]; 4] = [ECHO, CHAT, PUBLISH, FAULTY_APPLICATION];
 
-/// What Rust's standard library imports whether it is used or not: no network, no files, no clock.
+/// What Rust's standard library always imports: no network, no files, no clock.
 const STANDARD_LIBRARY: [&str; 4] =
     ["wasi:cli/", "wasi:io/", "wasi:random/insecure-seed@", "wasi:random/random@"];
 
@@ -20,7 +20,7 @@ fn exports(resolve: &Resolve, world: WorldId) -> Vec<String> {
     contents(resolve, resolve.worlds[world].exports.values())
 }
 
-/// Imports that are not the standard library's.
+/// Imports beyond the standard library's.
 fn own_imports(component: &[u8]) -> Vec<String> {
     let (resolve, world) = decode(component);
     let is_own = |import: &String| !STANDARD_LIBRARY.iter().any(|library| import.starts_with(library));

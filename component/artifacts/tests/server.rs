@@ -1,11 +1,11 @@
-//! What the finished component of world `server` is, seen from outside.
+//! Imports, exports and size of the component of world `server`.
 
 mod support;
 
 use legacy_websocket_artifacts::SERVER;
 use support::{contents, declared, decode};
 
-/// Without the versions: the toolchain's WASI is another patch release of 0.2 than the world's.
+/// Strips the versions: the toolchain and the world use different patch releases of WASI 0.2.
 fn names(contents: &[String]) -> Vec<String> {
     let mut names: Vec<_> = contents
         .iter()
@@ -33,7 +33,7 @@ fn it_imports_only_an_application_sockets_clocks_and_stdio() {
     assert_eq!(exports, contents(&wit, wit.worlds[declared].exports.values()));
 }
 
-/// It takes connections, and can open none.
+/// The server accepts connections but cannot open any.
 #[test]
 fn it_opens_no_connections() {
     let (component, world) = decode(SERVER);

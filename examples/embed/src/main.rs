@@ -1,5 +1,4 @@
-//! The component on plain wasmtime with blocking sockets: an echo, for one client after the other, each of whom may
-//! keep the next one waiting.
+//! The component on plain wasmtime with blocking sockets: an echo that serves one client at a time.
 //!
 //! `cargo run --release --bin embed -- 127.0.0.1:8000`
 #![allow(missing_docs, reason = "bindgen's code")]
@@ -28,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::default();
     let component = Component::new(&engine, legacy_websocket_artifacts::LIBRARY)?;
     let mut store = Store::new(&engine, ());
-    // An empty linker: the component calls nothing.
+    // The linker is empty, because the component imports no functions.
     let library = Library::instantiate(&mut store, &component, &Linker::new(&engine))?;
     let interface = library.hixie_legacy_websocket_legacy_websocket();
     let options = interface.call_default_options(&mut store)?;
@@ -38,14 +37,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8000"))?;
     println!("listening on ws://{}/", listener.local_addr()?);
     for (connection, socket) in (1..).zip(listener.incoming()) {
-        // A peer that is gone before it is served is no reason to stop.
+        // Skip a peer that is gone before it is served.
         let Ok(mut socket) = socket else { continue };
         let Ok(peer) = socket.peer_addr().map(|peer| peer.to_string()) else { continue };
         let mut input = Input::Opened(Opened { connection, peer, secure: false });
         let mut buffer = [0; 65_536];
         loop {
-            // A turn: what happened goes in, events come out, the application's commands go in. (A shell that
-            // waits for more than one socket also calls when `next_timeout` has come.)
+            // A turn: input goes in, events come out, the application's commands go in. (A shell with more than one
+            // socket also calls when `next_timeout` is due.)
             let now = start.elapsed().as_millis() as u64;
             let step = interface.server().call_turn(&mut store, server, now, &[input])?;
             let commands: Vec<_> = step.events.iter().filter_map(answer).collect();
@@ -53,8 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
             let mut open = true;
             for transmission in step.transmissions.into_iter().chain(more.transmissions) {
-                // With one connection at a time there is no other that `to` could name. A write that fails shows as the
-                // end of reading, soon.
+                // `to` is ignored: there is only one connection. If a write fails, the next read reports the end.
                 let _ = socket.write_all(&transmission.bytes);
                 open &= !matches!(transmission.then, Disposition::Finish | Disposition::Abort);
             }

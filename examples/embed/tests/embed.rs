@@ -1,4 +1,4 @@
-//! The example serves.
+//! The example serves a client.
 
 #[path = "../../client_check.rs"]
 mod client_check;

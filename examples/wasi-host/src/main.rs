@@ -1,5 +1,5 @@
-//! Embeds a server: composes it with an application, and runs it on plain wasmtime with wasmtime-wasi. It may
-//! listen, and no more: no file, no environment, no connection of its own.
+//! Embeds a server: composes it with an application and runs it on plain wasmtime with wasmtime-wasi. The server may
+//! only listen: it gets no files, no environment and no outgoing connections.
 //!
 //! `cargo run --release -p wasi-host -- app.wasm --listen 127.0.0.1:8000`
 
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode> {
     add_to_linker_sync(&mut linker)?;
     let wasi = WasiCtx::builder()
         .inherit_stdio()
-        // The first stands for the program's name.
+        // The first argument takes the place of the program's name.
         .args(&arguments)
         .allow_tcp(true)
         .socket_addr_check(|_, what| Box::pin(async move { !matches!(what, SocketAddrUse::TcpConnect) }))
@@ -43,7 +43,7 @@ fn main() -> Result<ExitCode> {
     let mut store = Store::new(&engine, State { wasi, resources: ResourceTable::new() });
     let component = Component::new(&engine, server)?;
     let command = Command::instantiate(&mut store, &component, &linker)?;
-    // Runs until the server stops. It has said on standard error why it cannot go on, if it cannot.
+    // Runs until the server stops. If it fails, it reports the reason on standard error.
     let ended = command.wasi_cli_run().call_run(&mut store)?;
     Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

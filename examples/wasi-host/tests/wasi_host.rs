@@ -1,4 +1,4 @@
-//! The example serves; `tests/wasi_hosts.rs` puts it to the same tests as the host.
+//! The example serves a client; `tests/wasi_hosts.rs` runs the host's tests on it.
 
 #[path = "../../client_check.rs"]
 mod client_check;

@@ -5,11 +5,11 @@ use std::path::Path;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem};
 
-/// The world that a component has.
+/// The world of a component.
 pub(crate) fn decode(component: &[u8]) -> (Resolve, WorldId) {
     match wit_component::decode(component).expect("a component") {
         DecodedWasm::Component(resolve, world) => (resolve, world),
-        DecodedWasm::WitPackage(..) => panic!("a WIT package is no component"),
+        DecodedWasm::WitPackage(..) => panic!("a WIT package is not a component"),
     }
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn declared(name: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = resolve.push_dir(folder).expect("wit/ is a package");
-    let world = resolve.select_world(&[package], Some(name)).expect("the world is there");
+    let world = resolve.select_world(&[package], Some(name)).expect("the package has the world");
     (resolve, world)
 }
 

@@ -1,5 +1,4 @@
-//! A chat: everyone sees what anyone says. `/nick NAME` and `/stats`, the last lines for newcomers, and a page on the
-//! HTTP side.
+//! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, a history for new members and a page over HTTP.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,7 +8,7 @@ use legacy_websocket_application::{
 
 const PAGE: &str = include_str!("../chat.html");
 
-/// Lines that a newcomer is shown, and bytes of them.
+/// Limits of the history that new members are shown.
 const HISTORY: usize = 20;
 const HISTORY_BYTES: usize = 64 * 1024;
 
@@ -23,7 +22,7 @@ struct Chat {
     members: BTreeMap<ConnectionId, Member>,
     history: VecDeque<String>,
     said: u64,
-    /// Guests so far. Connections have higher numbers: each request of a page is one.
+    /// Guests so far. Connection ids have gaps, since HTTP requests are connections, too.
     guests: u64,
 }
 
@@ -36,7 +35,7 @@ struct Member {
 impl Application for Chat {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
         if events.is_empty() {
-            // The start. Names, history and counts are everybody's.
+            // The first call. Names, history and counts are shared by all members.
             return vec![Command::SingleInstance];
         }
         let mut commands = Vec::new();
@@ -71,7 +70,7 @@ impl Chat {
         self.members.insert(id, Member { name, draft: connected.draft });
     }
 
-    /// A name that nobody has.
+    /// An unused name.
     fn guest(&mut self) -> String {
         loop {
             self.guests += 1;

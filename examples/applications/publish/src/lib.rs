@@ -1,5 +1,5 @@
-//! What is posted to `/publish` is pushed to every socket, and once a second the time that the server has run for. Let
-//! only those reach `/publish` who may.
+//! Pushes what is posted to `/publish` to every socket, and the server's uptime once a second. Restrict access to
+//! `/publish`: the application does not.
 //!
 //! `curl --data 'It rains.' http://127.0.0.1:8000/publish`
 
@@ -39,8 +39,8 @@ impl Application for Publish {
 }
 
 impl Publish {
-    /// The first call, without events: asks for the first tick, and for one instance, for there is to be one clock and one
-    /// list of subscribers.
+    /// On the first call, which has no events, requests the first tick, and a single instance, so that there is one
+    /// clock and one list of subscribers.
     fn start(&mut self) -> Vec<Command> {
         let first = !std::mem::replace(&mut self.started, true);
         if first { vec![Command::SingleInstance, Command::Tick(0)] } else { Vec::new() }
@@ -63,10 +63,10 @@ impl Publish {
     }
 }
 
-/// Pushes once a second. A tick may be early, so it is the times that are compared.
+/// Pushes once a second. A tick may be early, so the times are compared.
 #[derive(Debug, Default)]
 struct Clock {
-    /// The first tick's time, and the seconds that were told since.
+    /// The time of the first tick, and the last uptime sent, in seconds.
     started: Option<(Instant, u64)>,
 }
 

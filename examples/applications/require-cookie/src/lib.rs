@@ -1,5 +1,5 @@
-//! A middleware: lets nobody open a WebSocket without a cookie `pass=2010`. Plain HTTP goes through, so that the
-//! application can set it. For other targets than WebAssembly it is empty.
+//! A middleware that refuses WebSocket handshakes without a cookie `pass=2010`. Plain HTTP passes, so that the
+//! application can set the cookie. Empty for targets other than WebAssembly.
 #![cfg(target_family = "wasm")]
 
 #[allow(
@@ -29,7 +29,7 @@ struct RequireCookie;
 
 impl Guest for RequireCookie {
     fn handle(mut events: Vec<Event>) -> Vec<Command> {
-        // Only the first call has none, and the application is to hear of it once.
+        // Only the first call has no events, and the application must receive it.
         let starts = events.is_empty();
         let mut refusals = Vec::new();
         events.retain(|event| {
