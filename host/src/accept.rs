@@ -1,4 +1,4 @@
-//! From a listener to a connection: limits, the PROXY protocol, TLS.
+//! From a listening socket to a connection: limits, the PROXY protocol, TLS.
 
 pub(crate) mod acceptor;
 pub(crate) mod bind;

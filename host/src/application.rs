@@ -1,4 +1,4 @@
-//! What is said over the connections: an application takes events and returns commands.
+//! Applications: they take events and return commands.
 
 mod api;
 mod component;

@@ -74,7 +74,7 @@ enum Command {
     },
 }
 
-/// All that `serve` does with it before it listens.
+/// Does everything `serve` does before it listens.
 fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
     let line =
         [OsStr::new("legacy-websocket"), OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
@@ -104,7 +104,7 @@ mod tests {
         let Command::Serve(serve) = cli.command else { panic!("another command") };
         let settings = serve.table.settings().unwrap();
         assert_eq!(format!("{:?}", settings.engine), format!("{:?}", Options::default()));
-        // A program has the machine; a library has what it is given.
+        // A program uses the whole machine; a library uses what it is given.
         let options = ShellOptions { workers: 1, ..serve.shell_options(&settings) };
         assert_eq!(format!("{options:?}"), format!("{:?}", ShellOptions::default()));
     }

@@ -1,4 +1,4 @@
-//! The task of one connection: reads for the shell, and writes what the kernel did not take at once.
+//! The task of one connection: reads for the shell, and writes what the kernel did not take immediately.
 
 pub(crate) mod connection_io;
 pub(crate) mod queue_budget;
@@ -22,17 +22,17 @@ use crate::connection::connection_io::ConnectionIo;
 use crate::connection::read_batch::READ_BYTES;
 use crate::shell::Shell;
 
-/// Reads from one peer before the others get their turn.
+/// How many reads one peer gets before the others get their turn.
 const READS_PER_POLL: usize = 4;
 
-/// Completes when the socket is to be closed. Small, because there are many.
+/// Completes when the socket should be closed. Small, because there are many.
 pub(crate) struct Connection {
     id: u64,
     io: Rc<ConnectionIo>,
     shell: Rc<Shell>,
-    /// The peer has sent something.
+    /// Whether the peer has sent anything.
     heard: bool,
-    /// Runs while output waits without progress, and while we wait for the peer's FIN.
+    /// Runs while pending output makes no progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
     closing: Closing,
     _place: ConnectionGuard,
@@ -45,7 +45,7 @@ impl Connection {
         Self { id, io, shell, heard: false, timer: None, closing: Closing::default(), _place: guard }
     }
 
-    /// Ready when the connection is to be closed.
+    /// Ready when the connection should be closed.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS_PER_POLL {
             let then = self.io.then();
@@ -77,7 +77,7 @@ impl Connection {
             match self.closing.action(then, is_flushed, self.io.is_congested()) {
                 Action::Close => return Poll::Ready(()),
                 Action::Write => return Poll::Pending,
-                // If it fails, reading fails, too.
+                // If it fails, reading fails too.
                 Action::SendFin => drop(self.send_fin(cx)),
                 Action::Wait | Action::Read | Action::Linger => {}
             }
@@ -85,7 +85,7 @@ impl Connection {
                 return Poll::Pending;
             }
             match ready!(self.poll_read(cx)) {
-                // There is more, but the others may have input, too.
+                // There is more to read, but other connections may have input too.
                 Ok(READ_BYTES..) => break,
                 Ok(_) => {}
                 Err(_) => return self.give_up(Loss::Reset),
@@ -110,7 +110,7 @@ impl Connection {
         Poll::Ready(Ok(read))
     }
 
-    /// All is written: our FIN, then discard input until the peer's FIN or the timeout.
+    /// All output is written: sends our FIN, then discards input until the peer's FIN or the timeout.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.closing.fin == Fin::NotYet {
             self.timer = None;
@@ -132,7 +132,7 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Our FIN, once. It may have to wait for the kernel in TLS.
+    /// Sends our FIN, once. With TLS it may have to wait for the kernel.
     fn send_fin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.closing.fin != Fin::Sent {
             self.closing.fin = Fin::Sending;
@@ -164,7 +164,7 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Before anything else, because the shell may write and abort while we run.
+        // Before anything else: the shell may write and abort during this call.
         self.io.park(cx.waker());
         self.run(cx)
     }

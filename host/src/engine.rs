@@ -1,4 +1,4 @@
-//! The protocol engine: one small trait, two builds behind it.
+//! The protocol engine: one small trait with two implementations.
 
 pub(crate) mod api;
 mod component;

@@ -1,26 +1,26 @@
-//! Files that an operator names: size-limited in memory, and never blocking while the server runs.
+//! Files named by the operator: limited in size, and never blocking while the server runs.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Largest component, in bytes. Those that include a language runtime have some 20 MB.
+/// Largest component, in bytes. One with a language runtime has about 20 MB.
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 256 << 20;
 
-/// Largest text, in bytes: a configuration, a policy, certificates.
+/// Largest text file, in bytes: a configuration, a policy, certificates.
 pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// Reads a file of any kind, even a pipe, in full.
 ///
 /// # Errors
-/// `FileTooLarge` above `limit` bytes, without reading further; those of the system.
+/// `FileTooLarge` above `limit` bytes, without reading further; otherwise the system's.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
 }
 
-/// As [`read`], for UTF-8.
+/// Like [`read`], for UTF-8.
 ///
 /// # Errors
 /// `InvalidData` if it is not UTF-8; those of [`read`].

@@ -15,7 +15,7 @@
 //!     wit::{Command, Event, Outgoing, Recipients},
 //! };
 //!
-//! /// Tells everyone what anyone says.
+//! /// Broadcasts every message to everyone.
 //! #[derive(Debug)]
 //! struct Chat;
 //!
@@ -37,7 +37,7 @@
 //!     let server = Server::new(EngineFactory::Native, options, ShellOptions::default(), || Box::new(Chat))?;
 //!     let listener = bind("127.0.0.1:0".parse()?)?;
 //!     println!("listening on ws://{}/", listener.local_addr()?);
-//!     let stop = async { /* wait for what ends it */ };
+//!     let stop = async { /* wait for a reason to stop */ };
 //!     let give_up = tokio::time::sleep(std::time::Duration::from_secs(10));
 //!     Ok::<_, Box<dyn std::error::Error>>(server.run(vec![listener], stop, give_up).await)
 //! })?;

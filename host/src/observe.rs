@@ -1,4 +1,4 @@
-//! What an operator sees: the log, metrics, and the status page.
+//! Observability: the log, metrics, and the status page.
 
 pub(crate) mod admin;
 pub(crate) mod log;

@@ -4,41 +4,44 @@ use std::time::Duration;
 
 use legacy_websocket_shell::Settings;
 
-/// What the shell itself enforces.
+/// Options that the shell itself enforces.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ShellOptions {
     /// Serving threads, each with an engine and an application instance for its part of the connections. 0 counts as 1.
     pub workers: usize,
-    /// A worker gets this many connections before the next gets any, as long as its thread has spare time; once all
-    /// have as many, the one with the fewest gets the next. One thread serves a few connections faster than several
-    /// that wake each other. 0: always the one with the fewest.
+    /// A worker gets this many connections before the next gets any, as long as its thread has time to spare; once all
+    /// have as many, the worker with the fewest gets the next. One thread serves a few connections faster than several
+    /// that keep waking each other. 0: always the worker with the fewest.
     pub worker_fill: usize,
-    /// Connections at once. More are refused with 503.
+    /// Maximum concurrent connections. More are refused with 503.
     pub max_connections: usize,
-    /// Peers being refused with an answer at once. More are closed without one.
+    /// Maximum peers being refused with an answer concurrently. More are closed without one.
     pub max_refusals: usize,
-    /// Concurrent connections from one address, or from one /64 in IPv6. More are refused with 429. 0: no limit.
+    /// Maximum concurrent connections from one address, or one /64 in IPv6. More are refused with 429. 0: no limit.
     pub max_connections_per_peer: u32,
-    /// New connections per second from one address, or from one /64 in IPv6. More are refused with 429. 0: no limit.
+    /// Maximum new connections per second from one address, or one /64 in IPv6. More are refused with 429. 0: no
+    /// limit.
     pub max_handshakes_per_peer: u32,
     /// Measure how long turns take.
     pub measure_turns: bool,
-    /// Every connection begins with a header of the PROXY protocol, which says who the peer is.
+    /// Every connection begins with a PROXY header, which names the peer.
     pub proxy_protocol: bool,
-    /// Output waiting for one peer, in bytes, before the peer counts as a slow reader and is closed. A single
-    /// transmission may be longer, if nothing else is waiting: up to an eighth of
-    /// [`max_total_queue_bytes`](Self::max_total_queue_bytes). From half of it on the peer is not read from, so that
-    /// one that floods an echo slows itself down first.
+    /// Maximum output pending for one peer, in bytes; a peer over it is closed as a slow reader. A single transmission
+    /// may be longer if nothing else is pending: up to an eighth of
+    /// [`max_total_queue_bytes`](Self::max_total_queue_bytes). A peer over half of it is not read from, so that
+    /// flooding an echo slows the flood down first.
     pub max_queue_bytes: usize,
-    /// Memory for the output waiting for all peers together, of all workers, in bytes; shared broadcast data counts
-    /// once. Above it the connections that hold the most are closed as slow readers. At least `max_queue_bytes`.
+    /// Maximum memory for the output pending for all peers of all workers together, in bytes; a shared broadcast
+    /// counts once. Above it, the connections that hold the most are closed as slow readers. At least
+    /// `max_queue_bytes`.
     pub max_total_queue_bytes: usize,
-    /// Output without progress for this long: a slow reader, too.
+    /// How long pending output may make no progress before the peer is closed as a slow reader.
     pub write_timeout: Duration,
-    /// After the last byte and our FIN: how long we wait for the peer's.
+    /// How long to wait for the peer's FIN after the last byte and our FIN.
     pub linger_timeout: Duration,
-    /// For a PROXY header, and then for the TLS handshake, before the engine's own timeout for the opening handshake begins.
+    /// Timeout for a PROXY header, and again for the TLS handshake, before the engine's own timeout for the opening
+    /// handshake begins.
     pub handshake_timeout: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! Recordings: each connection as a trace in the format of the conformance suite.
 //!
 //! A [`Recorder`] sits between the shell and an engine, where all bytes pass. They go through a bounded channel to a
-//! thread that writes files; what does not fit is dropped, because serving comes first, and the file says so.
+//! thread that writes files; whatever does not fit is dropped, because serving takes precedence, and the file says so.
 
 mod file;
 mod recording;
@@ -31,32 +31,32 @@ use crate::engine::api::{Engine, EngineLost};
 const MAX_QUEUED: usize = 4096;
 const MAX_QUEUED_BYTES: usize = 32 << 20;
 
-/// What a read or write counts in addition to its bytes, because it is a separate line.
+/// The cost of a read or write in addition to its bytes, because each is a separate line.
 const BYTES_PER_STEP: u64 = 16;
 
-/// Where recordings go, and how much.
+/// Where recordings go, and their limits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RecordOptions {
-    /// Created if missing, accessible to its owner only.
+    /// The folder; created if missing, accessible to its owner only.
     pub folder: PathBuf,
-    /// All files of this run together, in bytes.
+    /// Maximum size of all files of this run together, in bytes.
     pub max_bytes: u64,
-    /// How much is kept of one connection, in bytes of both directions. A byte takes up to four in the file.
+    /// Maximum kept of one connection, in bytes of both directions. A byte takes up to four in the file.
     pub max_connection_bytes: u64,
     /// Options of the server that a replay needs.
     pub settings: Vec<Setting>,
 }
 
 impl RecordOptions {
-    /// With 256 MiB in all, and 1 MiB of each connection.
+    /// Defaults to 256 MiB in total, and 1 MiB per connection.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, max_bytes: 256 << 20, max_connection_bytes: 1 << 20, settings: Vec::new() }
     }
 }
 
-/// Records the connections of the engines that it is given to. Clones share files and limits.
+/// Records the connections of its engines. Clones share files and limits.
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<Shared>);
 
@@ -65,7 +65,7 @@ struct Shared {
     channel: SyncSender<Entry>,
     queued_bytes: AtomicUsize,
     next_number: AtomicU64,
-    /// Nothing more is kept: the limit is used up.
+    /// Recording has stopped: the total limit is reached.
     full: AtomicBool,
     max_connection_bytes: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -77,14 +77,14 @@ struct Entry {
     connection: Arc<Connection>,
     at: SystemTime,
     what: What,
-    /// Steps before this one that were dropped.
+    /// The number of dropped steps before this one.
     missing: u64,
 }
 
-/// A connection that is recorded.
+/// A recorded connection.
 #[derive(Debug)]
 struct Connection {
-    /// Numbers the recorded connections of this run. 0 is none.
+    /// The number of the recording in this run; 0 is none.
     number: u64,
     peer: Option<SocketAddr>,
     since: SystemTime,
@@ -100,9 +100,9 @@ enum What {
     ServerEnd {
         reset: bool,
     },
-    /// The limit of a connection is reached.
+    /// The connection's limit is reached.
     Cut,
-    /// Nothing follows.
+    /// The recording has ended.
     Done,
     /// The server has ended.
     Stop,
@@ -132,14 +132,14 @@ impl Recorder {
         Ok(Self(shared))
     }
 
-    /// Waits until all is written. What is recorded afterwards is lost.
+    /// Waits until everything is written. Anything recorded afterwards is lost.
     pub fn finish(&self) {
         let nobody = Arc::new(Connection { number: 0, peer: None, since: SystemTime::now() });
         let stop = Entry { connection: nobody, at: SystemTime::now(), what: What::Stop, missing: 0 };
         if self.0.channel.send(stop).is_ok()
             && let Some(writer) = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            // It panics only on a bug, and has reported it then.
+            // It panics only on a bug, which has been reported by then.
             let _ = writer.join();
         }
     }
@@ -246,19 +246,19 @@ impl Engine for Recorded {
     }
 }
 
-/// What is being recorded of one engine's connections.
+/// The recordings of one engine's connections.
 #[derive(Debug)]
 struct Tape {
     shared: Arc<Shared>,
     connections: HashMap<u64, Track>,
-    /// Ends that did not fit: they are small, and must not be lost.
+    /// Ends that did not fit in the channel: they are small, and must not be lost.
     late: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Track {
     connection: Arc<Connection>,
-    /// A broadcast reaches it.
+    /// It is a member of broadcasts.
     joined: bool,
     kept: u64,
     missing: u64,
@@ -280,7 +280,7 @@ impl Tape {
     }
 
     fn client(&mut self, id: u64, bytes: &[u8]) {
-        // Looked up before the bytes are copied.
+        // Look up first, before copying the bytes.
         if self.connections.contains_key(&id) {
             self.step(id, What::Client(bytes.into()));
         }
@@ -317,7 +317,7 @@ impl Tape {
         }
     }
 
-    /// What the engine tells its shell to write.
+    /// Records the engine's transmissions.
     fn hear(&mut self, step: Result<Step, EngineLost>) -> Result<Step, EngineLost> {
         let Ok(step) = step else {
             // All of its connections are closed.
@@ -361,7 +361,7 @@ impl Tape {
         if !bytes.is_empty() && then != Disposition::Abort {
             self.step(id, What::Server(bytes.into()));
         }
-        // A half-closed connection goes on, and is recorded as ended when the engine is done with it.
+        // A half-closed connection continues; it is recorded as ended when the engine is done with it.
         if matches!(then, Disposition::Finish | Disposition::Abort) {
             self.step(id, What::ServerEnd { reset: then == Disposition::Abort });
             self.done(id);

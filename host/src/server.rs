@@ -26,20 +26,21 @@ use crate::workers::pool::WorkerPool;
 use crate::workers::threads::Threads;
 use crate::workers::worker::Panic;
 
-/// More than any number of descriptors, and few enough for a semaphore.
+/// More than any number of descriptors, but few enough for a semaphore.
 const MAX_CONNECTIONS: usize = 1 << 28;
 
-/// How long the workers have to end after being told to drop every connection. One that does not is inside a call.
+/// How long the workers have to end after they were told to drop every connection. A worker that does not is stuck in
+/// a call.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long an observer waits for workers. A turn takes less.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
 
-/// If all workers have been busy with one thing for this long, clients are better sent elsewhere.
+/// If every worker has been busy without progress for this long, clients are better sent elsewhere.
 const UNREADY_AFTER: Duration = Duration::from_secs(2);
 
-/// Serves on its own threads, [`ShellOptions::workers`] of them. Runs inside any tokio runtime with I/O and time, which
-/// it does not keep busy.
+/// Serves on its own threads, [`ShellOptions::workers`] of them. Runs inside any tokio runtime with I/O and time, and
+/// uses little of it.
 #[derive(Debug)]
 pub struct Server {
     context: Arc<ServerContext>,
@@ -50,10 +51,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the engines, for an application in Rust; each worker has one, made by `application` on its thread.
+    /// Serves an application in Rust; each worker has its own engine and its own instance, created by `application` on
+    /// the worker's thread.
     ///
     /// # Errors
-    /// [`StartError`]: the options are refused, the component cannot be instantiated, or a thread cannot be started.
+    /// [`StartError`]: the options are invalid, the component cannot be instantiated, or a thread cannot be started.
     pub fn new(
         factory: EngineFactory,
         engine_options: Options,
@@ -63,9 +65,9 @@ impl Server {
         Self::serving(factory, engine_options, options, Program::Native(Box::new(application)))
     }
 
-    /// Makes the engines, and for each worker an instance of the application; for one alone if the application's first
-    /// call asks for that. It is asked about every opening handshake ([`Options::authorise`]); undecided ones are
-    /// accepted.
+    /// Serves a component: each worker has its own engine and instance, or only one worker does if the application's
+    /// first call requests that. The application is asked about every opening handshake ([`Options::authorise`]);
+    /// those it leaves undecided are accepted.
     ///
     /// # Errors
     /// [`StartError`]: as for [`new`](Self::new), or the application is lost at its first call.
@@ -121,8 +123,8 @@ impl Server {
         Ok(Self { context, threads, panics, replacements, replace })
     }
 
-    /// Sends applications that replace the previous one: new connections go to the new one, existing ones stay with
-    /// theirs until they end. One that fails at its first call on the first worker changes nothing.
+    /// Receives applications that replace the previous one: new connections go to the new one, existing ones stay with
+    /// theirs until they end. If its first call on the first worker fails, nothing changes.
     #[must_use]
     pub fn replacements(&self) -> UnboundedSender<Arc<ApplicationFactory>> {
         self.replace.clone()
@@ -134,12 +136,12 @@ impl Server {
         Observer { context: Arc::clone(&self.context), last: Arc::default() }
     }
 
-    /// Serves until `stop` is done, then closes every connection and waits until all are gone or `give_up` is done.
-    /// Returns shortly after that, whatever the workers do: [`Totals::unresponsive_workers`] says how many are left
-    /// behind in a call, on detached threads.
+    /// Serves until `stop` completes, then closes every connection and waits until all are closed or `give_up`
+    /// completes. Returns shortly after that, whatever the workers do: [`Totals::unresponsive_workers`] counts those
+    /// left behind in a call, on detached threads.
     ///
     /// # Panics
-    /// With the panic of a worker.
+    /// If a worker panicked, with its panic.
     pub async fn run(
         self,
         listeners: impl IntoIterator<Item = impl Into<Listener>>,
@@ -157,7 +159,7 @@ impl Server {
     }
 }
 
-/// Stops when told to, and ends the workers when all connections are gone, or on `give_up`.
+/// Stops when told to, and ends the workers when all connections have closed, or on `give_up`.
 async fn until_all_is_over(
     context: &ServerContext,
     threads: &mut Threads,
@@ -191,13 +193,13 @@ async fn until_all_is_over(
     Totals { unresponsive_workers, ..totals }
 }
 
-/// All permits are released.
+/// Completes when all permits are released.
 async fn drained(context: &ServerContext) {
     let all = u32::try_from(context.options.max_connections).unwrap_or(MAX_CONNECTIONS as u32);
     drop(context.permits.acquire_many(all).await);
 }
 
-/// Has the first worker try each new application, and then the others adopt it, forever.
+/// Has the first worker try each new application, then the others adopt it, forever.
 async fn replace_applications(
     context: &ServerContext,
     mut replacements: UnboundedReceiver<Arc<ApplicationFactory>>,
@@ -217,7 +219,7 @@ async fn replace_applications(
                 error!("the application before serves on: {error}");
                 continue;
             }
-            // It has ended.
+            // The worker has ended.
             Err(_) => continue,
         };
         for worker in 1..context.pool.size() {
@@ -238,19 +240,19 @@ async fn replace_applications(
     pending().await
 }
 
-/// What a worker answered last, and when.
+/// A worker's last report, and its time.
 type LastSnapshot = Option<(Snapshot, Instant)>;
 
 /// Observes a server from outside, for [`serve_admin`](crate::serve_admin).
 #[derive(Clone, Debug)]
 pub struct Observer {
     context: Arc<ServerContext>,
-    /// Each worker's last report, and when.
+    /// Each worker's last report, and its time.
     last: Arc<Mutex<Vec<LastSnapshot>>>,
 }
 
 impl Observer {
-    /// All workers together, as they are now; busy ones as last reported. None if none has ever reported.
+    /// The current figures of all workers together; busy ones as last reported. `None` if none has ever reported.
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
         let fresh = self.context.pool.ask_within(ANSWER_TIME, WorkerMessage::Snapshot).await;
         let now = Instant::now();
@@ -266,15 +268,15 @@ impl Observer {
         Some(Snapshot { workers, ages, uptime, ..all })
     }
 
-    /// Up to `limit` connections of the workers that answer, those with the longest queues first and then the newest;
-    /// and how many more there are.
+    /// Up to `limit` connections of the workers that respond, longest queues first, then newest; and how many are left
+    /// out.
     pub(crate) async fn connections(&self, limit: usize) -> (Vec<Row>, usize) {
         let rows =
             self.context.pool.ask_within(ANSWER_TIME, |answer| WorkerMessage::Rows(limit, answer)).await;
         limit_rows(rows.into_iter().flatten(), limit)
     }
 
-    /// Why no new connection is served now.
+    /// Why no new connections can be served now.
     pub(crate) fn unready(&self) -> Option<&'static str> {
         if self.context.pool.is_stopping() {
             return Some("stopping");

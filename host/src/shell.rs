@@ -1,5 +1,5 @@
-//! The shell of one engine: it passes bytes to the engine, events to the application, commands back, and transmissions
-//! to the connections. It never waits.
+//! The shell of one engine: it passes bytes to the engine, events to the application, commands back to the engine, and
+//! transmissions to the connections. It never blocks.
 
 mod backpressure;
 mod idle_http;
@@ -66,11 +66,11 @@ pub(crate) struct Shell {
     batch: RefCell<ReadBatch>,
     next_timeout: Cell<Option<u64>>,
     earlier_timeout: Notify,
-    /// Connections that wait until other workers have room for commands.
+    /// Connections paused until other workers have room for commands.
     backpressure: Backpressure,
-    /// They have.
+    /// Notified when they have room.
     resumed: Notify,
-    /// Retired, or a connection of a retired shell is gone.
+    /// Notified when the shell is retired, or a connection of a retired shell has closed.
     emptied: Notify,
 }
 
@@ -78,62 +78,62 @@ pub(crate) struct Shell {
 struct Inner {
     context: Arc<ServerContext>,
     engine: Box<dyn Engine>,
-    /// False while a lost one cannot be replaced.
+    /// False while a lost engine cannot be replaced.
     engine_lives: bool,
     application: Handler,
-    /// Where the application's commands come from.
+    /// The source of the application's commands.
     origin: Origin,
-    /// It asked for that at its first call.
+    /// Whether the application requested a single instance at its first call.
     alone: bool,
-    /// No more connections come.
+    /// Whether it takes no new connections.
     retired: bool,
     connections: HashMap<u64, Link>,
     peers: PeerNames,
-    /// Those that a broadcast reaches, in any order.
+    /// The members of a broadcast to all, in any order.
     members: Vec<(u64, Rc<ConnectionIo>)>,
     /// Connections whose input waits in the engine.
     paused: HashSet<u64>,
-    /// Connections that may be read from again.
+    /// Connections that may be read again.
     unpaused: Vec<u64>,
-    /// How many events the application gets in a call.
+    /// How many events the application gets per call.
     event_budget: EventBudget,
     failure_cycle: FailureCycle,
     keep_alive: KeepAlive,
-    /// Connections so far, including those of the previous shell.
+    /// Connections accepted so far, including those of the previous shell.
     accepted: u64,
-    /// Connections below it belong to a lost application; no other is told of them.
+    /// Connections below this id belong to a lost application; no other application hears of them.
     orphans_below: u64,
     queue_account: Rc<QueueAccount>,
     totals: Totals,
     metrics: Metrics,
-    /// Connections that got output in this turn.
+    /// Connections with new output in this turn.
     touched: Vec<Rc<ConnectionIo>>,
-    /// Output of this turn for its connections.
+    /// This turn's output for its connections.
     delivered_bytes: usize,
-    /// Peers found slow while transmissions were distributed; the engine is told afterwards.
+    /// Peers found to be slow while transmissions were distributed; the engine is told afterwards.
     lost: Vec<LostConnection>,
     pump: Pump,
-    /// When the current turn has to yield to the others.
+    /// When the current turn must yield to other work.
     turn_until: Instant,
-    /// Connections lost with an engine, which the application has not been told.
+    /// Connections lost with an engine; the application has yet to be told.
     untold: Vec<Event>,
 }
 
-/// What the shell keeps for a connection.
+/// The shell's state for a connection.
 #[derive(Debug)]
 struct Link {
     peer: PeerAddress,
-    /// The engine is done with it and the application was told; pending output is still written.
+    /// The engine is done with it and the application has been told; pending output is still written.
     closed: bool,
     /// When it was accepted, in milliseconds since the start.
     since: u64,
     io: Rc<ConnectionIo>,
-    /// Its place among the members.
+    /// Its index among the members.
     member: Option<usize>,
 }
 
 impl Shell {
-    /// Continues the numbers of the one `before`.
+    /// Continues the connection numbers of the shell `before`.
     pub(crate) fn new(
         context: &Arc<ServerContext>,
         worker: usize,
@@ -194,7 +194,7 @@ impl Shell {
         self.inner.borrow().tell_health();
     }
 
-    /// Its application has asked for a single instance.
+    /// Whether its application requested a single instance.
     pub(crate) fn wants_to_be_alone(&self) -> bool {
         self.inner.borrow().alone
     }
@@ -203,19 +203,19 @@ impl Shell {
         ConnectionIo::new(socket, Rc::clone(&self.inner.borrow().queue_account))
     }
 
-    /// The application's first call. Its deadline is the next turn's.
+    /// Makes the application's first call. Its deadline is the next turn's.
     pub(crate) fn start(&self) -> Result<(), Lost> {
         self.inner.borrow_mut().start_application()?;
         self.turn(&[]);
         Ok(())
     }
 
-    /// How many connections it has.
+    /// The number of its connections.
     pub(crate) fn len(&self) -> usize {
         self.inner.borrow().connections.len()
     }
 
-    /// No more connections come.
+    /// Takes no new connections from now on.
     pub(crate) fn retire(&self) {
         self.inner.borrow_mut().retired = true;
         self.emptied.notify_one();
@@ -225,7 +225,7 @@ impl Shell {
         self.inner.borrow().retired
     }
 
-    /// Runs turns and deadlines until it is retired and its last connection is gone.
+    /// Runs turns and deadlines until it is retired and its last connection has closed.
     pub(crate) async fn run(&self) {
         let ended = async {
             while !self.is_retired() || self.len() != 0 {
@@ -239,7 +239,7 @@ impl Shell {
         }
     }
 
-    /// A connection was accepted.
+    /// Adds an accepted connection.
     pub(crate) fn opened(&self, peer: Peer, io: Rc<ConnectionIo>) -> u64 {
         // If earlier input kills the application, this connection belongs to the next one.
         self.take_reads();
@@ -261,8 +261,8 @@ impl Shell {
         id
     }
 
-    /// Reads from a connection, and keeps the bytes for the engine, if there is an id to keep them for. The reads of
-    /// all connections that are ready now become one turn.
+    /// Reads from a connection, and keeps the bytes for the engine if `keep` names its id there. The reads of all
+    /// connections that are ready now become one turn.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -286,7 +286,7 @@ impl Shell {
         read
     }
 
-    /// Passes reads to the engine, forever: whenever all ready connections have read.
+    /// Passes reads to the engine, forever: whenever all ready connections have been read.
     async fn run_turns(&self) {
         poll_fn(|cx| {
             self.take_reads();
@@ -307,20 +307,20 @@ impl Shell {
         self.turn(&[Input::Lost(LostConnection { connection, why })]);
     }
 
-    /// The others have carried out enough of the commands sent to them.
+    /// Other workers have carried out enough of the commands sent to them.
     pub(crate) fn resume(&self) {
         self.backpressure.release();
         self.resumed.notify_one();
     }
 
-    /// Carries out commands of another worker's application. Returns those without effect.
+    /// Carries out commands of another worker's application. Returns the commands without effect.
     pub(crate) fn carry_out(&self, commands: &[Command<'_>]) -> Result<Vec<Failed>, EngineGone> {
         let mut result = Err(EngineGone);
         self.take_reads();
         self.call(|engine, now| {
-            // Its clock may not have moved for a long time.
+            // The clock may not have moved for a long time.
             let mut step = engine.turn(now, &[])?;
-            // They do not answer our application's events.
+            // These commands do not answer our application's events.
             let carried_out = engine.command_partly(commands)?;
             let mut failed = Vec::new();
             for event in carried_out.events {
@@ -336,7 +336,8 @@ impl Shell {
         result
     }
 
-    /// Tells the application what another worker returned, if it is still the one that sent those commands.
+    /// Tells the application the failures that another worker returned, if it is still the instance that sent the
+    /// commands.
     pub(crate) fn take_failures(&self, from: Origin, failed: Vec<Failed>) {
         {
             let mut inner = self.inner.borrow_mut();
@@ -348,7 +349,7 @@ impl Shell {
         self.turn(&[]);
     }
 
-    /// The connection's task is done: nothing can be written any more.
+    /// The connection's task has ended: nothing more can be written.
     pub(crate) fn forget(&self, connection: u64) {
         {
             let mut inner = self.inner.borrow_mut();
@@ -396,7 +397,7 @@ impl Shell {
                     () = self.earlier_timeout.notified() => continue,
                 }
             }
-            // A tick may send even more.
+            // A tick may send more commands.
             while self.context.pool.congestion(self.worker) == Congestion::Full {
                 self.resumed.notified().await;
             }
@@ -421,8 +422,8 @@ impl Shell {
         self.charge(&[], before);
     }
 
-    /// If other workers already have too many commands, what a turn has sent them since `before` is charged to the
-    /// connections that were read from, or to those whose messages had waited for the turn.
+    /// If other workers already have too many commands, charges what a turn has sent them since `before` to the
+    /// connections that were read, or to those whose messages had waited for the turn.
     fn charge(&self, reads: &[Read], before: usize) {
         let caused = self.context.pool.forwarded_so_far(self.worker) - before;
         if caused == 0 || self.context.pool.congestion(self.worker) == Congestion::None {

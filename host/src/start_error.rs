@@ -7,17 +7,17 @@ use thiserror::Error;
 use crate::application::ApplicationError;
 use crate::engine::EngineError;
 
-/// A server cannot start serving.
+/// Why a server cannot start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no engine.
+    /// The engine cannot be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// There is no application.
+    /// The application cannot be created.
     #[error(transparent)]
     Application(#[from] ApplicationError),
-    /// The system has no thread, or no means to wait for it.
+    /// The system provides no thread, or no event queue for it.
     #[error("no worker: {0}")]
     Thread(#[from] io::Error),
 }

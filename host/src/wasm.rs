@@ -1,4 +1,4 @@
-//! Where components run: the sandbox, the cache of compiled code, and their types beside the engine's.
+//! Running components: the sandbox, the cache of compiled code, and conversions between their types and the engine's.
 
 pub(crate) mod bindings;
 mod code_cache;

@@ -23,15 +23,15 @@ use crate::options::ShellOptions;
 use crate::shell::versions::ApplicationVersions;
 use crate::workers::message::WorkerMessage;
 
-/// How long a worker may take to close an idle connection, in addition to its peer's time.
+/// How long a worker may take to close an idle connection, in addition to the time its peer has.
 const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Takes accepted connections through the limits, the PROXY protocol and TLS, here or at another worker.
+/// Takes accepted connections through the limits, the PROXY protocol and TLS, on this worker or another.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     worker: usize,
     admission: Rc<Admission>,
-    /// Connections that are waiting, or being refused.
+    /// Connections waiting for a permit, or being refused.
     waiting: JoinSet<()>,
 }
 
@@ -46,7 +46,7 @@ impl Acceptor {
         Self { worker, admission, waiting: JoinSet::new() }
     }
 
-    /// Closes the connections still waiting.
+    /// Closes the connections that are still waiting.
     pub(crate) fn close(&mut self) {
         self.waiting.abort_all();
     }
@@ -70,7 +70,7 @@ impl Acceptor {
         self.admission.hand_off(incoming, permit);
     }
 
-    /// An idle connection gives way, if there is one.
+    /// Closes an idle connection to make room, if there is one.
     fn wait_for_room(&mut self, incoming: Incoming) {
         let (admission, worker) = (Rc::clone(&self.admission), self.worker);
         match admission.versions.context().peers.take_oldest_idle() {
@@ -87,7 +87,7 @@ impl Acceptor {
         }
     }
 
-    /// Checks the limits of its peer, once the peer is known.
+    /// Checks the per-peer limits, once the peer is known.
     fn check(&mut self, incoming: Incoming, permit: ConnectionPermit) {
         let admission = Rc::clone(&self.admission);
         if admission.options().proxy_protocol {
@@ -137,7 +137,7 @@ impl Admission {
         Ok(ConnectionGuard { connection: permit, peer })
     }
 
-    /// Waits until an idle connection has been closed, which takes as long as its peer needs to end its side.
+    /// Waits until an idle connection has closed, which takes as long as its peer needs to end its side.
     async fn wait_for_permit(&self, worker: usize, incoming: Incoming, idle: u64) {
         let context = self.versions.context();
         context.pool.close_idle(idle);
@@ -150,7 +150,7 @@ impl Admission {
         }
     }
 
-    /// Sends it to its worker.
+    /// Sends the connection to its worker.
     fn hand_off(&self, incoming: Incoming, permit: ConnectionPermit) {
         let Incoming { stream, address, tls } = incoming;
         match stream.into_std() {
@@ -163,7 +163,7 @@ impl Admission {
         }
     }
 
-    /// Reads the PROXY header, which says who the client is.
+    /// Reads the PROXY header, which names the client.
     async fn forwarded(&self, mut incoming: Incoming, permit: ConnectionPermit) {
         let within = self.options().handshake_timeout;
         let reading = async {
@@ -193,7 +193,7 @@ impl Admission {
         }
     }
 
-    /// Performs the TLS handshake, if there is one.
+    /// Performs the TLS handshake, if it has one.
     async fn encrypt(&self, incoming: Incoming, secure: bool, guard: ConnectionGuard) {
         let Incoming { stream, address, tls } = incoming;
         let (tls, stream) = match (tls, stream) {
@@ -237,13 +237,13 @@ impl Admission {
             Some(shell) => {
                 spawn_local(Connection::new(shell, accepted));
             }
-            // The client retries, and then reaches another worker.
+            // The client will retry, and reach another worker.
             None => debug!(peer = %accepted.peer.address, "the application has just been replaced, closed"),
         }
     }
 
-    /// Answers, and waits for the peer's FIN so that a reset does not destroy the answer. With TLS there is no answer: the
-    /// handshake would cost more than a connection.
+    /// Sends the refusal, and waits for the peer's FIN so that a reset does not destroy it. With TLS there is no
+    /// answer: the handshake would cost more than a connection.
     async fn refuse(&self, mut incoming: Incoming, why: Refusal) {
         self.versions.current().count_refused(why.name());
         if why.level() == Level::Debug {
@@ -263,7 +263,7 @@ impl Admission {
             while incoming.stream.read(&mut [0; 1024]).await? > 0 {}
             Ok::<_, io::Error>(())
         };
-        // A peer that does not read is closed all the same.
+        // A peer that does not read is closed anyway.
         let _ = timeout(self.options().linger_timeout, answering).await;
     }
 }
@@ -277,7 +277,7 @@ async fn look_ahead(stream: &TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-/// Why it failed, if it did.
+/// The reason if it failed.
 async fn in_time<T, E: ToString>(
     within: Duration,
     what: impl Future<Output = Result<T, E>>,

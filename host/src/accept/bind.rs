@@ -1,4 +1,4 @@
-//! Sockets to listen on: TCP with keepalive, and Unix sockets.
+//! Binding listening sockets: TCP with keepalive, and Unix sockets.
 
 use std::fs;
 use std::io;
@@ -16,18 +16,19 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::accept::listener::Listener;
 use crate::accept::socket_file::SocketFile;
 
-/// Connections that the kernel completes ahead of us.
+/// The listen backlog.
 const BACKLOG: i32 = 1024;
 
-/// How often a silent peer is probed before it counts as gone.
+/// How many times a silent peer is probed before it counts as gone.
 const PROBES: u32 = 4;
 
 /// How the kernel detects peers that vanished silently, since the drafts have no ping.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keepalive {
-    /// Silence after which a peer is probed. It counts as gone if it does not answer for as long again. Zero: never.
+    /// Silence after which a peer is probed. It counts as gone if it does not answer for as long again. Zero: never
+    /// probe.
     pub(crate) after: Duration,
-    /// Sent data may stay unacknowledged for both together, and at least for this long.
+    /// How long sent data may stay unacknowledged: both times together, but at least this long.
     pub(crate) write_timeout: Duration,
 }
 
@@ -47,19 +48,19 @@ impl From<&Settings> for Keepalive {
 }
 
 impl Keepalive {
-    /// Accepted sockets inherit it.
+    /// Accepted sockets inherit these options.
     pub(crate) fn apply(self, listener: &impl AsFd) -> io::Result<()> {
         let socket = SockRef::from(listener);
         if self.after.is_zero() {
             return socket.set_keepalive(false);
         }
-        // The kernel takes whole seconds, of 15 bits.
+        // The kernel takes whole seconds, 15 bits.
         let after = self.after.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
         let interval = (after / PROBES).max(Duration::from_secs(1));
         let probing = TcpKeepalive::new().with_time(after).with_interval(interval).with_retries(PROBES);
         socket.set_tcp_keepalive(&probing)?;
-        // A peer that is being sent data does not count as silent: without this it has a quarter of an hour. The option
-        // takes 31 bits of milliseconds.
+        // A peer that is being sent data does not count as silent: without this option it would have a quarter of an
+        // hour. The option takes 31 bits of milliseconds.
         let longest = Duration::from_millis(i32::MAX as u64);
         socket.set_tcp_user_timeout(Some(self.write_timeout.max(after + interval * PROBES).min(longest)))
     }
@@ -69,12 +70,12 @@ impl Keepalive {
 /// system's default. A peer that vanished silently is detected after two minutes.
 ///
 /// # Errors
-/// What the system says: in use, not ours, not permitted.
+/// The system's: in use, not a local address, not permitted.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bind_tcp(address, false, Keepalive::default())
 }
 
-/// The same; with `only_v6` an IPv6 address leaves IPv4 to another listener.
+/// The same; with `only_v6`, an IPv6 address leaves IPv4 to another listener.
 pub(crate) fn bind_tcp(address: SocketAddr, only_v6: bool, keepalive: Keepalive) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -87,11 +88,11 @@ pub(crate) fn bind_tcp(address: SocketAddr, only_v6: bool, keepalive: Keepalive)
     TcpListener::from_std(socket.into())
 }
 
-/// Binds a path. A socket without a listener is left over from a killed process, and is replaced. The process's umask
-/// and the folder decide who may connect: connecting needs write permission.
+/// Binds a path. A socket file without a listener is left over from a killed process, and is replaced. The process's
+/// umask and the folder determine who can connect: that requires write permission.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::AddrInUse`] if there is a listener, [`io::ErrorKind::AlreadyExists`] if
+/// The system's; [`io::ErrorKind::AddrInUse`] if there is a listener, [`io::ErrorKind::AlreadyExists`] if
 /// something else has the path.
 pub(crate) fn bind_unix(path: &Path) -> io::Result<Listener> {
     let address = SockAddr::unix(path)?;
@@ -112,7 +113,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    // Without blocking: the listener may have a full queue.
+    // Nonblocking: the listener's queue may be full.
     let asked = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?.connect(address);
     match asked {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),

@@ -11,11 +11,11 @@ use crate::workers::load::LoadGuard;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
-    /// It came by TLS.
+    /// Connected over TLS.
     pub(crate) secure: bool,
 }
 
-/// One of the allowed connections, and of its worker's, until it is dropped.
+/// A permit for one connection, counted for its worker, until dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     #[expect(dead_code, reason = "held for its drop")]
@@ -29,7 +29,7 @@ impl ConnectionPermit {
     }
 }
 
-/// The same, and one of those allowed for its peer.
+/// The same, with the peer's permit.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for their drops")]
 pub(crate) struct ConnectionGuard {
@@ -37,7 +37,7 @@ pub(crate) struct ConnectionGuard {
     pub(super) peer: Option<PeerPermit>,
 }
 
-/// A connection whose bytes now go to the engine.
+/// A connection whose bytes go to the engine from now on.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,

@@ -20,14 +20,14 @@ use crate::accept::tls::Tls;
 use crate::connection::socket::{PeerAddress, Stream};
 use crate::observe::log;
 
-/// Where connections come from.
+/// A source of connections.
 #[derive(Debug)]
 pub struct Listener {
     socket: ListeningSocket,
     tls: Option<Tls>,
-    /// A service manager holds it as well, and passes its connections to the next process it starts.
+    /// Also held by a service manager, which passes its connections to the next process it starts.
     is_lent: bool,
-    /// Removed with the last listener on it.
+    /// The socket's file, removed with its last listener.
     file: Option<Arc<SocketFile>>,
 }
 
@@ -37,7 +37,7 @@ enum ListeningSocket {
     Unix(UnixListener),
 }
 
-/// The same listener, for another thread.
+/// The same listener, for use on another thread.
 #[derive(Debug)]
 pub(crate) struct ListenerHandle {
     socket: StdSocket,
@@ -59,15 +59,15 @@ impl Listener {
         Self { tls: Some(tls), ..Self::from(tcp) }
     }
 
-    /// A Unix socket's, whose file is removed with its last listener.
+    /// A listener on a Unix socket, whose file is removed with its last listener.
     pub(super) fn with_file(unix: UnixListener, file: Arc<SocketFile>) -> Self {
         Self { file: Some(file), ..Self::from(unix) }
     }
 
-    /// What clients connect to if there is no proxy in front: a URL, or `unix:` and the path of a socket.
+    /// The address that clients connect to without a proxy: a URL, or `unix:` and the path of a socket.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's.
     pub fn url(&self) -> io::Result<String> {
         match &self.socket {
             ListeningSocket::Tcp(tcp) => {
@@ -81,12 +81,12 @@ impl Listener {
         }
     }
 
-    /// The same for clients that speak TLS; None for a Unix socket.
+    /// The same listener for TLS clients; `None` for a Unix socket.
     pub(crate) fn encrypted(self, tls: Tls) -> Option<Self> {
         matches!(self.socket, ListeningSocket::Tcp(_)).then_some(Self { tls: Some(tls), ..self })
     }
 
-    /// A service manager's, which stays open when the server stops.
+    /// A service manager's listener, which stays open when the server stops.
     pub(crate) fn lent(self) -> Self {
         Self { is_lent: true, ..self }
     }
@@ -95,7 +95,7 @@ impl Listener {
         self.is_lent
     }
 
-    /// The listener itself, no longer tied to the current thread.
+    /// The listener itself, detached from the current thread.
     pub(crate) fn into_handle(self) -> io::Result<ListenerHandle> {
         let socket = match self.socket {
             ListeningSocket::Tcp(tcp) => StdSocket::Tcp(tcp.into_std()?),
@@ -140,7 +140,7 @@ impl From<UnixListener> for Listener {
 }
 
 impl ListenerHandle {
-    /// On the current thread.
+    /// Registers it on the current thread.
     pub(crate) fn listener(self) -> io::Result<Listener> {
         let socket = match self.socket {
             StdSocket::Tcp(tcp) => ListeningSocket::Tcp(TcpListener::from_std(tcp)?),
@@ -150,7 +150,7 @@ impl ListenerHandle {
     }
 }
 
-/// Accepts on a listener while `goes_on` is true, whatever happens: with no descriptors left it waits for some.
+/// Accepts on a listener while `goes_on` is true. Never fails: when out of descriptors, it waits for some.
 pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listener) -> bool) -> Incoming {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -167,7 +167,7 @@ pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listene
     }
 }
 
-/// The first listener with a connection; it is polled last the next time.
+/// Returns the first listener with a connection; it is polled last the next time.
 fn poll_accept(
     listeners: &mut [Listener],
     goes_on: impl Fn(&Listener) -> bool,

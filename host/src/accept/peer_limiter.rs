@@ -1,4 +1,5 @@
-//! Limits for each peer's address: concurrent connections, and new ones per second; and which connections give way.
+//! Per-peer limits: concurrent connections, and new ones per second; and which idle connections are closed to make
+//! room.
 
 mod idle;
 mod network;
@@ -14,10 +15,10 @@ use self::idle::IdleConnections;
 pub(crate) use self::idle::Ticket;
 use self::network::Network;
 
-/// The number of entries from which stale ones are searched for.
+/// From this number of entries on, stale ones are searched for.
 const SWEEP_FROM: usize = 1024;
 
-/// Counts what each peer has. 0 is no limit.
+/// Counts each peer's connections. 0 is no limit.
 #[derive(Debug)]
 pub(crate) struct PeerLimiter {
     max_connections: u32,
@@ -35,7 +36,7 @@ struct Table {
 #[derive(Debug)]
 struct Usage {
     open: u32,
-    /// New connections that it may open at once; at most one second's worth.
+    /// How many new connections it may open at once; at most one second's worth.
     allowance: f64,
     at: Instant,
 }
@@ -43,13 +44,13 @@ struct Usage {
 /// A new connection may stay.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// None if nothing is limited.
+    /// `None` if nothing is limited.
     pub(crate) permit: Option<PeerPermit>,
-    /// An idle connection of the same peer, which is to be closed instead.
+    /// An idle connection of the same peer, to be closed instead.
     pub(crate) instead: Option<u64>,
 }
 
-/// One connection of a peer's, until it is dropped.
+/// One connection of a peer, counted until dropped.
 #[derive(Debug)]
 pub(crate) struct PeerPermit {
     peers: Arc<PeerLimiter>,
@@ -66,7 +67,7 @@ impl PeerLimiter {
         Arc::new(Self { max_connections, max_rate, table })
     }
 
-    /// A new connection, perhaps replacing an idle one.
+    /// Admits a new connection, possibly in place of an idle one.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admitted, Refusal> {
         if self.max_connections == 0 && self.max_rate == 0 {
             return Ok(Admitted { permit: None, instead: None });
@@ -91,13 +92,13 @@ impl PeerLimiter {
             }
             usage.allowance -= 1.0;
         }
-        // One too many until the other has been closed.
+        // One too many, until the other has closed.
         usage.open += 1;
         let instead = oldest.and_then(|ticket| idle.remove(ticket));
         Ok(Admitted { permit: Some(PeerPermit { peers: Arc::clone(self), network }), instead })
     }
 
-    /// A plain HTTP connection is kept open with nothing in progress.
+    /// A plain HTTP connection has become idle.
     pub(crate) fn idle(&self, address: Option<IpAddr>, connection: u64) -> Ticket {
         self.table().idle.insert(address.map(Network::of), connection)
     }
@@ -107,7 +108,7 @@ impl PeerLimiter {
         self.table().idle.remove(ticket);
     }
 
-    /// The connection that has been idle for the longest, which is to be closed.
+    /// The connection that has been idle the longest; the caller closes it.
     pub(crate) fn take_oldest_idle(&self) -> Option<u64> {
         let mut table = self.table();
         let oldest = table.idle.oldest(None)?;
@@ -133,8 +134,8 @@ impl Drop for PeerPermit {
 }
 
 impl Table {
-    /// Now and then forgets peers without connections that are within their rate: a flood from many addresses costs one
-    /// second's memory.
+    /// Occasionally removes peers without connections that are within their rate, so that a flood from many addresses
+    /// costs only one second's memory.
     fn sweep(&mut self, now: Instant) {
         if self.usages.len() >= self.sweep_at {
             self.usages
@@ -174,7 +175,7 @@ mod tests {
         let admit = |millis| peers.admit(ip("192.0.2.1"), start + Duration::from_millis(millis)).map(drop);
         assert_eq!([admit(0), admit(0), admit(0)], [Ok(()), Ok(()), Err(Refusal::HandshakesPerPeer)]);
         assert_eq!([admit(500), admit(900), admit(1000)], [Ok(()), Err(Refusal::HandshakesPerPeer), Ok(())]);
-        // At most one second's worth is saved up.
+        // At most one second's worth accumulates.
         assert_eq!(
             [admit(60_000), admit(60_000), admit(60_000)],
             [Ok(()), Ok(()), Err(Refusal::HandshakesPerPeer)]
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(instead(here), Err(Refusal::ConnectionsPerPeer));
         peers.idle(None, 8);
         assert_eq!([(); 3].map(|()| peers.take_oldest_idle()), [Some(7), Some(8), None]);
-        // It was asked to give way already.
+        // It was already asked to close.
         peers.busy(first);
     }
 }

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2, by which a proxy in TCP mode names its client.
+//! The PROXY protocol, versions 1 and 2, with which a TCP proxy names its client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::connection::socket::Stream;
 
-/// As long as version 1's signature and the shortest thing after it, and shorter than any whole header.
+/// The length of version 1's signature with the shortest valid remainder; shorter than any complete header.
 const SIGNATURE_BYTES: usize = 12;
 
 /// The longest header of version 1.
@@ -23,16 +23,16 @@ const MAX_BLOCK_BYTES: usize = 4096;
 const TYPE_SSL: u8 = 0x20;
 const CLIENT_SSL: u8 = 0x01;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
-    /// None for the proxy's own connections, such as health checks.
+    /// `None` for the proxy's own connections, such as health checks.
     pub(crate) address: Option<SocketAddr>,
-    /// The proxy's client used TLS (only version 2 can tell).
+    /// The proxy's client used TLS (version 2 only).
     pub(crate) secure: bool,
 }
 
-/// There is no valid header.
+/// Why there is no valid header.
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
     #[error("{0}")]
@@ -47,7 +47,7 @@ pub(crate) enum ProxyError {
     Version2(#[from] v2::ParseError),
 }
 
-/// Reads the header, and nothing after it.
+/// Reads exactly the header.
 pub(crate) async fn read(stream: &mut Stream) -> Result<Forwarded, ProxyError> {
     let mut header = vec![0; SIGNATURE_BYTES];
     stream.read_exact(&mut header).await?;
@@ -78,7 +78,7 @@ async fn read_block(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), Pro
     Ok(())
 }
 
-/// Its length is unknown: peeks for the end, to read no further. On a Unix socket, which cannot be peeked, it is read
+/// Version 1 has no length: peeks for the end, so as not to read past it. A Unix socket cannot be peeked and is read
 /// byte by byte.
 async fn read_line(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), ProxyError> {
     while !header.ends_with(b"\n") {
@@ -87,7 +87,7 @@ async fn read_line(stream: &mut Stream, header: &mut Vec<u8>) -> Result<(), Prox
                 let mut ahead = [0; MAX_LINE_BYTES];
                 let seen = tcp.peek(&mut ahead).await?;
                 let end = ahead[..seen].iter().position(|byte| *byte == b'\n');
-                // At the end of the stream, where peeking returns nothing, reading fails.
+                // At the end of the stream, peeking returns nothing but reading fails.
                 end.map_or(seen.max(1), |at| at + 1)
             }
             Stream::Unix(_) => 1,
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// Connected sockets of each kind.
+    /// Connected sockets of every kind.
     async fn pairs() -> [(Stream, Stream); 2] {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -144,7 +144,7 @@ mod tests {
         [(Stream::Tcp(proxy), Stream::Tcp(stream)), (Stream::Unix(unix.0), Stream::Unix(unix.1))]
     }
 
-    /// The result for a header, and what is left after it.
+    /// The result for a header, and the bytes left after it.
     async fn read_from(
         (mut proxy, mut stream): (Stream, Stream),
         parts: &[&[u8]],

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A socket's name in the file system, which is removed with it.
+/// A socket's path, removed when dropped.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -20,9 +20,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Another process may have taken the path meanwhile.
+        // Another process may have taken over the path.
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id) {
-            // It may have been removed.
+            // It may have been removed already.
             let _ = fs::remove_file(&self.path);
         }
     }

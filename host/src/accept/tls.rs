@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key, from files that may be replaced while the server runs.
+//! TLS: a certificate and its key, from files that may change while the server runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,13 +20,13 @@ use crate::file::{self, MAX_TEXT_BYTES};
 /// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What [`explain`] examines: the start of a record with a ClientHello, up to the version that it offers.
+/// The bytes [`explain`] examines: the start of a record with a ClientHello, up to the version it offers.
 pub(crate) const START_BYTES: usize = 11;
 
 /// How much of a line is quoted, in bytes.
 const MAX_QUOTED: usize = 80;
 
-/// What a TLS listener presents to its clients: TLS 1.2 and 1.3. Clones share it.
+/// The certificate and key of a TLS listener: TLS 1.2 and 1.3. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<Inner>);
 
@@ -37,7 +37,7 @@ struct Inner {
     acceptor: RwLock<Current>,
 }
 
-/// What was last read.
+/// The state of the files as last read.
 #[derive(Clone)]
 struct Current {
     acceptor: TlsAcceptor,
@@ -50,19 +50,19 @@ impl std::fmt::Debug for Current {
     }
 }
 
-/// What identifies a changed file; None if there is no file.
+/// Identifies a version of a file; `None` if it does not exist.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// A certificate or a key cannot be used.
+/// Why a certificate or key cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or is not PEM.
     #[error("{path}: {}", in_words(error))]
     Read {
-        /// Which file.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: pem::Error,
     },
     /// No certificate is in the file.
@@ -71,11 +71,11 @@ pub enum TlsError {
     /// The two do not match, or are of an unsupported kind.
     #[error("{certificates} and {key}: {error}")]
     Unusable {
-        /// The certificates' file.
+        /// The certificates' path.
         certificates: PathBuf,
-        /// The key's file.
+        /// The key's path.
         key: PathBuf,
-        /// Why not.
+        /// The cause.
         error: rustls::Error,
     },
 }
@@ -90,7 +90,7 @@ impl Tls {
         Ok(Self(Arc::new(Inner { certificates: certificates.into(), key: key.into(), acceptor })))
     }
 
-    /// Reloads both files for future connections. Now they must be regular files. On an error nothing changes.
+    /// Reloads both files for new connections. They must be regular files now. On an error nothing changes.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -100,8 +100,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Reloads whenever a file has changed, forever. Two files are not replaced atomically: a mismatch is retried at
-    /// the next change, a failed read at the next check.
+    /// Reloads whenever a file changes, forever. Two files are not replaced atomically: a mismatch is retried at the
+    /// next change, a failed read at the next check.
     pub(crate) async fn follow_files(&self) {
         let mut seen = self.current().stamps;
         let mut told = None;
@@ -150,8 +150,8 @@ impl Tls {
     }
 }
 
-/// Why a handshake failed with a client that sent `start` first. Up to TLS 1.2 the client's own version is the highest
-/// it offers (RFC 8446, section 4.1.2).
+/// Why a handshake failed with a client that sent `start` first. Up to TLS 1.2, the client's version is the highest it
+/// offers (RFC 8446, section 4.1.2).
 pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
     let version = match start {
         // A record of type handshake with a message of type client_hello.
@@ -173,13 +173,14 @@ pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
 }
 
 impl TlsError {
-    /// It says nothing about the files' content: descriptors or permissions may be available a moment later.
+    /// Whether the error is about access, not about the content: descriptors or permissions may be available a moment
+    /// later.
     fn is_of_the_system(&self) -> bool {
         matches!(self, Self::Read { error: pem::Error::Io(_), .. })
     }
 }
 
-/// Without printing text as lists of numbers.
+/// The error, with text shown as text instead of lists of numbers.
 fn in_words(error: &pem::Error) -> String {
     let text = |bytes: &[u8]| bytes[..bytes.len().min(MAX_QUOTED)].escape_ascii().to_string();
     match error {

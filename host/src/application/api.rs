@@ -1,4 +1,4 @@
-//! What an application is, and how it fails.
+//! The interface of an application, and its failures.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use thiserror::Error;
 
 use crate::wasm::sandbox::{Budget, CallError};
 
-/// An application in Rust. It is never called while it runs, and makes no callbacks.
+/// An application in Rust. Calls never overlap, and it makes no callbacks.
 pub trait Application: fmt::Debug {
     /// Takes the events of one turn, in order, and returns commands, in order.
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>>;
 }
 
-/// What an application component is given.
+/// The options of an application component.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ApplicationOptions {
-    /// What one call may cost.
+    /// The budget of one call.
     pub budget: Budget,
-    /// The variables of its environment, with their values.
+    /// Its environment variables.
     pub environment: Vec<(String, String)>,
 }
 
@@ -31,24 +31,24 @@ impl From<Budget> for ApplicationOptions {
     }
 }
 
-/// The application cannot be created.
+/// Why an application cannot be created.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ApplicationError {
     /// The component file cannot be read.
     #[error("{path}: {error}")]
     Read {
-        /// Which file.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: std::io::Error,
     },
     /// Not a component, or not one of world `application`.
     #[error("{name} is not a component of world `application`: {error}")]
     Component {
-        /// Which component.
+        /// Its name.
         name: String,
-        /// Why not.
+        /// The cause.
         error: String,
     },
     /// It was lost at its first call.
@@ -56,7 +56,7 @@ pub enum ApplicationError {
     Lost(#[from] ApplicationLost),
 }
 
-/// The application's instance is gone, and a fresh one takes its place.
+/// Why the application's instance was lost. A fresh one takes its place.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ApplicationLost {
@@ -66,12 +66,12 @@ pub enum ApplicationLost {
     /// It returned a command that is too large.
     #[error("the application was lost: a command of {bytes} bytes; {limit} are the most")]
     LargeCommand {
-        /// What the command holds.
+        /// The size of the command.
         bytes: usize,
-        /// What it may hold.
+        /// The maximum size.
         limit: usize,
     },
-    /// It answered this many failed commands in a row with commands that failed.
+    /// It answered failed commands with failing commands this many times in a row.
     #[error("the application was lost: it answered {0} failures in a row by commands that failed")]
     FailureCycle(u32),
 }

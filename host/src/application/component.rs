@@ -45,9 +45,9 @@ impl ApplicationFactory {
 
     /// Compiles a component of world `application`, or finds it in the cache; `name` is for messages.
     ///
-    /// It gets the little of WASI that language runtimes require at startup: randomness, clocks, the environment of its
-    /// options, and standard output and error, which go to the log. Any other WASI call traps; a non-WASI import is
-    /// refused.
+    /// It gets the small part of WASI that language runtimes require at startup: randomness, clocks, the environment
+    /// in its options, and standard output and error, which go to the log. Any other WASI call traps; other imports
+    /// are refused.
     ///
     /// # Errors
     /// [`ApplicationError::Component`].

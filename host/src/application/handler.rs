@@ -7,7 +7,7 @@ use super::api::{Application, ApplicationError, ApplicationLost};
 use super::component::{ApplicationFactory, Instance};
 use legacy_websocket::step::{Command, Event, Refusal};
 
-/// How each worker gets its application.
+/// How workers create their applications.
 pub(crate) enum Program {
     /// Compiled into the program.
     Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
@@ -33,25 +33,25 @@ impl Program {
     }
 }
 
-/// The application, as held by the shell.
+/// The application of a shell.
 #[derive(Debug)]
 pub(crate) enum Handler {
     /// Compiled into the program.
     Native(Box<dyn Application>),
     /// A component, and how to recreate it.
     Component(Arc<ApplicationFactory>, Box<Instance>),
-    /// It could not be recreated; when that was last tried.
+    /// A component that could not be recreated; holds the time of the last attempt.
     Gone(Arc<ApplicationFactory>, u64),
 }
 
 impl Handler {
-    /// An instance that has not been called yet.
+    /// Creates an instance, without calling it yet.
     pub(crate) fn component(factory: Arc<ApplicationFactory>) -> Result<Self, ApplicationError> {
         let instance = Box::new(factory.make()?);
         Ok(Self::Component(factory, instance))
     }
 
-    /// Passes it the events of a turn and has its commands carried out.
+    /// Passes events to the application, and has its commands carried out.
     pub(crate) fn handle<R>(
         &mut self,
         events: &[Event],
@@ -65,7 +65,7 @@ impl Handler {
     }
 }
 
-/// The answers for a missing application.
+/// Answers in place of a missing application.
 fn refuse(event: &Event) -> Option<Command<'static>> {
     let connection = match event {
         Event::Handshake(handshake) => handshake.connection,

@@ -1,4 +1,4 @@
-//! The page of the built-in echo.
+//! The page of the built-in echo application.
 
 use super::api::Application;
 use legacy_websocket::step::{Command, Event, Request, Response, ResponseField};

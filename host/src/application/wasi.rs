@@ -1,4 +1,4 @@
-//! The little of WASI that language runtimes require at startup. No network, no files: calling anything not here traps.
+//! The small part of WASI that language runtimes require at startup. No network, no files: any other call traps.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -13,25 +13,25 @@ use wasmtime::{Result, bail};
 use crate::observe::log;
 use crate::wasm::sandbox::Guest;
 
-/// Longest line of an application's output that is logged in one piece, in bytes.
+/// Longest line of an application's output that is logged as one, in bytes.
 const MAX_LINE: usize = 1024;
 
-/// How much of a call's output is held until it returns, in bytes; older output is logged earlier.
+/// How much of a call's output is held until it returns, in bytes; older output is logged early.
 const MAX_HELD: usize = 64 * 1024;
 
-/// How much an output stream takes at once, in bytes.
+/// How much an output stream accepts at once, in bytes.
 const WRITE_BYTES: u64 = 4096;
 
 /// Random bytes returned at once.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// What an application writes to standard output and error goes to the log, line by line, at the end of a call: output
-/// of a failing call explains the failure.
+/// An application's standard output and error go to the log, line by line, at the end of a call: output of a failing
+/// call explains the failure.
 #[derive(Default)]
 pub(crate) struct Output {
-    /// A line that has not ended.
+    /// An incomplete line.
     line: Vec<u8>,
-    /// Those of this call, and their bytes.
+    /// The lines of this call, and their size in bytes.
     lines: VecDeque<Vec<u8>>,
     held: usize,
 }
@@ -68,7 +68,7 @@ impl Output {
         self.lines.drain(..).for_each(|line| tell(&line));
     }
 
-    /// A call has not returned: nothing follows.
+    /// A call failed: no more output follows.
     pub(super) fn failed(&mut self) {
         self.end_line();
         for line in self.lines.drain(..) {
@@ -85,7 +85,7 @@ fn tell(line: &[u8]) {
     }
 }
 
-/// Defines what the component imports of WASI, with these variables as its environment.
+/// Links the component's WASI imports, with these environment variables.
 pub(super) fn link(
     linker: &mut Linker<Guest<Output>>,
     component: &Component,
@@ -144,7 +144,7 @@ fn define(
             instance.func_new("get-directories", |_, _, _, results| answer(results, Val::List(Vec::new())))
         }
         "wasi:io/poll" => {
-            // Nothing ever waits.
+            // Nothing ever blocks.
             method(instance, "[method]pollable.block", |_, _| Ok(Val::Bool(true)))?;
             method(instance, "[method]pollable.ready", |_, _| Ok(Val::Bool(true)))
         }
@@ -197,7 +197,7 @@ fn define_streams(instance: &mut LinkerInstance<'_, Guest<Output>>) -> Result<()
     method(instance, "[method]output-stream.subscribe", |store, _| handle(store))
 }
 
-/// A method of a resource, whose handle comes first.
+/// Links a method of a resource, whose handle is the first argument.
 fn method(
     instance: &mut LinkerInstance<'_, Guest<Output>>,
     name: &str,
@@ -215,7 +215,7 @@ fn resource(instance: &mut LinkerInstance<'_, Guest<Output>>, name: &str) -> Res
     instance.func_new(name, |store, _, _, results| answer(results, handle(store)?))
 }
 
-/// Streams and pollables have no data; their type is the one of all resources that wasmtime creates dynamically.
+/// Streams and pollables have no data; they share the type of all resources that wasmtime creates dynamically.
 fn handle(store: StoreContextMut<'_, Guest<Output>>) -> Result<Val> {
     Ok(Val::Resource(Resource::<()>::new_own(0).try_into_resource_any(store)?))
 }

@@ -14,10 +14,11 @@ use tracing::{error, info};
 use super::api::{ApplicationError, ApplicationOptions};
 use super::component::ApplicationFactory;
 
-/// How often the file is checked; it is used once it looks the same twice, because compilers do not write it at once.
+/// How often the file is checked. A changed file is used once two checks agree, because compilers do not write it
+/// atomically.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Its modification time and length; nothing while it is missing.
+/// A file's modification time and length; `None` while it is missing.
 type Look = Option<(SystemTime, u64)>;
 
 pub(crate) fn look(path: &Path) -> Look {
@@ -25,7 +26,7 @@ pub(crate) fn look(path: &Path) -> Look {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Watches forever; `served` is how the file looked when it was read.
+/// Watches forever; `served` is the state of the file when it was read.
 pub(crate) async fn watch(
     path: PathBuf,
     options: ApplicationOptions,
@@ -50,7 +51,7 @@ pub(crate) async fn watch(
                 }
             }
             Err(error) => {
-                // A failed read is retried, and nothing is logged twice.
+                // A failed read is retried; nothing is logged twice.
                 if !matches!(error, ApplicationError::Read { .. }) {
                     served = now;
                 }
@@ -64,7 +65,7 @@ pub(crate) async fn watch(
     }
 }
 
-/// Compiles on a separate thread, so that neither clients nor process exit wait for it.
+/// Compiles on a separate thread, so that neither clients nor process exit have to wait.
 async fn compile(
     path: PathBuf,
     options: ApplicationOptions,

@@ -9,14 +9,14 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Ip(SocketAddr),
-    /// Every address of a name, with this port.
+    /// Every address of a host name, with this port.
     Name(String, u16),
     Unix(PathBuf),
 }
 
 pub(super) const NO_TLS: &str = "a Unix socket carries no TLS";
 
-/// An address that can carry TLS.
+/// An address that supports TLS.
 pub(super) fn tls_address(text: &str) -> Result<Address, String> {
     match text.parse::<Address>()? {
         Address::Unix(_) => Err(NO_TLS.into()),

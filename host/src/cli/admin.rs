@@ -26,7 +26,7 @@ pub(super) struct AdminArgs {
     metrics_host: Vec<String>,
 }
 
-/// Bound, and not served yet.
+/// Bound, but not yet serving.
 #[derive(Debug)]
 pub(super) struct Admin {
     listener: TcpListener,
@@ -42,7 +42,7 @@ impl AdminArgs {
         AdminOptions { hosts: self.metrics_host.clone(), ..AdminOptions::default() }
     }
 
-    /// Binds the address, if there is to be one.
+    /// Binds the address, if one is given.
     pub(super) fn bind(&self, options: AdminOptions) -> Result<Option<Admin>, Box<dyn Error>> {
         let Some(address) = self.metrics else {
             return Ok(None);
@@ -53,7 +53,7 @@ impl AdminArgs {
 }
 
 impl Admin {
-    /// Serves for as long as the runtime lives, also while the server stops.
+    /// Serves for as long as the runtime lives, even while the server stops.
     pub(super) fn start(self, server: &Server) -> Result<(), Box<dyn Error>> {
         info!("status on http://{}/", self.listener.local_addr()?);
         spawn(serve_admin(self.listener, server.observer(), self.options));

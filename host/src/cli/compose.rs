@@ -1,4 +1,4 @@
-//! Composing components, for those without `wac`.
+//! Composes components, for users without `wac`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Says of which file an error speaks.
+/// Prefixes an error with its file.
 fn of<E: Error>(path: &Path) -> impl FnOnce(E) -> String {
     move |error| format!("{}: {error}", path.display())
 }

@@ -1,6 +1,6 @@
 //! The configuration file: TOML, whose keys are the long options of `serve`.
 //!
-//! What the file says becomes arguments, so that each option is declared, checked and explained once.
+//! The file's content becomes arguments, so that each option is declared, checked and explained once.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use toml::{Table, Value};
 
 use crate::file::read_text;
 
-/// The subcommand that takes a file, and the option that names it.
+/// The subcommand that takes a configuration file, and the option that names the file.
 const SERVE: &str = "serve";
 const CONFIG: &str = "config";
 
-/// How alike an unknown key has to be to a known one to be taken for it.
+/// How similar an unknown key must be to a known one to suggest it.
 const ALIKE: f64 = 0.7;
 
-/// Parses the command line, and the file that it names: the command line takes precedence over the file, and the
-/// file over the defaults.
+/// Parses the command line and the file that it names. The command line takes precedence over the file, and the file
+/// over the defaults.
 pub(super) fn parse<C: CommandFactory + FromArgMatches>(line: Vec<OsString>) -> Result<C, clap::Error> {
     let mut command = with_switches(C::command());
     let line = with_file(&mut command, line)?;
@@ -30,7 +30,7 @@ pub(super) fn parse<C: CommandFactory + FromArgMatches>(line: Vec<OsString>) -> 
     C::from_arg_matches(&matches)
 }
 
-/// Switches take a value, too, so that the command line can turn off what a file turns on.
+/// Switches accept a value too, so that the command line can turn off what the file turns on.
 fn with_switches(command: Command) -> Command {
     let switch = |argument: Arg| match argument.get_action() {
         ArgAction::SetTrue => argument
@@ -47,16 +47,16 @@ fn with_switches(command: Command) -> Command {
     command.mut_subcommand(SERVE, |serve| serve.mut_args(switch))
 }
 
-/// A command line with what a file adds to it.
+/// A command line with the arguments from a file.
 struct Line {
     arguments: Vec<OsString>,
     file: PathBuf,
-    /// The keys that the file has added.
+    /// The keys added from the file.
     keys: Vec<String>,
 }
 
 fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::Error> {
-    // What is wrong or missing here may be put right by the file, and is found afterwards if not.
+    // Errors are ignored here: the file may fix them, and otherwise they are found afterwards.
     let matches = command.clone().ignore_errors(true).try_get_matches_from(&line)?;
     let serve = matches.subcommand_matches(SERVE);
     let file = serve.and_then(|serve| serve.try_get_one::<PathBuf>(CONFIG).ok().flatten());
@@ -74,7 +74,7 @@ fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::E
         let option = find(&known, &key).map_err(|why| refuse(command, why))?;
         let values = texts(&key, &value).map_err(|why| refuse(command, why))?;
         if !is_on(serve, option) {
-            // A value may begin with a dash only behind an equals sign.
+            // Only with an equals sign may a value begin with a dash.
             let argument = |value: String| match option.get_long() {
                 Some(long) => format!("--{long}={value}").into(),
                 None => OsString::from(value),
@@ -87,7 +87,7 @@ fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::E
 }
 
 impl Line {
-    /// Says that it is the file which is wrong, where it is.
+    /// Points the error at the file, if the file is wrong.
     fn blame(&self, error: clap::Error, command: &Command) -> clap::Error {
         let key = |argument: &String| {
             let name = argument.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
@@ -95,12 +95,12 @@ impl Line {
         };
         let place = match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(argument)) => key(argument).map(|key| format!("key '{key}': ")),
-            // They are missing, wherever what requires them stands.
+            // Report them as missing, wherever the option that requires them is given.
             Some(ContextValue::Strings(_)) if !self.keys.is_empty() => Some(String::new()),
             _ => None,
         };
         let Some(place) = place else { return error };
-        // Up to the blank line: the possible values, too.
+        // Up to the blank line, so as to include the possible values.
         let text = error.render().to_string();
         let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
         let reason = lines.join(" ");
@@ -114,7 +114,7 @@ fn read(file: &Path) -> Result<Table, String> {
     text.parse::<Table>().map_err(|error| error.to_string())
 }
 
-/// The key of an option: its long name, or the name of what has none.
+/// The key of an option: its long name, or its id if it has none.
 fn key(option: &Arg) -> &str {
     option.get_long().unwrap_or(option.get_id().as_str())
 }
@@ -131,7 +131,7 @@ fn find<'a>(known: &'a [Arg], wanted: &str) -> Result<&'a Arg, String> {
     })
 }
 
-/// Whether the command line itself has it.
+/// Whether the option is given on the command line itself.
 fn is_on(serve: &ArgMatches, option: &Arg) -> bool {
     serve.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
 }

@@ -1,4 +1,4 @@
-//! How many connections fit into the descriptors that the process may have.
+//! How many connections fit in the process's file descriptors.
 
 use std::fs;
 
@@ -7,15 +7,15 @@ use tracing::warn;
 use crate::observe::admin::AdminOptions;
 use crate::options::ShellOptions;
 
-/// What the program itself opens, beside its listeners and workers: runtimes of the threads that do not serve, standard
-/// streams, files that are read or written for a moment.
+/// Descriptors of the program itself, beside its listeners and workers: runtimes of threads that do not serve,
+/// standard streams, temporarily open files.
 const OWN: usize = 24;
 
-/// A worker's runtime.
+/// Descriptors of a worker's runtime.
 const PER_WORKER: usize = 5;
 
-/// Raises the soft limit, which is for programs that select(). Where it is still too low for the connections that there may
-/// be, there may be fewer, so that those who are too many can be told.
+/// Raises the soft limit, which exists for programs that use select(). If it is still too low for the maximum number
+/// of connections, reduces that maximum, so that the server can refuse the excess with an answer.
 pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listeners: usize) {
     let Ok(limit) = rlimit::increase_nofile_limit(u64::MAX) else {
         return;
@@ -33,7 +33,7 @@ pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listener
     }
 }
 
-/// So many descriptors are left for peers.
+/// Distributes this many descriptors among the limits for peers.
 fn share_out(descriptors: usize, options: &mut ShellOptions, admin: &mut AdminOptions) {
     let share = (descriptors / 8).max(1);
     admin.max_connections = share.min(admin.max_connections);

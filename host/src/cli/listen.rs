@@ -17,8 +17,8 @@ use crate::accept::listener::Listener;
 use crate::accept::tls::Tls;
 use crate::observe::log;
 
-/// The environment's variable for where to listen if nothing else is said. For containers, whose loopback nobody
-/// reaches.
+/// The environment variable for the default listen address. For containers, where nothing can reach the loopback
+/// address.
 const LISTEN: &str = "LEGACY_WEBSOCKET_LISTEN";
 
 #[derive(Debug, Args)]
@@ -32,14 +32,14 @@ pub(super) struct ListenArgs {
 }
 
 impl ListenArgs {
-    /// How many listeners there will be at the most: few names have more addresses than two.
+    /// The maximum number of listeners, assuming that names have at most two addresses.
     pub(super) fn count(&self) -> usize {
         let listeners = |address: &Address| if matches!(address, Address::Name(..)) { 2 } else { 1 };
         self.listen.iter().map(listeners).sum()
     }
 
-    /// Takes what the service manager hands over, binds the rest, and says so on standard output, for whoever waits to
-    /// connect.
+    /// Takes the service manager's sockets, binds the others, and prints the addresses on standard output, for scripts
+    /// that wait to connect.
     pub(super) fn listen(
         &self,
         tls_args: &TlsArgs,
@@ -85,7 +85,7 @@ fn default_address() -> Result<Address, String> {
     }
 }
 
-/// An address, and what its name stands for.
+/// An address, with the addresses its name resolves to.
 struct Endpoint<'a> {
     address: &'a Address,
     resolved: Vec<SocketAddr>,
@@ -109,7 +109,7 @@ fn cannot_listen(address: &Address, error: &io::Error) -> String {
     format!("cannot listen on {address}: {error}")
 }
 
-/// A name may stand for one address more than once.
+/// A name may resolve to the same address more than once.
 fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut resolved = Vec::new();
     for address in (name, port).to_socket_addrs()? {
@@ -120,7 +120,7 @@ fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(resolved)
 }
 
-/// Ports on which [::] must leave IPv4 alone.
+/// Ports on which [::] must leave IPv4 to another listener.
 fn v4_ports<'a>(endpoints: impl Iterator<Item = &'a Endpoint<'a>>) -> Vec<u16> {
     endpoints
         .flat_map(|endpoint| &endpoint.resolved)
@@ -142,7 +142,7 @@ impl Endpoint<'_> {
                 Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => {
                     return Err(cannot_listen(self.address, &error));
                 }
-                // A name may have an address of IPv6 on a machine that has none.
+                // A name may have an IPv6 address on a machine without IPv6.
                 Err(error) => absent = Some((address, error)),
             }
         }

@@ -1,4 +1,4 @@
-//! The table of options as arguments of clap.
+//! The options of the table as clap arguments.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use legacy_websocket_shell::{InvalidValue, Kind, OptionSpec, SECTIONS, Settings,
 
 use crate::file::read_text;
 
-/// The host's options of the table.
+/// The host's options from the table.
 #[derive(Debug, Default)]
 pub(super) struct TableArgs {
-    /// Without what is in files.
+    /// The settings, without the content of files.
     settings: Settings,
     files: Vec<(&'static OptionSpec, PathBuf)>,
 }
 
 impl TableArgs {
-    /// Whether the log has everything.
+    /// Whether to log everything.
     pub(super) fn debug(&self) -> bool {
         self.settings.debug
     }
 
-    /// Reads the files, and checks that the options go together.
+    /// Reads the files, and checks that the options are consistent.
     pub(super) fn settings(&self) -> Result<Settings, Box<dyn Error>> {
         let mut settings = self.settings.clone();
         for (option, path) in &self.files {
@@ -83,7 +83,7 @@ impl FromArgMatches for TableArgs {
     }
 }
 
-/// With their headings.
+/// The arguments, under their headings.
 fn options() -> impl Iterator<Item = (Option<&'static str>, &'static OptionSpec)> {
     let options = SECTIONS.iter().flat_map(|section| section.options.iter().map(|it| (section.heading, it)));
     options.filter(|(_, option)| option.is_of(Shell::Host))
@@ -109,7 +109,7 @@ fn argument(option: &'static OptionSpec) -> Arg {
     }
 }
 
-/// A value that the option takes.
+/// Parses a value of the option.
 fn check(option: &OptionSpec, value: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
     let value = match option.kind() {
         Kind::Time(zero, _) => millis(value, zero)?,
@@ -119,7 +119,7 @@ fn check(option: &OptionSpec, value: &str) -> Result<String, Box<dyn Error + Sen
     Ok(value)
 }
 
-/// A time as the table takes it. Here it may be longer, as `1m 30s` and `1day`.
+/// A time as the table takes it. The command line also takes longer forms, such as `1m 30s` and `1day`.
 fn millis(text: &str, zero: Zero) -> Result<String, Box<dyn Error + Send + Sync>> {
     let time = humantime::parse_duration(text)?;
     let millis = time.as_millis().min(u64::MAX.into());

@@ -29,13 +29,14 @@ pub(super) struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// Whether recordings could be written. Makes no folder: it would be that of whoever checks, not of whoever serves.
+    /// Checks that recordings could be written. Creates no folder: it would belong to the user who checks, not the one
+    /// who serves.
     pub(super) fn check(&self) -> Result<(), String> {
         let Some(folder) = &self.record else { return Ok(()) };
         check_folder(folder).map_err(|error| format!("--record {}: {error}", folder.display()))
     }
 
-    /// Starts recording what the factory's engines do, if asked to.
+    /// Starts recording the factory's engines, if requested.
     pub(super) fn start(
         &self,
         factory: EngineFactory,

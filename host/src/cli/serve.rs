@@ -93,7 +93,7 @@ enum EngineKind {
 }
 
 impl Serve {
-    /// Serves until a signal comes. How the process is to end then.
+    /// Serves until a signal arrives. Returns how the process should exit.
     pub(super) fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         let settings = self.table.settings()?;
         let factory = self.factory(&settings)?;
@@ -101,7 +101,7 @@ impl Serve {
         let (factory, recorder) = self.record.start(factory, &settings)?;
         let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
         let ended = runtime.block_on(self.serve(factory, &settings, tls));
-        // What still looks at files may take its time.
+        // Tasks that are still reading files do not delay the exit.
         runtime.shutdown_background();
         if let Some(recorder) = recorder {
             recorder.finish();
@@ -109,7 +109,7 @@ impl Serve {
         ended
     }
 
-    /// All that is done before it listens, with one worker, and nothing is left of it.
+    /// Does everything up to listening, with one worker, and leaves nothing behind.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
         let settings = self.table.settings()?;
         let factory = self.factory(&settings)?;
@@ -140,7 +140,7 @@ impl Serve {
         let (mut options, mut admin_options) = (self.shell_options(settings), self.admin.options());
         descriptors::fit(&mut options, &mut admin_options, self.count_listeners());
         let server = self.server(factory, settings, options)?;
-        // Signals are caught from before the first client can know of us.
+        // Catch signals before the first client can know of us.
         let signalled = signals::catch(Duration::from_millis(settings.drain_timeout))?;
         reload_on_hangup(tls.clone())?;
         let admin = self.admin.bind(admin_options)?;
@@ -214,7 +214,7 @@ impl Serve {
     }
 }
 
-/// What a call into a component may cost.
+/// The budget of a call into a component.
 fn budget(settings: &Settings) -> Budget {
     Budget {
         call_timeout: Duration::from_millis(settings.call_timeout),

@@ -1,4 +1,4 @@
-//! What SIGINT and SIGTERM do. They have a thread of their own, so that a stop always ends.
+//! Handles SIGINT and SIGTERM on a separate thread, so that a stop always completes.
 
 use std::error::Error;
 use std::io;
@@ -15,16 +15,16 @@ use tracing::error;
 
 use crate::observe::log;
 
-/// The exit status of a stop that was cut short: by a second signal, or since something did not end.
+/// The exit status of an incomplete stop: after a second signal, or because something did not end.
 pub(super) const CUT_SHORT: u8 = 3;
 
-/// From when the server gives up waiting for connections, to the end of the process whatever else it does.
+/// Time from the end of the drain timeout to the forced end of the process.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The same after a second signal.
+/// The same, after a second signal.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
-/// What the signals want of the server.
+/// What the signals request of the server.
 #[derive(Debug)]
 pub(super) struct Stop {
     /// Stop now.
@@ -33,14 +33,14 @@ pub(super) struct Stop {
     pub(super) give_up: oneshot::Receiver<Why>,
 }
 
-/// Why the server is to wait no longer.
+/// Why the server stops waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     DrainTimeout,
     SecondSignal,
 }
 
-/// Catches the signals from now on. After the first one connections have `drain_timeout` to end.
+/// Catches the signals from now on. After the first one, connections have `drain_timeout` to end.
 pub(super) fn catch(drain_timeout: Duration) -> Result<Stop, Box<dyn Error>> {
     let (begin, begun) = oneshot::channel();
     let (give_up, given_up) = oneshot::channel();
@@ -49,7 +49,7 @@ pub(super) fn catch(drain_timeout: Duration) -> Result<Stop, Box<dyn Error>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let signals = Signals::new()?;
-            // Whoever has started us waits for it.
+            // The parent process waits for this.
             let _ = ready.send(());
             follow(signals, drain_timeout, begin, give_up).await;
             Ok::<_, io::Error>(())
@@ -57,13 +57,13 @@ pub(super) fn catch(drain_timeout: Duration) -> Result<Stop, Box<dyn Error>> {
     };
     let thread = thread::Builder::new().name("signals".into()).spawn(run)?;
     if is_ready.recv().is_err() {
-        // It has ended.
+        // The server has ended.
         thread.join().map_err(|_| "the thread of the signals has panicked")??;
     }
     Ok(Stop { begin: begun, give_up: given_up })
 }
 
-/// Ends the process, unless that ends before.
+/// Forces the process to exit unless it exits in time.
 async fn follow(
     mut signals: Signals,
     drain_timeout: Duration,
@@ -71,7 +71,7 @@ async fn follow(
     give_up: oneshot::Sender<Why>,
 ) {
     signals.next().await;
-    // The server may be about to end for another reason; it has as long for that.
+    // The server may be about to end for another reason; it has the same time for that.
     let _ = begin.send(());
     let why = tokio::select! {
         () = sleep(drain_timeout) => Why::DrainTimeout,

@@ -1,4 +1,4 @@
-//! What systemd, or another service manager that does as it does, hands over and wants to know.
+//! Socket activation and readiness notification, for systemd and compatible service managers.
 
 use std::env;
 use std::error::Error;
@@ -16,13 +16,13 @@ use crate::accept::listener::Listener;
 /// The name (`FileDescriptorName=`) of a socket for wss.
 const SECURE: &str = "wss";
 
-/// A listening socket that the service manager holds as well, so that a restart refuses nobody.
+/// A listening socket that the service manager holds as well, so that a restart refuses no client.
 pub(super) struct HandedOver {
     pub(super) listener: Listener,
     pub(super) is_secure: bool,
 }
 
-/// The sockets that were handed over (`LISTEN_FDS`), of TCP or of the file system. Runs inside the runtime, once.
+/// Takes the TCP and Unix sockets passed in (`LISTEN_FDS`). Called inside the runtime, once.
 pub(super) fn take_sockets(keepalive: Keepalive) -> Result<Vec<HandedOver>, Box<dyn Error>> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<_> = names.split(':').collect();
@@ -37,7 +37,7 @@ pub(super) fn take_sockets(keepalive: Keepalive) -> Result<Vec<HandedOver>, Box<
     Ok(sockets)
 }
 
-/// What is not of one kind is left there for the other.
+/// Sockets of the other kind are left there.
 fn take(handed: &mut ListenFd, at: usize, keepalive: Keepalive) -> io::Result<Listener> {
     if let Ok(Some(unix)) = handed.take_unix_listener(at) {
         unix.set_nonblocking(true)?;
@@ -49,13 +49,13 @@ fn take(handed: &mut ListenFd, at: usize, keepalive: Keepalive) -> io::Result<Li
     Ok(TcpListener::from_std(tcp)?.into())
 }
 
-/// How many sockets are handed over.
+/// The number of sockets passed in.
 pub(super) fn count_sockets() -> usize {
     env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// Whether systemd started this process itself, as `ExecStartPre=` does: that one is handed no socket, but the next
-/// may be.
+/// Whether systemd itself started this process, for example as `ExecStartPre=`, which gets no socket, though the next
+/// process may.
 pub(super) fn runs_us() -> bool {
     match env::var("SYSTEMD_EXEC_PID") {
         Ok(id) => id == process::id().to_string(),

@@ -30,11 +30,12 @@ pub(super) struct TlsArgs {
     tls_key: Option<PathBuf>,
 }
 
-/// A certificate that nothing is served with.
+/// A certificate for which there is no address.
 pub(super) const NO_ADDRESS: &str = "--tls-cert and --tls-key require --tls-listen";
 
 impl TlsArgs {
-    /// [`load`](Self::load), and whether there is an address for it: one that is listed, or that systemd may hand over.
+    /// [`load`](Self::load), and a check that there is an address for it: a listed one, or one that systemd may pass
+    /// in.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
         let certificate = self.load()?;
         if certificate.is_some() && self.tls_listen.is_empty() && !systemd::runs_us() {
@@ -43,7 +44,7 @@ impl TlsArgs {
         Ok(())
     }
 
-    /// Reads the files, if there are to be any.
+    /// Reads the files, if any are given.
     pub(super) fn load(&self) -> Result<Option<Tls>, TlsError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificates), Some(key)) => Tls::load(certificates, key).map(Some),
@@ -52,8 +53,8 @@ impl TlsArgs {
     }
 }
 
-/// Reloads the certificate for as long as the runtime lives: on SIGHUP, and when its files change. SIGHUP never ends the
-/// process, also where there is nothing to reload.
+/// Reloads the certificate for as long as the runtime lives: on SIGHUP, and when its files change. SIGHUP never ends
+/// the process, even with nothing to reload.
 pub(super) fn reload_on_hangup(tls: Option<Tls>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     spawn_local(async move {

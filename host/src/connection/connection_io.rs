@@ -12,10 +12,10 @@ use tokio::io::ReadBuf;
 use crate::connection::queue_budget::QueueAccount;
 use crate::connection::socket::Socket;
 
-/// Slices passed to one vectored write.
+/// The number of slices passed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// Filled by the shell, which writes at once what the kernel takes; the connection's task writes the rest.
+/// Filled by the shell, which immediately writes what the kernel takes; the connection's task writes the rest.
 #[derive(Debug)]
 pub(crate) struct ConnectionIo(RefCell<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     queue: WriteQueue<Rc<QueueAccount>>,
     /// Bytes read so far.
     received: u64,
-    /// Something was pushed since the last flush.
+    /// Whether anything was queued since the last flush.
     touched: bool,
     parked: Option<Waker>,
 }
@@ -41,7 +41,7 @@ impl ConnectionIo {
         }))
     }
 
-    /// Adds bytes, and what comes after them.
+    /// Queues bytes, and what follows them.
     pub(crate) fn push(&self, payload: &Rc<Payload>, then: Disposition) -> Result<(), Overflow> {
         self.0.borrow_mut().queue.push(payload, then)
     }
@@ -51,7 +51,7 @@ impl ConnectionIo {
         !std::mem::replace(&mut self.0.borrow_mut().touched, true)
     }
 
-    /// Drops pending output and has the connection closed at once.
+    /// Drops pending output and closes the connection at once.
     pub(crate) fn abort(&self) {
         self.0.borrow_mut().queue.abort();
     }
@@ -77,7 +77,7 @@ impl ConnectionIo {
         }
     }
 
-    /// Ready when nothing waits.
+    /// Ready when nothing is pending.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
         let Inner { socket, queue, .. } = &mut *inner;
@@ -90,8 +90,8 @@ impl ConnectionIo {
         socket.poll_flush(cx)
     }
 
-    /// Whether the peer has taken any pending output since the kernel took no more, though too little for the kernel to
-    /// signal it: whatever the kernel takes now, it has room for.
+    /// Whether the peer has taken any pending output since the kernel was full, though too little for the kernel to
+    /// signal room.
     pub(crate) fn push_on(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         let Inner { socket, queue, .. } = &mut *inner;
@@ -123,7 +123,7 @@ impl ConnectionIo {
         self.0.borrow_mut().queue.take_progress()
     }
 
-    /// Our FIN.
+    /// Sends our FIN.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().socket.poll_shutdown(cx)
     }
@@ -133,7 +133,7 @@ impl ConnectionIo {
         self.0.borrow().queue.then()
     }
 
-    /// Pending bytes.
+    /// The number of pending bytes.
     pub(crate) fn queued(&self) -> usize {
         self.0.borrow().queue.bytes()
     }
@@ -143,7 +143,7 @@ impl ConnectionIo {
         self.0.borrow().queue.share()
     }
 
-    /// Half full: do not read from this peer for now.
+    /// Whether the queue is half full: do not read from this peer for now.
     pub(crate) fn is_congested(&self) -> bool {
         self.0.borrow().queue.is_congested()
     }
@@ -165,7 +165,7 @@ impl Drop for Inner {
     }
 }
 
-/// Ready when nothing waits.
+/// Ready when nothing is pending.
 fn poll_write_all(
     queue: &mut WriteQueue<Rc<QueueAccount>>,
     mut write_some: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
@@ -197,7 +197,7 @@ fn write<W: Written>(
     Ok(written)
 }
 
-/// How much was written, if writing was possible at all.
+/// How much was written, if the socket was writable.
 trait Written {
     fn bytes(&self) -> usize;
 }

@@ -1,9 +1,9 @@
-//! The memory that pending output may occupy: of all connections together, and of one.
+//! Limits the memory of pending output: of all connections together, and of each one.
 //!
 //! Each shell counts its own without any synchronisation, and adds it to the total at the end of a turn. Above the
-//! limit the shell whose connection holds the most closes it, and then the next largest, until there is some room
-//! again. A shell whose connections hold less asks that shell to; only if nothing happens, because its worker is busy,
-//! and the total has grown by another [`SLACK`], does it close its own. So the total stays below that.
+//! limit, the shell with the largest connection closes it, then the next largest, until there is room again. A shell
+//! whose connections are smaller asks that shell to do so; only if nothing happens because its worker is busy, and the
+//! total has grown by another [`SLACK`], does it close its own. So the total stays below that.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use legacy_websocket_shell::{Held, Payload, QueueLimits, WriteAccount};
 
-/// The fraction of the limit by which the total may exceed it while another worker is asked for room.
+/// The fraction of the limit by which the total may exceed it while another worker is asked to make room.
 const SLACK: usize = 8;
 
 /// The limits, and the memory held by all shells of a server.
@@ -23,11 +23,11 @@ pub(crate) struct QueueBudget {
     versions: Mutex<Vec<Arc<Shown>>>,
 }
 
-/// What the other shells see of one.
+/// What the other shells can see of one shell.
 #[derive(Debug)]
 struct Shown {
     worker: usize,
-    /// The most that a connection holds; it may hold less by now.
+    /// The most that one connection holds; by now it may hold less.
     largest: AtomicUsize,
     /// It was asked to close connections, and has not done so yet.
     asked: AtomicBool,
@@ -40,7 +40,7 @@ impl Shown {
 }
 
 impl QueueBudget {
-    /// `limit` for all connections, of at least `per_connection`.
+    /// `limit` is for all connections, at least `per_connection`.
     pub(crate) fn new(limit: usize, per_connection: usize) -> Arc<Self> {
         let (held, versions) = Default::default();
         Arc::new(Self { limits: QueueLimits::new(limit, per_connection), held, versions })
@@ -59,25 +59,25 @@ impl QueueBudget {
     }
 }
 
-/// One shell's share of it.
+/// One shell's part of the budget.
 #[derive(Debug)]
 pub(crate) struct QueueAccount {
     budget: Arc<QueueBudget>,
     held: Rc<Held>,
-    /// What the total includes of it.
+    /// The part of the total that is this shell's.
     published: Cell<usize>,
     shown: Arc<Shown>,
     /// Bytes written to all peers.
     sent: Cell<u64>,
 }
 
-/// What a shell must do if there is too much.
+/// What a shell must do when the total is over the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Relief {
     Nothing,
     /// Close the connections that hold the most.
     Close,
-    /// Ask this worker to.
+    /// Ask this worker to do so.
     Ask(usize),
 }
 
@@ -94,7 +94,7 @@ impl QueueAccount {
         Payload::new(bytes, &self.held)
     }
 
-    /// What its connections hold.
+    /// The memory held by its connections.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.get()
     }
@@ -103,7 +103,7 @@ impl QueueAccount {
         self.sent.get()
     }
 
-    /// Publishes what it holds to the others.
+    /// Publishes the memory it holds to the others.
     pub(crate) fn publish(&self) {
         let held = self.held_bytes();
         let before = self.published.replace(held);
@@ -118,7 +118,7 @@ impl QueueAccount {
         self.all() > self.budget.limit()
     }
 
-    /// What to do about it.
+    /// What to do about the total.
     pub(crate) fn relief(&self) -> Relief {
         self.shown.asked.store(false, Ordering::Relaxed);
         if !self.is_over() {
@@ -133,8 +133,8 @@ impl QueueAccount {
         }
     }
 
-    /// Has `close` close connections, each holding this much, the largest first, until there is room again or those of
-    /// another shell are larger. Returns their number.
+    /// Closes connections with `close`, each holding this much, largest first, until there is room again or another
+    /// shell's are larger. Returns their number.
     pub(crate) fn close_largest(&self, mut held: Vec<(usize, u64)>, mut close: impl FnMut(u64)) -> usize {
         held.sort_unstable_by(|one, other| other.cmp(one));
         let others = self.largest_other().map_or(0, |other| other.largest());
@@ -153,7 +153,7 @@ impl QueueAccount {
         closed
     }
 
-    /// The shell whose connection holds the most, except this one.
+    /// The other shell with the largest connection.
     fn largest_other(&self) -> Option<Arc<Shown>> {
         let versions = self.budget.versions();
         let others = versions.iter().filter(|shown| !Arc::ptr_eq(shown, &self.shown));
@@ -164,7 +164,7 @@ impl QueueAccount {
         self.all() > self.budget.limit() + self.budget.limit() / SLACK
     }
 
-    /// What all connections of all shells hold.
+    /// The memory held by all connections of all shells.
     fn all(&self) -> usize {
         self.budget.held().saturating_sub(self.published.get()).saturating_add(self.held_bytes())
     }
@@ -205,7 +205,7 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
 
-    /// A shell whose connections, numbered from 0, hold this many sixteenths of the limit.
+    /// A shell whose connections, numbered from 0, hold this many sixteenths of the limit each.
     struct Holders {
         account: Rc<QueueAccount>,
         payloads: HashMap<u64, Rc<Payload>>,
@@ -258,7 +258,7 @@ mod tests {
         let mut large = Holders::new(&budget, 7, &[10, 4]);
         let mut small = Holders::new(&budget, 8, &[1, 1]);
         assert_eq!(small.account.relief(), Relief::Ask(7));
-        // Once is enough.
+        // It is asked only once.
         assert_eq!(small.account.relief(), Relief::Nothing);
         small.add(2);
         assert_eq!(small.account.relief(), Relief::Close);
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(Payload::trim(&mut payload, 150_000), 150_000);
         assert_eq!(payload.bytes(), &bytes[150_000..]);
         assert_eq!(account.held_bytes(), 50_000 + Payload::OVERHEAD);
-        // Another connection still has them.
+        // Another connection still holds them.
         let shared = Rc::clone(&payload);
         assert_eq!(Payload::trim(&mut payload, 50_000), 0);
         drop((payload, shared));

@@ -1,4 +1,4 @@
-//! Reads of many connections, collected for one turn.
+//! Reads of many connections, batched for one turn.
 
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
@@ -8,19 +8,19 @@ use tokio::io::ReadBuf;
 
 use crate::connection::connection_io::ConnectionIo;
 
-/// The maximum of one read: a 64 KiB message with its frame, and no more than the others can wait for.
+/// The maximum size of one read: a 64 KiB message with its frame. More would delay other connections too long.
 pub(crate) const READ_BYTES: usize = 66 * 1024;
 
-/// The maximum of one turn.
+/// The maximum size of one turn.
 const TURN_BYTES: usize = 4 * READ_BYTES;
 
-/// Shared by all connections of a thread: an idle connection holds no buffer.
+/// Shared by all connections of a thread, so that an idle connection holds no buffer.
 #[derive(Debug)]
 pub(crate) struct ReadBatch {
     buffer: Box<[u8]>,
     reads: Vec<Read>,
     filled: usize,
-    /// Woken when the batch is no longer empty.
+    /// Notified when the batch is no longer empty.
     parked: Option<Waker>,
 }
 
@@ -29,12 +29,12 @@ impl ReadBatch {
         Self { buffer: vec![0; TURN_BYTES].into(), reads: Vec::new(), filled: 0, parked: None }
     }
 
-    /// No room for another read.
+    /// Whether there is no room for another read.
     pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() - self.filled < READ_BYTES
     }
 
-    /// Reads; keeps what was read for this connection, or nothing.
+    /// Reads, and keeps the bytes if `keep` names a connection.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -60,7 +60,7 @@ impl ReadBatch {
         self.parked = Some(waker.clone());
     }
 
-    /// Passes the reads so far to `turn`. The batch is emptied first, so that nothing is ever taken twice.
+    /// Passes the collected reads to `turn`. The batch is emptied first, so that nothing is processed twice.
     pub(crate) fn take(&mut self, turn: impl FnOnce(&[Read], &[u8])) {
         if self.reads.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! A peer's socket: TCP, TLS over it, or a Unix socket.
+//! A peer's socket: TCP, TLS over TCP, or a Unix socket.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
     Ip(SocketAddr),
-    /// Came through a Unix socket, where peers have no addresses.
+    /// A Unix socket, whose peers have no address.
     Unix,
 }
 
@@ -38,14 +38,14 @@ impl fmt::Display for PeerAddress {
     }
 }
 
-/// As accepted.
+/// A socket as accepted.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// The same, on the way to another thread.
+/// The same socket, on its way to another thread.
 #[derive(Debug)]
 pub(crate) enum StdStream {
     Tcp(net::TcpStream),
@@ -69,7 +69,7 @@ impl Stream {
 }
 
 impl StdStream {
-    /// On the current thread.
+    /// Registers it on the current thread.
     pub(crate) fn into_tokio(self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
@@ -129,7 +129,7 @@ impl From<Stream> for Socket {
 }
 
 impl Socket {
-    /// Reads; 0 bytes at the end, which TLS need not announce: neither draft relies on it.
+    /// Reads. 0 bytes means the end, which TLS need not announce: neither draft relies on it.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -145,7 +145,7 @@ impl Socket {
         }
     }
 
-    /// Writes what is taken at once; no task is woken when there is room for more.
+    /// Writes what fits immediately; no task is woken when there is more room.
     pub(crate) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self, slices) {
             // A plain write is cheaper for the kernel than a vectored one.
@@ -174,8 +174,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes, even if it has not signalled room: it signals when a third of its buffer is
-    /// acknowledged, which may take minutes for a peer on a slow line. Returns how many bytes it took.
+    /// Writes what the kernel takes, even if it has not signalled room: it signals only when a third of its buffer is
+    /// acknowledged, which may take minutes on a slow line. Returns the number of bytes taken.
     pub(crate) fn push_on(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => SockRef::from(&*stream).send_vectored(slices),
@@ -187,7 +187,7 @@ impl Socket {
         }
     }
 
-    /// Whether written data is still here and not in the kernel.
+    /// Whether written data is still here, not yet in the kernel.
     pub(crate) fn holds_output(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Unix(_) => false,
@@ -203,7 +203,7 @@ impl Socket {
         }
     }
 
-    /// Our FIN; in TLS the alert before it.
+    /// Sends our FIN; with TLS, the alert before it.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),

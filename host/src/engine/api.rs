@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::wasm::sandbox::CallError;
 
-/// The protocol engine, wherever it runs. Each call is one crossing.
+/// The protocol engine, native or in a component. Each call crosses the sandbox once.
 pub trait Engine: std::fmt::Debug {
     /// Moves the clock to `now` (milliseconds) and takes inputs.
     ///
@@ -28,21 +28,21 @@ pub trait Engine: std::fmt::Debug {
     /// As [`turn`](Self::turn).
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
 
-    /// The same, if more commands that answer the same events follow, or if these answer none: an end that waits for
-    /// the application's answers keeps waiting.
+    /// The same for commands that are not the last to answer the same events, or that answer none: a connection that
+    /// waits for the application's answers before it ends keeps waiting.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
     fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost>;
 
-    /// Roughly how many events for the application a call may return; the rest waits for the next turn. 0, the default:
-    /// no limit.
+    /// Sets roughly how many events for the application a call may return; the rest waits for the next turn. 0, the
+    /// default: no limit.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
     fn set_budget(&mut self, events: u32) -> Result<(), EngineLost>;
 
-    /// What it has counted.
+    /// The engine's counters.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
@@ -60,38 +60,38 @@ pub trait Engine: std::fmt::Debug {
     /// As [`turn`](Self::turn).
     fn head(&mut self, connection: u64) -> Result<Option<RequestHead>, EngineLost>;
 
-    /// Memory that it has allocated and frees only when dropped, in bytes.
+    /// The memory it has allocated, in bytes, which is freed only when the engine is dropped.
     fn memory_bytes(&self) -> usize {
         0
     }
 }
 
-/// The engine's instance trapped, ran too long or grew too large.
+/// The engine's instance trapped, exceeded its time, or exceeded its memory.
 #[derive(Debug, Error)]
 #[error("the engine's instance was lost: {0}")]
 pub struct EngineLost(#[from] pub CallError);
 
-/// An engine cannot be created.
+/// Why an engine cannot be created.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// The component's file cannot be read.
     #[error("{path}: {error}")]
     Read {
-        /// Which file.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: std::io::Error,
     },
     /// Not a component, or not one of world `library`.
     #[error("{name} is not a component of world `library`: {error}")]
     Component {
-        /// Which component.
+        /// Its name.
         name: String,
-        /// Why not.
+        /// The cause.
         error: String,
     },
-    /// The options are refused.
+    /// The options are invalid.
     #[error("{0}")]
     Options(String),
     /// The instance was lost during creation.

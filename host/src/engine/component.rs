@@ -32,7 +32,7 @@ impl fmt::Debug for ComponentFactory {
 }
 
 impl ComponentFactory {
-    /// Compiles the component that is built into this library, or finds it in the cache.
+    /// Compiles the component embedded in this library, or finds it in the cache.
     ///
     /// # Errors
     /// [`EngineError::Component`].
@@ -59,7 +59,7 @@ impl ComponentFactory {
             return Err(refused(wasmtime::Error::msg(why)));
         }
         let (wasmtime, component) = compile(bytes).map_err(refused)?;
-        // Nothing is linked: the component can call nothing.
+        // Nothing is linked: the component cannot call anything.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;
         debug!("{name} is compiled");
@@ -91,7 +91,7 @@ impl fmt::Debug for ComponentEngine {
 }
 
 impl ComponentEngine {
-    /// One crossing, within its budget.
+    /// One call into the component, within its budget.
     fn call<T>(
         &mut self,
         run: impl FnOnce(GuestServer<'_>, &mut Store<Guest<()>>, ResourceAny) -> wasmtime::Result<T>,

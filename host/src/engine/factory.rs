@@ -1,4 +1,4 @@
-//! How engines are made.
+//! Creates engines.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::engine::component::ComponentFactory;
 use crate::engine::native::NativeEngine;
 use crate::record::Recorder;
 
-/// Makes engines: the first one, and a replacement for each lost one.
+/// Creates engines: the first one, and a replacement for each lost one.
 #[derive(Clone, Debug)]
 pub enum EngineFactory {
     /// On wasmtime, sandboxed.
     Component(Arc<ComponentFactory>),
     /// The same crate compiled into the host.
     Native,
-    /// Another one's, recorded.
+    /// Another factory's, recorded.
     Recorded(Box<Self>, Recorder),
 }
 
@@ -33,7 +33,7 @@ impl EngineFactory {
         }
     }
 
-    /// Has what its engines do recorded.
+    /// Records what its engines do.
     #[must_use]
     pub fn recorded_by(self, recorder: Recorder) -> Self {
         Self::Recorded(Box::new(self), recorder)

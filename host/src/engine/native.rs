@@ -1,11 +1,11 @@
-//! The engine compiled into the host: no sandbox, no crossing.
+//! The engine compiled into the host: no sandbox, no calls across it.
 
 use legacy_websocket::step::{Command, Input, Read, RequestHead, Server, Status, Step};
 use legacy_websocket::{Counts, Options};
 
 use super::api::{Engine, EngineError, EngineLost};
 
-/// The engine, natively.
+/// The native engine.
 #[derive(Debug)]
 pub(super) struct NativeEngine(Server);
 

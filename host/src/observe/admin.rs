@@ -1,4 +1,4 @@
-//! What an operator's tools ask over HTTP: metrics, health, and a page to look at.
+//! HTTP for the operator's tools: metrics, health, and a status page.
 
 mod hosts;
 mod prometheus;
@@ -32,7 +32,7 @@ use crate::server::Observer;
 
 const PAGE: &str = include_str!("admin/status.html");
 
-/// The page takes nothing from anywhere else.
+/// The page loads nothing from anywhere else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -60,8 +60,8 @@ impl Default for AdminOptions {
 }
 
 /// Answers on its own listener, forever: `/metrics`, `/healthz`, `/readyz`, and a page at `/`. Anyone who can connect
-/// may read all of it. Runs in any tokio runtime with I/O and time, and waits for no worker: for a busy one the last
-/// known figures are shown.
+/// may read all of it. Runs in any tokio runtime with I/O and time, and waits for no worker: for a busy one, it shows
+/// the last known figures.
 pub async fn serve_admin(listener: TcpListener, observer: Observer, options: AdminOptions) {
     let admin = Arc::new(Admin { observer, options, history: Mutex::default() });
     tokio::select! {

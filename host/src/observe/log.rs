@@ -1,5 +1,5 @@
-//! The log's output: lines go through a bounded queue to a separate thread, so that a failing standard error costs only
-//! lines.
+//! The log's output: lines go through a bounded queue to a separate thread, so that a stalled or failing standard
+//! error costs only lines.
 //!
 //! `tracing-appender` has such a queue, too, but does not count unwritten lines, and its guard prints to standard
 //! output, which panics or blocks if that is gone as well.
@@ -19,7 +19,7 @@ use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter, Printable};
 use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
 
-/// Bytes waiting to be written, in addition to those being written. The excess is lost.
+/// Maximum bytes in the queue, in addition to those being written. Lines beyond it are dropped.
 const MAX_QUEUE_BYTES: usize = 1 << 20;
 
 /// How long program exit waits for unwritten lines.
@@ -72,8 +72,8 @@ pub(crate) fn start(filter: &str) {
     }));
 }
 
-/// Whether this worker may write one more line that peers can cause. With `--debug` it always may: it asks for every
-/// line.
+/// Whether this worker may write one more line that peers can cause. With `--debug` it always may, because that
+/// requests every line.
 pub(crate) fn permit(category: LogCategory) -> Option<LogPermit> {
     if enabled!(Level::DEBUG) {
         return Some(LogPermit { unlogged: None });
@@ -89,12 +89,12 @@ pub(crate) fn flush() {
     }
 }
 
-/// Lines of the log that were lost: standard error was not read, full, or gone.
+/// Log lines dropped: standard error was not being read, full, or closed.
 pub(crate) fn lost_lines() -> u64 {
     LOG.get().map_or(0, |queue| queue.0.lost.load(Ordering::Relaxed))
 }
 
-/// Prints to standard output, whatever its state; the caller does not wait.
+/// Prints to standard output, whatever its state, without blocking the caller.
 pub(crate) fn print(text: String) {
     let Ok(out) = stdout().as_fd().try_clone_to_owned() else {
         return;
@@ -113,16 +113,16 @@ struct LineQueue(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Something is pending, or all is written.
+    /// Notified when lines are pending, and when all are written.
     changed: Condvar,
-    /// Lines that were not written.
+    /// Lines dropped.
     lost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// The thread has taken what it has not written yet.
+    /// The thread has taken lines that it has not finished writing.
     writing: bool,
 }
 
@@ -136,7 +136,7 @@ impl LineQueue {
 
     /// Writes incoming lines, forever.
     fn run(&self, to: &mut impl Write) {
-        // How many lost lines the log has reported, and whether the last line written is incomplete.
+        // How many dropped lines the log has reported, and whether the last line written is incomplete.
         let (mut told, mut torn) = (0, false);
         loop {
             let lines = self.take();
@@ -155,7 +155,7 @@ impl LineQueue {
         }
     }
 
-    /// Pending lines, as soon as there are any.
+    /// Waits for pending lines.
     fn take(&self) -> Vec<u8> {
         let waits = |state: &mut State| state.waiting.is_empty();
         let state = self.0.changed.wait_while(self.state(), waits);
@@ -188,7 +188,7 @@ impl LineQueue {
 }
 
 impl Write for LineQueue {
-    /// Takes all, or loses it.
+    /// Queues all of it, or drops it.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut state = self.state();
         if state.waiting.len() + lines.len() > MAX_QUEUE_BYTES {
@@ -207,7 +207,7 @@ impl Write for LineQueue {
     }
 }
 
-/// Writes until all is written, or writing fails, and returns what is left.
+/// Writes until done or writing fails, and returns the rest.
 fn write<'b>(to: &mut impl Write, mut bytes: &'b [u8]) -> &'b [u8] {
     while !bytes.is_empty() {
         match to.write(bytes) {
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// Each write does what the test says, and waits until it has.
+    /// A writer whose writes follow a script; each waits for its instruction.
     struct Scripted {
         script: Receiver<io::Result<usize>>,
         written: Sender<String>,
@@ -304,7 +304,7 @@ mod tests {
             queue.write_all(&line).unwrap();
         }
         queue.flush(Duration::ZERO);
-        // What is waiting, and at most as much again that the thread has taken.
+        // The queue, and at most as much again in the thread's hands.
         let thousands = lost(&queue) / 1000;
         assert!((1..=2).contains(&thousands), "{}", lost(&queue));
         drop(next);

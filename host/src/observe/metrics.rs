@@ -1,4 +1,4 @@
-//! What a shell counts.
+//! A shell's counters.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,23 +9,23 @@ use legacy_websocket::Counts;
 use legacy_websocket::step::{CloseCause, Draft, Status};
 use legacy_websocket_shell::cause_name;
 
-/// What a server has seen, for the operator.
+/// A server's totals, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Totals {
     /// Connections accepted.
     pub connections: u64,
-    /// Opening handshakes done.
+    /// Completed opening handshakes.
     pub connected: u64,
-    /// Opening handshakes and requests refused.
+    /// Refused opening handshakes and requests.
     pub rejected: u64,
-    /// Peers closed because they did not read.
+    /// Connections closed because the peer did not read.
     pub slow_readers: u64,
-    /// Instances of the engine lost.
+    /// Lost engine instances.
     pub traps: u64,
-    /// Instances of the application lost.
+    /// Lost application instances.
     pub application_traps: u64,
-    /// Workers that were inside a call when the server gave up waiting for them.
+    /// Workers that were stuck in a call when the server stopped waiting for them.
     pub unresponsive_workers: usize,
 }
 
@@ -45,16 +45,16 @@ impl Add for Totals {
     }
 }
 
-/// Since the start, except what the engine itself counts.
+/// Counters since the start, without those of the engine itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    /// Opening handshakes done, of draft 75 and of draft 76.
+    /// Completed opening handshakes, by draft (75 and 76).
     pub(crate) connected: [u64; 2],
     /// Opening handshakes and requests refused by the engine, by status.
     pub(crate) rejected: BTreeMap<u16, u64>,
-    /// Peers turned away before they reached the engine, by reason.
+    /// Peers refused before they reached the engine, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
-    /// Connections that ended without a byte, such as health checks.
+    /// Connections that ended without sending a byte, such as health checks.
     pub(crate) probes: u64,
     /// Connections closed, by cause.
     pub(crate) closed: BTreeMap<&'static str, u64>,
@@ -62,14 +62,14 @@ pub(crate) struct Metrics {
     pub(crate) bytes_received: u64,
     /// How long turns take.
     pub(crate) turns: Histogram,
-    /// New engine instances after one was lost.
+    /// Engine instances that replaced a lost one.
     pub(crate) restarts: u64,
-    /// Messages that the engine had counted when last asked, received and sent; and those of its predecessors.
+    /// Message counts (received, sent) last read from the engine, and those of its predecessors.
     pub(crate) engine_messages: [u64; 2],
     pub(crate) messages_before: [u64; 2],
 }
 
-/// A moment, as a whole.
+/// A snapshot of all figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) metrics: Metrics,
@@ -84,24 +84,24 @@ pub(crate) struct Snapshot {
     pub(crate) max_connections: usize,
     /// Connections of each worker, if this covers all workers.
     pub(crate) workers: Vec<usize>,
-    /// Likewise: the age of each one's figures, if there ever were any.
+    /// The age of each worker's figures, if this covers all workers and there are any.
     pub(crate) ages: Vec<Option<Duration>>,
     pub(crate) uptime: Duration,
 }
 
-/// One connection in a list of them.
+/// One connection in the list.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) status: Status,
     pub(crate) origin: Option<String>,
     pub(crate) age: Duration,
-    /// Received and sent.
+    /// Messages received and sent.
     pub(crate) bytes: [u64; 2],
     pub(crate) queue_bytes: usize,
 }
 
-/// Merges several lists, each with the number it left out, into up to `limit` connections: the longest queues first,
-/// then the newest. Also returns how many more there are.
+/// Merges several lists, each with the number of connections it left out, into up to `limit` connections: longest
+/// queues first, then newest. Also returns how many are left out.
 pub(crate) fn limit_rows(
     lists: impl IntoIterator<Item = (Vec<Row>, usize)>,
     limit: usize,
@@ -118,7 +118,7 @@ pub(crate) fn limit_rows(
 }
 
 impl Snapshot {
-    /// The sum of both, of two shells of one server.
+    /// Adds the figures of another shell of the same server.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.metrics.add(&other.metrics);
         self.counts.open += other.counts.open;

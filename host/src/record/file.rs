@@ -1,4 +1,4 @@
-//! The files: readable by their owner only, and never overwritten.
+//! Recording files: readable by their owner only, and never overwritten.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,13 +8,13 @@ use std::time::SystemTime;
 
 use legacy_websocket_trace::{EXTENSION, Trace};
 
-/// The first note of a recording says whether it is complete. It is there from the beginning, so that it is true
-/// whatever happens, and is overwritten in place.
+/// The first note of a recording says whether it is complete. It is written at the start, so that it is true whatever
+/// happens, and later overwritten in place.
 const OPEN: &str = "incomplete: the recording ended before the connection did";
 const WHOLE: &str = "complete";
 const MISSING: &str = "incomplete: a comment says where something is missing";
 
-/// Others must not read possible cookies and passwords.
+/// The files may contain cookies and passwords.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
@@ -27,7 +27,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// Checks that the folder is writable, or can be created. Leaves nothing behind.
 pub(crate) fn check_folder(folder: &Path) -> io::Result<()> {
     let there = folder.ancestors().find(|folder| folder.exists());
-    // A relative name's last ancestor is the empty one.
+    // The last ancestor of a relative path is empty.
     probe(there.unwrap_or(Path::new(".")))
 }
 
@@ -64,12 +64,13 @@ impl TraceFile {
             if !file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
                 break;
             }
-            // A process with the same id, within a second: in another container, or the clock went back.
+            // Another process with the same id within the same second: in another container, or the clock was set
+            // back.
             path = folder.join(format!("{stem}-{again}.{EXTENSION}"));
             file = create(&path);
         }
         if let Err(error) = file?.write_all(text.as_bytes()) {
-            // The rest of it would not be a valid trace. If removing it fails too, nothing more can be done.
+            // The remainder would not be a valid trace. If removing it fails too, nothing more can be done.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
@@ -77,11 +78,11 @@ impl TraceFile {
         Ok(Self { path, status_at, length: text.len() as u64 })
     }
 
-    /// Adds lines: all of them, or none on an error.
+    /// Appends lines: all of them, or none on an error.
     pub(super) fn append(&mut self, text: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
         if let Err(error) = file.write_all(text.as_bytes()) {
-            // A full disk may take half a line; truncate it.
+            // A full disk may have taken half a line; truncate it.
             file.set_len(self.length)?;
             return Err(error);
         }
@@ -89,7 +90,7 @@ impl TraceFile {
         Ok(())
     }
 
-    /// Nothing follows.
+    /// Finishes the file.
     pub(super) fn finish(&self, whole: bool) -> io::Result<()> {
         let status = format!("{:<width$}", if whole { WHOLE } else { MISSING }, width = OPEN.len());
         OpenOptions::new().write(true).open(&self.path)?.write_all_at(status.as_bytes(), self.status_at)

@@ -10,19 +10,19 @@ use legacy_websocket_trace::{Draft, Literal, Severity, Step, Trace};
 use super::file::TraceFile;
 use super::{Connection, Entry, RecordOptions, What};
 
-/// A file begins after at most this much of a head.
+/// A file is started after at most this many bytes of a head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 100;
 
-/// Shorter pauses come from networks and schedulers, and mean nothing.
+/// Shorter pauses come from the network or scheduler, and mean nothing.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Connections are numbered from 1 within a trace.
+/// The first number of connections in a trace.
 const ONLY: u32 = 1;
 
-/// One connection.
+/// A recorded connection.
 pub(super) struct Recording {
     connection: Arc<Connection>,
     file: Option<TraceFile>,
@@ -32,11 +32,11 @@ pub(super) struct Recording {
     waiting: String,
     waiting_steps: u64,
     last: SystemTime,
-    /// Steps that did not reach this thread, and steps that could not be written.
+    /// Steps dropped before they reached this thread, and steps that could not be written.
     missing: u64,
     dropped: u64,
     is_whole: bool,
-    /// Nothing follows.
+    /// No more steps follow.
     pub(super) has_ended: bool,
     /// The file is final.
     is_finished: bool,
@@ -63,7 +63,7 @@ impl Recording {
         self.connection.number
     }
 
-    /// Takes a step; returns how many more bytes wait for the file.
+    /// Adds a step; returns how many more bytes wait to be written.
     pub(super) fn add(&mut self, entry: Entry) -> usize {
         let before = self.waiting.len();
         if !self.is_finished {
@@ -72,7 +72,7 @@ impl Recording {
         self.waiting.len() - before
     }
 
-    /// Its head has come, so its kind is known.
+    /// Whether its head is complete, so that its kind is known.
     pub(super) fn is_worth_a_file(&self) -> bool {
         self.file.is_some()
             || self.head.len() > MAX_HEAD_BYTES
@@ -83,31 +83,31 @@ impl Recording {
         self.file.is_some()
     }
 
-    /// Bytes that wait for the file.
+    /// Bytes waiting to be written.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Something is still to be written. A file without steps would not be a trace.
+    /// Whether something has yet to be written. A file without steps would not be a trace.
     pub(super) fn has_work(&self) -> bool {
         let has_lines = self.waiting_steps > 0 || self.file.is_some() && !self.waiting.is_empty();
         !self.is_finished && (has_lines || self.has_ended && self.file.is_some())
     }
 
-    /// Drops pending lines because there are too many; returns how many bytes.
+    /// Drops pending lines because there are too many; returns the number of bytes.
     pub(super) fn drop_waiting(&mut self) -> usize {
         self.dropped += mem::take(&mut self.waiting_steps);
         self.is_whole &= self.waiting.is_empty();
         mem::take(&mut self.waiting).len()
     }
 
-    /// Writes nothing more; returns how many bytes are dropped.
+    /// Stops writing; returns the number of bytes dropped.
     pub(super) fn give_up(&mut self) -> usize {
         self.is_finished = true;
         self.drop_waiting()
     }
 
-    /// Writes pending lines, and the final note if it has ended. Unwritten lines stay pending.
+    /// Writes pending lines, and the final note if it has ended. On failure the lines stay pending.
     pub(super) fn write(&mut self, options: &RecordOptions) -> io::Result<()> {
         match &mut self.file {
             Some(file) if !self.waiting.is_empty() => file.append(&self.waiting)?,
@@ -173,7 +173,7 @@ impl Recording {
     }
 
     fn line(&mut self, line: &dyn Display) {
-        // Writing to a string does not fail.
+        // Cannot fail: writes to a string.
         let _ = writeln!(self.waiting, "{line}");
     }
 
@@ -199,7 +199,7 @@ impl Recording {
     }
 }
 
-/// The head of a request, as far as it names a recording. Its meaning is up to the engine.
+/// The parts of a request's head that name a recording. Interpreting it is up to the engine.
 struct Head(String);
 
 impl Head {
@@ -233,7 +233,7 @@ impl Head {
     }
 }
 
-/// Escapes control characters, leaves everything else.
+/// Escapes control characters, and nothing else.
 fn visible(character: char) -> impl Iterator<Item = char> {
     let escape = character.is_control().then(|| character.escape_default());
     let plain = escape.is_none().then_some(character);

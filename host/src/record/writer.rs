@@ -1,4 +1,4 @@
-//! The thread that writes recordings, and how it handles failures.
+//! The thread that writes recordings, and its handling of failures.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use tracing::{error, info, warn};
 use super::recording::Recording;
 use super::{Entry, RecordOptions, Shared, What};
 
-/// The minimum disk space of a file.
+/// The minimum disk space a file takes.
 const MIN_FILE_BYTES: u64 = 4096;
 
-/// A failed write is retried after this.
+/// How soon a failed write is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Pending bytes of all connections together. The excess is dropped.
+/// Maximum pending bytes of all connections together. The excess is dropped.
 const MAX_WAITING_BYTES: usize = 32 << 20;
 
-/// Ended connections whose files are unfinished. More are forgotten.
+/// Maximum number of ended connections with unfinished files. More are dropped.
 const MAX_UNFINISHED: usize = 4096;
 
-/// Failures are logged no more often than this.
+/// The minimum interval between logged failures.
 const TELL: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     options: RecordOptions,
     shared: Arc<Shared>,
     open: HashMap<u64, Recording>,
-    /// Of ended connections.
+    /// The unfinished files of connections that have ended.
     unfinished: Vec<Recording>,
-    /// In files.
+    /// Bytes written to files.
     written: u64,
     waiting: usize,
     failure: Option<Failure>,
     told: Option<Instant>,
 }
 
-/// Nothing can be written.
+/// The current failure to write.
 struct Failure {
     retry_at: Instant,
     told: bool,
@@ -77,7 +77,7 @@ impl Writer {
                 self.write_all(Recording::is_worth_a_file);
             }
         }
-        // The last time. Recordings still open remain incomplete, and say so.
+        // A last attempt. Recordings that are still open remain incomplete, and say so.
         self.failure = None;
         self.write_all(|_| true);
     }
@@ -97,7 +97,7 @@ impl Writer {
         self.keep(recording);
     }
 
-    /// Until all of it is in its file.
+    /// Writes until everything is in its file.
     fn keep(&mut self, mut recording: Recording) {
         if self.waiting > MAX_WAITING_BYTES {
             self.waiting -= recording.drop_waiting();
@@ -142,7 +142,7 @@ impl Writer {
         }
         match result {
             Ok(()) => self.succeeded(),
-            // This one file was removed.
+            // Only this file was removed.
             Err(error) if recording.has_file() && error.kind() == io::ErrorKind::NotFound => {
                 self.waiting -= recording.give_up();
             }

@@ -1,5 +1,5 @@
-//! Whose reads are paused, mainly while other workers have too many commands to carry out: only those of the
-//! connections that cause them.
+//! Pauses reads, mainly while other workers have too many commands to carry out: only the connections that cause the
+//! commands are paused.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -9,19 +9,19 @@ use legacy_websocket::step::Read;
 
 use crate::workers::pool::Congestion;
 
-/// What a connection may cause for other workers while they are congested, in bytes.
+/// How much a connection may cause for other workers while they are congested, in bytes.
 const ALLOWANCE: usize = 64 * 1024;
 
-/// Connections of one shell.
+/// The paused connections of one shell.
 #[derive(Debug, Default)]
 pub(super) struct Backpressure {
-    /// What each has caused since the others became congested.
+    /// The bytes each has caused since the others became congested.
     caused: RefCell<HashMap<u64, usize>>,
     waiting: RefCell<HashMap<u64, Waker>>,
 }
 
 impl Backpressure {
-    /// Reads have caused this many bytes for other workers, which have too many already. Each read gets its share.
+    /// Reads have caused this many bytes for other workers that have too many already. Each read gets its share.
     pub(super) fn charge(&self, reads: &[Read], bytes: usize) {
         let total = reads.last().map_or(1, |read| read.end.max(1));
         let mut caused = self.caused.borrow_mut();
@@ -33,7 +33,7 @@ impl Backpressure {
         }
     }
 
-    /// The same for connections that have each caused as much.
+    /// The same, if each connection has caused that much.
     pub(super) fn charge_each(&self, connections: &HashSet<u64>, bytes: usize) {
         let mut caused = self.caused.borrow_mut();
         for connection in connections {
@@ -41,7 +41,7 @@ impl Backpressure {
         }
     }
 
-    /// Whether a connection has to wait.
+    /// Whether a connection must wait.
     pub(super) fn holds(&self, connection: u64, congestion: Congestion) -> bool {
         match congestion {
             Congestion::None => false,
@@ -50,7 +50,7 @@ impl Backpressure {
         }
     }
 
-    /// It is woken when it may no longer have to wait.
+    /// Waits; the connection is woken when it may no longer have to.
     pub(super) fn wait(&self, connection: u64, cx: &Context<'_>) {
         self.waiting.borrow_mut().insert(connection, cx.waker().clone());
     }
@@ -61,13 +61,13 @@ impl Backpressure {
         }
     }
 
-    /// The others have carried out enough.
+    /// The others have caught up.
     pub(super) fn release(&self) {
         self.caused.borrow_mut().clear();
         self.waiting.take().into_values().for_each(Waker::wake);
     }
 
-    /// A connection is gone.
+    /// Removes a closed connection.
     pub(super) fn forget(&self, connection: u64) {
         self.caused.borrow_mut().remove(&connection);
         self.waiting.borrow_mut().remove(&connection);

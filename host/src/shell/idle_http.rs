@@ -1,5 +1,5 @@
-//! Idle HTTP connections give way to new connections when a limit is reached: a page's requests must not keep its
-//! WebSocket out.
+//! Idle HTTP connections are closed to make room for new connections when a limit is reached: a page's requests must
+//! not keep its WebSocket out.
 
 use tracing::debug;
 
@@ -8,7 +8,7 @@ use super::{Inner, Shell};
 use legacy_websocket::step::{Command, Disposition, Read};
 
 impl Inner {
-    /// The application is asked.
+    /// The application has been asked.
     pub(super) fn observe_request(&mut self, connection: u64) {
         let before = self.keep_alive.insert(connection, Http::Responding { ahead: false, leaving: false });
         self.reclaim(before);
@@ -56,7 +56,7 @@ impl Inner {
         self.reclaim(before);
     }
 
-    /// It no longer gives way.
+    /// Removes it from the idle connections.
     fn reclaim(&self, before: Option<Http>) {
         if let Some(Http::Idle(ticket)) = before {
             self.context.peers.busy(ticket);
@@ -65,7 +65,7 @@ impl Inner {
 }
 
 impl Shell {
-    /// An idle connection gives way to a new one; after its pending response, if it has sent a request meanwhile.
+    /// Closes an idle connection to make room for a new one; if it has sent a request meanwhile, after the response.
     pub(crate) fn close_idle(&self, connection: u64) {
         self.take_reads();
         {

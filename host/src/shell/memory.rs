@@ -1,4 +1,4 @@
-//! How the shell limits memory: when too much output is pending, and when the engine has grown.
+//! Memory limits: too much pending output, and an engine that has grown.
 
 use legacy_websocket::step::{Command, Loss, Lost};
 use legacy_websocket_shell::{EventBudget, LogCategory, LogPermit};
@@ -9,11 +9,11 @@ use crate::connection::queue_budget::Relief;
 use crate::observe::log;
 use crate::workers::message::WorkerMessage;
 
-/// The memory up to which an engine without connections is kept.
+/// The memory up to which an engine is kept once it has no connections.
 const LARGE: usize = 16 << 20;
 
 impl Shell {
-    /// Linear memory never shrinks: an engine that has grown large is replaced once its last connection is gone.
+    /// Linear memory never shrinks: an engine that has grown large is replaced once its last connection has closed.
     pub(super) fn renew_engine(&self) {
         {
             let mut inner = self.inner.borrow_mut();
@@ -26,7 +26,7 @@ impl Shell {
         self.turn(&[]);
     }
 
-    /// Another worker's connections need room.
+    /// Makes room for another worker's connections.
     pub(crate) fn relieve(&self) {
         let closed = {
             let mut inner = self.inner.borrow_mut();
@@ -40,8 +40,8 @@ impl Shell {
 }
 
 impl Inner {
-    /// Nothing is lost: the old one's counts and the application's next tick are kept. If anything fails the old one
-    /// stays.
+    /// Nothing is lost: the old engine's counters and the application's next tick are kept. If anything fails, the old
+    /// engine stays.
     fn renew_engine(&mut self, now: u64) {
         let (Ok(step), Ok(counts)) = (self.engine.turn(now, &[]), self.engine.counts()) else {
             return;
@@ -62,17 +62,17 @@ impl Inner {
         self.event_budget = EventBudget::new();
     }
 
-    /// Writes what the kernel takes now.
+    /// Writes as much as the kernel takes now.
     pub(super) fn flush(&mut self) {
         for io in self.touched.drain(..) {
             io.flush();
         }
     }
 
-    /// Closes the connections that hold the most, or has another worker do so, if too much output is pending. The
+    /// If too much output is pending, closes the connections that hold the most, or has another worker do so. The
     /// engine is told later.
     pub(super) fn relieve(&mut self) {
-        // The kernel may take output that only waits for the end of the turn.
+        // The kernel may take output that was only waiting for the end of the turn.
         self.flush();
         let mut relief = self.queue_account.relief();
         if relief == Relief::Close {

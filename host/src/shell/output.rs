@@ -1,4 +1,4 @@
-//! What the engine has for its connections: queued, and limited over all of them.
+//! The engine's output: queued, and limited over all connections.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use legacy_websocket_shell::Payload;
 use super::Inner;
 use crate::connection::connection_io::ConnectionIo;
 
-/// A turn that has this much to write, over all connections, goes on in the next: writing it takes as long as a turn.
+/// A turn with this much output, over all connections, continues in the next one: writing it takes as long as a turn.
 /// With many recipients, the bytes for each count, because every write has its own cost.
 const TURN_DELIVERED_BYTES: usize = 16 << 20;
 const TURN_BYTES_EACH: usize = 8 << 10;
@@ -72,7 +72,7 @@ impl Inner {
         if then == Disposition::Abort {
             io.abort();
         } else if io.push(payload, then).is_err() {
-            // The kernel may take output that only waits for the end of the turn.
+            // The kernel may take output that was only waiting for the end of the turn.
             io.flush();
             if io.push(payload, then).is_err() {
                 io.abort();
@@ -84,7 +84,7 @@ impl Inner {
         }
     }
 
-    /// From here on broadcasts reach it.
+    /// Adds it to the members of broadcasts.
     fn join(&mut self, connection: u64, io: Rc<ConnectionIo>) {
         if let Some(link) = self.connections.get_mut(&connection)
             && link.member.is_none()
@@ -94,7 +94,7 @@ impl Inner {
         }
     }
 
-    /// Broadcasts no longer reach it.
+    /// Removes it from the members of broadcasts.
     pub(super) fn leave(&mut self, connection: u64) {
         let Some(at) = self.connections.get_mut(&connection).and_then(|link| link.member.take()) else {
             return;

@@ -1,4 +1,4 @@
-//! How the shell recovers when the engine's or the application's instance is lost.
+//! Recovery from a lost instance of the engine or the application.
 
 use std::fmt::Display;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::{Inner, Lost};
 use crate::application::{ApplicationFactory, ApplicationLost, Handler};
 use crate::observe::log;
 
-/// How long an application that could not be started is left alone, in milliseconds.
+/// How long to wait before retrying to start an application, in milliseconds.
 const RETRY_AFTER: u64 = 1000;
 
 impl Inner {
@@ -26,8 +26,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The application's instance is gone. Its connections are closed as at a shutdown; a fresh instance takes over,
-    /// and hears nothing of them.
+    /// Replaces a lost application. Its connections are closed as at shutdown; the fresh instance does not hear of
+    /// them.
     pub(super) fn replace_application(
         &mut self,
         lost: &ApplicationLost,
@@ -48,7 +48,7 @@ impl Inner {
         self.run(step, now)
     }
 
-    /// Retries what failed before.
+    /// Retries a replacement that failed.
     pub(super) fn retry_application(&mut self, now: u64) {
         if self.retry_at().is_some_and(|at| now >= at)
             && let Handler::Gone(factory, _) = &self.application
@@ -81,7 +81,7 @@ impl Inner {
         }
     }
 
-    /// Sends connections elsewhere while they cannot be served here.
+    /// Whether to send connections elsewhere because they cannot be served here.
     pub(super) fn tell_health(&self) {
         if !self.retired {
             let healthy = self.engine_lives && !matches!(self.application, Handler::Gone(..));
@@ -89,7 +89,7 @@ impl Inner {
         }
     }
 
-    /// Drops the events of connections whose application is gone.
+    /// Drops the events of connections whose application is lost.
     pub(super) fn leave_out_orphans(&self, events: &mut Vec<Event>) {
         if self.orphans_below > 0 {
             events.retain(|event| {
@@ -98,7 +98,7 @@ impl Inner {
         }
     }
 
-    /// The instance is gone and its connections with it; a fresh one takes over.
+    /// Replaces a lost engine; its connections are lost with it.
     pub(super) fn replace_engine(&mut self, lost: &Lost, now: u64) -> Option<u64> {
         self.totals.traps += 1;
         let mut ended = Vec::new();
@@ -111,7 +111,7 @@ impl Inner {
         ended.iter().for_each(|event| Driver::observe(self, event));
         let open = ended.len();
         self.untold.extend(ended);
-        // The end of those that were gone already will not be told.
+        // The close of connections that were gone already will not be reported.
         self.peers.retain(|connection| self.connections.contains_key(&connection));
         log_loss(open, lost);
         self.members.clear();
@@ -123,7 +123,7 @@ impl Inner {
         match made {
             Ok(engine) => {
                 self.engine = engine;
-                // It must be told its budget.
+                // The new engine must be told its budget.
                 self.event_budget = EventBudget::new();
             }
             Err(error) => {
@@ -138,7 +138,7 @@ impl Inner {
         log_fresh("instance");
         match self.tell_of_loss(now) {
             Ok(next) => next,
-            // The next turn finds it gone.
+            // The next turn finds it lost.
             Err(Lost::Engine(_)) => Some(now),
             Err(Lost::Application(lost)) => self.replace_application(&lost, now).unwrap_or(Some(now)),
         }
@@ -155,7 +155,7 @@ impl Inner {
         {
             self.carry(step);
         }
-        // A tick that the application asked for may be lost; one may come early.
+        // A tick that the application requested may be lost; one may come early.
         let next = self.engine.command(&[Command::Tick(0)])?.next_timeout;
         Ok(if self.pump.is_due() { Some(now) } else { next })
     }
@@ -179,7 +179,7 @@ fn log_none(what: &str, why: &impl Display) {
     }
 }
 
-/// The connection it is about.
+/// The connection that an event concerns.
 fn connection_of(event: &Event) -> Option<u64> {
     Some(match event {
         Event::StateChanged(change) => change.connection,
@@ -189,7 +189,7 @@ fn connection_of(event: &Event) -> Option<u64> {
         Event::Closed(closed) => closed.connection,
         Event::Rejected(rejection) => rejection.connection,
         Event::Request(request) => request.connection,
-        // Commands of the fresh one failed.
+        // Failures reported by the fresh engine.
         Event::Failed(_) | Event::Tick(_) => return None,
     })
 }

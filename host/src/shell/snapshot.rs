@@ -1,4 +1,4 @@
-//! A shell, as seen from outside.
+//! A shell's state, as seen from outside.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Shell {
         *self.inner.borrow_mut().metrics.refused.entry(reason).or_default() += 1;
     }
 
-    /// A connection has ended without a byte.
+    /// Counts a connection that ended without sending a byte.
     pub(crate) fn count_probe(&self) {
         self.inner.borrow_mut().metrics.probes += 1;
     }
@@ -39,7 +39,7 @@ impl Shell {
         }
     }
 
-    /// Up to `limit` connections, and how many more there are.
+    /// Up to `limit` connections, and how many are left out.
     pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
         let statuses = self.ask(|engine| engine.connections()).unwrap_or_default();
         let now = self.now();
@@ -64,7 +64,7 @@ impl Shell {
         (rows, more)
     }
 
-    /// Asks the engine something read-only; None if the engine was lost during the call.
+    /// Queries the engine; `None` if the engine was lost during the call.
     fn ask<T>(&self, ask: impl FnOnce(&mut dyn Engine) -> Result<T, EngineLost>) -> Option<T> {
         let answer = ask(self.inner.borrow_mut().engine.as_mut());
         answer.map_err(|lost| self.call(|_, _| Err(lost))).ok()

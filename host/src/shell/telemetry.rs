@@ -1,4 +1,4 @@
-//! Logs and counts.
+//! Logging and counters.
 
 use std::fmt::Arguments;
 
@@ -56,13 +56,13 @@ impl Telemetry for Inner {
     }
 
     fn rejected_head(&mut self, connection: u64) -> Option<RequestHead> {
-        // If the engine is lost here, its next call shows it.
+        // If this call loses the engine, the next one reports it.
         self.engine.head(connection).ok().flatten()
     }
 }
 
 impl Inner {
-    /// A connection is lost; if the engine is done with it, no event tells.
+    /// Logs a lost connection; if the engine is done with it, no event reports it.
     pub(super) fn observe_lost(&mut self, connection: u64, why: Loss) {
         if self.connections.get(&connection).is_some_and(|link| link.closed) {
             observe_lost_after_end(self, connection, why);

@@ -1,4 +1,4 @@
-//! One turn: what the shell core's pump acts upon.
+//! One turn: the driver of the shell core's pump.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use crate::application::ApplicationLost;
 use crate::engine::EngineLost;
 use crate::workers::forward::SplitCommands;
 
-/// How long a turn may go on before it yields to the others: an application may be slow, and may answer every failure
-/// with another failing command.
+/// How long a turn may last before it yields: an application may be slow, and may answer every failure with another
+/// failing command.
 const TURN_TIME: Duration = Duration::from_millis(10);
 
 /// A single larger command is the application's fault, and must not cost the engine.
 const MAX_COMMAND_BYTES: usize = 64 << 20;
 
 impl Inner {
-    /// Begins a turn: carried-over events come before anything new.
+    /// Begins a turn: events carried over come first.
     pub(super) fn begin(&mut self, now: u64) {
         self.retry_application(now);
-        // A new engine has not heard of any.
+        // A new engine knows of no pauses.
         if let Err(lost) = self.set_budget() {
             self.recover(Err(lost.into()), now);
         }
@@ -33,7 +33,7 @@ impl Inner {
         }
     }
 
-    /// Delivers a step and its consequences, until there are none or the time is up. Returns the engine's next
+    /// Delivers a step and its consequences until there are none or the time is up. Returns the engine's next
     /// deadline.
     pub(super) fn finish(&mut self, step: Result<Step, EngineLost>, now: u64) -> Option<u64> {
         let result = step.map_err(Lost::from).and_then(|step| self.run(step, now));
@@ -47,7 +47,7 @@ impl Inner {
         self.pump(|pump, inner| pump.run(inner, step, now))
     }
 
-    /// Delivers a step whose events are told in the next turn.
+    /// Delivers a step, leaving its events for the next turn.
     pub(super) fn carry(&mut self, step: Step) {
         self.deliver(step.transmissions);
         step.events.iter().for_each(|event| Driver::observe(self, event));
@@ -56,7 +56,7 @@ impl Inner {
 
     /// Passes events to the application, and carries out its commands.
     pub(super) fn tell_application(&mut self, events: &[Event]) -> Result<Option<Step>, Lost> {
-        // Not once per turn: a turn has as many calls as time allows.
+        // Once per call, not once per turn: a turn has as many calls as time allows.
         self.set_budget()?;
         let began = Instant::now();
         let Self { context, engine, application, origin, alone, .. } = self;
@@ -70,7 +70,7 @@ impl Inner {
         };
         let mut bytes = 0;
         let carry = |commands: &[Command<'_>]| {
-            // Only the first call has none.
+            // Only the first call has no events.
             *alone |=
                 events.is_empty() && commands.iter().any(|asked| matches!(asked, Command::SingleInstance));
             bytes = commands.iter().map(command_bytes).sum();

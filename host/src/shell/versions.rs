@@ -16,15 +16,15 @@ pub(crate) struct ApplicationVersions {
     context: Arc<ServerContext>,
     worker: usize,
     current: RefCell<Rc<Shell>>,
-    /// The current one takes new connections.
+    /// The current shell takes new connections.
     open: Cell<bool>,
     draining: RefCell<Vec<Rc<Shell>>>,
-    /// The totals of ended shells.
+    /// The totals of shells that have ended.
     ended: RefCell<Option<Snapshot>>,
 }
 
 impl ApplicationVersions {
-    /// The first one, whose application has been called.
+    /// Starts with the first shell, whose application has been called.
     pub(crate) fn new(context: Arc<ServerContext>, worker: usize) -> Result<Self, StartError> {
         let application = context.application.make()?;
         let shell = Shell::new(&context, worker, 0, application, None)?;
@@ -38,24 +38,24 @@ impl ApplicationVersions {
         &self.context
     }
 
-    /// Takes new connections, if any does.
+    /// The shell that takes new connections, if there is one.
     pub(crate) fn open(&self) -> Option<Rc<Shell>> {
         self.open.get().then(|| self.current())
     }
 
-    /// The latest.
+    /// The latest shell.
     pub(crate) fn current(&self) -> Rc<Shell> {
         Rc::clone(&self.current.borrow())
     }
 
-    /// The shell of a version, if present.
+    /// The shell with this version, if it still exists.
     pub(crate) fn of(&self, version: u64) -> Option<Rc<Shell>> {
         let current = self.current();
         let mut all = self.draining.borrow().clone().into_iter().chain([current]);
         all.find(|shell| shell.version() == version)
     }
 
-    /// From now on connections go to a shell with this application.
+    /// Adds a shell with this application, which takes all new connections from now on.
     pub(crate) fn replace(
         &self,
         version: u64,
@@ -70,18 +70,18 @@ impl ApplicationVersions {
         self.draining.borrow_mut().push(draining);
         self.open.set(true);
         shell.tell_health();
-        // One without connections may have ended before.
+        // A shell without connections may have ended before.
         self.prune();
         Ok(shell)
     }
 
-    /// There are no new connections here until there is another application.
+    /// Takes no new connections until there is another application.
     pub(crate) fn retire(&self) {
         self.open.set(false);
         self.current().retire();
     }
 
-    /// Drops those whose last connection is gone.
+    /// Drops retired shells whose last connection has closed.
     pub(crate) fn prune(&self) {
         self.draining.borrow_mut().retain(|shell| {
             let keep = shell.len() != 0;
@@ -110,7 +110,7 @@ impl ApplicationVersions {
         }
     }
 
-    /// Up to `limit` connections, and how many more there are.
+    /// Up to `limit` connections, and how many are left out.
     pub(crate) fn rows(&self, limit: usize) -> (Vec<Row>, usize) {
         let mut all = Vec::new();
         self.each(|shell| all.push(shell.rows(limit)));
@@ -118,7 +118,7 @@ impl ApplicationVersions {
     }
 }
 
-/// The application's first call.
+/// Makes the application's first call.
 fn start(shell: &Shell) -> Result<(), StartError> {
     shell.start().map_err(|lost| match lost {
         Lost::Engine(lost) => EngineError::from(lost).into(),

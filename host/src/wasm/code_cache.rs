@@ -28,7 +28,7 @@ impl CodeCache {
         Self { code: folder.join("code"), digests: folder.join("digests") }
     }
 
-    /// With nothing in it except what was put there.
+    /// Reads the digests that were stored.
     pub(crate) fn open(&self) -> wasmtime::Result<Cache> {
         for file in self.files() {
             if !self.is_intact(&file) {
@@ -46,7 +46,7 @@ impl CodeCache {
         Cache::new(config)
     }
 
-    /// Called after compiling components. If it fails they are compiled again at the next start.
+    /// Called after compiling components. If it fails, they are compiled again at the next start.
     pub(crate) fn seal(&self) {
         let unsealed = self.files().into_iter().filter(|file| !self.digest_of(file).exists());
         for file in unsealed {
@@ -69,7 +69,7 @@ impl CodeCache {
         intact
     }
 
-    /// Atomically.
+    /// Writes a file atomically.
     fn write_digest(&self, file: &Path) -> io::Result<()> {
         fs::create_dir_all(&self.digests)?;
         let (to, digest) = (self.digest_of(file), digest(file)?);
@@ -82,7 +82,7 @@ impl CodeCache {
         self.digests.join(file.file_name().unwrap_or_default())
     }
 
-    /// Those that hold code: wasmtime has a folder per version, and its other files have an extension.
+    /// The files that contain code: wasmtime has a folder per version, and its other files have an extension.
     fn files(&self) -> Vec<PathBuf> {
         let versions = list(&self.code.join("modules"));
         let files = versions.iter().flat_map(|version| list(version));

@@ -1,4 +1,4 @@
-//! The types of world `application` beside the engine's: each borrows from the other.
+//! Conversions between the types of world `application` and the engine's; each borrows from the other.
 
 use legacy_websocket::step::{
     Acceptance, CloseCause, Command, CommandKind, Draft, Event, Failure, Field, Outgoing, Recipients,
@@ -96,7 +96,7 @@ pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
     lowered
 }
 
-/// What an application answered.
+/// An application's answer.
 pub(crate) struct Commands(pub(crate) Vec<theirs::Command>);
 
 impl Commands {

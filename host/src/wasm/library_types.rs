@@ -1,4 +1,4 @@
-//! The types of world `library` beside the engine's.
+//! Conversions between the types of world `library` and the engine's.
 
 use legacy_websocket::step::{
     CloseCause, Closed, Command, CommandKind, Connected, Destination, Disposition, Draft, Event, Failed,

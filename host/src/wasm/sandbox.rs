@@ -1,4 +1,4 @@
-//! The sandbox of components: wasmtime with a ticking epoch, and stores with a budget.
+//! The sandbox of components: wasmtime with a ticking epoch, and stores with budgets.
 
 use std::thread;
 use std::time::Duration;
@@ -13,26 +13,27 @@ use crate::wasm::code_cache::CodeCache;
 /// How often wasmtime's epoch advances; the resolution of [`Budget::call_timeout`].
 const TICK: Duration = Duration::from_millis(50);
 
-/// Composed components have a dozen of each; no memory limit counts their table elements.
+/// The maximum of each kind of item: composed components have a dozen of each. No memory limit covers their table
+/// elements.
 const MAX_INSTANCES: usize = 1000;
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
-/// wasmtime's own limit on what one call copies, in bytes.
+/// wasmtime's own limit on the bytes one call copies.
 const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
 
-/// What one call into the component may cost.
+/// The budget of one call into the component.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Longest duration of one call; beyond it the instance is lost. A call takes microseconds.
+    /// Maximum duration of one call; after it the instance is lost. A call normally takes microseconds.
     pub call_timeout: Duration,
-    /// Largest linear memory of one instance, in bytes; the sum if it has several.
+    /// Maximum linear memory of one instance, in bytes, summed over all its memories.
     pub max_memory_bytes: usize,
 }
 
 impl Budget {
     fn ticks(&self) -> u64 {
         let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
-        // One more, for the current tick. The epoch is added to it, and never reaches the upper half.
+        // Plus one for the current tick. The epoch is added to it, and stays below the upper half.
         u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2).saturating_add(1)
     }
 }
@@ -62,11 +63,11 @@ pub(crate) struct Sandbox<T: 'static> {
     budget: Budget,
 }
 
-/// A call of a component failed, and its instance with it.
+/// A call into a component failed, and the instance is lost.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// It wanted more memory, in bytes, than [`Budget::max_memory_bytes`].
+    /// It requested more memory than [`Budget::max_memory_bytes`].
     #[error("it wanted more than {0} bytes of memory")]
     Memory(usize),
     /// It took longer than [`Budget::call_timeout`].
@@ -77,7 +78,7 @@ pub enum CallError {
     Trap(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// In one line.
+/// In one line, for the log.
 fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(cause) = error.source() {
         error = cause;
@@ -85,7 +86,7 @@ fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> String {
     error.to_string().replace('\n', "; ")
 }
 
-/// What a store holds.
+/// The data of a store.
 pub(crate) struct Guest<T> {
     memory: Memory,
     pub(crate) data: T,
@@ -102,12 +103,12 @@ impl<T> Sandbox<T> {
         Self { store, budget }
     }
 
-    /// Before each call: starts its time.
+    /// Starts the time budget; called before each call.
     pub(crate) fn begin(&mut self) {
         self.store.set_epoch_deadline(self.budget.ticks());
     }
 
-    /// Linear memory that the instance has allocated. It never shrinks.
+    /// The linear memory the instance has allocated. It never shrinks.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
     }

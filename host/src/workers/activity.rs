@@ -1,17 +1,17 @@
-//! How busy a worker's thread is, and whether it makes progress; read from other threads.
+//! How busy a worker's thread is and whether it makes progress, readable from other threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time constant of the utilisation's average.
+/// Time constant of the utilisation's moving average.
 const HORIZON: Duration = Duration::from_millis(250);
 
-/// Maintained by the worker's thread: readings are approximate, which is enough.
+/// Updated by the worker's thread. Readings from other threads are approximate, which is sufficient.
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
     working: AtomicBool,
-    /// When it last began to work or wait, in nanoseconds since the origin.
+    /// When it last started working or waiting, in nanoseconds since the origin.
     changed: AtomicU64,
     /// The utilisation at that time, as the bits of an `f64`.
     before: AtomicU64,
@@ -25,17 +25,17 @@ impl Activity {
         Self { origin: Instant::now(), working, changed, before, progress }
     }
 
-    /// The thread has waited for something, and now there is work.
+    /// The thread has work after waiting.
     pub(crate) fn begin_work(&self) {
         self.change(true);
     }
 
-    /// Nothing to do for now.
+    /// The thread has nothing to do for now.
     pub(crate) fn end_work(&self) {
         self.change(false);
     }
 
-    /// Something is done; there may be more.
+    /// The thread has finished something; there may be more.
     pub(crate) fn get_on(&self) {
         self.progress.store(self.now(), Ordering::Relaxed);
     }
@@ -45,7 +45,7 @@ impl Activity {
         self.utilisation_at(self.now())
     }
 
-    /// How long it has been busy with one thing.
+    /// How long it has been busy without progress.
     pub(crate) fn busy_for(&self) -> Duration {
         if !self.working.load(Ordering::Relaxed) {
             return Duration::ZERO;
@@ -61,7 +61,7 @@ impl Activity {
         self.working.store(working, Ordering::Relaxed);
     }
 
-    /// It moves towards 1 while the thread works, and towards 0 while it waits.
+    /// Moves towards 1 while the thread works, and towards 0 while it waits.
     fn utilisation_at(&self, now: u64) -> f64 {
         let before = f64::from_bits(self.before.load(Ordering::Relaxed));
         let since = Duration::from_nanos(now.saturating_sub(self.changed.load(Ordering::Relaxed)));
@@ -69,7 +69,7 @@ impl Activity {
         towards + (before - towards) * (-since.as_secs_f64() / HORIZON.as_secs_f64()).exp()
     }
 
-    /// 584 years fit.
+    /// Enough for 584 years.
     fn now(&self) -> u64 {
         self.origin.elapsed().as_nanos() as u64
     }

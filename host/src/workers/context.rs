@@ -1,4 +1,4 @@
-//! What all workers of a server share.
+//! State shared by all workers of a server.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,27 +14,27 @@ use crate::engine::EngineFactory;
 use crate::options::ShellOptions;
 use crate::workers::pool::WorkerPool;
 
-/// What all workers of a server are created from, and share.
+/// The configuration and state shared by all workers of a server.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(crate) factory: EngineFactory,
     pub(crate) engine_options: Options,
     pub(crate) options: ShellOptions,
-    /// The first one.
+    /// The first version of the application.
     pub(crate) application: Program,
-    /// One for each allowed connection.
+    /// One permit for each allowed connection.
     pub(crate) permits: Arc<Semaphore>,
-    /// One for each peer that may be refused with an answer at a time.
+    /// One permit for each peer being refused with an answer.
     pub(crate) refusals: Semaphore,
     pub(crate) peers: Arc<PeerLimiter>,
     pub(crate) pool: Arc<WorkerPool>,
     pub(crate) queue_budget: Arc<QueueBudget>,
-    /// The origin of the clock.
+    /// The origin of the server's clock.
     pub(crate) started: Instant,
 }
 
 impl ServerContext {
-    /// How many connections there are.
+    /// The number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.options.max_connections - self.permits.available_permits()
     }
@@ -43,7 +43,7 @@ impl ServerContext {
         !self.pool.is_stopping() || (self.refuses_at_stop() && !listener.is_lent())
     }
 
-    /// While stopping, the server keeps its listeners open, but tells load balancers that it is stopping.
+    /// While stopping, the server keeps its listeners open, so that health checks can tell load balancers about it.
     pub(crate) fn refuses_at_stop(&self) -> bool {
         self.engine_options.health_path.is_some()
     }

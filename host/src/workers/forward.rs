@@ -1,4 +1,4 @@
-//! Finds the commands that are for connections of other workers.
+//! Splits off the commands for connections of other workers.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use legacy_websocket::step::{Command, Outgoing, Recipients, Refusal};
 use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, SharedMessages};
 use crate::workers::pool::WorkerPool;
 
-/// An application's commands, for here and for others.
+/// An application's commands, split into those for this worker and those for others.
 #[derive(Debug)]
 pub(crate) struct SplitCommands<'a> {
     here: Vec<Here<'a>>,
-    /// For each worker.
+    /// Commands for each other worker.
     elsewhere: Vec<ForwardedCommands>,
 }
 
 #[derive(Debug)]
 enum Here<'a> {
     Whole(&'a Command<'a>),
-    /// To some of its recipients.
+    /// A message to some of its recipients.
     Part(&'a Outgoing<'a>, Vec<u64>),
 }
 
 impl<'a> SplitCommands<'a> {
-    /// None if all are for this worker. Handshakes and requests are answered on the worker where they arrived; an
-    /// answer to another worker's fails there as an unknown connection.
+    /// `None` if all are for this worker. Handshakes and requests are answered on the worker where they arrived; an
+    /// answer for another worker's connection fails there as an unknown connection.
     pub(crate) fn of(pool: &WorkerPool, from: Origin, commands: &'a [Command<'a>]) -> Option<Self> {
         let is_elsewhere = |connection: u64| worker_of(pool, from, connection) != from.worker;
         let leaves = |command: &Command<'_>| match command {
@@ -52,7 +52,7 @@ impl<'a> SplitCommands<'a> {
         self.here.iter().map(Here::lend).collect()
     }
 
-    /// Sends the others theirs.
+    /// Sends each worker its commands.
     pub(crate) fn send(self, pool: &WorkerPool) {
         for (worker, forwarded) in self.elsewhere.into_iter().enumerate() {
             if !forwarded.is_empty() {
@@ -61,13 +61,13 @@ impl<'a> SplitCommands<'a> {
         }
     }
 
-    /// Takes one command, or sends to the same recipients, which become one for the others.
+    /// Takes one command, or consecutive sends to the same recipients, which are forwarded as one.
     fn take(&mut self, pool: &WorkerPool, from: Origin, together: &'a [Command<'a>]) {
         let [command, ..] = together else {
             return;
         };
         let (connection, owned, bytes) = match command {
-            // One that is malformed fails here, once.
+            // A malformed command fails here, once.
             Command::Send(outgoing) if outgoing.is_well_formed() => {
                 return self.take_sends(pool, from, together, outgoing);
             }
@@ -143,7 +143,7 @@ fn outgoing<'a>(command: &'a Command<'a>) -> Option<&'a Outgoing<'a>> {
     }
 }
 
-/// Both send to the same recipients, and neither is malformed.
+/// Whether both send to the same recipients, and neither is malformed.
 fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
     let (Some(one), Some(other)) = (outgoing(one), outgoing(other)) else {
         return false;
@@ -184,7 +184,7 @@ mod tests {
         Command::Send(Outgoing { to, text: "text", ends })
     }
 
-    /// What stays, and what goes to worker 1, as text.
+    /// The commands kept here, and those for worker 1, as text.
     fn split(commands: &[Command<'_>]) -> Option<[String; 2]> {
         let (pool, _inboxes) = WorkerPool::new(2, 0);
         let split = SplitCommands::of(&pool, FROM, commands)?;

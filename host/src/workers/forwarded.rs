@@ -1,10 +1,10 @@
-//! An application's commands on their way to the worker that has the connections.
+//! An application's commands on their way to the workers of their connections.
 
 use std::sync::Arc;
 
 use legacy_websocket::step::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
 
-/// The cost of a command in addition to its text.
+/// The cost of a command beyond its text, in bytes.
 const COMMAND_BYTES: usize = 64;
 
 /// Commands on their way to another worker.
@@ -42,7 +42,7 @@ pub(super) enum Destination {
 pub(crate) struct Origin {
     pub(crate) worker: usize,
     pub(crate) version: u64,
-    /// Counts the instances of that version on that worker.
+    /// The number of the instance of that version on that worker.
     pub(crate) instance: u64,
 }
 
@@ -51,7 +51,7 @@ impl ForwardedCommands {
         Self { from, commands: Vec::new(), bytes: 0 }
     }
 
-    /// The approximate memory.
+    /// The approximate memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,11 +123,11 @@ impl Destination {
 }
 
 impl SharedMessages {
-    /// All of them as one.
+    /// Joins all of them into one.
     pub(super) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
         let (mut text, mut ends) = (String::new(), Vec::new());
         for outgoing in sends {
-            // A batch never reaches 4 GB: a call of the application returns less.
+            // A batch never reaches 4 GB: one call of the application returns less.
             let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
             text.push_str(outgoing.text);
             ends.extend(outgoing.ends.iter().map(|end| start.saturating_add(*end)));

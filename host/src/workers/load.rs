@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Debug)]
 pub(super) struct Loads(Arc<[AtomicUsize]>);
 
-/// One connection of a worker, until it is dropped.
+/// One connection of a worker, counted until dropped.
 #[derive(Debug)]
 pub(crate) struct LoadGuard {
     loads: Loads,
@@ -23,7 +23,7 @@ impl Loads {
         self.0[worker].load(Ordering::Relaxed)
     }
 
-    /// One more.
+    /// Adds a connection.
     pub(super) fn add(&self, worker: usize) -> LoadGuard {
         self.0[worker].fetch_add(1, Ordering::Relaxed);
         LoadGuard { loads: self.clone(), worker }

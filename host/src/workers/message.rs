@@ -15,7 +15,7 @@ use crate::workers::forwarded::{ForwardedCommands, Origin};
 /// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
-    /// Accept here, too.
+    /// Accept on these listeners too.
     Listen(Vec<ListenerHandle>),
     /// A connection that another worker accepted.
     Incoming(Handoff),
@@ -28,25 +28,25 @@ pub(crate) enum WorkerMessage {
         from: Origin,
         failed: Vec<Failed>,
     },
-    /// The others have carried out enough of this worker's commands.
+    /// The other workers have carried out enough of this worker's commands.
     BackpressureReleased,
-    /// Pending output occupies too much memory: close the connection here that holds the most.
+    /// Pending output uses too much memory: close this worker's largest connections.
     ShedOutput,
-    /// New connections go to this version of the application. The answer is whether it wants a single instance.
+    /// New connections go to this version of the application. Answers whether it requests a single instance.
     Replace {
         version: u64,
         application: Arc<ApplicationFactory>,
         answer: oneshot::Sender<Result<bool, StartError>>,
     },
-    /// New connections go to another worker: the application wants a single instance.
+    /// New connections go to another worker: the application requested a single instance.
     Retire,
     Snapshot(oneshot::Sender<Snapshot>),
-    /// A list of up to this many connections, and how many more there are.
+    /// Answers with up to this many connections, and how many are left out.
     Rows(usize, oneshot::Sender<(Vec<Row>, usize)>),
-    /// Accept no more, and start closing every connection.
+    /// Stop accepting, and start closing every connection.
     Stop,
     /// Close every connection at once.
     Abort,
-    /// Everything is over.
+    /// End the worker.
     End,
 }

@@ -14,18 +14,18 @@ use crate::workers::forwarded::ForwardedCommands;
 use crate::workers::load::{LoadGuard, Loads};
 use crate::workers::message::WorkerMessage;
 
-/// Commands of one worker that wait for others to carry them out, in bytes. Above it, the worker does not read from
-/// clients that cause more of them, until there are half as many.
+/// Maximum bytes of one worker's commands pending on other workers. Above it, the worker stops reading from clients
+/// that cause more of them, until half of that is left.
 const MAX_FORWARDED: usize = 1 << 20;
 
-/// The same; above it, the worker does not read from any client.
+/// The same, but above it the worker stops reading from all clients.
 const MAX_FORWARDED_TOTAL: usize = 16 << 20;
 
-/// The utilisation from which on a thread is not filled any further; and that from which on it is overloaded.
+/// The utilisation from which a thread is not filled any further, and the one from which it is overloaded.
 const FULL: f64 = 0.75;
 const SATURATED: f64 = 0.95;
 
-/// A worker that has been busy with one thing for this long gets no new connections while others can take them.
+/// A worker that has been busy without progress for this long gets no new connections while others can take them.
 const STUCK_AFTER: Duration = Duration::from_millis(50);
 
 /// All workers.
@@ -33,14 +33,14 @@ const STUCK_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct WorkerPool {
     handles: Vec<WorkerHandle>,
     loads: Loads,
-    /// How many there are: all handles, or the first alone.
+    /// The number of workers in use: all of them, or only the first.
     size: AtomicUsize,
-    /// This many connections for one before the next gets any.
+    /// How many connections one worker gets before the next gets any.
     fill: usize,
     stopping: AtomicBool,
 }
 
-/// How many commands of a worker wait for others to carry them out.
+/// The state of a worker's commands pending on others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Congestion {
     None,
@@ -50,7 +50,7 @@ pub(crate) enum Congestion {
     Full,
 }
 
-/// How well a worker can serve a new connection; the best first.
+/// How well a worker can serve a new connection; best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fitness {
     Able,
@@ -63,20 +63,20 @@ enum Fitness {
 struct WorkerHandle {
     inbox: UnboundedSender<WorkerMessage>,
     activity: Activity,
-    /// Gets new connections. The first always does.
+    /// Takes new connections. The first worker always does.
     open: AtomicBool,
     /// Has an engine and an application.
     healthy: AtomicBool,
-    /// Bytes of the commands that it sent others and that are still pending.
+    /// Bytes of the commands it has sent to others that are still pending.
     forwarded: AtomicUsize,
-    /// Bytes of all that it ever sent others.
+    /// Bytes of all commands it has ever sent to others.
     forwarded_so_far: AtomicUsize,
-    /// It is waiting until there are fewer.
+    /// It is waiting until fewer are pending.
     waits: AtomicBool,
 }
 
 impl WorkerPool {
-    /// This many, at least one, and their inboxes; `fill` is
+    /// A pool of this many workers, at least one, with their inboxes; `fill` is
     /// [`ShellOptions::worker_fill`](crate::ShellOptions::worker_fill).
     pub(crate) fn new(workers: usize, fill: usize) -> (Arc<Self>, Vec<UnboundedReceiver<WorkerMessage>>) {
         let (mut handles, mut inboxes) = (Vec::new(), Vec::new());
@@ -96,19 +96,19 @@ impl WorkerPool {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// The first becomes the only one. Called before there are connections.
+    /// Makes the first worker the only one. Called before there are connections.
     pub(crate) fn reduce_to_one(&self) {
         self.size.store(1, Ordering::Relaxed);
-        // Its first commands to the others will not be carried out.
+        // The first call's commands for other workers' connections will not be carried out.
         self.handles[0].forwarded.store(0, Ordering::SeqCst);
     }
 
-    /// Whether a worker gets new connections.
+    /// Sets whether a worker takes new connections.
     pub(crate) fn set_open(&self, worker: usize, open: bool) {
         self.handles[worker].open.store(open, Ordering::Relaxed);
     }
 
-    /// Whether a worker can serve. One that cannot gets no new connections while others can.
+    /// Sets whether a worker can serve. One that cannot gets no new connections while others can.
     pub(crate) fn set_healthy(&self, worker: usize, healthy: bool) {
         self.handles[worker].healthy.store(healthy, Ordering::Relaxed);
     }
@@ -118,9 +118,9 @@ impl WorkerPool {
         (count - 1) * self.size() as u64 + worker as u64 + 1
     }
 
-    /// The owner of that connection, if it is one.
+    /// The worker that owns a connection, if any does.
     pub(crate) fn worker_of(&self, connection: u64) -> Option<usize> {
-        // A remainder of a usize is one.
+        // A remainder of a usize fits a usize.
         Some((connection.checked_sub(1)? % self.size() as u64) as usize)
     }
 
@@ -129,7 +129,7 @@ impl WorkerPool {
         let _ = self.handles[worker].inbox.send(message);
     }
 
-    /// Has a connection that was idle give way to a new one.
+    /// Asks the worker of an idle connection to close it, to make room for a new one.
     pub(crate) fn close_idle(&self, connection: u64) {
         if let Some(worker) = self.worker_of(connection) {
             self.tell(worker, WorkerMessage::CloseIdle(connection));
@@ -140,7 +140,7 @@ impl WorkerPool {
         (0..self.size()).for_each(|worker| self.tell(worker, message()));
     }
 
-    /// Asks every worker; those that have ended do not answer.
+    /// Sends a request to every worker; those that have ended do not answer.
     pub(crate) async fn ask<T>(&self, message: impl Fn(oneshot::Sender<T>) -> WorkerMessage) -> Vec<T> {
         let asked: Vec<_> = (0..self.size()).map(|worker| self.send_question(worker, &message)).collect();
         let mut answers = Vec::with_capacity(asked.len());
@@ -150,8 +150,8 @@ impl WorkerPool {
         answers
     }
 
-    /// Asks every worker, and waits at most this long for all answers together: one per worker, if it came. One that
-    /// has been busy with one thing for as long is not asked.
+    /// Asks every worker, and waits at most this long for all answers: one per worker, if it came. A worker that has
+    /// been busy without progress for that long is not asked.
     pub(crate) async fn ask_within<T>(
         &self,
         time: Duration,
@@ -170,7 +170,7 @@ impl WorkerPool {
         answers
     }
 
-    /// Some worker has not been busy with one thing for this long.
+    /// Whether any worker was idle or made progress within this time.
     pub(crate) fn any_answers(&self, within: Duration) -> bool {
         (0..self.size()).any(|worker| self.answers(worker, within))
     }
@@ -179,7 +179,7 @@ impl WorkerPool {
         self.activity(worker).busy_for() < within
     }
 
-    /// Its thread's activity.
+    /// The activity of its thread.
     pub(crate) fn activity(&self, worker: usize) -> &Activity {
         &self.handles[worker].activity
     }
@@ -199,8 +199,9 @@ impl WorkerPool {
         self.loads.add(self.choose(at))
     }
 
-    /// The worker for a connection that worker `at` accepted. One is filled first: a busy thread does more per wake-up
-    /// than several that sleep and wake in turn. If all are filled or busy, the one with the fewest connections.
+    /// Chooses the worker for a connection that worker `at` accepted. Fills one worker first: a busy thread does more
+    /// per wake-up than several that sleep and wake in turn. If all are filled or busy, chooses the one with the
+    /// fewest connections.
     fn choose(&self, at: usize) -> usize {
         let open = || (0..self.size()).filter(|worker| self.handles[*worker].open.load(Ordering::Relaxed));
         let connections = |worker: usize| self.loads.of(worker);
@@ -216,7 +217,7 @@ impl WorkerPool {
         }
         let fewest = open().min_by_key(|worker| (self.fitness(*worker), connections(*worker))).unwrap_or(0);
         let is_as_able = open().any(|worker| worker == at) && self.fitness(at) <= self.fitness(fewest);
-        // A few more are not worth the transfer.
+        // A small difference is not worth the transfer.
         let stays = is_as_able && connections(at) <= connections(fewest) + connections(fewest) / 16;
         if stays { at } else { fewest }
     }
@@ -238,7 +239,7 @@ impl WorkerPool {
         self.tell(worker, WorkerMessage::Commands(forwarded));
     }
 
-    /// Commands have been carried out.
+    /// Records that commands have been carried out.
     pub(crate) fn relieve(&self, done: &ForwardedCommands) {
         let WorkerHandle { forwarded, waits, .. } = &self.handles[done.from.worker];
         let left = forwarded.fetch_sub(done.bytes(), Ordering::SeqCst) - done.bytes();
@@ -247,13 +248,13 @@ impl WorkerPool {
         }
     }
 
-    /// Bytes of all commands that a worker has sent others.
+    /// Bytes of all commands a worker has ever sent to others.
     pub(crate) fn forwarded_so_far(&self, from: usize) -> usize {
         self.handles[from].forwarded_so_far.load(Ordering::Relaxed)
     }
 
-    /// Whether the others have too many of a worker's commands to carry out. If so, a
-    /// [`WorkerMessage::BackpressureReleased`] tells it when that is over.
+    /// Whether the others have too many of a worker's commands pending. If so, a
+    /// [`WorkerMessage::BackpressureReleased`] follows when that is over.
     pub(crate) fn congestion(&self, from: usize) -> Congestion {
         let WorkerHandle { forwarded, waits, .. } = &self.handles[from];
         let now = || match forwarded.load(Ordering::SeqCst) {
@@ -316,7 +317,7 @@ mod tests {
         pool.set_open(1, false);
         pool.set_open(2, false);
         assert_eq!(pool.assign(2).worker(), 0);
-        // Better one that cannot serve now than one that must not.
+        // One that cannot serve now is better than one that must not.
         pool.set_healthy(0, false);
         assert_eq!(pool.assign(2).worker(), 0);
     }

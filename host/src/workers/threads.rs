@@ -22,20 +22,22 @@ pub(crate) struct Threads {
     context: Arc<ServerContext>,
     threads: Vec<JoinHandle<()>>,
     panics: UnboundedSender<Panic>,
-    /// Each thread holds a sender until it ends; so does this, for further threads, until it waits for their end.
+    /// Each thread holds a sender until it ends; so does this, for threads still to be started, until it waits for
+    /// them.
     alive: Option<Sender<Infallible>>,
     ended: Receiver<Infallible>,
 }
 
 impl Threads {
-    /// No threads yet; and the panics of future ones.
+    /// No threads yet; returns the receiver of panics as well.
     pub(crate) fn new(context: Arc<ServerContext>) -> (Self, UnboundedReceiver<Panic>) {
         let (panics, panicked) = unbounded_channel();
         let (alive, ended) = channel(1);
         (Self { context, threads: Vec::new(), panics, alive: Some(alive), ended }, panicked)
     }
 
-    /// Starts the next worker, and waits until it is ready. Returns whether its application wants to be the only
+    /// Starts the next worker, and waits until it is ready. Returns whether its application requested a single
+    /// instance.
     /// instance.
     pub(crate) fn start(&mut self, inbox: UnboundedReceiver<WorkerMessage>) -> Result<bool, StartError> {
         let (index, context) = (self.threads.len(), Arc::clone(&self.context));
@@ -53,7 +55,7 @@ impl Threads {
             runtime.block_on(async {
                 match Worker::new(index, &context, inbox) {
                     Ok(worker) => {
-                        // The starting thread waits for it.
+                        // The starting thread waits for this message.
                         let _ = started.send(Ok(worker.is_alone()));
                         worker.run().await;
                     }
@@ -69,11 +71,11 @@ impl Threads {
             }
         });
         self.threads.push(thread.map_err(StartError::Thread)?);
-        // It sends something, or has panicked.
+        // The thread sends a message, or has panicked.
         result.recv().unwrap_or_else(|_| Err(io::Error::other("the worker has panicked").into()))
     }
 
-    /// All of them accept from these.
+    /// Has all of them accept on these listeners.
     pub(crate) fn listen(&self, listeners: Vec<Listener>) {
         for worker in 1..self.threads.len() {
             self.hand_off(worker, listeners.iter().map(Listener::handle).collect());
@@ -88,7 +90,7 @@ impl Threads {
         }
     }
 
-    /// Waits until all that were told to have ended.
+    /// Waits until all workers have ended.
     pub(crate) async fn ended(&mut self) {
         self.alive = None;
         self.ended.recv().await;
@@ -98,7 +100,7 @@ impl Threads {
         }
     }
 
-    /// Stops waiting for those that have not ended. Returns their number.
+    /// Detaches the threads that have not ended. Returns their number.
     pub(crate) fn leave_behind(&mut self) -> usize {
         let mut left = 0;
         for (worker, thread) in self.threads.drain(..).enumerate() {

@@ -1,4 +1,4 @@
-//! One thread of a server: its listeners, its shells, and messages from the others.
+//! One thread of a server: its listeners, its shells, and messages from the other workers.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -19,10 +19,10 @@ use crate::workers::context::ServerContext;
 use crate::workers::forwarded::ForwardedCommands;
 use crate::workers::message::WorkerMessage;
 
-/// What a thread panicked with.
+/// The payload of a thread's panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Lives on its thread.
+/// The state of a worker's thread.
 #[derive(Debug)]
 pub(crate) struct Worker {
     index: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Creates the engine and an application instance, and makes its first call.
+    /// Creates the engine and an application instance, and makes the application's first call.
     pub(crate) fn new(
         index: usize,
         context: &Arc<ServerContext>,
@@ -57,7 +57,7 @@ impl Worker {
         })
     }
 
-    /// The application wants to be the only one.
+    /// Whether the application requested a single instance.
     pub(crate) fn is_alone(&self) -> bool {
         self.versions.current().wants_to_be_alone()
     }
@@ -79,12 +79,12 @@ impl Worker {
                         self.context.pool.activity(self.index).get_on();
                     }
                 },
-                // A replaced one ends with its last connection; only a panic of the application ends it earlier.
+                // A replaced shell ends with its last connection; earlier only if its application panics.
                 Some(ended) = self.running.join_next() => {
                     pass_on(ended);
                     self.versions.prune();
                 }
-                // Likewise: what was read before a connection is accepted goes to the application first.
+                // Likewise: input read before a connection was accepted goes to the application first.
                 Some(ended) = self.accepting.join_next() => pass_on(ended),
             }
         }
@@ -153,7 +153,7 @@ impl Worker {
 
     fn carry_out(&self, forwarded: &ForwardedCommands) {
         let from = forwarded.from;
-        // A version that is not here (yet) has no connections here.
+        // A version that does not exist here (yet) has no connections here.
         let failed = match self.versions.of(from.version) {
             Some(shell) => shell.carry_out(&forwarded.lend()).unwrap_or_else(|_| forwarded.failures()),
             None => forwarded.failures(),
@@ -165,7 +165,7 @@ impl Worker {
     }
 }
 
-/// A task's panic is ours.
+/// Resumes a task's panic.
 fn pass_on(ended: Result<(), JoinError>) {
     if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
         resume_unwind(panic);

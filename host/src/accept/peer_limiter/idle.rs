@@ -1,10 +1,10 @@
-//! Kept-alive HTTP connections with nothing in progress: they give way when a limit is reached.
+//! Idle kept-alive HTTP connections: they are closed to make room when a limit is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Network;
 
-/// Those of all workers, in order of idle time.
+/// The idle connections of all workers, in order of idle time.
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections {
     all: BTreeMap<Ticket, (Option<Network>, u64)>,
@@ -12,7 +12,7 @@ pub(super) struct IdleConnections {
     last: u64,
 }
 
-/// Since when a connection has been idle: increasing.
+/// When a connection became idle, as an increasing number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
@@ -25,7 +25,7 @@ impl IdleConnections {
         ticket
     }
 
-    /// It is no longer idle; None if it was asked to give way meanwhile.
+    /// Removes a connection; `None` if it was asked to close meanwhile.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<u64> {
         let (peer, connection) = self.all.remove(&ticket)?;
         if let Some(peer) = peer {
@@ -34,7 +34,7 @@ impl IdleConnections {
         Some(connection)
     }
 
-    /// The longest idle connection, of one peer, or of all.
+    /// The connection idle for the longest, of one peer or of all.
     pub(super) fn oldest(&self, of: Option<Network>) -> Option<Ticket> {
         match of {
             None => self.all.first_key_value().map(|(ticket, _)| *ticket),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// An address, or in IPv6 a /64, which is what one subscriber has.
+/// An address, or a /64 in IPv6, which is what one subscriber gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Network {
     V4(u32),

@@ -1,4 +1,4 @@
-//! Which Host a request may have: a page whose name resolves to this machine must not read the operator's data.
+//! The accepted Hosts of requests: a page whose name resolves to this machine must not read the operator's data.
 
 use std::net::IpAddr;
 

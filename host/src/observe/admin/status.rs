@@ -1,4 +1,4 @@
-//! What the page shows.
+//! The data of the status page.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use legacy_websocket_shell::{draft_name, state_name};
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 const POINTS: usize = 300;
 
-/// Connections in the list. Each costs a call.
+/// The maximum number of connections in the list. Each costs a call.
 pub(super) const ROWS: usize = 200;
 
-/// The last minutes.
+/// The history of the last minutes.
 #[derive(Debug, Default)]
 pub(super) struct History {
     points: VecDeque<Point>,
@@ -95,22 +95,22 @@ impl Sums {
 struct Page<'a> {
     version: &'static str,
     uptime: f64,
-    /// Why no clients should be sent here now.
+    /// Why load balancers should send no clients here now.
     unready: Option<&'static str>,
     open: usize,
     draft75: usize,
     draft76: usize,
     max_connections: usize,
-    /// Connections of each worker.
+    /// Connections by worker.
     workers: &'a [usize],
-    /// The age of each worker's figures, in seconds; 0 if it answers.
+    /// The age of each worker's figures, in seconds; 0 if it responds.
     worker_ages: Vec<Option<f64>>,
     accepted: u64,
     connected: u64,
     messages: [u64; 2],
     bytes: [u64; 2],
     queue_bytes: usize,
-    /// How many are allowed.
+    /// The maximum number of connections.
     max_total_queue_bytes: usize,
     buffered_bytes: usize,
     slow_readers: u64,
@@ -135,7 +135,7 @@ struct Connection {
     state: &'static str,
     origin: Option<String>,
     age: f64,
-    /// Received and sent.
+    /// Bytes received and sent.
     bytes: [u64; 2],
     queue_bytes: usize,
 }
@@ -179,7 +179,7 @@ pub(super) fn json(
         rows: rows.into_iter().map(Connection::from).collect(),
         more_rows,
     };
-    // Numbers and strings: writing cannot fail.
+    // Cannot fail: numbers and strings only.
     serde_json::to_string(&page).unwrap_or_default()
 }
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// At most this many at once: the oldest gives way. All end when this is dropped.
+/// Limits the number of connections: a further one replaces the oldest. All end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Visits {
     max: usize,
     tasks: JoinSet<()>,
-    /// The oldest first.
+    /// Oldest first.
     order: VecDeque<AbortHandle>,
 }
 
