@@ -33,7 +33,7 @@ fn tour(phantomjs: &Path, engine: &str) {
     let recorder = Recorder::start(server.address());
     let mut browser = Browser::start(phantomjs, &recorder, "tour");
     let saw = browser.read_until("STATE closed");
-    browser.ends_well();
+    browser.expect_success();
 
     let url = format!("ws://{}/echo", recorder.address());
     assert_eq!(saw[..3], [&format!("open {url}"), "opened", "STATE open"]);
@@ -63,7 +63,7 @@ fn server_closes(phantomjs: &Path) {
     browser.read_until("STATE open");
     server.stop();
     let saw = browser.read_until("STATE closed");
-    browser.ends_well();
+    browser.expect_success();
     assert!(!saw.iter().any(|line| line == "error"), "{saw:#?}");
 
     let record = recorder.wait_for_websocket();
@@ -80,7 +80,7 @@ fn chat_again(phantomjs: &Path) {
     let server = Server::start(&[&chat_file("browser-chat-again.wasm"), "--idle-timeout", "5s"]);
     let mut browser = Browser::start(phantomjs, &Recorder::start(server.address()), "again");
     browser.read_until("* guest 2 is now Pip");
-    browser.ends_well();
+    browser.expect_success();
 }
 
 fn chat_file(name: &str) -> String {

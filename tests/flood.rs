@@ -18,7 +18,7 @@ use support::{ANSWER, KEY3, frame, head76};
 const ECHOES: usize = 300;
 
 /// The address the floods come from.
-const THERE: [u8; 4] = [127, 0, 0, 2];
+const FLOOD_ADDRESS: [u8; 4] = [127, 0, 0, 2];
 
 fn main() -> ExitCode {
     if let [_, what, address] = env::args().collect::<Vec<_>>().as_slice()
@@ -197,7 +197,7 @@ fn open(address: SocketAddr) -> TcpStream {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    Client::connect_from(THERE, address).into_stream()
+    Client::connect_from(FLOOD_ADDRESS, address).into_stream()
 }
 
 /// Reports that the flood is under way; the parent reads only the first line, so errors are ignored.

@@ -43,7 +43,7 @@ impl Scene {
 
     /// Checks that old and new clients are served, stops the server and returns the summary line of the log.
     #[track_caller]
-    fn ends_well(mut self) -> String {
+    fn finish(mut self) -> String {
         self.check_innocent();
         self.server.open75().echo("new");
         self.server.open76().echo("new");
@@ -79,7 +79,7 @@ fn an_endless_head_is_refused(engine: &str) {
     // The server discards the rest until the close timeout.
     assert!(peer.flood(&[b'a'; 65_536], usize::MAX));
     scene.holds_at_most(0);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn ten_thousand_fields_are_refused(engine: &str) {
@@ -91,7 +91,7 @@ fn ten_thousand_fields_are_refused(engine: &str) {
     scene.check_innocent();
     scene.holds_at_most(MIB);
     scene.server.wait_for_log(&["rejected", &peer.address().to_string(), "431"]);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn a_length_of_four_gigabytes_closes(engine: &str) {
@@ -104,7 +104,7 @@ fn a_length_of_four_gigabytes_closes(engine: &str) {
             scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
         }
         scene.holds_at_most(0);
-        scene.ends_well();
+        scene.finish();
     }
 }
 
@@ -117,7 +117,7 @@ fn an_endless_length_closes(engine: &str) {
             scene.server.wait_for_log(&["closed", &peer.address().to_string(), reason]);
         }
         scene.holds_at_most(0);
-        scene.ends_well();
+        scene.finish();
     }
 }
 
@@ -130,7 +130,7 @@ fn a_trickled_head_times_out(engine: &str) {
     assert!(peer.read_to_end().starts_with(b"HTTP/1.1 408 "));
     scene.check_innocent();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "handshake-timeout"]);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn a_trickled_message_is_limited(engine: &str) {
@@ -150,18 +150,18 @@ fn a_trickled_message_is_limited(engine: &str) {
     }
     peer.expect_end();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn an_unfinished_message_is_closed_as_idle(engine: &str) {
     let mut scene = Scene::new(engine, &["--idle-timeout", "2s", "--debug"]);
     let mut peer = scene.server.open75();
     peer.send(b"\0half of it");
-    // The innocent is not idle meanwhile.
+    // The innocent client is not idle meanwhile.
     peer.wait_for_answer(|_| scene.check_innocent());
     peer.expect_end();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "idle-timeout"]);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn an_endless_message_closes(engine: &str) {
@@ -173,7 +173,7 @@ fn an_endless_message_closes(engine: &str) {
         scene.server.wait_for_log(&["closed", &peer.address().to_string(), "message-limit"]);
     }
     scene.holds_at_most(2 * MIB);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn a_peer_that_does_not_read_is_closed(engine: &str) {
@@ -185,7 +185,7 @@ fn a_peer_that_does_not_read_is_closed(engine: &str) {
     scene.check_innocent();
     scene.server.wait_for_log(&["closed", &peer.address().to_string(), "slow-reader"]);
     scene.holds_at_most(65_536);
-    let stopped = scene.ends_well();
+    let stopped = scene.finish();
     assert!(stopped.contains("slow_readers=1"), "{stopped}");
 }
 
@@ -213,7 +213,7 @@ fn total_unfinished_messages_are_limited(engine: &str) {
     small.send(b"and half\xff");
     small.expect(&frame("half and half"));
     drop(hogs);
-    scene.ends_well();
+    scene.finish();
 }
 
 fn handshakes_of_maximum_length_fit_in_memory(engine: &str) {
@@ -236,5 +236,5 @@ fn handshakes_of_maximum_length_fit_in_memory(engine: &str) {
         .collect();
     scene.check_innocent();
     drop(peers);
-    scene.ends_well();
+    scene.finish();
 }

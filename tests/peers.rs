@@ -52,7 +52,7 @@ fn check(name: &str, has76: bool, has75: bool) {
     if has75 {
         echo(open75(peer.address()));
     }
-    assert!(peer.end().success());
+    assert!(peer.stop().success());
 }
 
 fn open75(address: SocketAddr) -> Client {

@@ -42,11 +42,11 @@ struct Proxy {
 
 impl Proxy {
     fn start(nginx: &Path, server: SocketAddr) -> Self {
-        Self::start_before(nginx, &server.to_string())
+        Self::start_for(nginx, &server.to_string())
     }
 
     /// Starts nginx in front of `server`, in nginx's notation.
-    fn start_before(nginx: &Path, server: &str) -> Self {
+    fn start_for(nginx: &Path, server: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{number}"));
@@ -148,7 +148,7 @@ fn draft_76_passes_over_a_unix_socket(nginx: &Path) {
     let _ = fs::remove_file(&path);
     let listen = format!("unix:{}", path.display());
     let server = Server::start_announcing(1, &["--listen", &listen, "--trust-forwarded", "--debug"]);
-    let proxy = Proxy::start_before(nginx, &listen);
+    let proxy = Proxy::start_for(nginx, &listen);
     let mut client = proxy.connect();
     client.send(&[&head76("")[..], KEY3].concat());
     let answer = client.read_until(b"\r\n\r\n");

@@ -44,7 +44,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo: messages a second, by message size and messages in flight.
+    /// Echo: messages per second, by message size and messages in flight.
     Echo {
         #[command(flatten)]
         servers: Compared,
@@ -54,14 +54,14 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         connections: usize,
     },
-    /// Opening handshakes a second.
+    /// Opening handshakes per second.
     Handshakes {
         #[command(flatten)]
         servers: Compared,
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// One client's messages to all, as deliveries a second.
+    /// Broadcasts from one client, as deliveries per second.
     Broadcast {
         #[command(flatten)]
         servers: Compared,
@@ -113,14 +113,14 @@ enum Command {
     All {
         #[command(flatten)]
         rounds: Rounds,
-        /// Where the plot goes.
+        /// Output file of the plot.
         #[arg(long, value_name = "FILE", default_value = "docs/performance.svg")]
         plot: PathBuf,
     },
     /// Half an hour of connections that come and go, break off and make engine and application trap; checks that
     /// nothing is lost, reordered or leaked.
     Soak {
-        /// Minutes.
+        /// Duration in minutes.
         #[arg(long, default_value_t = 30.0)]
         minutes: f64,
         /// Threads of the server.

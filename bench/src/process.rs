@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Native,
     /// The host with engine and application in components.
     Application,
-    /// The composed echo on wasmtime's own command line.
+    /// The composed echo on the wasmtime command line.
     Wasmtime,
     /// npm's websocket-driver, of tests/peers.
     WebsocketDriver,
@@ -232,7 +232,7 @@ impl Process {
     }
 
     /// Its output after the address, read until it exits.
-    pub(crate) fn last_words(&mut self) -> Result<String, Box<dyn Error>> {
+    pub(crate) fn remaining_output(&mut self) -> Result<String, Box<dyn Error>> {
         let mut words = String::new();
         self.stdout.read_to_string(&mut words)?;
         Ok(words)

@@ -28,7 +28,7 @@ use crate::wasmtime;
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
     if kind == Kind::Wasmtime {
-        return Err(wasmtime::become_one(role));
+        return Err(wasmtime::exec(role));
     }
     end_with_parent();
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
@@ -68,7 +68,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             }
             (_, Role::Soak) => return Err("what can trap is a component".into()),
             (_, Role::Echo) => Server::new(factory, engine_options, options, || Box::new(TestPage))?,
-            (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Everybody))?,
+            (_, Role::Broadcast) => Server::new(factory, engine_options, options, || Box::new(Broadcaster))?,
             (_, Role::Work) => Server::new(factory, engine_options, options, || Box::new(Worker))?,
             (_, Role::Greeting) => {
                 Server::new(factory, engine_options, options, || Box::new(Greeting::default()))?
@@ -94,9 +94,9 @@ fn end_with_parent() {
 
 /// Sends every message to everyone.
 #[derive(Debug)]
-struct Everybody;
+struct Broadcaster;
 
-impl Application for Everybody {
+impl Application for Broadcaster {
     fn handle<'a>(&'a mut self, events: &'a [Event]) -> Vec<Command<'a>> {
         let answer = |event: &'a Event| match event {
             Event::Messages(said) => {
@@ -108,7 +108,7 @@ impl Application for Everybody {
     }
 }
 
-/// Needs about 0.1 ms for each message.
+/// Takes about 0.1 ms per message.
 #[derive(Debug)]
 struct Worker;
 
@@ -174,7 +174,7 @@ async fn serve_tcp(listener: TcpListener, role: Role) -> Result<(), Box<dyn Erro
         spawn_local(async move {
             match role {
                 Role::Echo | Role::Soak | Role::Work | Role::Greeting => echo(stream).await,
-                Role::Broadcast => tell(stream, everybody).await,
+                Role::Broadcast => relay(stream, everybody).await,
             }
         });
     }
@@ -195,7 +195,7 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
 pub(crate) const SUBSCRIBED: &[u8] = b"!";
 
 /// As in tokio's chat examples.
-async fn tell(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()> {
+async fn relay(mut stream: TcpStream, everybody: Sender<Bytes>) -> io::Result<()> {
     let mut said = everybody.subscribe();
     let (mut from, mut to) = stream.split();
     let mut buffer = vec![0; 16 * 1024];

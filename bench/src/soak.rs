@@ -16,16 +16,16 @@ use tokio::time::sleep;
 
 use crate::process::{Kind, Process, Role};
 
-/// Clients at once.
+/// Concurrent clients.
 const CLIENTS: usize = 200;
 
-/// How often the engine, or by turns the application, is made to trap.
+/// The interval between traps, alternately of the engine and the application.
 const TRAP_EVERY: Duration = Duration::from_secs(20);
 
 /// How much the server may grow after the first fifth of the run: allocator slack, but not a leak.
 const MAX_GROWTH: u64 = 8 << 20;
 
-/// How long the server may take to stop, its drain timeout included.
+/// How long the server may take to stop, including its drain timeout.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// What all clients have seen.
@@ -88,7 +88,7 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
         Ok::<_, Box<dyn Error>>(())
     })?;
     match server.wait(STOP_WITHIN)? {
-        Some(status) if status.success() => check_traps(&server.last_words()?, state),
+        Some(status) if status.success() => check_traps(&server.remaining_output()?, state),
         how => state.complain(format!("SIGTERM under load: {how:?}")),
     }
     report(state)

@@ -7,13 +7,13 @@ use crate::process::{Kind, Process, Sample};
 pub(crate) struct Measure {
     /// Name of the measure.
     pub(crate) name: String,
-    /// What is counted.
+    /// Unit of the count.
     pub(crate) unit: &'static str,
     /// The first is the baseline.
     pub(crate) servers: Vec<Series>,
 }
 
-/// One server's rounds.
+/// The rounds of one server.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) kind: Kind,

@@ -11,7 +11,7 @@ use legacy_websocket_artifacts::{ECHO, compose};
 use crate::process::Role;
 
 /// Execs the server in place of this process, so that the process measured is the server; returns only on error.
-pub(crate) fn become_one(role: Role) -> Box<dyn Error> {
+pub(crate) fn exec(role: Role) -> Box<dyn Error> {
     if role != Role::Echo {
         return "the composed server only echoes".into();
     }

@@ -29,11 +29,11 @@ const LIMITS: [&str; 6] = ["--workers", "1", "--call-timeout", "300ms", "--max-m
 impl Client {
     /// Expects `text` as the next message.
     #[track_caller]
-    pub(crate) fn hears(&mut self, text: &str) {
+    pub(crate) fn expect_text(&mut self, text: &str) {
         self.expect(&frame(text));
     }
 
-    pub(crate) fn says(&mut self, text: &str) {
+    pub(crate) fn send_text(&mut self, text: &str) {
         self.send(&frame(text));
     }
 }
@@ -59,31 +59,31 @@ fn both_drafts_are_echoed(engine: &str) {
 fn clients_of_both_drafts_share_a_chat(engine: &str) {
     let server = Server::start(&[wasm!(CHAT), "--engine", engine]);
     let mut anna = server.open75();
-    anna.hears("* you are guest 1");
-    anna.says("anybody there?");
-    anna.hears("guest 1: anybody there?");
+    anna.expect_text("* you are guest 1");
+    anna.send_text("anybody there?");
+    anna.expect_text("guest 1: anybody there?");
     let mut bob = server.open76();
-    bob.hears("guest 1: anybody there?");
-    bob.hears("* you are guest 2");
-    anna.hears("* guest 2 joined");
+    bob.expect_text("guest 1: anybody there?");
+    bob.expect_text("* you are guest 2");
+    anna.expect_text("* guest 2 joined");
 
-    anna.says("/nick Anna");
+    anna.send_text("/nick Anna");
     for client in [&mut anna, &mut bob] {
-        client.hears("* guest 1 is now Anna");
+        client.expect_text("* guest 1 is now Anna");
     }
-    bob.says("/nick Anna");
-    bob.hears("* this name is taken");
-    bob.says("h\u{e9}llo \u{20ac}");
+    bob.send_text("/nick Anna");
+    bob.expect_text("* this name is taken");
+    bob.send_text("h\u{e9}llo \u{20ac}");
     for client in [&mut anna, &mut bob] {
-        client.hears("guest 2: h\u{e9}llo \u{20ac}");
+        client.expect_text("guest 2: h\u{e9}llo \u{20ac}");
     }
-    bob.says("/stats");
-    bob.hears("* 2 here: Anna (draft 75), guest 2 (draft 76); 2 messages");
-    bob.says("/away");
-    bob.hears("* no such command: /away");
+    bob.send_text("/stats");
+    bob.expect_text("* 2 here: Anna (draft 75), guest 2 (draft 76); 2 messages");
+    bob.send_text("/away");
+    bob.expect_text("* no such command: /away");
 
     bob.close76();
-    anna.hears("* guest 2 left");
+    anna.expect_text("* guest 2 left");
     drop(anna);
 
     let mut page = server.connect();
@@ -173,12 +173,12 @@ fn an_idle_application_can_push(engine: &str) {
 fn a_failed_command_is_reported(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     let mut client = server.open75();
-    client.says("send:77");
-    client.hears("CommandKind::Send to 77: Failure::UnknownConnection");
+    client.send_text("send:77");
+    client.expect_text("CommandKind::Send to 77: Failure::UnknownConnection");
     let _opening = server.connect();
     server.open76();
-    client.says("send:2");
-    client.hears("CommandKind::Send to 2: Failure::WrongState");
+    client.send_text("send:2");
+    client.expect_text("CommandKind::Send to 2: Failure::WrongState");
 }
 
 /// The fault is logged and closes all current connections cleanly; the next client gets a fresh instance.
@@ -187,24 +187,24 @@ fn costs_one_instance(engine: &str, fault: &str, reason: &str) {
     let server = Server::start(&[&arguments[..], &LIMITS].concat());
     let (mut culprit, mut bystander, mut opening) = (server.open76(), server.open75(), server.connect());
     opening.send(b"GET / HTTP/1.1\r\n");
-    culprit.says("in");
-    culprit.hears("1 in");
-    bystander.says("in");
-    bystander.hears("2 in");
-    culprit.says(&format!("fault:{fault}"));
+    culprit.send_text("in");
+    culprit.expect_text("1 in");
+    bystander.send_text("in");
+    bystander.expect_text("2 in");
+    culprit.send_text(&format!("fault:{fault}"));
     culprit.expect(CLOSING);
     // Messages that arrive before the closing handshake is answered do not reach the fresh instance.
-    culprit.says("late");
+    culprit.send_text("late");
     bystander.expect_end();
     assert!(opening.read_to_end().starts_with(b"HTTP/1.1 503 "));
     let mut fresh = server.open76();
-    fresh.says("in");
-    fresh.hears("1 in");
+    fresh.send_text("in");
+    fresh.expect_text("1 in");
     culprit.send(CLOSING);
     culprit.expect_end();
     server.wait_for_log(&["ERROR", "the application was lost", reason, "connections=3"]);
-    fresh.says("still in");
-    fresh.hears("2 still in");
+    fresh.send_text("still in");
+    fresh.expect_text("2 still in");
     fresh.close76();
     let stopped = server.stop();
     assert!(stopped.contains("application_traps=1") && stopped.contains(" traps=0"), "{stopped}");
@@ -225,7 +225,7 @@ fn unbounded_memory_costs_one_instance(engine: &str) {
 #[test]
 fn application_output_is_logged() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION)]);
-    server.open76().says("fault:panic");
+    server.open76().send_text("fault:panic");
     server.wait_for_log(&["ERROR", "application: ", "panicked at "]);
     server.wait_for_log(&["ERROR", "application: told to"]);
 }
@@ -234,7 +234,7 @@ fn application_output_is_logged() {
 fn an_application_survives_an_engine_trap() {
     let server = Server::start(&[wasm!(PUBLISH), "--component", wasm!(FAULTY_LIBRARY)]);
     let mut client = server.open76();
-    client.says("fault:trap");
+    client.send_text("fault:trap");
     client.read_until_gone();
     // The application keeps ticking, and knows that the first client is gone.
     let mut client = server.open76();
@@ -253,8 +253,8 @@ fn an_application_sees_only_its_configured_environment() {
     let mut client = server.open76();
     for (name, value) in [("GREETING", "h\u{e9}llo = world"), ("EMPTY", ""), ("OURS", "told"), ("OTHERS", "")]
     {
-        client.says(&format!("env:{name}"));
-        client.hears(value);
+        client.send_text(&format!("env:{name}"));
+        client.expect_text(value);
     }
     for wrong in ["=value", "NOT_SET_ANYWHERE"] {
         let output = run(&["serve", wasm!(FAULTY_APPLICATION), "--env", wrong]);
@@ -268,7 +268,7 @@ fn panic_output_is_logged_as_errors() {
     let mut command = program();
     command.args(["serve", wasm!(FAULTY_APPLICATION), "--listen", "127.0.0.1:0"]).env("RUST_LOG", "warn");
     let server = Server::start_command(command, 1);
-    server.open76().says("fault:panic");
+    server.open76().send_text("fault:panic");
     server.wait_for_log(&[
         "ERROR",
         "application: thread '<unnamed>'",
@@ -294,7 +294,7 @@ fn a_new_file_is_served_to_new_connections() {
     let mut new = server.open76();
     let greeting = String::from_utf8(new.read_until(b"\xff")).unwrap_err().into_bytes();
     assert!(greeting.starts_with(b"\0* you are guest "), "{}", greeting.escape_ascii());
-    new.says("to the chat");
+    new.send_text("to the chat");
     new.read_until(b": to the chat\xff");
     old75.echo("second");
     old76.echo("second");

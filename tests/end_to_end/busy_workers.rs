@@ -33,7 +33,7 @@ fn occupy(client: &mut Client, admin: &Admin) {
     // A worker that has never answered has no age.
     let is_age = |(name, _): &(&String, &f64)| name.contains("_snapshot_age_");
     until(admin, |metrics| metrics.iter().filter(is_age).count() == 2);
-    client.says("fault:spin");
+    client.send_text("fault:spin");
     wait_until_busy(admin);
 }
 
@@ -89,7 +89,7 @@ fn metrics_are_served_while_workers_are_busy(engine: &str) {
 }
 
 fn occupy_the_other(client: &mut Client, admin: &Admin) {
-    client.says("fault:spin");
+    client.send_text("fault:spin");
     until(admin, |_| admin.ask("GET", "/readyz").1 == "busy\n");
 }
 
@@ -99,8 +99,8 @@ fn new_clients_go_to_workers_that_answer(engine: &str) {
     occupy(&mut clients[0], &admin);
     for _ in 0..20 {
         let mut client = server.open76();
-        client.says("e:in");
-        client.hears("e:in");
+        client.send_text("e:in");
+        client.expect_text("e:in");
     }
 }
 
@@ -109,7 +109,7 @@ fn messages_to_a_busy_worker_stall_no_other_client(engine: &str) {
     let (server, admin) = two(engine, &[]);
     let mut clients = [server.open76(), server.open76(), server.open76(), server.open76()];
     let homes = clients.each_mut().map(|client| {
-        client.says("who:");
+        client.send_text("who:");
         let answer = client.read_until(b"\xff");
         answer[answer.len() - 2] % 2
     });
@@ -122,16 +122,16 @@ fn messages_to_a_busy_worker_stall_no_other_client(engine: &str) {
     let said = text.clone();
     let sending = thread::spawn(move || {
         for _ in 0..3 {
-            sender.says(&format!("others:{said}"));
+            sender.send_text(&format!("others:{said}"));
         }
         sender
     });
     for _ in 0..3 {
-        bystander.hears(&text);
+        bystander.expect_text(&text);
     }
     for _ in 0..100 {
-        bystander.says("e:still here");
-        bystander.hears("e:still here");
+        bystander.send_text("e:still here");
+        bystander.expect_text("e:still here");
     }
     // The sender may still be writing; its result does not matter.
     drop(server);
@@ -156,7 +156,7 @@ fn a_few_clients_are_served_by_one_worker(engine: &str) {
 fn a_client_accepted_during_an_application_restart_is_served_or_closed(engine: &str) {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--engine", engine, "--workers", "1"]);
     for _ in 0..20 {
-        server.open76().says("fault:panic");
+        server.open76().send_text("fault:panic");
         let mut client = server.connect();
         client.send(&[head75(""), frame("in")].concat());
         client.finish();

@@ -57,7 +57,7 @@ fn help_shows_every_option_with_its_default() {
 
 /// Expects a failure whose error line contains all `parts`.
 #[track_caller]
-fn fails(options: &[&str], parts: &[&str]) {
+fn expect_failure(options: &[&str], parts: &[&str]) {
     let output = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
     let (out, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(!output.status.success(), "{log}");
@@ -71,11 +71,11 @@ fn fails(options: &[&str], parts: &[&str]) {
 
 #[test]
 fn invalid_options_are_reported() {
-    fails(&["--public-url", "http://example.com"], &["public", "ws://"]);
-    fails(&["--origin", "example.com"], &["origin", "\"http://example.com\""]);
-    fails(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
-    fails(&["--host", "http://example.com"], &["host", "\"example.com\""]);
-    fails(&["--max-connections", "0"], &["--max-connections", "'0'"]);
+    expect_failure(&["--public-url", "http://example.com"], &["public", "ws://"]);
+    expect_failure(&["--origin", "example.com"], &["origin", "\"http://example.com\""]);
+    expect_failure(&["--origin", "http://example.com/"], &["origin", "\"http://example.com\""]);
+    expect_failure(&["--host", "http://example.com"], &["host", "\"example.com\""]);
+    expect_failure(&["--max-connections", "0"], &["--max-connections", "'0'"]);
     for limit in [
         "--max-fields",
         "--max-head-bytes",
@@ -83,22 +83,25 @@ fn invalid_options_are_reported() {
         "--max-buffered-bytes",
         "--max-queue-bytes",
     ] {
-        fails(&[limit, "0"], &[limit, "'0'", "must be at least 1"]);
+        expect_failure(&[limit, "0"], &[limit, "'0'", "must be at least 1"]);
     }
-    fails(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
-    fails(&["--protocol", "draft77"], &["--protocol", "draft77"]);
-    fails(&["--no-such-option"], &["--no-such-option"]);
-    fails(&["--engine", "native", "--component", "x.wasm"], &["--component", "requires --engine component"]);
-    fails(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);
-    fails(
+    expect_failure(&["--handshake-timeout", "soon"], &["--handshake-timeout", "soon"]);
+    expect_failure(&["--protocol", "draft77"], &["--protocol", "draft77"]);
+    expect_failure(&["--no-such-option"], &["--no-such-option"]);
+    expect_failure(
+        &["--engine", "native", "--component", "x.wasm"],
+        &["--component", "requires --engine component"],
+    );
+    expect_failure(&["--idle-timeout", "999us"], &["--idle-timeout", "0s", "1ms"]);
+    expect_failure(
         &["--max-message-bytes", "2000", "--max-buffered-bytes", "1999"],
         &["--max-buffered-bytes 1999", "--max-message-bytes 2000"],
     );
-    fails(
+    expect_failure(
         &["--max-queue-bytes", "2000", "--max-total-queue-bytes", "1999"],
         &["--max-queue-bytes", "--max-total-queue-bytes"],
     );
-    fails(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
+    expect_failure(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
 }
 
 /// The longest timeouts mean "never"; adding one to the current time must not overflow.
@@ -128,15 +131,15 @@ fn an_address_in_use_is_reported() {
 
 #[test]
 fn an_invalid_component_file_is_reported() {
-    fails(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
+    expect_failure(&["--component", "/does/not/exist.wasm"], &["/does/not/exist.wasm", "No such file"]);
     let text = file("no-component.wasm", b"text");
-    fails(&["--component", &text], &["no-component.wasm", "it is not WebAssembly"]);
+    expect_failure(&["--component", &text], &["no-component.wasm", "it is not WebAssembly"]);
     let module = file("core-module.wasm", b"\0asm\x01\0\0\0");
     for options in [&["--component", module.as_str()][..], &[&module]] {
-        fails(options, &["core-module.wasm", "it is a core module (built for wasm32-wasip2?)"]);
+        expect_failure(options, &["core-module.wasm", "it is a core module (built for wasm32-wasip2?)"]);
     }
     let empty = file("empty-component.wasm", b"\0asm\x0d\0\x01\0");
-    fails(&["--component", &empty], &["empty-component.wasm"]);
+    expect_failure(&["--component", &empty], &["empty-component.wasm"]);
 }
 
 /// Anyone who reads the announcement may connect, so it must come last.
@@ -151,7 +154,7 @@ fn no_address_is_announced_until_all_are_bound() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
 }
 
-/// As after `ulimit -n 64`.
+/// Runs the server under `ulimit -n 64`.
 #[test]
 fn the_connection_limit_follows_the_descriptor_limit() {
     let mut shell = Command::new("sh");
@@ -169,7 +172,7 @@ fn the_connection_limit_follows_the_descriptor_limit() {
     assert!((4..64).contains(&limit), "{limit}");
     let mut clients: Vec<_> = (0..limit).map(|_| server.open76()).collect();
     let is_refused = |_: &i32| server.connect().read_to_end().starts_with(b"HTTP/1.1 503 ");
-    // Only some refusals are answered at a time.
+    // Only a limited number of refusals is answered at a time.
     assert!((0..20).filter(is_refused).count() > 5);
     assert_eq!(admin.ask("GET", "/readyz").1, "full\n");
     clients.iter_mut().for_each(|client| client.echo("in"));

@@ -39,8 +39,8 @@ fn a_middleware_runs_before_the_application() {
     client.send(&[&head76("Cookie: a=b; pass=2010\r\n"), KEY3].concat());
     client.read_until(ANSWER);
     // The third connection, but the first that reaches the chat.
-    client.hears("* you are guest 1");
-    // Plain HTTP goes through.
+    client.expect_text("* you are guest 1");
+    // Plain HTTP passes.
     let mut page = server.connect();
     page.send(b"GET / HTTP/1.0\r\n\r\n");
     assert!(page.read_to_end().starts_with(b"HTTP/1.1 200 "));

@@ -78,7 +78,7 @@ fn a_connection_is_kept_alive(engine: &str) {
         assert!(head.contains("\r\nConnection: keep-alive\r\n"), "{head}");
         assert_eq!(body, PAGE);
     }
-    // A kept connection may become a WebSocket.
+    // A kept-alive connection may become a WebSocket.
     client.send(&[&head76(""), KEY3].concat());
     assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 101 "));
 }

@@ -97,11 +97,11 @@ fn silent_health_checks_are_counted_and_not_logged() {
 fn application_output_does_not_flood_the_log() {
     let server = Server::start(&[wasm!(FAULTY_APPLICATION), "--workers", "1"]);
     let mut client = server.open76();
-    client.says("fault:print");
+    client.send_text("fault:print");
     while !server.log().contains(" unlogged=") {
-        client.says("fault:print");
-        client.says("e:done");
-        client.hears("e:done");
+        client.send_text("fault:print");
+        client.send_text("e:done");
+        client.expect_text("e:done");
     }
     // Of a thousand lines, the first hundred are logged, then one with the number of suppressed lines.
     let line = server.wait_for_log(&["INFO application: line ", " unlogged="]);
@@ -115,7 +115,7 @@ fn repeated_application_traps_do_not_flood_the_log() {
     let left_out = |line: &str| line.contains("the application was lost") && line.contains(" unlogged=");
     while !server.log().lines().any(left_out) {
         let mut client = server.open75();
-        client.says("fault:panic");
+        client.send_text("fault:panic");
         client.expect_end();
     }
 }

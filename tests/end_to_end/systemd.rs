@@ -70,7 +70,7 @@ impl Manager {
 
 #[test]
 fn a_socket_is_inherited_and_the_manager_notified() {
-    let manager = Manager::new("told.socket");
+    let manager = Manager::new("notified.socket");
     let server = manager.start("http", &["--engine", "native"]);
     manager.expect_notification("READY=1");
     server.open76().echo("in");

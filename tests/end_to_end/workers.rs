@@ -39,7 +39,7 @@ fn one_of_each(server: &Server, workers: usize) -> Vec<Client> {
 }
 
 fn id(client: &mut Client) -> u64 {
-    client.says("who:");
+    client.send_text("who:");
     let answer = client.read_until(b"\xff");
     std::str::from_utf8(&answer[1..answer.len() - 1]).unwrap().parse().unwrap()
 }
@@ -47,16 +47,16 @@ fn id(client: &mut Client) -> u64 {
 fn a_broadcast_reaches_clients_of_all_workers(engine: &str) {
     let server = start(engine, "3", &[]);
     let mut clients = one_of_each(&server, 3);
-    clients[1].says("all:to all");
+    clients[1].send_text("all:to all");
     for client in &mut clients {
-        client.hears("to all");
+        client.expect_text("to all");
     }
-    clients[2].says("others:to the others");
-    clients[0].hears("to the others");
-    clients[1].hears("to the others");
-    clients[2].says("all:again");
+    clients[2].send_text("others:to the others");
+    clients[0].expect_text("to the others");
+    clients[1].expect_text("to the others");
+    clients[2].send_text("all:again");
     for client in &mut clients {
-        client.hears("again");
+        client.expect_text("again");
     }
 }
 
@@ -64,34 +64,34 @@ fn commands_reach_connections_of_other_workers(engine: &str) {
     let server = start(engine, "3", &["--close-timeout", "1m"]);
     let mut clients = one_of_each(&server, 3);
     let ids: Vec<_> = clients.iter_mut().map(id).collect();
-    clients[0].says(&format!("send:{}", ids[1]));
-    clients[1].hears("sent");
-    clients[0].says(&format!("send:{},{},{}", ids[2], ids[0], ids[1]));
+    clients[0].send_text(&format!("send:{}", ids[1]));
+    clients[1].expect_text("sent");
+    clients[0].send_text(&format!("send:{},{},{}", ids[2], ids[0], ids[1]));
     for client in &mut clients {
-        client.hears("sent");
+        client.expect_text("sent");
     }
-    clients[0].says(&format!("close:{}", ids[2]));
+    clients[0].send_text(&format!("close:{}", ids[2]));
     clients[2].expect(CLOSING);
-    clients[0].says(&format!("reject:{}", ids[1]));
+    clients[0].send_text(&format!("reject:{}", ids[1]));
     clients[1].expect_end();
     // Sending to the closing connection fails, and the other is gone.
-    clients[0].says(&format!("send:{}", ids[2]));
-    clients[0].hears(&format!("CommandKind::Send to {}: Failure::WrongState", ids[2]));
-    clients[0].says(&format!("send:{}", ids[1]));
-    clients[0].hears(&format!("CommandKind::Send to {}: Failure::UnknownConnection", ids[1]));
+    clients[0].send_text(&format!("send:{}", ids[2]));
+    clients[0].expect_text(&format!("CommandKind::Send to {}: Failure::WrongState", ids[2]));
+    clients[0].send_text(&format!("send:{}", ids[1]));
+    clients[0].expect_text(&format!("CommandKind::Send to {}: Failure::UnknownConnection", ids[1]));
 }
 
 fn failures_on_other_workers_are_reported(engine: &str) {
     let server = start(engine, "3", &[]);
     let mut client = server.open75();
     for id in [7001, 7002, 7003] {
-        client.says(&format!("send:{id}"));
-        client.hears(&format!("CommandKind::Send to {id}: Failure::UnknownConnection"));
-        client.says(&format!("close:{id}"));
-        client.hears(&format!("CommandKind::Close to {id}: Failure::UnknownConnection"));
+        client.send_text(&format!("send:{id}"));
+        client.expect_text(&format!("CommandKind::Send to {id}: Failure::UnknownConnection"));
+        client.send_text(&format!("close:{id}"));
+        client.expect_text(&format!("CommandKind::Close to {id}: Failure::UnknownConnection"));
     }
-    client.says("send:0");
-    client.hears("CommandKind::Send to 0: Failure::UnknownConnection");
+    client.send_text("send:0");
+    client.expect_text("CommandKind::Send to 0: Failure::UnknownConnection");
 }
 
 fn messages_of_each_sender_arrive_in_order(engine: &str) {
@@ -129,12 +129,12 @@ fn a_fast_sender_is_slowed_down(engine: &str) {
     let (mut hearer, mut sender) = (clients.remove(1), clients.remove(0));
     let text = "x".repeat(BYTES);
     let heard = AtomicBool::new(false);
-    hearer.says("fault:nap");
+    hearer.send_text("fault:nap");
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             let mut taken = 0;
             for number in 0..MESSAGES {
-                sender.says(&format!("others:{number} {text}"));
+                sender.send_text(&format!("others:{number} {text}"));
                 taken += if heard.load(Ordering::Relaxed) { 0 } else { BYTES };
             }
             taken
@@ -152,12 +152,12 @@ fn a_fast_sender_is_slowed_down(engine: &str) {
 fn a_fault_costs_the_clients_of_one_worker(engine: &str) {
     let server = start(engine, "2", &[]);
     let mut clients = one_of_each(&server, 2);
-    clients[0].says("fault:panic");
+    clients[0].send_text("fault:panic");
     clients[0].expect(CLOSING);
     server.wait_for_log(&["ERROR", "the application was lost", "connections=1"]);
-    clients[1].says("others:nobody is there");
-    clients[1].says("still here");
-    clients[1].hears("3 still here");
+    clients[1].send_text("others:nobody is there");
+    clients[1].send_text("still here");
+    clients[1].expect_text("3 still here");
     let stopped = server.stop();
     assert!(stopped.contains("application_traps=1"), "{stopped}");
 }
@@ -167,9 +167,9 @@ fn a_single_instance_application_gets_one_worker(engine: &str) {
     server.wait_for_log(&["INFO", "one worker, for the application asks for a single instance"]);
     let mut clients: Vec<_> = (0..5).map(|_| server.open75()).collect();
     for (number, client) in (1..).zip(&mut clients) {
-        client.hears(&format!("* you are guest {number}"));
+        client.expect_text(&format!("* you are guest {number}"));
     }
-    clients[4].says("/stats");
+    clients[4].send_text("/stats");
     clients[4].read_until(b"* 5 here: ");
 }
 
@@ -183,13 +183,13 @@ fn a_new_application_may_require_a_single_instance(engine: &str) {
     server.wait_for_logs(&["INFO", "a new application serves"], 1);
     let mut chatters: Vec<_> = (0..6).map(|_| server.open75()).collect();
     chatters[5].read_until(b"* you are guest ");
-    chatters[5].says("/stats");
+    chatters[5].send_text("/stats");
     chatters[5].read_until(b"* 6 here: ");
     fs::write(&path, ECHO).unwrap();
     server.wait_for_logs(&["INFO", "a new application serves"], 2);
     let mut last: Vec<_> = (0..6).map(|_| server.open76()).collect();
     first.iter_mut().chain(&mut last).for_each(|client| client.echo("still an echo"));
-    chatters[0].says("still a chat");
+    chatters[0].send_text("still a chat");
     chatters[5].read_until(b": still a chat\xff");
 }
 
@@ -221,12 +221,12 @@ fn the_number_of_workers_is_validated() {
 fn a_lost_engine_is_reported_to_other_workers() {
     let server = start("component", "2", &["--component", wasm!(FAULTY_LIBRARY)]);
     let mut clients = one_of_each(&server, 2);
-    clients[0].says("fault:trap");
+    clients[0].send_text("fault:trap");
     clients[0].read_until_gone();
     server.wait_for_log(&["ERROR", "connections=1"]);
-    clients[1].hears("gone");
-    clients[1].says("still here");
-    clients[1].hears("2 still here");
+    clients[1].expect_text("gone");
+    clients[1].send_text("still here");
+    clients[1].expect_text("2 still here");
     let stopped = server.stop();
     assert!(stopped.contains(" traps=1 ") && stopped.contains("application_traps=0"), "{stopped}");
 }

@@ -49,14 +49,14 @@ impl Browser {
     }
 
     #[track_caller]
-    pub(crate) fn ends_well(mut self) {
+    pub(crate) fn expect_success(mut self) {
         assert!(self.child.wait().unwrap().success());
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The browser may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -74,7 +74,7 @@ pub(crate) fn chat_with_draft75(phantomjs: &Path, server: &Server) {
     client.read_until(b": your turn\xff");
     client.send(&frame("bye"));
     let saw = browser.read_until("guest 1: bye");
-    browser.ends_well();
+    browser.expect_success();
     assert!(saw.iter().any(|line| line.starts_with("guest ") && line.ends_with(TEXT)), "{saw:#?}");
     let stats = saw.iter().find(|line| line.starts_with("* 2 here: guest 1 (draft 75), guest ")).unwrap();
     assert!(stats.ends_with("(draft 76); 1 messages"), "{stats}");

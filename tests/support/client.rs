@@ -28,7 +28,7 @@ impl Client {
         Self { stream, tls: None, ahead: Vec::new() }
     }
 
-    /// Connects from another address of this machine.
+    /// Connects from another local address.
     pub(crate) fn connect_from(local: [u8; 4], address: SocketAddr) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((local, 0)).into()).unwrap();
@@ -97,7 +97,7 @@ impl Client {
         self.io().write_all(bytes).expect("the server reads it");
     }
 
-    /// Writes the same bytes until the connection is gone; false if `limit` bytes were taken.
+    /// Writes the same bytes until the connection is gone; false if `limit` bytes were written first.
     pub(crate) fn flood(&mut self, bytes: &[u8], limit: usize) -> bool {
         let mut written = 0;
         while written < limit {

@@ -40,7 +40,7 @@ impl Peer {
     }
 
     /// Closes its standard input and waits for it to exit.
-    pub(crate) fn end(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         self.child.wait().unwrap()
     }
@@ -48,7 +48,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The peer may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem};
 
-/// The world of a component.
+/// Reads the world of a component.
 pub(crate) fn decode(component: &[u8]) -> (Resolve, WorldId) {
     match wit_component::decode(component).expect("a component") {
         DecodedWasm::Component(resolve, world) => (resolve, world),
@@ -13,7 +13,7 @@ pub(crate) fn decode(component: &[u8]) -> (Resolve, WorldId) {
     }
 }
 
-/// A world of the WIT package.
+/// Reads a world of the WIT package.
 pub(crate) fn declared(name: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");

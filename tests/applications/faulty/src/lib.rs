@@ -35,7 +35,7 @@ struct Faulty {
 #[derive(Debug, Default, PartialEq)]
 enum Failing {
     #[default]
-    Told,
+    Reported,
     Ignored,
     Repeated,
 }
@@ -50,7 +50,7 @@ impl Application for Faulty {
         let answer = |event| match event {
             Event::Messages(messages) => self.take(&messages),
             Event::Failed(failed) => match self.failing {
-                Failing::Told => vec![self.tell(&failed)],
+                Failing::Reported => vec![self.report(&failed)],
                 Failing::Ignored => Vec::new(),
                 Failing::Repeated => vec![Command::send(Recipients::One(NOBODY), "again")],
             },
@@ -101,7 +101,7 @@ impl Faulty {
         }
     }
 
-    fn tell(&self, failed: &Failed) -> Command {
+    fn report(&self, failed: &Failed) -> Command {
         let text = format!("{:?} to {}: {:?}", failed.command, failed.connection, failed.why);
         Command::send(Recipients::One(self.last), text)
     }
