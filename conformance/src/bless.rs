@@ -1,4 +1,4 @@
-//! Writes down what comes of the cases: snapshots, and the coverage table.
+//! Records the outcomes of the cases: snapshots, and the coverage table.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,30 +20,30 @@ use crate::{expectation, requirements, settings};
 pub enum Change {
     /// A case has its first snapshot.
     Added {
-        /// Its name.
+        /// The case.
         id: String,
-        /// What the client sees, as the snapshot has it.
+        /// What the client sees, as in the snapshot.
         snapshot: String,
     },
-    /// Something else comes of a case than before.
+    /// The outcome of a case has changed.
     Changed {
-        /// Its name.
+        /// The case.
         id: String,
         /// The lines that differ.
         diff: String,
     },
-    /// A snapshot is gone, for there is no such case any more.
+    /// A snapshot was removed because its case no longer exists.
     Removed(PathBuf),
-    /// The coverage table.
+    /// The coverage table has changed.
     Coverage {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// The lines that differ.
         diff: String,
     },
 }
 
-/// Why nothing, or nothing more, was blessed.
+/// Why blessing stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BlessError {
@@ -53,28 +53,28 @@ pub enum BlessError {
     /// A file cannot be read, written or removed.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
-    /// A case is not as a case has to be.
+    /// A case is invalid.
     #[error("{id}: {problem}")]
     Case {
-        /// Which.
+        /// The case.
         id: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// The requirements and the cases do not fit.
+    /// The requirements and the cases do not match.
     #[error("{0}")]
     Requirements(String),
 }
 
-/// Adds a trace to a corpus as `AREA/NAME`, in the form of all cases, and blesses.
+/// Adds a trace to a corpus as `AREA/NAME`, in canonical form, and blesses.
 ///
 /// # Errors
-/// [`BlessError`]; then nothing was added.
+/// [`BlessError`]; nothing was added then.
 pub fn add(folder: &Path, trace: &Trace, id: &str) -> Result<Vec<Change>, BlessError> {
     let path = folder.join(format!("{id}.{EXTENSION}"));
     let wrong = |problem: &str| BlessError::Case { id: id.into(), problem: problem.into() };
@@ -99,7 +99,7 @@ pub fn add(folder: &Path, trace: &Trace, id: &str) -> Result<Vec<Change>, BlessE
     bless(folder).inspect_err(|_| drop(fs::remove_file(&path)))
 }
 
-/// Writes the snapshots of a corpus, and this repository's coverage table, where they are not current.
+/// Updates the snapshots of a corpus, and this repository's coverage table.
 ///
 /// # Errors
 /// [`BlessError`] names the case or file.
@@ -108,7 +108,7 @@ pub fn bless(folder: &Path) -> Result<Vec<Change>, BlessError> {
     let snapshots = expectation::beside(folder);
     let path = coverage_path(folder);
     let before = fs::read_to_string(&path).ok();
-    // First all that can be refused, so that nothing is half done.
+    // Check everything that can be refused first, so that nothing is left half done.
     let table = before.as_ref().map(|_| coverage(&cases)).transpose()?;
     cases.iter().try_for_each(validate)?;
     let mut changes = Vec::new();
@@ -129,10 +129,10 @@ pub fn bless(folder: &Path) -> Result<Vec<Change>, BlessError> {
     Ok(changes)
 }
 
-/// What is wrong with a case, apart from what comes of it.
+/// Checks a case, apart from its outcome.
 ///
 /// # Errors
-/// [`BlessError::Case`] says the first thing.
+/// [`BlessError::Case`] describes the first problem.
 pub fn validate(case: &Case) -> Result<(), BlessError> {
     let wrong = |problem: String| Err(BlessError::Case { id: case.id.clone(), problem });
     let trace = &case.trace;
@@ -151,7 +151,7 @@ pub fn validate(case: &Case) -> Result<(), BlessError> {
     }
 }
 
-/// What a folder of snapshots holds of cases that there are no more.
+/// The snapshots in a folder whose cases no longer exist.
 ///
 /// # Errors
 /// [`CorpusError`]: the folder cannot be read.
@@ -162,16 +162,16 @@ pub fn orphans(cases: &[Case], snapshots: &Path) -> Result<Vec<PathBuf>, CorpusE
     Ok(found)
 }
 
-/// Where the coverage table of a corpus is, if it has one.
+/// The path of a corpus's coverage table, if it has one.
 #[must_use]
 pub fn coverage_path(folder: &Path) -> PathBuf {
     folder.join("../../docs/conformance-coverage.md")
 }
 
-/// The coverage table, as it has to be.
+/// The expected coverage table.
 ///
 /// # Errors
-/// [`BlessError::Requirements`]: some requirement has neither case nor reason, or a case names none.
+/// [`BlessError::Requirements`]: a requirement has neither case nor reason, or a case names an unknown one.
 pub fn coverage(cases: &[Case]) -> Result<String, BlessError> {
     let cases: Vec<_> = cases.iter().collect();
     let requirements = requirements::requirements().map_err(BlessError::Requirements)?;
@@ -179,7 +179,7 @@ pub fn coverage(cases: &[Case]) -> Result<String, BlessError> {
     Ok(requirements::table(&requirements, &cases))
 }
 
-/// What differs between two texts, for people.
+/// The difference between two texts, for display.
 #[must_use]
 pub fn diff(before: &str, after: &str) -> String {
     TextDiff::from_lines(before, after).unified_diff().context_radius(2).to_string()
@@ -192,11 +192,11 @@ fn bless_case(case: &Case, snapshots: &Path) -> Result<Option<Change>, BlessErro
     if before.as_deref().map(expectation::body) == Some(text.as_str()) {
         return Ok(None);
     }
-    // What hangs on how reads are cut is wrong, and no snapshot could hold it.
+    // An outcome that depends on how reads are split is wrong, and could not be captured in a snapshot.
     for chunkings in [Chunkings::Written, Chunkings::Bytes, Chunkings::Parts] {
         let cut = outcomes(case, chunkings)?;
         if cut != text {
-            let problem = format!("the engine does otherwise when reads are cut:\n{}", diff(&text, &cut));
+            let problem = format!("the result depends on how reads are split:\n{}", diff(&text, &cut));
             return Err(BlessError::Case { id: case.id.clone(), problem });
         }
     }
@@ -212,7 +212,7 @@ fn bless_case(case: &Case, snapshots: &Path) -> Result<Option<Change>, BlessErro
     }))
 }
 
-/// The text of a case's snapshot by the native engine, with the last of these chunkings.
+/// The text of a case's snapshot from the native engine, with the last of these chunkings.
 fn outcomes(case: &Case, chunkings: Chunkings) -> Result<String, BlessError> {
     let mut all = Vec::new();
     for settings in case.all_settings() {

@@ -1,4 +1,4 @@
-//! The corpus against a running server, over real sockets.
+//! Checks the corpus against a running server, over real sockets.
 
 mod application;
 mod socket;
@@ -24,45 +24,46 @@ use crate::plan::{Chunking, Op, bounded, plan};
 use crate::report::{self, Kind, Seen, Side, Verdict};
 use crate::transcript::Transcript;
 
-/// A server to be checked, and what is known of it.
+/// The server to check, and what is known about it.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made by callers")]
 pub struct Target {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
-    /// TLS, where it is `wss://`.
+    /// TLS, if its URL is `wss://`.
     pub tls: Option<Tls>,
-    /// What it is to be asked for, and by whom.
+    /// The values of the variables in requests.
     pub variables: Variables,
-    /// The only draft that it speaks, if that is so.
+    /// The only draft that it speaks, if it speaks only one.
     pub draft: Option<Draft>,
-    /// It sends every message back.
+    /// It echoes every message.
     pub echo: bool,
-    /// The settings that it has. Only cases with just these apply to it.
+    /// The settings that it has. Only cases with exactly these apply.
     pub settings: Vec<Setting>,
-    /// How long something expected is waited for.
+    /// How long to wait for something expected.
     pub patience: Duration,
-    /// How long a case may make us wait altogether, as its steps say.
+    /// How long a case's steps may wait in total.
     pub longest_pause: Duration,
-    /// How long nothing must come for us to believe that nothing will.
+    /// How long the server must be silent before nothing more is expected.
     pub quiet: Duration,
-    /// How what clients write is cut. Each chunking is a run of the case, up to the first that does not pass.
+    /// How clients' writes are split. Each chunking is one run of the case; runs stop at the first that does not pass.
     pub chunkings: Chunkings,
-    /// Where the seeds of random chunkings begin.
+    /// The first seed of random chunkings.
     pub seed: u64,
-    /// How long the server has to read what was written before more is: without it the kernel joins what was cut.
+    /// How long the server has to read one write before the next: otherwise the kernel would join the two.
     pub pause: Duration,
-    /// Where its application takes orders, if it can be driven.
+    /// The control address of its application, if it can be driven.
     pub application: Option<SocketAddr>,
 }
 
-/// Of a head, and of what is behind it in each turn, so many writes take time; the last has the rest.
+/// Maximum writes, each followed by a pause, of a head, and of the bytes after it in each turn; the last write has the
+/// rest.
 const MAX_WRITES: usize = 100;
 
 /// Checks one case. `snapshot` is the text of its snapshot.
 ///
 /// # Errors
-/// The server cannot be connected to: it is not there, or not any more.
+/// The server cannot be connected to, or no longer.
 pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<report::Case> {
     let expected = expectation::read(snapshot);
     let none = Vec::new();
@@ -94,7 +95,7 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
         }
         run(case, target, &expected, &ops, &mut report).await?;
         if case.trace.steps.contains(&Step::Application(Action::Shutdown)) {
-            // The server serves again before anything else is done.
+            // Wait until the server serves again.
             probe_application(target).await?;
         }
         if report.verdict != Verdict::Pass {
@@ -110,7 +111,7 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
     Ok(report)
 }
 
-/// Runs a case with its bytes cut in one way, and puts what came of it into the report.
+/// Runs a case with its bytes split in one way, and records the outcome in the report.
 async fn run(
     case: &Case,
     target: &Target,
@@ -143,20 +144,20 @@ async fn run(
     Ok(())
 }
 
-/// Connects once, as each case will, and ends the connection.
+/// Connects once, as each case will, and closes the connection.
 ///
 /// # Errors
-/// The server is not there, or does not speak TLS where that is asked for.
+/// The server is unreachable, or does not speak TLS although it should.
 pub async fn probe(target: &Target) -> io::Result<()> {
     let mut sockets = Sockets::new();
     timeout(target.patience, sockets.open(1, target.address, target.tls.as_ref())).await??;
     Ok(())
 }
 
-/// Connects to the application once, as each case that needs it will, if there is one.
+/// Connects to the application once, if there is one, as each case that needs it will.
 ///
 /// # Errors
-/// It is not there, or does not say that the server serves.
+/// It is unreachable, or does not report that the server is serving.
 pub async fn probe_application(target: &Target) -> io::Result<()> {
     match target.application {
         Some(address) => Application::connect(address).await.map(|_| ()),
@@ -164,7 +165,7 @@ pub async fn probe_application(target: &Target) -> io::Result<()> {
     }
 }
 
-/// Whether a case does something to every connection of the server: no other may be under way then.
+/// Whether a case affects every connection of the server, so that no other case may run concurrently.
 #[must_use]
 pub fn is_exclusive(case: &Case, target: &Target) -> bool {
     let reaches_all =
@@ -172,7 +173,7 @@ pub fn is_exclusive(case: &Case, target: &Target) -> bool {
     advances(case, target) || is_driven(case, target) && case.trace.steps.iter().any(reaches_all)
 }
 
-/// What a client sees, in the order of connections: connection, turn, what.
+/// What a client sees, in order of connections: connection, turn, item.
 type Sight = Vec<(Connection, u32, String)>;
 
 /// Why a case does not apply to a server, if it does not.
@@ -208,7 +209,7 @@ fn acts(case: &Case) -> bool {
     case.trace.steps.iter().any(|step| matches!(step, Step::Application(_)))
 }
 
-/// How long a case lets time pass.
+/// How much time a case lets pass.
 fn pauses(case: &Case) -> Duration {
     let pause = |step: &Step| match step {
         Step::After(time) => Some(*time),
@@ -217,7 +218,7 @@ fn pauses(case: &Case) -> Duration {
     case.trace.steps.iter().filter_map(pause).fold(Duration::ZERO, Duration::saturating_add)
 }
 
-/// Whether the server's clock is to be advanced, for nobody waits so long.
+/// Whether the server's clock must be advanced, because nobody waits that long.
 fn advances(case: &Case, target: &Target) -> bool {
     target.application.is_some() && pauses(case) > target.longest_pause
 }
@@ -227,7 +228,7 @@ fn is_driven(case: &Case, target: &Target) -> bool {
     target.application.is_some() && (acts(case) || advances(case, target))
 }
 
-/// One case under way.
+/// A running case.
 struct Run<'a> {
     case: &'a Case,
     target: &'a Target,
@@ -235,16 +236,16 @@ struct Run<'a> {
     sockets: Sockets,
     sent: BTreeMap<Connection, Vec<u8>>,
     received: BTreeMap<Connection, Vec<Received>>,
-    /// By us: what still comes is not looked at.
+    /// Ended by us: further input is ignored.
     reset: Vec<Connection>,
     turn: usize,
     /// The client has written, or ended its side, in this turn.
     acted: bool,
     transcript: Transcript,
     application: Option<Application>,
-    /// What the application did not do.
+    /// What the application failed to do.
     notes: Vec<String>,
-    /// Why the case does not apply after all.
+    /// Why the case turned out not to apply.
     excuse: Option<String>,
 }
 
@@ -304,22 +305,22 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Writes while it reads, for a server may not read on while we do not.
+    /// Writes while reading, because a server may stop reading while we do not read.
     async fn write(&mut self, connection: Connection, mut bytes: &[u8]) {
         let end = Instant::now() + self.target.patience;
         while !bytes.is_empty() {
             match timeout_at(end, self.sockets.write(connection, bytes)).await {
                 Ok(Ok(written)) => bytes = &bytes[written..],
-                // It has ended; that will be read.
+                // It has ended; reading will show that.
                 Ok(Err(_)) | Err(_) => return,
             }
         }
     }
 
-    /// Waits until all is here that is expected of this turn, or nothing more comes.
+    /// Waits until everything expected of this turn has arrived, or nothing more comes.
     async fn wait(&mut self) {
         let end = Instant::now() + self.target.patience;
-        // Silence tells nothing of a server that has not read yet.
+        // Silence proves nothing while the server has not read everything.
         self.sockets.taken(end).await;
         let mut quiet_since = Instant::now();
         loop {
@@ -329,7 +330,7 @@ impl<'a> Run<'a> {
             }
             let quiet = quiet_since + self.target.quiet;
             let until = match self.progress() {
-                // Nothing was to come in this turn, or it was the last: is it really all?
+                // Nothing was expected in this turn, or this was the last item: check that nothing more comes.
                 Progress::Complete { more: true } => return,
                 Progress::Complete { more: false } | Progress::Otherwise => quiet,
                 Progress::Partial => end.max(quiet),
@@ -371,7 +372,7 @@ impl<'a> Run<'a> {
     fn received(&mut self, connection: Connection) -> &mut Received {
         let turns = self.received.entry(connection).or_default();
         turns.resize(self.turn, Received::default());
-        // There is always a turn.
+        // There is always at least one turn.
         &mut turns[self.turn - 1]
     }
 
@@ -386,16 +387,16 @@ impl<'a> Run<'a> {
         all
     }
 
-    /// What counts of what was seen.
+    /// The items that count among those seen.
     fn counts(&self) -> Sight {
         let seen = lenient(self.case, self.seen());
-        // Where a server may end TCP it may say so first, and where it may answer in HTTP it may just end TCP.
+        // A server that may end TCP may send a closing frame first, and one that may answer in HTTP may just end TCP.
         let politely = without_closing(&seen);
         let as_good = |expected: &&Sight| **expected == politely || without_responses(expected) == seen;
         self.expected.iter().find(as_good).cloned().unwrap_or(seen)
     }
 
-    /// How what was seen so far stands to what is expected up to this turn.
+    /// Compares what was seen so far with what is expected up to this turn.
     fn progress(&self) -> Progress {
         let turn = u32::try_from(self.turn).unwrap_or(u32::MAX);
         let seen = self.counts();
@@ -422,15 +423,15 @@ impl<'a> Run<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// All is here. `more`: some of it came in this turn, and something is expected of a later one.
+    /// Complete. `more`: some of it arrived in this turn, and a later turn has more expectations.
     Complete { more: bool },
-    /// Some is still to come.
+    /// Some is still missing.
     Partial,
-    /// Something else came.
+    /// Something unexpected arrived.
     Otherwise,
 }
 
-/// A fault of the 101 counts in the cases about the opening handshake. Elsewhere the client goes on in spite of it, so
+/// A fault of the 101 counts in cases about the opening handshake. In others the client continues in spite of it, so
 /// that one fault does not hide all others.
 fn lenient(case: &Case, mut sight: Sight) -> Sight {
     if !case.id.starts_with("handshake") {
@@ -439,7 +440,7 @@ fn lenient(case: &Case, mut sight: Sight) -> Sight {
     sight
 }
 
-/// Without closing frames that are followed by the end of TCP in the same turn.
+/// Drops closing frames that are followed by the end of TCP in the same turn.
 fn without_closing(sight: &Sight) -> Sight {
     let is_followed = |at: usize| {
         let (connection, turn, what) = &sight[at];
@@ -449,7 +450,7 @@ fn without_closing(sight: &Sight) -> Sight {
     (0..sight.len()).filter(|at| !is_followed(*at)).map(|at| sight[at].clone()).collect()
 }
 
-/// Without answers of plain HTTP, if TCP ends behind them.
+/// Drops plain HTTP responses if TCP ends after them.
 fn without_responses(sight: &Sight) -> Sight {
     let ends = sight.iter().any(|(_, _, what)| what == client::END);
     sight.iter().filter(|(_, _, what)| !ends || what != client::RESPONSE).cloned().collect()
@@ -464,7 +465,7 @@ fn lines(sight: &Sight) -> Vec<Seen> {
     sight.iter().map(line).collect()
 }
 
-/// The first thing that is not as it should be, in words; and in words that other cases share.
+/// The first difference, in words; and in words that other cases share.
 fn difference(expected: &[Seen], seen: &[Seen]) -> (String, String) {
     let at = expected.iter().zip(seen).take_while(|(expected, seen)| expected == seen).count();
     let (expected, seen) = (expected.get(at), seen.get(at));

@@ -1,4 +1,4 @@
-//! The ways to cut what clients write that a case is tried with, by their names.
+//! The named ways of splitting clients' writes.
 
 use clap::ValueEnum;
 use legacy_websocket_trace::{Draft, Step, Variables};
@@ -6,10 +6,10 @@ use legacy_websocket_trace::{Draft, Step, Variables};
 use crate::corpus::Case;
 use crate::plan::Chunking;
 
-/// Behind the head so many bytes are cut at each position, too.
+/// After the head, this many bytes are split at each position as well.
 const SPLIT_FRAMES: usize = 48;
 
-/// More bytes than this are not cut at each position of their handshake.
+/// Handshakes longer than this are not split at each position.
 const LONG: usize = 50_000;
 
 /// Random chunkings of each case.
@@ -19,23 +19,23 @@ const SEEDS: u64 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(clippy::exhaustive_enums, reason = "all that the harness knows")]
 pub enum Chunkings {
-    /// As the trace has it; then cut inside each part: a frame's type, text, character and length, the closing
-    /// frame, and, in cases about the handshake, its head and key3
+    /// As in the trace; then split inside each part: a frame's type, text, character and length, the closing frame,
+    /// and, in cases about the handshake, its head and key3
     Parts,
-    /// As the trace has it
+    /// As in the trace
     Written,
     /// One write up to each wait
     Whole,
-    /// One byte a write
+    /// One byte per write
     Bytes,
-    /// Cut once, at every position of the handshake and of the first frames: a run for each
+    /// Split once, at every position of the handshake and of the first frames: one run each
     Splits,
-    /// Cut anywhere, four times
+    /// Split at random, in four runs
     Random,
 }
 
 impl Chunkings {
-    /// What the name stands for. The seeds of the random ones count up from `seed`.
+    /// The chunkings with this name. The seeds of random ones count up from `seed`.
     #[must_use]
     pub fn of(self, case: &Case, seed: u64) -> Vec<Chunking> {
         match self {
@@ -51,7 +51,7 @@ impl Chunkings {
     }
 }
 
-/// Elsewhere a handshake that does not survive a cut would hide what the case is about.
+/// In other cases, a handshake that does not survive splitting would hide what the case tests.
 fn is_about_handshake(case: &Case) -> bool {
     let area = case.id.rsplit_once('/').map_or("", |(area, _)| area);
     case.trace.draft == Draft::Neither || area.contains("handshake") || area.starts_with("refuse")
@@ -60,7 +60,7 @@ fn is_about_handshake(case: &Case) -> bool {
 fn splits(case: &Case) -> Vec<Chunking> {
     let sent = first_connection(case);
     let head = sent.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);
-    // Long messages take long, and the handshake before them is like any other.
+    // Long messages take long, and the handshake before them is nothing special.
     let first = if sent.len() > LONG { head } else { 1 };
     (first..sent.len().min(head + SPLIT_FRAMES)).map(Chunking::Split).collect()
 }

@@ -24,12 +24,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Hold a running server against the corpus.
+    /// Check a running server against the corpus.
     ///
-    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its draft; differs, where the draft allows it or
-    /// is silent; not applicable. The status is 0 if none fails that is not known to, 1 if one does, 2 for an error.
+    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its draft; differs, where the draft allows it or is
+    /// silent; not applicable. The exit status is 0 without unknown failures, 1 with any, 2 on an error.
     Check(Box<check::Check>),
-    /// Make one page of the JSON reports of several servers.
+    /// Combine the JSON reports of several servers into one page.
     Report(Merge),
     /// Replay a trace: against the engine in this process, or against a running server.
     Replay(trace::Replay),
@@ -37,13 +37,13 @@ enum Command {
     Show(trace::Show),
     /// Add a trace to the corpus as a case, and bless it.
     Add(corpus::Add),
-    /// Write the snapshots of the cases that are new or changed, and the coverage table; say what changed.
+    /// Write the snapshots of new or changed cases and the coverage table, and list the changes.
     Bless(corpus::Bless),
 }
 
 #[derive(Debug, Args)]
 struct Merge {
-    /// Reports that `check --json` has written. Two of the same server become one column.
+    /// Reports written by `check --json`. Two of the same server become one column.
     #[arg(required = true, value_name = "JSON")]
     reports: Vec<PathBuf>,
 
@@ -52,7 +52,7 @@ struct Merge {
     html: PathBuf,
 }
 
-/// What `check` and the other commands end with.
+/// The outcome of `check` and the other commands.
 enum Outcome {
     Fine,
     Failures,
@@ -90,7 +90,7 @@ impl Merge {
     }
 }
 
-/// Writes a whole file, with an error that names it.
+/// Writes a file, with an error that names it.
 fn write_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,

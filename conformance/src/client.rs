@@ -1,30 +1,30 @@
-//! What a client of the time would make of a server's bytes: the client's side of both drafts (draft 76 sections
-//! 4.1 and 4.2, draft 75 sections 4.1 and 4.2), written without a look at the engine.
+//! How a client of the time would interpret a server's bytes: the client's side of both drafts (draft 76 sections 4.1
+//! and 4.2, draft 75 sections 4.1 and 4.2), written independently of the engine.
 
 use legacy_websocket_trace::Draft;
 use md5::{Digest, Md5};
 
-/// What the server sent in one turn.
+/// The server's output in one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by runners")]
 pub struct Received {
-    /// All that came in this turn.
+    /// The bytes that arrived in this turn.
     pub bytes: Vec<u8>,
-    /// The server ended TCP in this turn, behind the bytes.
+    /// The server ended TCP in this turn, after the bytes.
     pub end: bool,
 }
 
 impl Received {
-    /// A client that resets the connection looks at nothing any more, whatever came in that turn before.
+    /// The client reset the connection in this turn, and ignores anything received in it.
     pub(crate) fn reset() -> Self {
         Self { bytes: Vec::new(), end: true }
     }
 }
 
-/// What a client sees of one connection: each thing with the turn, from 1, in which it came.
+/// What a client sees on one connection, each item with the turn, from 1, in which it arrived.
 ///
-/// `sent` is what the client sends on the connection altogether; `url` the URL that it opened, if that is not
-/// what Host, the resource name and `secure` say: whether it is `wss://`.
+/// `sent` is everything the client sends on the connection; `url` is the URL that it opened, if it differs from the
+/// one formed by Host, the resource name and `secure` (whether it is `wss://`).
 #[must_use]
 pub fn see(
     draft: Draft,
@@ -50,7 +50,7 @@ pub fn see(
     seen
 }
 
-/// An answer of plain HTTP.
+/// A plain HTTP response.
 pub(crate) const RESPONSE: &str = "response";
 
 /// A closing frame.
@@ -59,13 +59,13 @@ pub(crate) const CLOSING: &str = "closing";
 /// TCP has ended.
 pub const END: &str = "end";
 
-/// Whether this is a message: a server that does not echo shows none.
+/// Whether this is a message: a server that does not echo sends none.
 #[must_use]
 pub fn is_message(what: &str) -> bool {
     what.starts_with("message ")
 }
 
-/// Takes a 101 that is wrong somewhere for a right one.
+/// Treats an incorrect 101 as a correct one.
 pub(crate) fn forgive(what: &mut String) {
     if what.starts_with("101, wrong: ") {
         what.truncate("101".len());
@@ -85,9 +85,9 @@ enum State {
     /// The 16 bytes of draft 76.
     Answer,
     Frames,
-    /// Behind FF 00.
+    /// After FF 00.
     Closed,
-    /// Not WebSocket: nothing more is looked at.
+    /// Not WebSocket: the rest is ignored.
     Other,
 }
 
@@ -110,7 +110,7 @@ impl Client {
         }
     }
 
-    /// What is left when TCP ends.
+    /// The remainder when TCP ends.
     fn end(&mut self) -> Option<String> {
         match self.state {
             State::Head if self.request.draft != Draft::Neither => Some("refused".into()),
@@ -130,13 +130,13 @@ impl Client {
         let fields = fields(&head);
         match head.split(|byte| *byte == b' ').nth(1) {
             Some(b"101") => {}
-            // What comes before the response proper.
+            // Interim responses before the final one.
             Some([b'1', ..]) => return self.head(),
             _ => {
                 let length = values(&fields, "content-length").next().and_then(|value| value.parse().ok());
                 match length {
                     Some(length) if self.rest.len() >= length => drop(take(&mut self.rest, length)),
-                    // Its end is TCP's; or it is cut, which is the end as well.
+                    // The body ends with TCP; if it is truncated, that is the end as well.
                     _ => self.state = State::Other,
                 }
                 if self.request.draft == Draft::Neither {
@@ -178,7 +178,7 @@ impl Client {
     }
 }
 
-/// What the client asked for, and so what it compares the answer with.
+/// The client's request, with which it compares the answer.
 struct Request {
     draft: Draft,
     origin: Option<String>,
@@ -206,7 +206,7 @@ impl Request {
         });
         let plain = first("websocket-protocol");
         let subprotocol = match draft {
-            // A library of the time asks by draft 75's name and wants the answer by draft 76's.
+            // A library of the time asks with draft 75's field name and expects the answer with draft 76's.
             Draft::Draft76 => first("sec-websocket-protocol").or(plain),
             _ => plain,
         };
@@ -223,8 +223,7 @@ impl Request {
         Self { draft, origin: first("origin"), location, subprotocol, answer }
     }
 
-    /// What a client refuses about a 101 (draft 76 section 4.1 steps 28 to 41, draft 75 section 4.1 steps 12
-    /// to 23).
+    /// The client's checks of a 101 (draft 76 section 4.1 steps 28 to 41, draft 75 section 4.1 steps 12 to 23).
     fn faults(&self, head: &[u8], fields: &[(String, String)]) -> Vec<&'static str> {
         let mut faults = Vec::new();
         let mut want = |what, right: bool| {
@@ -265,7 +264,7 @@ impl Request {
     }
 }
 
-/// Section 4.1 steps 16 to 22, from the client's side: what it encoded.
+/// Section 4.1 steps 16 to 22, from the client's side: the numbers it encoded.
 fn number(key: &str) -> Option<u32> {
     let digits: String = key.chars().filter(char::is_ascii_digit).collect();
     let spaces = key.bytes().filter(|byte| *byte == b' ').count() as u128;
@@ -274,7 +273,8 @@ fn number(key: &str) -> Option<u32> {
     u32::try_from(number / spaces).ok()
 }
 
-/// The fields of a head, names in lower case. Bytes become the characters of the same number, so that none is lost.
+/// The fields of a head, names in lower case. Each byte becomes the character with the same number, so that none is
+/// lost.
 fn fields(head: &[u8]) -> Vec<(String, String)> {
     let lines = head.split(|byte| *byte == b'\n').skip(1);
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -292,7 +292,7 @@ fn values<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterator<Item 
     fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
 }
 
-/// A message as a line: short ones whole, long ones by their length and sum.
+/// A message as a line: short ones in full, long ones by length and checksum.
 fn text(bytes: &[u8]) -> String {
     const LONGEST: usize = 80;
     if bytes.len() <= LONGEST {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_location_is_wss_with_tls() {
+    fn the_location_is_wss_over_tls() {
         let sent = request(KEYS);
         let saw = |location: &str| {
             let head = response76(UPGRADE).escape_ascii().to_string();

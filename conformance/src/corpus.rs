@@ -12,41 +12,41 @@ use crate::settings::with_variant;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Case {
-    /// Its path below the corpus without the extension: `area/name`.
+    /// Its path below the corpus, without the extension: `area/name`.
     pub id: String,
-    /// Where it is.
+    /// The path of its file.
     pub path: PathBuf,
-    /// What it says.
+    /// The trace.
     pub trace: Trace,
 }
 
-/// A corpus that cannot be read.
+/// Why a corpus cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CorpusError {
     /// A folder or file cannot be read.
     #[error("{path}: {error}")]
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
-    /// A file is no trace.
+    /// A file is not a valid trace.
     #[error("{path}: {error}")]
     Parse {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: ParseError,
     },
-    /// There is no trace at all.
+    /// There is no trace.
     #[error("{0} holds no .{EXTENSION} file")]
     Empty(PathBuf),
 }
 
 impl Case {
-    /// The settings to run it with: its own first, then with each variant in its place.
+    /// The settings to run it with: its own first, then each variant in its place.
     #[must_use]
     pub fn all_settings(&self) -> Vec<Vec<Setting>> {
         let own = &self.trace.settings;
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// Where the corpus of this repository is.
+/// The corpus of this repository.
 #[must_use]
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")

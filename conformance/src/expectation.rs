@@ -1,4 +1,4 @@
-//! Snapshots: what came of a case, and of it what a client has to see.
+//! Snapshots: the outcome of a case, and what a client must see of it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,22 @@ use legacy_websocket_trace::{Connection, Setting};
 use crate::corpus::Case;
 use crate::replay::Outcome;
 
-/// What the files are called behind the last dot.
+/// The file extension, after the last dot.
 pub const EXTENSION: &str = "snap";
 
-/// Where the snapshots of this repository are.
+/// The snapshots of this repository.
 #[must_use]
 pub fn folder() -> PathBuf {
     beside(&crate::corpus::folder())
 }
 
-/// Where the snapshots of a corpus are.
+/// The snapshots of a corpus.
 #[must_use]
 pub fn beside(corpus: &Path) -> PathBuf {
     corpus.with_file_name("snapshots")
 }
 
-/// Where a case's snapshot is, below a folder of snapshots.
+/// The path of a case's snapshot below a folder of snapshots.
 #[must_use]
 pub fn path(folder: &Path, id: &str) -> PathBuf {
     folder.join(format!("{id}.{EXTENSION}"))
@@ -38,7 +38,7 @@ pub fn render(case: &Case, outcomes: &[Outcome]) -> String {
     out
 }
 
-/// A snapshot's file: its text, behind a head that says what it is.
+/// The content of a snapshot file: the text, after a header that describes it.
 #[must_use]
 pub fn file(case: &Case, text: &str) -> String {
     let title = &case.trace.title;
@@ -47,13 +47,13 @@ pub fn file(case: &Case, text: &str) -> String {
     format!("---\nsource: conformance/tests/corpus.rs\ndescription: {title}\n---\n{text}")
 }
 
-/// A snapshot's text in its file.
+/// The text in a snapshot file.
 #[must_use]
 pub fn body(file: &str) -> &str {
     file.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(file, |(_, body)| body)
 }
 
-/// The parts of a snapshot's text, one for each of [`Case::all_settings`]: each is a snapshot's text by itself.
+/// The parts of a snapshot's text, one for each of [`Case::all_settings`]; each is itself a snapshot's text.
 #[must_use]
 pub fn parts(snapshot: &str) -> Vec<&str> {
     let mut starts: Vec<_> = snapshot.match_indices("\n== ").map(|(at, _)| at + 1).collect();
@@ -61,7 +61,7 @@ pub fn parts(snapshot: &str) -> Vec<&str> {
     starts.windows(2).filter_map(|ends| snapshot.get(ends[0]..ends[1])).collect()
 }
 
-/// What clients may see, by a snapshot's text: one list for each of [`Case::all_settings`].
+/// What clients may see according to a snapshot: one list for each of [`Case::all_settings`].
 #[must_use]
 pub fn read(snapshot: &str) -> Vec<Vec<(Connection, u32, String)>> {
     let mut all = Vec::new();

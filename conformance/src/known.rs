@@ -1,4 +1,4 @@
-//! Known failures: a file that has, for each server by its name, the cases that it fails, with a reason each.
+//! Known failures: a file that lists, for each server, the cases it fails, with a reason for each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,32 +8,32 @@ use thiserror::Error;
 
 use crate::report::{Report, Verdict};
 
-/// What the reason of a case begins with that a server fails in one run and not in another.
+/// The prefix of the reason for a case that a server fails only in some runs.
 const SOMETIMES: &str = "sometimes: ";
 
-/// Cases and reasons, by server.
+/// Cases and reasons, by server name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a table")]
 pub struct Known(pub BTreeMap<String, BTreeMap<String, String>>);
 
-/// A list that cannot be read.
+/// Why a list cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KnownError {
-    /// No such file, or not ours to read.
+    /// The file does not exist, or is not readable.
     #[error("{path}: {error}")]
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
     /// Not a table of tables of strings.
     #[error("{path}: {error}")]
     Parse {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: Box<toml::de::Error>,
     },
 }
@@ -49,13 +49,12 @@ impl Known {
         known.map(Self).map_err(|error| KnownError::Parse { path: path.into(), error: Box::new(error) })
     }
 
-    /// Puts the reasons into a report. Gives the entries that are stale: their case passed, or there is no such
-    /// case.
+    /// Adds the reasons to a report. Returns the stale entries: their case passed, or does not exist.
     pub fn apply(&self, report: &mut Report) -> Vec<String> {
         let mut stale = Vec::new();
         for (id, reason) in self.0.get(&report.server.name).into_iter().flatten() {
             match report.cases.iter_mut().find(|case| case.id == *id) {
-                // What was not run now may still fail.
+                // A case that was not run may still fail.
                 Some(case) if case.verdict == Verdict::NotApplicable => {}
                 Some(case) if matches!(case.verdict, Verdict::FailsMust | Verdict::FailsShould) => {
                     case.known = Some(reason.clone());
@@ -75,7 +74,7 @@ mod tests {
     use crate::report::samples;
 
     #[test]
-    fn an_entry_is_stale_when_its_case_passes_or_is_gone() {
+    fn an_entry_is_stale_when_its_case_passes_or_is_removed() {
         let text = r#"
             [sample]
             "closing/answered" = "it is old"

@@ -1,4 +1,4 @@
-//! A trace as the inputs of a server, cut up in one way or another.
+//! A trace as inputs of a server, split in one way or another.
 
 mod parts;
 
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use legacy_websocket_trace::{Action, Connection, Draft, Step, Trace, Variables};
 
-/// One thing for the runner to do.
+/// One step for the runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// The client connects.
     Open(Connection),
-    /// The client writes, and the server reads just this.
+    /// The client writes, and the server reads exactly this.
     Bytes(Connection, Vec<u8>),
     /// The client ends its side, or resets the connection.
     End { connection: Connection, reset: bool },
@@ -21,28 +21,28 @@ pub(crate) enum Op {
     After(Duration),
     /// The application acts; the bytes are those of the action's literal.
     Application(Action, Vec<u8>),
-    /// The end of a turn: the client waits for what the server has to say.
+    /// The end of a turn: the client waits for the server's output.
     Wait,
 }
 
-/// How what the client writes is cut into reads.
+/// How the client's writes are split into reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the harness tries them all")]
 pub enum Chunking {
-    /// As the trace has it.
+    /// As in the trace.
     Written,
-    /// All that is written in one turn is one read.
+    /// Everything written in one turn is one read.
     Whole,
-    /// One byte a read.
+    /// One byte per read.
     Bytes,
-    /// The first connection's bytes are cut once, behind so many of them; else as [`Chunking::Whole`].
+    /// The first connection's bytes are split once, at this offset; otherwise like [`Chunking::Whole`].
     Split(usize),
-    /// Cut at random, by this seed.
+    /// Split at random, with this seed.
     Random(u64),
-    /// Cut inside each part: a frame's type, text, character and length, the closing frame; and, where the case is
-    /// about the handshake, inside its head and key3.
+    /// Split inside each part: a frame's type, text, character and length, the closing frame; and, in cases about the
+    /// handshake, inside its head and key3.
     Parts {
-        /// The handshake is cut, too.
+        /// Split the handshake too.
         handshake: bool,
     },
 }
@@ -61,7 +61,7 @@ impl fmt::Display for Chunking {
     }
 }
 
-/// What is to be done, in order. Ends with [`Op::Wait`].
+/// The steps, in order. Ends with [`Op::Wait`].
 pub(crate) fn plan(trace: &Trace, variables: &Variables, chunking: Chunking) -> Vec<Op> {
     let mut ops = written(trace, variables);
     if chunking != Chunking::Written {
@@ -96,8 +96,8 @@ pub(crate) fn plan(trace: &Trace, variables: &Variables, chunking: Chunking) -> 
     }
 }
 
-/// Joins pieces again: of each connection's head, and of what is behind it in each turn, no more than `most` pieces
-/// are left. Where each cut takes its time, megabytes are not sent a byte at a time.
+/// Joins pieces again until at most `most` are left of each connection's head, and of the bytes after it in each turn.
+/// Every split takes time, so megabytes are not sent a byte at a time.
 pub(crate) fn bounded(ops: Vec<Op>, most: usize) -> Vec<Op> {
     let mut out = Vec::new();
     let mut states: HashMap<Connection, (Vec<u8>, bool, usize)> = HashMap::new();
@@ -131,7 +131,7 @@ pub(crate) fn bounded(ops: Vec<Op>, most: usize) -> Vec<Op> {
     out
 }
 
-/// What is sent on each connection altogether.
+/// All bytes sent on each connection.
 fn sent(ops: &[Op]) -> BTreeMap<Connection, Vec<u8>> {
     let mut sent: BTreeMap<_, Vec<u8>> = BTreeMap::new();
     for op in ops {
@@ -172,13 +172,13 @@ fn written(trace: &Trace, variables: &Variables) -> Vec<Op> {
         }
     }
     ops.push(Op::Wait);
-    // A server that spoke twice in a row was waited for once.
+    // If the server spoke twice in a row, there is only one wait.
     ops.dedup_by(|later, earlier| *later == Op::Wait && *earlier == Op::Wait);
     ops.retain(|op| !matches!(op, Op::Bytes(_, bytes) if bytes.is_empty()));
     ops
 }
 
-/// Joins writes that follow each other on a connection.
+/// Joins consecutive writes on a connection.
 fn join(ops: &mut Vec<Op>) {
     ops.dedup_by(|later, earlier| match (later, earlier) {
         (Op::Bytes(this, more), Op::Bytes(that, bytes)) if this == that => {
@@ -189,8 +189,8 @@ fn join(ops: &mut Vec<Op>) {
     });
 }
 
-/// Cuts each write into parts: `length` is asked with the connection, how much of it came before, and how much is
-/// left of the write.
+/// Splits each write into parts. `length` gets the connection, the offset of the part on it, and the number of bytes
+/// left in the write.
 fn cut(ops: Vec<Op>, mut length: impl FnMut(Connection, usize, usize) -> usize) -> Vec<Op> {
     let mut out = Vec::new();
     let mut starts = HashMap::new();

@@ -1,4 +1,4 @@
-//! A trace replayed against a build of the engine in this process.
+//! Replays a trace against a build of the engine in this process.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,37 +9,37 @@ use crate::client::{Received, see};
 use crate::plan::{Chunking, Op, plan};
 use crate::subject::{Command, Event, Input, Step, Subject, Then};
 
-/// What the application of the replay answers to plain HTTP.
+/// The replay application's answer to plain HTTP.
 const NOT_FOUND: &str = "There is nothing here.\n";
 
-/// What may come of a trace, in bytes of all connections together. A trace may come from anywhere.
+/// Maximum output of a trace, in bytes over all connections. A trace may come from an untrusted source.
 const MAX_OUTPUT: usize = 64 << 20;
 
-/// What came of a trace.
+/// The outcome of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what a replay gives")]
 pub struct Outcome {
     /// By turn and connection.
     pub turns: Vec<BTreeMap<Connection, Turn>>,
-    /// What the clients see: connection, turn, what.
+    /// What the clients see: connection, turn, item.
     pub seen: Vec<(Connection, u32, String)>,
-    /// More would have come of it than anybody looks at, and so it was not replayed to its end.
+    /// The replay stopped early because the output exceeded the maximum.
     pub stopped: bool,
 }
 
-/// What came of one turn on one connection.
+/// The outcome of one turn on one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what a replay gives")]
 pub struct Turn {
-    /// What the application was told, in order.
+    /// The events for the application, in order.
     pub events: Vec<String>,
-    /// What was written, in one piece.
+    /// The bytes written, joined.
     pub bytes: Vec<u8>,
     /// How the writing ended.
     pub then: Then,
 }
 
-/// Replays traces one after the other against the same subject, whose connections do not know of each other.
+/// Replays traces one after the other against the same subject; their connections are independent.
 #[derive(Debug)]
 pub struct Replayer<S> {
     subject: S,
@@ -48,7 +48,7 @@ pub struct Replayer<S> {
 }
 
 impl<S: Subject> Replayer<S> {
-    /// With a fresh subject.
+    /// Creates a replayer with a fresh subject.
     pub fn new(subject: S) -> Self {
         Self { subject, now: 0, next_id: 1 }
     }
@@ -65,7 +65,7 @@ impl<S: Subject> Replayer<S> {
             output: 0,
         };
         let mut ops = plan(trace, variables, chunking);
-        // The last turn is over when everything is.
+        // The last turn lasts until everything has ended.
         ops.pop();
         for op in ops {
             run.op(op);
@@ -103,11 +103,11 @@ impl Turn {
 struct Run<'a, S> {
     subject: &'a mut S,
     now: &'a mut u64,
-    /// The id of connection 0, which there is not.
+    /// The id of connection 0, which does not exist.
     base: u64,
     turns: Vec<BTreeMap<Connection, Turn>>,
     sent: BTreeMap<Connection, Vec<u8>>,
-    /// In which turn, from 0, the client reset the connection.
+    /// The turn, from 0, in which the client reset the connection.
     resets: BTreeMap<Connection, usize>,
     /// Bytes written so far, or to be written.
     output: usize,
@@ -157,7 +157,7 @@ impl<S: Subject> Run<'_, S> {
         self.base + u64::from(connection)
     }
 
-    /// One input, and all that comes of it.
+    /// Passes in one input, and handles its consequences.
     fn input(&mut self, input: Input<'_>) {
         let mut step = self.subject.input(*self.now, input);
         loop {
@@ -171,14 +171,14 @@ impl<S: Subject> Run<'_, S> {
         }
     }
 
-    /// Writes down a step. Gives what the application has to say to it, and whether the engine's deadline is over.
+    /// Records a step. Returns the application's answers, and whether the engine's deadline has passed.
     fn note(&mut self, step: Step) -> (Vec<(u64, Answer)>, bool) {
         let mut answers = Vec::new();
         let base = self.base;
         let Some(turn) = self.turns.last_mut() else {
             return (answers, false);
         };
-        // Ids below are those of earlier traces, whose end is of no interest.
+        // Lower ids belong to earlier traces, whose end is irrelevant.
         let connection = |id: u64| id.checked_sub(base).and_then(|id| Connection::try_from(id).ok());
         for (id, event) in step.events {
             let Some(connection) = connection(id) else { continue };
@@ -224,7 +224,7 @@ impl Answer {
 }
 
 impl Outcome {
-    /// As a snapshot has it: the same for every build and every chunking.
+    /// The form in a snapshot, which is the same for every build and every chunking.
     #[must_use]
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -244,7 +244,7 @@ impl Outcome {
     }
 }
 
-/// The lines of what clients see, as [`crate::expectation`] reads them.
+/// What clients see, as lines that [`crate::expectation`] reads.
 pub(crate) fn render_seen(seen: &[(Connection, u32, String)]) -> String {
     let line =
         |(connection, turn, what): &(Connection, u32, String)| format!("  {connection}.{turn} {what}\n");

@@ -1,4 +1,4 @@
-//! What a run of the suite against one server found, and how it is shown.
+//! The results of a run of the suite against one server, and how they are shown.
 
 mod details;
 mod fold;
@@ -33,11 +33,11 @@ pub const FORMAT: u32 = 1;
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// What was checked.
+    /// The server that was checked.
     pub server: Server,
-    /// When, in UTC: `2010-05-06T12:00:00Z`.
+    /// When it was checked, in UTC: `2010-05-06T12:00:00Z`.
     pub started: String,
-    /// The cases by their ids, rising.
+    /// The cases, in ascending order of ids.
     pub cases: Vec<Case>,
 }
 
@@ -45,15 +45,15 @@ pub struct Report {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "as Report")]
 pub struct Server {
-    /// How the matrix calls it: `--name`, or the URL.
+    /// Its name in the matrix: `--name`, or the URL.
     pub name: String,
-    /// Where it was.
+    /// Its URL.
     pub url: String,
     /// `75`, `76` or `auto`: both.
     pub draft: String,
-    /// It was said to echo messages.
+    /// Whether it was declared to echo messages.
     pub echo: bool,
-    /// The settings it was said to have.
+    /// The settings it was declared to have.
     pub settings: Vec<String>,
 }
 
@@ -65,83 +65,83 @@ pub struct Case {
     pub id: String,
     /// What happens, in one line.
     pub title: String,
-    /// Which protocol the client speaks.
+    /// The protocol the client speaks.
     #[serde(with = "json::DraftName")]
     pub draft: Draft,
-    /// Where the draft says so.
+    /// The section of the draft.
     pub section: String,
     /// How much it matters.
     #[serde(with = "json::SeverityName")]
     pub severity: Severity,
-    /// The requirements that it tests, by their ids.
+    /// The ids of the requirements that it tests.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub requirements: Vec<String>,
-    /// What came of it.
+    /// The outcome.
     pub verdict: Verdict,
     /// One sentence for a verdict that is not `pass`; empty for `pass`.
     pub reason: String,
-    /// The reason without what is the case's own: many cases may fail for one. Empty where there is none.
+    /// The reason without anything specific to this case, so that cases can be grouped; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub cause: String,
-    /// How the client's bytes were cut when it did not pass; none where it was as the trace has it.
+    /// How the client's bytes were split when it did not pass; `None` if they were sent as in the trace.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub chunking: Option<String>,
-    /// The reason that the list of known failures gives.
+    /// The reason from the list of known failures.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub known: Option<String>,
-    /// What a client was to see: each a line of its own.
+    /// What a client was expected to see, one item per line.
     pub expected: Vec<Seen>,
     /// What it saw.
     pub seen: Vec<Seen>,
-    /// What went over the wire. Empty where the case is not applicable.
+    /// What went over the wire. Empty if the case is not applicable.
     pub transcript: Vec<Entry>,
 }
 
-/// What came of a case. What is worse is greater.
+/// The outcome of a case, in ascending order of gravity.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::exhaustive_enums, reason = "as Report")]
 pub enum Verdict {
-    /// It was not run: [`Case::reason`] tells why.
+    /// It was not run: [`Case::reason`] says why.
     NotApplicable,
-    /// As the draft says.
+    /// As the draft requires.
     Pass,
-    /// Another answer than ours where the draft allows it or is silent.
+    /// Differs from our engine where the draft allows it or is silent.
     Differs,
-    /// Not as the draft recommends.
+    /// Violates a SHOULD of the draft.
     FailsShould,
-    /// Not as the draft demands.
+    /// Violates a MUST of the draft.
     FailsMust,
 }
 
-/// One thing that a client sees.
+/// One item that a client sees.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "as Report")]
 pub struct Seen {
-    /// Which connection, from 1.
+    /// The connection, counted from 1.
     pub connection: u32,
-    /// In which turn, from 1: a turn is what the client sends up to a wait.
+    /// The turn, counted from 1. A turn is what the client sends before a wait.
     pub turn: u32,
-    /// What: `accepted`, `message "hello"`, `end` …
+    /// The item: `accepted`, `message "hello"`, `end` …
     pub what: String,
 }
 
-/// One thing that went over the wire, or that happened on it.
+/// Something sent over the wire, or another event on it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[expect(clippy::exhaustive_structs, reason = "as Report")]
 pub struct Entry {
     /// Milliseconds since the case began.
     pub at: f64,
-    /// Which connection, from 1.
+    /// The connection, counted from 1.
     pub connection: u32,
-    /// Who did it.
+    /// The side that caused it.
     pub from: Side,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The bytes, in JSON in hexadecimal; empty where there are none. A long run is cut: see `length`.
+    /// The bytes, hexadecimal in JSON; empty if there are none. Long runs are truncated: see `length`.
     #[serde(with = "hex")]
     pub bytes: Vec<u8>,
-    /// How many bytes there were.
+    /// The number of bytes.
     pub length: usize,
 }
 
@@ -179,14 +179,14 @@ pub enum Kind {
     Reset,
     /// The client waits (no bytes): the end of a turn, once for all connections.
     Wait,
-    /// The checker gave up waiting for what was expected (no bytes).
+    /// The checker stopped waiting for something expected (no bytes).
     Timeout,
-    /// The checker had the server's application act, or its clock; the bytes are the step of the trace.
+    /// The checker drove the server's application or advanced its clock; the bytes are the step of the trace.
     Application,
 }
 
 impl Case {
-    /// Whether it fails a MUST or a SHOULD and is not known to.
+    /// Whether it fails a MUST or a SHOULD and is not a known failure.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.known.is_none() && matches!(self.verdict, Verdict::FailsMust | Verdict::FailsShould)
@@ -199,7 +199,7 @@ impl Case {
     }
 }
 
-/// What differs, in words that other cases share.
+/// The difference, in words that other cases share.
 pub(crate) fn cause(expected: Option<&Seen>, seen: Option<&Seen>) -> String {
     let kind = |seen: Option<&Seen>| match seen {
         None => "nothing more".to_owned(),
@@ -220,11 +220,11 @@ pub(crate) fn cause(expected: Option<&Seen>, seen: Option<&Seen>) -> String {
 }
 
 impl Verdict {
-    /// All, in the order in which they are shown.
+    /// All verdicts, in display order.
     pub const ALL: [Self; 5] =
         [Self::Pass, Self::FailsMust, Self::FailsShould, Self::Differs, Self::NotApplicable];
 
-    /// That of a case of this severity in which something else was seen than was expected.
+    /// The verdict for a case of this severity in which a client saw something unexpected.
     #[must_use]
     pub fn of_difference(severity: Severity) -> Self {
         match severity {
@@ -245,7 +245,7 @@ impl fmt::Display for Seen {
 }
 
 impl Entry {
-    /// How many bytes are kept of one entry.
+    /// The maximum number of bytes kept of one entry.
     pub const MAX_BYTES: usize = 2048;
 
     /// An entry with the first [`Self::MAX_BYTES`] of `bytes`.

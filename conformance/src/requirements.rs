@@ -1,4 +1,4 @@
-//! What the drafts ask of a server, and which cases test it.
+//! The drafts' requirements of a server, and the cases that test them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,20 +10,20 @@ use crate::corpus::Case;
 /// The text of `requirements.toml`.
 const TEXT: &str = include_str!("../requirements.toml");
 
-/// One thing that a draft asks of a server.
+/// One requirement of a draft.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Requirement {
-    /// What cases call it.
+    /// Its id, as used in cases.
     pub id: String,
     /// `75`, `76`, or both.
     pub draft: String,
-    /// Where the draft says it.
+    /// The section of the draft.
     pub section: String,
     /// `MUST`, `SHOULD`, `MAY` or `field`.
     pub severity: String,
-    /// What it says, in our words.
+    /// The requirement, in our words.
     pub text: String,
     /// Why no case tests it, if none does.
     pub reason: Option<String>,
@@ -34,18 +34,18 @@ struct File {
     requirement: Vec<Requirement>,
 }
 
-/// All of them.
+/// All requirements.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The problem with the file.
 pub fn requirements() -> Result<Vec<Requirement>, String> {
     toml::from_str::<File>(TEXT).map(|file| file.requirement).map_err(|error| error.to_string())
 }
 
-/// Checks that every requirement has either a case or a reason, and that cases name no others.
+/// Checks that every requirement has either a case or a reason, and that cases name no unknown ones.
 ///
 /// # Errors
-/// All that is wrong, a line each.
+/// All problems, one per line.
 pub fn check(requirements: &[Requirement], cases: &[&Case]) -> Result<(), String> {
     let mut wrong = String::new();
     let by_id = by_id(cases);
@@ -65,7 +65,7 @@ pub fn check(requirements: &[Requirement], cases: &[&Case]) -> Result<(), String
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-/// The coverage table, as `docs/conformance-coverage.md` has it.
+/// The coverage table, as in `docs/conformance-coverage.md`.
 #[must_use]
 pub fn table(requirements: &[Requirement], cases: &[&Case]) -> String {
     let by_id = by_id(cases);
@@ -88,7 +88,7 @@ pub fn table(requirements: &[Requirement], cases: &[&Case]) -> String {
     out
 }
 
-/// Cases that a row of the table names; the rest is a number.
+/// Maximum cases listed in a row of the table; the rest is a number.
 const NAMED: usize = 3;
 
 fn named(cases: &[&Case]) -> String {

@@ -1,25 +1,25 @@
-//! Settings of traces as options of the engine.
+//! Converts the settings of traces to options of the engine.
 
 use legacy_websocket::Options;
 use legacy_websocket_shell::{InvalidValue, Settings};
 use legacy_websocket_trace::Setting;
 use thiserror::Error;
 
-/// A setting that no server can be given.
+/// An invalid setting.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("setting {setting}: {reason}")]
 #[non_exhaustive]
 pub struct InvalidSetting {
-    /// As it is written.
+    /// The setting as written.
     pub setting: Setting,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: InvalidValue,
 }
 
 /// The engine's options with these settings.
 ///
 /// # Errors
-/// [`InvalidSetting`] names the first that is none.
+/// [`InvalidSetting`] names the first invalid one.
 pub fn options(settings: &[Setting]) -> Result<Options, InvalidSetting> {
     let mut server = Settings::default();
     for setting in settings {
@@ -30,7 +30,7 @@ pub fn options(settings: &[Setting]) -> Result<Options, InvalidSetting> {
     Ok(server.engine)
 }
 
-/// The settings with one of them put in the place of its namesake, or added.
+/// The settings with one of them replaced, or added.
 #[must_use]
 pub fn with_variant(settings: &[Setting], variant: &Setting) -> Vec<Setting> {
     let others = settings.iter().filter(|setting| setting.name != variant.name);
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_options_of_the_table() {
+    fn settings_match_the_table_of_options() {
         let settings =
             [setting("version", "draft75"), setting("authorise", ""), setting("idle-timeout", "1500ms")];
         let options = options(&settings).unwrap();

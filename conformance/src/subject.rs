@@ -1,4 +1,4 @@
-//! What is tested: a build of the engine, as the replay sees it.
+//! The subject of a test: a build of the engine, as seen by the replay.
 
 mod native;
 
@@ -10,11 +10,11 @@ pub use self::native::Native;
 
 /// A build of the engine with its options.
 pub trait Subject {
-    /// Takes one input at `now` (milliseconds), and carries out what it brings about.
+    /// Passes in one input at `now` (milliseconds), and carries out its consequences.
     fn input(&mut self, now: u64, input: Input<'_>) -> Step;
 }
 
-/// What a shell or an application tells the engine. Connections have ids of the replay's choice.
+/// An input from a shell or an application. The replay chooses the connections' ids.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the replay knows them all")]
 pub enum Input<'a> {
@@ -26,13 +26,13 @@ pub enum Input<'a> {
     Fin(u64),
     /// The client reset the connection.
     Reset(u64),
-    /// Nothing but the time.
+    /// Only time has passed.
     Time,
-    /// What the application wants, in order. Its answers to the events of one step come together.
+    /// Commands of the application, in order. Its answers to the events of one step come together.
     Commands(&'a [Command<'a>]),
 }
 
-/// What an application wants.
+/// A command of the application.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the replay knows them all")]
 pub enum Command<'a> {
@@ -52,27 +52,27 @@ pub enum Command<'a> {
     Shutdown,
 }
 
-/// What came of an input.
+/// The result of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by subjects")]
 pub struct Step {
-    /// For the application, with the connection's id.
+    /// Events for the application, with the connection's id.
     pub events: Vec<(u64, Event)>,
-    /// For the sockets.
+    /// Output for the sockets.
     pub writes: Vec<Write>,
-    /// The engine wants to be called again at this time.
+    /// When the engine wants to be called again.
     pub next_timeout: Option<u64>,
 }
 
-/// What the application is told.
+/// An event for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the replay knows them all")]
 pub enum Event {
     /// A message.
     Message(String),
-    /// Plain HTTP: what is asked for.
+    /// A plain HTTP request; holds the target.
     Request(String),
-    /// Anything else, as the snapshots have it.
+    /// Anything else, as written in snapshots.
     Other(String),
 }
 
@@ -80,22 +80,22 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by subjects")]
 pub struct Write {
-    /// Whose.
+    /// The recipients.
     pub id: u64,
-    /// What.
+    /// The bytes.
     pub bytes: Vec<u8>,
-    /// What comes after.
+    /// What to do after writing them.
     pub then: Then,
 }
 
-/// What a shell does behind a write.
+/// What a shell does after a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "what a shell can do")]
 pub enum Then {
-    /// Goes on.
+    /// Continues.
     #[default]
     Keep,
-    /// Ends its side of TCP, and goes on receiving.
+    /// Ends its side of TCP, but keeps receiving.
     HalfClose,
     /// Ends TCP.
     Finish,
@@ -103,12 +103,12 @@ pub enum Then {
     Abort,
 }
 
-/// Whom a broadcast reaches.
+/// The members of broadcasts.
 #[derive(Debug, Default)]
 pub struct Members(BTreeSet<u64>);
 
 impl Members {
-    /// From here on it is reached, or no longer.
+    /// Adds or removes a connection.
     pub fn set(&mut self, id: u64, reached: bool) {
         if reached {
             self.0.insert(id);
@@ -117,7 +117,7 @@ impl Members {
         }
     }
 
-    /// All of them, but for one.
+    /// All members except one.
     #[must_use]
     pub fn but(&self, but: Option<u64>) -> Vec<u64> {
         self.0.iter().copied().filter(|id| Some(*id) != but).collect()
@@ -125,7 +125,7 @@ impl Members {
 }
 
 impl<'a> Command<'a> {
-    /// The action of a trace, with the connections' ids and the texts' bytes.
+    /// Converts an action of a trace, given the connections' ids and the texts' bytes.
     pub(crate) fn from_action(action: &Action, id: impl Fn(Connection) -> u64, text: &'a str) -> Self {
         match action {
             Action::Send(to, _) => Self::Send(id(*to), text),

@@ -1,4 +1,4 @@
-//! What went over the wire, piece by piece, for people.
+//! A readable transcript of what went over the wire.
 
 use std::time::Instant;
 
@@ -6,12 +6,12 @@ use legacy_websocket_trace::Draft;
 
 use crate::report::{Entry, Kind, Side};
 
-/// The entries of one case, as they come.
+/// The entries of one case, in order.
 #[derive(Debug)]
 pub(crate) struct Transcript {
     started: Instant,
     draft: Draft,
-    /// By connection: what of each side comes next.
+    /// The state of each side, by connection.
     sides: Vec<(u32, Splitter, Splitter)>,
     entries: Vec<Entry>,
 }
@@ -41,25 +41,25 @@ impl Transcript {
         }
     }
 
-    /// What the server's application does, or its clock.
+    /// An action of the server's application, or of its clock.
     pub(crate) fn action(&mut self, action: &str) {
         let at = self.started.elapsed();
         self.entries.push(Entry::new(at, 1, Side::Server, Kind::Application, action.as_bytes()));
     }
 
-    /// Something that has no bytes.
+    /// An event without bytes.
     pub(crate) fn note(&mut self, connection: u32, from: Side, kind: Kind) {
         self.entries.push(Entry::new(self.started.elapsed(), connection, from, kind, &[]));
     }
 }
 
-/// Tells the parts of what one side sends.
+/// Splits one side's bytes into parts.
 #[derive(Debug)]
 struct Splitter {
     next: Next,
-    /// How many bytes stand between head and frames.
+    /// The number of bytes between head and frames.
     challenge: usize,
-    /// The last bytes of the head so far.
+    /// The last bytes of the head received so far.
     tail: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ struct Splitter {
 enum Next {
     Head,
     Challenge(usize),
-    /// The first byte of a frame, or more of a frame of this kind.
+    /// At a frame's first byte, or inside a frame of this kind.
     Frame(Option<Kind>),
 }
 
@@ -87,7 +87,7 @@ impl Splitter {
         parts
     }
 
-    /// The kind and length of what the bytes begin with.
+    /// The kind and length of the part at the start of the bytes.
     fn first(&mut self, bytes: &[u8]) -> (Kind, usize) {
         match self.next {
             Next::Head => {
@@ -117,7 +117,7 @@ impl Splitter {
                     return (kind, if open.is_some() { 1 } else { 2 });
                 }
                 if kind == Kind::Reserved && open.is_none() && bytes[0] >= 0x80 {
-                    // Its length is not worth telling from its data.
+                    // Its length is not worth distinguishing from its data.
                     return (kind, bytes.len());
                 }
                 let end = bytes.iter().position(|byte| *byte == 0xff);

@@ -1,5 +1,5 @@
-//! `check --application` over real sockets: what needs the server's application or its clock is driven over a control
-//! connection.
+//! `check --application` over real sockets: cases that need the server's application or clock are driven over a
+//! control connection.
 
 mod support;
 
@@ -18,13 +18,13 @@ use support::sockets::{by_settings, check_all, target};
 use support::wrong::{Liar, Wrong};
 use support::{driven_engine, driven_host};
 
-/// Only what fails takes so long.
+/// Only failures take this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where much fails on purpose.
+/// The timeout for runs in which many cases fail on purpose.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Of the corpus: cases in which the application acts, and those in which only time passes.
+/// The cases of the corpus in which the application acts, and those in which only time passes.
 const ACTS: usize = 33;
 const PASSES: usize = 9;
 
@@ -48,7 +48,7 @@ fn our_host_passes_every_case_its_application_can_drive() {
 }
 
 #[test]
-fn the_engine_passes_the_rest_when_its_clock_is_advanced() {
+fn the_engine_passes_every_driven_case_when_its_clock_is_advanced() {
     let reports = judged(None, Manner::Able, PATIENCE, |_| true);
     assert_eq!(reports.len(), ACTS + PASSES);
     for report in reports {
@@ -123,7 +123,7 @@ fn the_program_drives_an_application_and_reports_a_missing_one() {
     assert!(status == Some(2) && said.starts_with(&expected) && said.lines().count() == 1, "{said}");
 }
 
-/// The engine, or a wrong one, held against some of the cases that are driven.
+/// Checks the engine, or a wrong one, against some of the driven cases.
 fn judged(
     wrong: Option<Wrong>,
     manner: Manner,
@@ -140,7 +140,7 @@ fn judged(
     reports
 }
 
-/// The cases that need an application or a clock, by their settings.
+/// The cases that need an application or a clock, grouped by settings.
 fn driven() -> BTreeMap<Vec<Setting>, Vec<(Case, String)>> {
     let mut groups = by_settings();
     let is_driven = |step: &Step| matches!(step, Step::Application(_) | Step::After(_));

@@ -106,7 +106,7 @@ fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-/// A case with its snapshot, to a corpus of its own.
+/// A corpus of its own, containing one case with its snapshot.
 fn copy(case: &str, folder: &Path) {
     for (from, name) in [
         (corpus::folder(), format!("corpus/{case}.trace")),

@@ -1,6 +1,6 @@
-//! The corpus against both builds of the engine, at every chunking: `cargo test -p conformance`.
+//! The corpus against both builds of the engine, with every chunking: `cargo test -p conformance`.
 //!
-//! Trials are called `{component|native}/{chunking}/{area}/{case}`; all of a case's share one snapshot.
+//! Trials are named `{component|native}/{chunking}/{area}/{case}`; all trials of a case share one snapshot.
 
 mod suite;
 mod support;
@@ -31,7 +31,7 @@ const CHUNKINGS: [(&str, Chunkings); 6] = [
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Thousands of lines tell nobody anything.
+    // Nobody reads thousands of lines.
     arguments.quiet |= arguments.filter.is_none() && arguments.format.is_none();
     let cases: Arc<[Case]> = match corpus::load(&corpus::folder()) {
         Ok(cases) => cases.into(),
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(case: &Case, build: &str, chunkings: Chunkings) -> Result<(), Failed> {
-    // Another one each day would find more, and be no use to whoever wants to see it again.
+    // A different seed each day would find more, but failures could not be reproduced.
     let seed = env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(76);
     for chunking in chunkings.of(case, seed) {
         let outcomes: Vec<_> =
@@ -70,7 +70,7 @@ fn run(case: &Case, build: &str, chunkings: Chunkings) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Prints a difference to read where the snapshot says otherwise.
+/// Prints a readable difference from the snapshot.
 fn compare(case: &Case, text: &str, chunking: Chunking) -> Result<(), Failed> {
     let path = expectation::path(&expectation::folder(), &case.id);
     let file = fs::read_to_string(&path).map_err(|error| {
@@ -87,7 +87,7 @@ fn compare(case: &Case, text: &str, chunking: Chunking) -> Result<(), Failed> {
 type Kept = HashMap<(String, Vec<Setting>), Replayer<Box<dyn Subject>>>;
 
 thread_local! {
-    /// Instances are used again: connections do not know of each other.
+    /// Instances are reused: connections are independent.
     static REPLAYERS: RefCell<Kept> = RefCell::default();
 }
 

@@ -1,4 +1,4 @@
-//! Our host over real sockets shows just what the replay in this process shows, with every setting.
+//! Over real sockets, our host must show exactly what the replay in this process shows, with every setting.
 
 mod support;
 
@@ -20,7 +20,7 @@ use support::sockets::{by_settings, check_all, target};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// Only what fails takes so long.
+/// Only failures take this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -42,7 +42,7 @@ fn the_host_passes_with_every_setting() {
 }
 
 #[test]
-fn the_host_passes_behind_tls() {
+fn the_host_passes_over_tls() {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["example.com".into()]).expect("a certificate");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -53,7 +53,7 @@ fn the_host_passes_behind_tls() {
     let (address, _stop) = serve(&[], Some(server));
     let mut cases = corpus::load(&corpus::folder()).expect("a corpus");
     cases.retain(|case| ["handshake7", "closing7"].iter().any(|area| case.id.starts_with(area)));
-    // Port 80 is another than the usual one here.
+    // Port 80 is not the default port here.
     cases.retain(|case| case.id != "handshake76/host-port-leading-zero");
     let cases = cases.into_iter().map(|case| {
         let path = expectation::path(&expectation::folder(), &case.id);
@@ -69,11 +69,11 @@ fn the_host_passes_behind_tls() {
     assert!(passed > 150, "only {passed} cases applied");
 }
 
-/// Runs the host in a thread until what it gives is dropped.
+/// Runs the host in a thread until the returned value is dropped.
 fn serve(settings: &[Setting], tls: Option<Tls>) -> (SocketAddr, oneshot::Sender<()>) {
     let mut options = settings::options(settings).expect("known settings");
     options.echo = true;
-    // No application is there to decide; those cases do not apply.
+    // There is no application to decide on handshakes; those cases do not apply.
     options.authorise = false;
     let (stop, stopped) = oneshot::channel();
     let (told, address) = std::sync::mpsc::channel();
@@ -95,6 +95,6 @@ fn serve(settings: &[Setting], tls: Option<Tls>) -> (SocketAddr, oneshot::Sender
 }
 
 async fn ended(stopped: oneshot::Receiver<()>) {
-    // The other end is dropped.
+    // The other end was dropped.
     let _ = stopped.await;
 }

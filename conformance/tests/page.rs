@@ -1,4 +1,4 @@
-//! The page of a report in a browser: what its script does.
+//! The report page in a browser: the behaviour of its script.
 
 #[path = "../../tests/support/optional.rs"]
 mod optional;
@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use conformance::report::{Report, Seen, html};
 use optional::{install, trial};
 
-/// What the server, who is not to be trusted, has to say.
+/// Output of an untrusted server.
 const EVIL: &str =
     r#"</script><script>document.title='evil'</script><img src=x onerror="document.title='evil'">"#;
 
@@ -46,7 +46,7 @@ fn a_link_opens_a_cell(chromium: &Path) {
         r#"<li class="message client text"><time>1.5 ms</time>"#,
         "<small>3,000 bytes, the first 3 shown</small>",
         r"<i>\x00</i>h<i>\xff</i>",
-        // Each frame for itself, however it was cut.
+        // One entry per frame, however the bytes were split.
         "<small>2 bytes in 2 pieces</small>",
         "<small>3 bytes in 3 pieces</small>",
         "<blockquote>",
@@ -71,7 +71,7 @@ fn a_long_stretch_without_a_difference_is_shown_when_asked_for(chromium: &Path) 
     let say =
         "document.body.append('shown ' + [...document.querySelectorAll('.seen tr:not([hidden])')].length);";
     let shown = page.show(chromium, "frames/cut", say);
-    // The head, three at either end, the button, what differs.
+    // The head, three entries at either end, the button, the difference.
     assert!(shown.contains("25 more") && shown.contains("shown 9<"), "{shown}");
     let click = format!("document.querySelector('.seen button').click(); {say}");
     assert!(page.show(chromium, "frames/cut", &click).contains("shown 33<"));
@@ -147,7 +147,7 @@ impl Page {
         Self { html: String::from_utf8(page).unwrap(), folder }
     }
 
-    /// The document as it stands once `drive`, a script behind the page's own, has run, without style and scripts.
+    /// The document after `drive`, a script that follows the page's own, has run, without styles and scripts.
     fn show(&self, chromium: &Path, link: &str, drive: &str) -> String {
         let file = self.folder.join("page.html");
         let drive = format!("<script>{drive}</script></body>");

@@ -1,5 +1,5 @@
-//! Servers of other people against the corpus, over real sockets: `check` as its users run it. What they fail is in
-//! `known-failures.toml`, with the reason.
+//! Other people's servers against the corpus, over real sockets: `check` as its users run it. Their failures are
+//! listed in `known-failures.toml`, with reasons.
 
 #[path = "../../tests/support/optional.rs"]
 #[allow(dead_code, reason = "shared with the tests of the host")]
@@ -13,7 +13,7 @@ use std::process::Command;
 
 use libtest_mimic::Arguments;
 
-/// Name, and the drafts that it speaks.
+/// The name, and the drafts it speaks.
 const PEERS: [(&str, &str); 13] = [
     ("websocket-driver", "auto"),
     ("perl-protocol-websocket", "auto"),
@@ -31,7 +31,7 @@ const PEERS: [(&str, &str); 13] = [
 ];
 
 fn main() {
-    // The others take long to install, or what they fail hangs on how reads happen to be cut.
+    // The others take long to install, or fail depending on how reads happen to be split.
     let all = std::env::var("PEERS").is_ok_and(|peers| peers == "all");
     let some = &PEERS[..if all { PEERS.len() } else { 2 }];
     let trials = some.iter().map(|&(name, drafts)| {
@@ -41,7 +41,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }
 
-/// It fails what it is known to fail, and nothing else. The report stays in the build's folder.
+/// It fails exactly the known failures. The report stays in the build folder.
 fn hold(name: &str, drafts: &str) {
     let peer = peer::Peer::start(name).unwrap_or_else(|error| panic!("{error}"));
     let reports = Path::new(env!("CARGO_TARGET_TMPDIR"));

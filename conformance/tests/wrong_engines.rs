@@ -1,4 +1,4 @@
-//! The suite finds what it is for: each engine that is wrong on purpose fails the cases that are made for it, in this
+//! The suite finds the bugs it is made for: each deliberately wrong engine fails the cases made for it, in this
 //! process and over sockets.
 
 mod support;
@@ -16,7 +16,7 @@ use legacy_websocket_trace::{Setting, Variables};
 use support::sockets::{check_all, serve, target};
 use support::wrong::{Liar, Wrong};
 
-/// Cases that find each wrong engine. Others may find it as well.
+/// Cases that find each wrong engine. Others may find it too.
 #[rustfmt::skip]
 const FOUND: [(Wrong, &[&str]); 26] = [
     (Wrong::AnswersLate, &["closing76/close-during-handshake", "closing76/shutdown-during-handshake", "handshake76/101-before-key3"]),
@@ -50,7 +50,7 @@ const FOUND: [(Wrong, &[&str]); 26] = [
 #[test]
 fn each_wrong_engine_fails_the_cases_made_for_it() {
     let cases = corpus::load(&corpus::folder()).expect("a corpus");
-    // The go-between alone spoils some: it passes heads on when they are whole.
+    // The wrapper alone spoils some cases, because it passes heads on only when complete.
     let spoiled = failures(None, &cases);
     assert!(spoiled.len() < 30, "{spoiled:?}");
     for (wrong, found) in FOUND {
@@ -62,7 +62,7 @@ fn each_wrong_engine_fails_the_cases_made_for_it() {
     }
 }
 
-/// The cases in which a client sees something else than it is to see.
+/// The cases in which a client sees something unexpected.
 fn failures(wrong: Option<Wrong>, cases: &[Case]) -> BTreeSet<&str> {
     let mut liars: BTreeMap<Vec<Setting>, Replayer<Liar>> = BTreeMap::new();
     let is_wrong = |case: &&Case| {
@@ -75,7 +75,7 @@ fn failures(wrong: Option<Wrong>, cases: &[Case]) -> BTreeSet<&str> {
                 .any(|chunking| liar.replay(&case.trace, &Variables::default(), chunking).seen != expected)
         })
     };
-    // A megabyte a byte at a time has nothing to tell here.
+    // A megabyte sent a byte at a time proves nothing here.
     cases
         .iter()
         .filter(|case| !case.id.contains("mib") && !case.id.contains("100k"))
@@ -109,7 +109,7 @@ fn check_finds_chunking_bugs_over_sockets_in_every_run() {
     }
 }
 
-/// The cases of draft 76 that a wrong engine behind real sockets does not pass.
+/// The draft 76 cases that a wrong engine behind real sockets does not pass.
 fn checked(wrong: Option<Wrong>) -> BTreeSet<String> {
     let address = serve(move || Liar::new(wrong, Options::default()));
     let mut cases = corpus::load(&corpus::folder()).expect("a corpus");

@@ -64,7 +64,7 @@ enum Command {
     /// Serve an application, or an echo and a page to try it with.
     Serve(Box<Serve>),
 
-    /// Make a server of an application: one component that any host of WASI 0.2 runs.
+    /// Turn an application into a server: one component that runs on any WASI 0.2 host.
     Compose(ComposeArgs),
 
     /// Check a configuration file, and the files that it names.

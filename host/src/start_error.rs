@@ -18,6 +18,6 @@ pub enum StartError {
     #[error(transparent)]
     Application(#[from] ApplicationError),
     /// The system provides no thread, or no event queue for it.
-    #[error("no worker: {0}")]
+    #[error("cannot start a worker: {0}")]
     Thread(#[from] io::Error),
 }

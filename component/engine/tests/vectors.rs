@@ -63,7 +63,7 @@ fn every_challenge_is_answered() {
 }
 
 #[test]
-fn every_bad_key_is_refused_in_either_place() {
+fn every_bad_key_is_refused_as_key1_and_as_key2() {
     let vectors: Handshakes = serde_json::from_str(include_str!("vectors/handshake-vectors.json")).unwrap();
     assert_eq!(vectors.bad_keys.len(), 8);
     let good = "4 @1  46546xW%0l 1 5";

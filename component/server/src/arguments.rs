@@ -51,7 +51,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Parsed, S
             None => (word.as_str(), None),
         };
         let mut value =
-            || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{name} needs a value"));
+            || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{name} requires a value"));
         let invalid =
             |value: &str, error: &dyn Display| format!("invalid value '{value}' for {name}: {error}");
         if name == "--listen" {

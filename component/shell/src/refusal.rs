@@ -47,7 +47,7 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Stopping => "the server is shutting down",
-            Self::Full => "the server has as many connections as it may have",
+            Self::Full => "too many connections",
             Self::ConnectionsPerPeer => "too many connections from one address",
             Self::HandshakesPerPeer => "too many new connections from one address",
         }

@@ -1,5 +1,5 @@
-//! The application of a server under test, driven over a control connection: lines of JSON, as `README.md` specifies
-//! them.
+//! Drives the application of a server under test over a control connection: lines of JSON, as specified in
+//! `README.md`.
 
 use std::borrow::Cow;
 use std::io;
@@ -15,26 +15,26 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Run;
 
-/// How long a server may take until it serves, also once more after it was stopped.
+/// How long a server may take to start serving, and to serve again after it was stopped.
 const LONGEST_START: Duration = Duration::from_secs(30);
 
-/// What the application tells: that a handshake is its to decide on, that a client is connected.
+/// Events that the application reports: a handshake awaits its decision, a client is connected.
 const HANDSHAKE: &str = "handshake";
 const CONNECTED: &str = "connected";
 
-/// A control connection. Its end is the end of a case for the application.
+/// A control connection. When it ends, the case ends for the application.
 pub(super) struct Application {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
-    /// What it told so far.
+    /// The events reported so far.
     told: Vec<Event>,
 }
 
-/// What the application is to do.
+/// An order for the application.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub(super) enum Order<'a> {
-    /// Knows a connection of the case by the address of its client.
+    /// Names a connection of the case by the address of its client.
     Connection {
         connection: Connection,
         client: SocketAddr,
@@ -60,13 +60,13 @@ pub(super) enum Order<'a> {
         reason: Cow<'a, str>,
     },
     Shutdown,
-    /// Lets so much time pass for the server.
+    /// Advances the server's clock by this much.
     Advance {
         ms: u64,
     },
 }
 
-/// A line of the application.
+/// A line from the application.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -78,12 +78,12 @@ enum Line {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 enum Answer {
     Ok,
-    /// It was tried.
+    /// The order was carried out, or failed.
     Failed {
         #[serde(default)]
         why: String,
     },
-    /// Neither server nor adapter can do that.
+    /// Not supported by the server or its adapter.
     Unsupported,
 }
 
@@ -95,7 +95,7 @@ struct Event {
 }
 
 impl Application {
-    /// Connects, and waits until it says that the server serves.
+    /// Connects, and waits until the application reports that the server is serving.
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let connect = async {
             let stream = TcpStream::connect(address).await?;
@@ -111,11 +111,11 @@ impl Application {
             |error: io::Error| io::Error::new(error.kind(), format!("the application at {address}: {error}"));
         timeout(LONGEST_START, connect)
             .await
-            .unwrap_or_else(|_| Err(io::Error::other("it does not say that it is ready")))
+            .unwrap_or_else(|_| Err(io::Error::other("it did not report that it is ready")))
             .map_err(of_application)
     }
 
-    /// Reads a line: an event is kept, an answer is given.
+    /// Reads a line: keeps an event, returns an answer.
     async fn take(&mut self) -> io::Result<Option<Answer>> {
         let line =
             self.lines.next_line().await?.ok_or_else(|| io::Error::other("it ended the connection"))?;
@@ -129,7 +129,7 @@ impl Application {
         }
     }
 
-    /// Gives an order, and waits for the answer to it, if one comes in time.
+    /// Gives an order, and waits for its answer, if that comes in time.
     async fn order(&mut self, order: &Order<'_>, end: Instant) -> io::Result<Option<Answer>> {
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
@@ -143,13 +143,13 @@ impl Application {
         }
     }
 
-    /// Waits until it has told of an event, for so long. That it tells nothing is no fault.
+    /// Waits this long for an event. It is no failure if none is reported.
     async fn until(&mut self, event: &str, connection: Connection, end: Instant) -> io::Result<()> {
         while !self.told.iter().any(|told| told.event == event && told.connection == connection) {
             match timeout_at(end, self.take()).await {
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(answer))) => {
-                    return Err(io::Error::other(format!("an answer to nothing: {answer:?}")));
+                    return Err(io::Error::other(format!("unexpected answer: {answer:?}")));
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => break,
@@ -174,7 +174,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// What an application that does it can do.
+    /// The capability that an order requires.
     fn name(&self) -> &'static str {
         match self {
             Self::Connection { .. } => "tell connections by their clients' addresses",
@@ -198,7 +198,7 @@ impl Run<'_> {
         }
     }
 
-    /// Has the application act, when it can know of what it is to act on.
+    /// Has the application act, once it can know about the connections concerned.
     pub(super) async fn act(&mut self, action: &Action, text: &[u8]) -> io::Result<()> {
         let (event, of) = match action {
             Action::Accept(of, _) | Action::Reject(of, ..) => (HANDSHAKE, vec![*of]),
@@ -215,7 +215,7 @@ impl Run<'_> {
         self.order(Order::of(action, text)).await
     }
 
-    /// Lets time pass: for us, or for the server alone.
+    /// Lets time pass: by waiting, or by advancing the server's clock.
     pub(super) async fn pass(&mut self, time: Duration) -> io::Result<()> {
         if !super::advances(self.case, self.target) {
             tokio::time::sleep(time).await;
@@ -225,7 +225,7 @@ impl Run<'_> {
         self.order(Order::Advance { ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }).await
     }
 
-    /// Of these connections, or of all, those whose client has seen the whole opening handshake.
+    /// Of these connections, or of all, those whose client has seen the complete opening handshake.
     fn connected(&self, of: Option<Connection>) -> Vec<Connection> {
         let is_last = |what: &str| match self.case.trace.draft {
             Draft::Draft76 => what == "answer",
@@ -248,7 +248,7 @@ impl Run<'_> {
             }
             None => {
                 self.notes.push(format!("its application was to {}, and did not answer", order.name()));
-                // A later answer would be taken for that to something else.
+                // A late answer would be mistaken for the answer to another order.
                 self.application = None;
             }
         }

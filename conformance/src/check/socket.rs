@@ -1,4 +1,4 @@
-//! The sockets of one case: each is read all the time, so that nothing is lost when the server ends it.
+//! The sockets of one case. Each is read continuously, so that nothing is lost when the server ends it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep};
 use super::taken::is_taken;
 use super::tls::Tls;
 
-/// What a server may send on one connection of a case, in bytes. Past it we stop reading.
+/// Maximum bytes accepted on one connection of a case. After that we stop reading.
 const MAX_RECEIVED: usize = 64 << 20;
 
-/// How often it is looked whether the server has read.
+/// How often to check whether the server has read everything.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 pub(crate) enum News {
@@ -30,7 +30,7 @@ pub(crate) enum News {
 pub(crate) struct Sockets {
     open: BTreeMap<Connection, Socket>,
     news: UnboundedReceiver<News>,
-    /// Kept, so that the channel does not close.
+    /// Kept so that the channel stays open.
     reporter: UnboundedSender<News>,
 }
 
@@ -39,7 +39,7 @@ struct Socket {
     theirs: SocketAddr,
     write: WriteHalf<Stream>,
     reader: Reader,
-    /// The same socket once more, whatever goes through it.
+    /// Another handle to the same TCP socket, whatever runs on top of it.
     control: socket2::Socket,
 }
 
@@ -50,7 +50,7 @@ trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
-/// Ends with the case.
+/// Ends together with the case.
 struct Reader(JoinHandle<()>);
 
 impl Drop for Reader {
@@ -101,7 +101,7 @@ impl Sockets {
         }
     }
 
-    /// Waits until the server has read what was written on every connection, as far as that can be known.
+    /// Waits until the server has read everything written on every connection, as far as that can be known.
     pub(crate) async fn taken(&self, end: Instant) {
         let waits = |socket: &Socket| !socket.reader.0.is_finished() && !is_taken(socket.ours, socket.theirs);
         while self.open.values().any(waits) && Instant::now() < end {
@@ -113,14 +113,14 @@ impl Sockets {
     pub(crate) async fn end(&mut self, connection: Connection, reset: bool) {
         if !reset {
             if let Some(socket) = self.open.get_mut(&connection) {
-                // What has ended already needs no end.
+                // It may have ended already.
                 let _ = socket.write.shutdown().await;
             }
             return;
         }
         let Some(Socket { mut reader, control, .. }) = self.open.remove(&connection) else { return };
         let _ = control.set_linger(Some(Duration::ZERO));
-        // The socket is closed when its last owner is gone.
+        // The socket is closed when its last owner is dropped.
         reader.0.abort();
         let _ = (&mut reader.0).await;
     }
@@ -144,7 +144,7 @@ async fn report(connection: Connection, mut read: ReadHalf<Stream>, to: Unbounde
                 received += count;
                 News::Bytes(connection, buffer[..count].to_vec())
             }
-            // TLS that ends without its own goodbye is an end all the same.
+            // TLS that ends without close_notify is still an end.
             Err(error) => News::End { connection, reset: error.kind() != io::ErrorKind::UnexpectedEof },
         };
         let ended = matches!(news, News::End { .. });

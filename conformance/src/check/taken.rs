@@ -1,5 +1,5 @@
-//! Whether a server has read what was written to it. Linux tells of sockets on the same machine (sock_diag(7)); of
-//! others, and elsewhere, nobody does.
+//! Whether a server has read everything written to it. Linux reports this for sockets on the same machine
+//! (sock_diag(7)); otherwise it cannot be known.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -16,25 +16,25 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const TCP_LISTEN: u8 = 10;
 
-/// Where an answer has what counts: behind its header of 16 bytes, `inet_diag_msg`.
+/// The offset of the count in an answer: after its header of 16 bytes, in `inet_diag_msg`.
 const STATE: usize = 16 + 1;
 const RECEIVE_QUEUE: usize = 16 + 56;
 
-/// Whether nothing waits to be read at the other end of a connection, as far as can be known.
+/// Whether no bytes are waiting to be read at the other end of a connection, as far as can be known.
 pub(super) fn is_taken(ours: SocketAddr, theirs: SocketAddr) -> bool {
-    // A connection within a machine has the same address at both ends.
+    // A connection within one machine has the same address at both ends.
     if !cfg!(target_os = "linux") || ours.ip() != theirs.ip() {
         return true;
     }
-    // Where the kernel does not tell, the pause alone has to do.
+    // Without help from the kernel, the pause alone must suffice.
     waiting(theirs, ours).is_none_or(|bytes| bytes == 0)
 }
 
-/// How many bytes wait to be read from a socket of this machine, by its local and its remote address.
+/// How many bytes are waiting to be read from a socket on this machine, by its local and remote address.
 fn waiting(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let answer = ask(&request(local, remote)).ok()?;
     let of_type = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    // The connection's own socket is gone where it is the listener that answers.
+    // If the listener answers, the connection's own socket is gone.
     if of_type != SOCK_DIAG_BY_FAMILY || *answer.get(STATE)? == TCP_LISTEN {
         return None;
     }
@@ -75,7 +75,7 @@ fn address(address: SocketAddr) -> [u8; 16] {
 fn ask(request: &[u8]) -> io::Result<Vec<u8>> {
     let mut socket =
         Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
-    // The kernel answers at once, if it does.
+    // If the kernel answers, it does so immediately.
     socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     socket.write_all(request)?;
     let mut answer = vec![0; 4096];

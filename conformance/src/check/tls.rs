@@ -1,4 +1,4 @@
-//! TLS on the way to a server. Its certificate is not verified: what is checked is what goes through it.
+//! TLS to the server. Its certificate is not verified: only the traffic is checked.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature,
 use tokio_rustls::rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// How servers with a `wss://` address are talked to: TLS 1.2 and 1.3, any certificate.
+/// The TLS configuration for servers with a `wss://` address: TLS 1.2 and 1.3, any certificate.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -25,10 +25,10 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// With this host, a DNS name or an IP address without brackets, as the server's name.
+    /// Uses this host, a DNS name or an IP address without brackets, as the server's name.
     ///
     /// # Errors
-    /// It is no name.
+    /// The host is not a valid name.
     pub fn new(host: &str) -> Result<Self, InvalidDnsNameError> {
         let name = ServerName::try_from(host.to_owned())?;
         let provider = Arc::new(ring::default_provider());
@@ -46,7 +46,7 @@ impl Tls {
     }
 }
 
-/// Takes any certificate, if only the server has its key.
+/// Accepts any certificate for which the server has the key.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

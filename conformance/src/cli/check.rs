@@ -29,29 +29,29 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The server: ws://HOST:PORT/PATH, or wss://, whatever its certificate.
+    /// The server: ws://HOST:PORT/PATH, or wss:// with any certificate.
     #[arg(value_parser = Url::parse)]
     url: Url,
 
-    /// Which drafts it speaks; cases of the other one do not apply.
+    /// The drafts it speaks; cases of the other one do not apply.
     #[arg(long, value_enum, default_value_t = DraftArg::Auto)]
     draft: DraftArg,
 
-    /// It sends every message back. Without this only handshakes and closing can be checked.
+    /// The server echoes every message. Otherwise only handshakes and closing can be checked.
     #[arg(long)]
     echo: bool,
 
-    /// Its application takes orders here, as the suite's README says: then the cases that need the application to act
-    /// apply, and those that need time to pass if it can advance the server's clock.
+    /// Control address of its application, as described in the suite's README. Enables the cases that need the
+    /// application to act and, if it can advance the server's clock, those that need time to pass.
     #[arg(long, value_name = "HOST:PORT")]
     application: Option<String>,
 
-    /// How the report calls it. By default the URL.
+    /// The server's name in the report. By default the URL.
     #[arg(long)]
     name: Option<String>,
 
-    /// A setting that the server was started with, as "origin http://example.com" (repeatable). Then only the cases
-    /// that need just these settings apply.
+    /// A setting that the server was started with, as "origin http://example.com" (repeatable). Only cases that need
+    /// exactly these settings apply.
     #[arg(long, value_name = "NAME VALUE")]
     setting: Vec<String>,
 
@@ -67,7 +67,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
 
-    /// Failures that are known, in TOML: [name of the server], then "area/case" = "reason".
+    /// Known failures, in TOML: [server name], then "area/case" = "reason".
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
 
@@ -83,11 +83,11 @@ pub(super) struct Check {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Cases under way at once.
+    /// Concurrent cases.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     jobs: u16,
 
-    /// How what clients write is cut. Each cut is a write of its own, and the server gets time to read it.
+    /// How clients' bytes are split into writes. The server gets time to read each write.
     #[arg(long, value_enum, default_value_t = Chunkings::Parts)]
     chunking: Chunkings,
 
@@ -99,7 +99,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "MS", default_value_t = 20)]
     pause: u64,
 
-    /// How long something expected is waited for, in milliseconds.
+    /// How long to wait for something expected, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     patience: u64,
 
@@ -108,7 +108,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "S", default_value_t = 0)]
     longest_pause: u64,
 
-    /// How long nothing must come before we believe that nothing will, in milliseconds.
+    /// How long the server must be silent before nothing more is expected, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 150)]
     quiet: u64,
 
@@ -116,11 +116,11 @@ pub(super) struct Check {
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
 
-    /// Cases to list of those that fail for the same.
+    /// Maximum cases to list per group of failures with the same cause.
     #[arg(long, value_name = "N", default_value_t = 5)]
     max_cases: usize,
 
-    /// Groups of cases to list that only differ.
+    /// Maximum groups to list of cases that only differ.
     #[arg(long, value_name = "N", default_value_t = 20)]
     max_differs: usize,
 }
@@ -157,7 +157,7 @@ impl Url {
         Ok(Self { text: text.into(), secure, authority: authority.to_ascii_lowercase(), path: path.into() })
     }
 
-    /// Of the addresses of its host, the first at which somebody listens.
+    /// Connects to the first of the host's addresses that accepts.
     pub(super) fn resolve(&self) -> Result<SocketAddr, Box<dyn Error>> {
         let behind = self.authority.rsplit(']').next().unwrap_or_default();
         let port = if self.secure { 443 } else { 80 };
@@ -199,7 +199,7 @@ impl Url {
     }
 }
 
-/// Where the application takes orders.
+/// The control address of the application.
 pub(super) fn resolve_application(text: Option<&str>) -> Result<Option<SocketAddr>, String> {
     let Some(text) = text else { return Ok(None) };
     let mut addresses = text.to_socket_addrs().map_err(|error| format!("--application {text}: {error}"))?;
@@ -251,7 +251,7 @@ impl Check {
             Setting { name: name.into(), value: value.into() }
         };
         let settings: Vec<_> = self.setting.iter().map(setting).collect();
-        // A mistyped one would make every case inapplicable.
+        // A mistyped setting would make every case inapplicable.
         settings::options(&settings)?;
         Ok(Target {
             address: self.url.resolve()?,
@@ -289,7 +289,7 @@ impl Check {
         }
     }
 
-    /// The cases that were asked for, each with its snapshot.
+    /// The selected cases, each with its snapshot.
     fn cases(&self) -> Result<Vec<(Case, String)>, Box<dyn Error>> {
         let folder = self.corpus.clone().unwrap_or_else(corpus::folder);
         let snapshots = expectation::beside(&folder);
@@ -307,13 +307,13 @@ impl Check {
     }
 }
 
-/// Checks cases side by side, and shows how far it is.
+/// Checks cases concurrently, and shows progress.
 async fn run_all(
     cases: Vec<(Case, String)>,
     target: Arc<Target>,
     jobs: u16,
 ) -> Result<Vec<report::Case>, Box<dyn Error>> {
-    // It hides itself where standard error is no terminal.
+    // Hidden automatically if standard error is not a terminal.
     let bar = ProgressBar::new(cases.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
     let permits = Arc::new(Semaphore::new(jobs.into()));
@@ -339,7 +339,7 @@ async fn run_all(
     Ok(done.into_values().collect())
 }
 
-/// A server that is gone fails nothing more; what it was doing when it went is worth knowing.
+/// Once a server is gone, further failures say nothing; the cases in progress at the time are worth reporting.
 fn gone(error: &io::Error, begun: &Mutex<Vec<String>>, jobs: u16) -> String {
     let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
     let last = begun.get(begun.len().saturating_sub(2 * usize::from(jobs))..).unwrap_or_default();

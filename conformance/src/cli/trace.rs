@@ -25,15 +25,15 @@ pub(super) struct Replay {
     #[command(flatten)]
     trace: TraceArg,
 
-    /// A running server: ws://HOST:PORT/PATH. By default the engine in this process, with an echo behind it.
+    /// A running server: ws://HOST:PORT/PATH. By default the engine in this process, with an echo application.
     #[arg(long, value_parser = Url::parse)]
     against: Option<Url>,
 
-    /// Where its application takes orders, as for `check`.
+    /// Control address of its application, as for `check`.
     #[arg(long, value_name = "HOST:PORT", requires = "against")]
     application: Option<String>,
 
-    /// How what clients write is cut; of more than one way, to the first that does not pass.
+    /// How clients' bytes are split into writes. With several ways, stops at the first that does not pass.
     #[arg(long, value_enum, default_value_t = Chunkings::Written)]
     chunking: Chunkings,
 }
@@ -111,7 +111,7 @@ impl Show {
     }
 }
 
-/// Like the transcript of a run: client left, server right.
+/// Like the transcript of a run: client on the left, server on the right.
 fn show(trace: &Trace) -> String {
     let mut out = format!(
         "{}\ndraft {}, {} ({})\n",
@@ -161,7 +161,7 @@ fn text(side: Side, connection: u32, what: &str) -> String {
     }
 }
 
-/// As much as a line holds.
+/// The maximum shown on a line.
 fn printable(bytes: &[u8], length: usize) -> String {
     const LONGEST: usize = 200;
     let shown = bytes.get(..LONGEST).unwrap_or(bytes).escape_ascii().to_string();

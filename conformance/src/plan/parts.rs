@@ -1,34 +1,34 @@
-//! The places in what a client sends where a cut finds what a reader forgets between two reads.
+//! The positions at which splitting a client's bytes exposes a reader that loses state between reads.
 
 use std::collections::BTreeMap;
 
-/// Of each kind of place the first so many are cut; a connection with thousands of frames tells no more.
+/// Maximum splits per kind of position; a connection with thousands of frames reveals no more.
 const OF_A_KIND: usize = 2;
 
-/// A kind of place in frames.
+/// A kind of position in frames.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    /// Behind the type of a frame.
+    /// After the type of a frame.
     Type,
     /// Inside a text, and before the FF that ends it.
     Text,
     /// Inside a character.
     Character,
-    /// Inside or behind a length, and inside the bytes that it counts.
+    /// Inside or after a length, and inside the bytes that it counts.
     Length,
     /// Between FF and 00.
     Closing,
 }
 
-/// How many bytes are before each cut, rising. `handshake`: the opening handshake is cut, too.
+/// The offsets of the splits, ascending. `handshake`: split the opening handshake too.
 pub(super) fn cuts(sent: &[u8], draft76: bool, handshake: bool) -> Vec<usize> {
     let mut cuts = Cuts { kinds: BTreeMap::new(), places: Vec::new() };
     let Some(end) = sent.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
-        // Not a whole head, or none at all.
+        // An incomplete head, or no head.
         return if handshake && sent.len() > 1 { vec![sent.len() / 2] } else { Vec::new() };
     };
     if handshake {
-        // Inside the first line, a field, and the empty line.
+        // Inside the first line, a field, and the blank line.
         let line = sent.iter().position(|byte| *byte == b'\r').unwrap_or(end);
         cuts.places.extend([line / 2, line.midpoint(end), end - 2]);
     }
@@ -63,7 +63,7 @@ impl Cuts {
         }
     }
 
-    /// Cuts the frame that the bytes begin with, `at` bytes into all. Gives its length.
+    /// Splits the frame at the start of `bytes`, which begin at offset `at`. Returns its length.
     fn frame(&mut self, at: usize, frame: &[u8]) -> usize {
         match frame {
             [0xff, 0x00, ..] => {
@@ -98,7 +98,7 @@ impl Cuts {
 mod tests {
     use super::*;
 
-    /// What is sent, with a bar at each cut.
+    /// The bytes sent, with a bar at each split.
     fn cut(sent: &[u8], draft76: bool, handshake: bool) -> String {
         let mut out = String::new();
         let mut from = 0;

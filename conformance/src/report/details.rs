@@ -1,4 +1,4 @@
-//! What the page shows of a cell once it is opened, as JSON that says everything once.
+//! The content of the page's cells once opened, as JSON without repetitions.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use super::matrix::Matrix;
 use super::{Case, Entry, Kind, Seen, Side};
 use crate::requirements::{Requirement, requirements};
 
-/// The details of all cells, as JSON that may stand in a `<script>`. `script.js` reads it.
+/// The details of all cells, as JSON that is safe inside a `<script>`. `script.js` reads it.
 pub(super) fn json(matrix: &Matrix<'_>) -> serde_json::Result<String> {
     let mut pool = Pool::default();
     pool.texts.index(String::new());
@@ -17,7 +17,7 @@ pub(super) fn json(matrix: &Matrix<'_>) -> serde_json::Result<String> {
     for row in &matrix.rows {
         cells.push(row.cells.iter().map(|case| case.map(|case| pool.cell(case))).collect());
     }
-    // What the drafts ask is quoted where a case names it; a report of other cases names others.
+    // Requirements of the drafts are quoted if a case names them; other reports' cases may name others.
     let known = requirements().unwrap_or_default();
     let quoted = matrix.rows.iter().map(|row| pool.requirements(row.case, &known)).collect();
     let servers = matrix.columns.iter().map(|column| column.name).collect();
@@ -76,7 +76,7 @@ impl Pool {
 
     fn message(&mut self, entry: &Entry) -> Message {
         let kind = self.text(&format!("{} {}", side(entry.from), kind(entry.kind)));
-        // By lines, for heads differ in few of them.
+        // Line by line, because heads differ in only a few lines.
         let lines = entry.bytes.split_inclusive(|byte| *byte == b'\n');
         let bytes =
             lines.map(|line| self.texts.index(line.iter().copied().map(char::from).collect())).collect();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_survive_and_do_not_end_the_script() {
+    fn bytes_round_trip_and_cannot_end_the_script() {
         let mut report = samples::report();
         let bytes: Vec<u8> = (0..=255).chain(*b"</script><!--").collect();
         report.cases[0].transcript[0].bytes = bytes.clone();

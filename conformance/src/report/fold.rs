@@ -1,13 +1,13 @@
-//! What a server refuses throughout is said once.
+//! Folds the failures of a server that refuses every handshake into one.
 
 use legacy_websocket_trace::Draft;
 
 use super::{Case, Report, Verdict};
 
-/// Fewer refused handshakes than this are failures for themselves.
+/// With fewer refused handshakes than this, each is a separate failure.
 const FEW: usize = 5;
 
-/// Where a server refuses every handshake of a draft, one case fails for all and the others are not applicable.
+/// If a server refuses every handshake of a draft, one case fails for all of them, and the others are not applicable.
 pub fn fold_refused(report: &mut Report) {
     for (draft, other) in [(Draft::Draft75, "76"), (Draft::Draft76, "75")] {
         let of_draft = |case: &Case| case.draft == draft && case.verdict != Verdict::NotApplicable;

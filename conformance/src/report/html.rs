@@ -8,11 +8,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 use super::matrix::{Counts, Matrix, Row};
 use super::{Report, Verdict, details};
 
-/// Writes the page. Reports on servers of one name share a column: of two runs of a case the worse counts.
-/// Without scripts it shows the matrix; with scripts each cell opens, and the cases can be filtered.
+/// Writes the page. Reports on servers with the same name share a column: of two runs of a case, the worse one counts.
+/// Without scripts it shows the matrix; with scripts, cells can be opened and cases filtered.
 ///
 /// # Errors
-/// Those of `to`.
+/// The writer's.
 pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
     let matrix = Matrix::new(reports);
     let details = details::json(&matrix)?;
@@ -22,7 +22,7 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // Nothing is loaded, whatever a server managed to say.
+                // Nothing is loaded, whatever a server managed to inject.
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
                 meta name="color-scheme" content="light dark";
@@ -58,7 +58,7 @@ fn heading(matrix: &Matrix<'_>) -> Markup {
     }
 }
 
-/// A line for each server.
+/// One line per server.
 fn servers(matrix: &Matrix<'_>) -> Markup {
     let counts = |at: usize| matrix.rows.iter().map(|row| row.cells[at]).collect::<Counts>();
     let counts: Vec<Counts> = (0..matrix.columns.len()).map(counts).collect();
@@ -116,7 +116,7 @@ fn runs(matrix: &Matrix<'_>) -> Markup {
     }
 }
 
-/// Inert without scripts, and so hidden.
+/// Useless without scripts, and hidden then.
 fn filters(servers: usize) -> Markup {
     let severities = [Severity::Must, Severity::Should, Severity::May, Severity::Field];
     markup! {
@@ -230,7 +230,7 @@ fn case(row: &Row<'_>) -> Markup {
     }
 }
 
-/// The shares of the outcomes as a style.
+/// The proportions of the outcomes, as a style.
 fn bar(counts: &Counts) -> String {
     let total: usize = Outcome::ALL.iter().map(|outcome| outcome.count(counts)).sum();
     let mut end = 0.0;
@@ -242,7 +242,7 @@ fn bar(counts: &Counts) -> String {
     format!("background:linear-gradient(90deg,{})", stops.collect::<Vec<_>>().join(","))
 }
 
-/// What is in a cell.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Run(Verdict),

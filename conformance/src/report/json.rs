@@ -16,7 +16,7 @@ impl Report {
     pub fn read(mut from: impl Read) -> Result<Self, ReadError> {
         let mut json = Vec::new();
         from.read_to_end(&mut json)?;
-        // The version first: what another version changed would be a puzzling error.
+        // Check the version first: any other error caused by a different version would be puzzling.
         match serde_json::from_slice(&json)? {
             Version { format: FORMAT } => Ok(serde_json::from_slice(&json)?),
             Version { format } => Err(ReadError::Version(format)),
@@ -26,25 +26,25 @@ impl Report {
     /// Writes the JSON form.
     ///
     /// # Errors
-    /// Those of `to`.
+    /// The writer's.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut to, self)?;
         to.write_all(b"\n")
     }
 }
 
-/// Why something could not be read as a report.
+/// Why a report could not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It could not be read at all.
+    /// The input could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is not JSON, or not that of a report.
+    /// It is not valid JSON, or not a report.
     #[error("not a conformance report: {0}")]
     Json(#[from] serde_json::Error),
-    /// It is of another version.
-    #[error("a conformance report of format {0}, and this program reads format {FORMAT}")]
+    /// It has another version.
+    #[error("a conformance report of format {0}; this program reads format {FORMAT}")]
     Version(u32),
 }
 
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_regardless_of_its_content() {
         let error = Report::read(br#"{"format": 2, "cases": {}}"#.as_slice()).unwrap_err();
-        assert_eq!(error.to_string(), "a conformance report of format 2, and this program reads format 1");
+        assert_eq!(error.to_string(), "a conformance report of format 2; this program reads format 1");
     }
 
     #[test]

@@ -8,11 +8,11 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Case, Report, Seen, Verdict};
 
-/// Writes a test suite. What fails a MUST or a SHOULD is a failure, unless it is known to fail: then it is
-/// skipped, as is what is not applicable. What differs has passed, with the difference as its output.
+/// Writes a test suite. A case that fails a MUST or a SHOULD is a failure, unless it is a known one: then it is
+/// skipped, like cases that are not applicable. A case that differs passes, with the difference as its output.
 ///
 /// # Errors
-/// Those of `to`.
+/// The writer's.
 pub fn junit(report: &Report, to: impl Write) -> io::Result<()> {
     let mut xml = quick_junit::Report::new("legacy-websocket conformance");
     xml.add_test_suite(suite(report));
@@ -49,7 +49,7 @@ fn test_case(case: &Case) -> TestCase {
     };
     let mut test = TestCase::new(case.id.as_str(), status);
     test.set_classname(case.area().replace('/', "."));
-    // The end of the last thing that happened.
+    // When the last event happened.
     let milliseconds = case.transcript.last().map_or(0.0, |entry| entry.at);
     test.set_time(Duration::try_from_secs_f64(milliseconds / 1e3).unwrap_or_default());
     if case.verdict == Verdict::Differs {

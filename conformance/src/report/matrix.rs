@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use super::{Case, Report, Verdict};
 
-/// Cases by servers.
+/// A matrix of cases by servers.
 #[derive(Debug)]
 pub(super) struct Matrix<'a> {
     pub(super) columns: Vec<Column<'a>>,
-    /// By the areas of the cases, those with the gravest failures first, and there by their ids, rising.
+    /// Grouped by area, areas with the gravest failures first, each in ascending order of ids.
     pub(super) rows: Vec<Row<'a>>,
 }
 
-/// All runs against the server of one name, for a case may need settings that another cannot bear.
+/// All runs against the server with one name, because a case may need settings that another case cannot run with.
 #[derive(Debug)]
 pub(super) struct Column<'a> {
     pub(super) name: &'a str,
@@ -23,9 +23,9 @@ pub(super) struct Column<'a> {
 /// One case.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
-    /// As the first report that has it describes it.
+    /// The description from the first report that contains the case.
     pub(super) case: &'a Case,
-    /// What came of it in each column; none where it was not run.
+    /// The outcome in each column; `None` if it was not run.
     pub(super) cells: Vec<Option<&'a Case>>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Matrix<'a> {
             for case in column.runs.iter().flat_map(|run| &run.cases) {
                 let empty = || Row { case, cells: vec![None; columns.len()] };
                 let cell = &mut rows.entry(&case.id).or_insert_with(empty).cells[at];
-                // Of two runs the worse counts. One that was not run at all is the least.
+                // Of two runs, the worse one counts. Not run at all ranks lowest.
                 if cell.is_none_or(|other| other.verdict < case.verdict) {
                     *cell = Some(case);
                 }
@@ -61,11 +61,11 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// How often each outcome occurs in some cells of a column.
+/// How often each outcome occurs among some cells of a column.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     verdicts: [usize; Verdict::ALL.len()],
-    /// Of those that fail.
+    /// Known failures among those that fail.
     pub(super) known: usize,
     pub(super) not_run: usize,
 }
@@ -91,12 +91,12 @@ impl Counts {
         self.verdicts[verdict as usize]
     }
 
-    /// How many were applicable.
+    /// The number of applicable cases.
     pub(super) fn run(&self) -> usize {
         self.verdicts.iter().sum::<usize>() - self.of(Verdict::NotApplicable)
     }
 
-    /// The worst verdict; none where nothing was run.
+    /// The worst verdict; `None` if nothing was run.
     pub(super) fn worst(&self) -> Option<Verdict> {
         Verdict::ALL.into_iter().filter(|verdict| self.of(*verdict) > 0).max()
     }

@@ -1,4 +1,4 @@
-//! Small made-up reports for the tests.
+//! Small artificial reports for tests.
 
 use super::*;
 

@@ -8,12 +8,12 @@ use anstyle::{AnsiColor, Style};
 use super::matrix::Counts;
 use super::{Case, Report, Verdict};
 
-/// Writes what does not pass, grouped by what was seen in the place of what (of each group no more than `max_cases`
-/// cases, each on a line; of those that only differ no more than `max_differs` groups), and how many cases came to
-/// which verdict. It is coloured: give it to an `anstream` stream.
+/// Writes the cases that do not pass, grouped by the difference between what was expected and what was seen (at most
+/// `max_cases` cases per group, one per line; at most `max_differs` groups of those that only differ), and the number
+/// of cases per verdict. The output is coloured: pass an `anstream` stream.
 ///
 /// # Errors
-/// Those of `to`.
+/// The writer's.
 pub fn summary(report: &Report, max_cases: usize, max_differs: usize, mut to: impl Write) -> io::Result<()> {
     let of =
         |verdict| report.cases.iter().filter(move |case| case.verdict == verdict && case.known.is_none());
@@ -49,7 +49,7 @@ pub fn summary(report: &Report, max_cases: usize, max_differs: usize, mut to: im
     }
 }
 
-/// Cases by what they have in common, the largest group first.
+/// Groups cases by what they have in common, largest group first.
 fn groups<'a>(
     cases: impl Iterator<Item = &'a Case>,
     key: impl Fn(&'a Case) -> &'a str,
@@ -65,7 +65,7 @@ fn groups<'a>(
     groups
 }
 
-/// Reports of before there were causes have reasons.
+/// Reports from before causes were introduced have only reasons.
 fn cause(case: &Case) -> &str {
     if case.cause.is_empty() { &case.reason } else { &case.cause }
 }
@@ -125,7 +125,8 @@ fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// Without what could steer the terminal, for the server's own words may be in it, and cut.
+/// Truncates the text, and removes anything that could control the terminal, because it may contain the server's own
+/// words.
 fn printable(text: &str) -> String {
     const MAX: usize = 120;
     let mut printable = String::new();

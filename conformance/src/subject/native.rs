@@ -7,7 +7,7 @@ use legacy_websocket::{
 
 use super::{Command, Event, Input, Members, Step, Subject, Then, Write};
 
-/// The engine natively, through its own API.
+/// The native engine, through its own API.
 #[derive(Debug)]
 pub struct Native {
     server: Server,
@@ -15,7 +15,7 @@ pub struct Native {
 }
 
 impl Native {
-    /// With these options; None if the engine refuses them.
+    /// Creates it with these options; `None` if the engine refuses them.
     #[must_use]
     pub fn new(options: Options) -> Option<Self> {
         Some(Self { server: Server::new(options).ok()?, members: Members::default() })
@@ -26,7 +26,7 @@ impl Subject for Native {
     fn input(&mut self, now: u64, input: Input<'_>) -> Step {
         let Self { server, members } = self;
         let mut step = Step::default();
-        // What waits for the application's answers is not over before they are here.
+        // An end that waits for the application's answers is not due before they are given.
         if !matches!(input, Input::Commands(_)) {
             server.advance(now);
         }
@@ -46,7 +46,7 @@ impl Subject for Native {
             Input::Time => {}
             Input::Commands(commands) => {
                 step.events.extend(commands.iter().filter_map(|command| carry_out(server, command)));
-                // What waited for these commands is due.
+                // Ends that waited for these commands are due now.
                 server.advance(now);
             }
         }
@@ -61,7 +61,7 @@ impl Subject for Native {
     }
 }
 
-/// The event of a failure, if the command failed.
+/// The failure event, if the command failed.
 fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)> {
     let (id, name, result) = match *command {
         Command::Send(id, text) => (id, "send", server.send(ConnectionId(id), text)),
@@ -133,12 +133,12 @@ fn lower(event: Told<'_>) -> (u64, Event) {
         Told::Rejected { connection, status, reason, .. } => {
             (connection, format!("rejected: {status} {reason}"))
         }
-        _ => (ConnectionId(0), "an event that the suite does not know".into()),
+        _ => (ConnectionId(0), "an event unknown to the suite".into()),
     };
     (id.0, Event::Other(text))
 }
 
-/// The cause by its name in the WIT package.
+/// The cause's name in the WIT package.
 fn cause(cause: CloseCause) -> String {
     let name = match cause {
         CloseCause::ByPeer => "by-peer",

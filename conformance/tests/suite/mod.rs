@@ -1,4 +1,4 @@
-//! What has to hold of the corpus itself.
+//! Properties of the corpus itself.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn cases_are_valid(cases: &[Case]) -> Result<(), Failed> {
     Ok(cases.iter().try_for_each(bless::validate)?)
 }
 
-/// So that a recording and a case look alike, and nothing is in a file that a reader of the format would lose.
+/// Recordings and cases must look alike, and a file must contain nothing that a reader of the format would lose.
 fn files_are_as_printed(cases: &[Case]) -> Result<(), Failed> {
     for case in cases {
         let text = fs::read_to_string(&case.path).map_err(|error| error.to_string())?;
@@ -51,7 +51,7 @@ fn files_are_as_printed(cases: &[Case]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Each requirement has a case, or a reason why not.
+/// Each requirement has a case, or a reason for having none.
 fn coverage_table_is_current(cases: &[Case]) -> Result<(), Failed> {
     let path = bless::coverage_path(&corpus::folder());
     if fs::read_to_string(&path).is_ok_and(|text| bless::coverage(cases).is_ok_and(|table| table == text)) {

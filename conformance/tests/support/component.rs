@@ -24,7 +24,7 @@ impl Component {
     }
 }
 
-/// Makes instances; the component is compiled once.
+/// Creates instances; the component is compiled once.
 pub(crate) fn factory() -> EngineFactory {
     static FACTORY: OnceLock<EngineFactory> = OnceLock::new();
     FACTORY
@@ -142,7 +142,7 @@ fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
         }
         step::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
         step::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
-        // No trace asks for one.
+        // No trace requests one.
         step::Event::Tick(_) => return Vec::new(),
         step::Event::Failed(it) => {
             let command = match it.command {

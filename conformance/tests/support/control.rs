@@ -1,5 +1,5 @@
-//! The application's side of `check --application`, as the author of a server writes it: lines of JSON in, orders to the
-//! server out.
+//! The application's side of `check --application`, as the author of a server would write it: lines of JSON in, orders
+//! to the server out.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,10 +9,10 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-/// What the checker wants of the server.
+/// An order from the checker.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// The address of the client whose connection it is about.
+    /// The address of the client of the connection concerned.
     pub(crate) client: String,
     pub(crate) order: Order,
     pub(crate) reply: Reply,
@@ -27,24 +27,24 @@ pub(crate) enum Order {
     Reject(u16, String),
     Shutdown,
     Advance(u64),
-    /// The case that stopped the server is over.
+    /// The case that stopped the server has ended.
     Restart,
 }
 
-/// How the adapter is.
+/// How the adapter behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// It does what it is told.
+    /// It carries out orders.
     Able,
-    /// It says so, and does nothing.
+    /// It claims to, but does nothing.
     Lying,
-    /// It says that it can do nothing.
+    /// It reports that it supports nothing.
     Unable,
-    /// It says nothing.
+    /// It does not answer.
     Mute,
 }
 
-/// To whom an order is answered.
+/// Where the answer to an order goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply(Arc<Mutex<TcpStream>>);
 
@@ -62,7 +62,7 @@ impl Reply {
     }
 
     fn say(&self, line: &Value) {
-        // Who is gone needs to know nothing.
+        // The receiver may be gone.
         let _ = self.0.lock().expect("nobody panics").write_all(format!("{line}\n").as_bytes());
     }
 }
@@ -73,13 +73,13 @@ pub(crate) struct Controls(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the address of its client: whose case a connection belongs to, and its number there.
+    /// By the address of the client: the case a connection belongs to, and its number there.
     connections: HashMap<String, (Reply, u64)>,
     serves: bool,
 }
 
 impl Controls {
-    /// Takes orders at an address of its own, as long as the process lives.
+    /// Accepts orders on its own address as long as the process runs.
     pub(crate) fn listen(&self, manner: Manner, give: impl Fn(Job) + Clone + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -93,13 +93,13 @@ impl Controls {
         address
     }
 
-    /// Whether the server serves. Those who connect are greeted when it does.
+    /// Sets whether the server is serving. Control connections are greeted once it is.
     pub(crate) fn set_serving(&self, serves: bool) {
         self.state().serves = serves;
         self.0.1.notify_all();
     }
 
-    /// Tells the case to which the connection belongs.
+    /// Notifies the case that the connection belongs to.
     pub(crate) fn tell(&self, event: &str, client: &str) {
         if let Some((reply, number)) = self.state().connections.get(client) {
             reply.say(&json!({ "event": event, "connection": number }));

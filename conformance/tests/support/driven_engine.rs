@@ -1,4 +1,4 @@
-//! A subject behind real sockets, with an application that the checker drives and a clock that nothing else moves.
+//! A subject behind real sockets, with an application driven by the checker and a clock that only the checker moves.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use conformance::subject::{Command, Event, Input, Step, Subject, Then};
 
 use super::control::{Controls, Job, Manner, Order};
 
-/// What happens to the server.
+/// An input of the server.
 enum Happening {
     Opened(TcpStream),
     Read(u64, Vec<u8>),
@@ -19,7 +19,7 @@ enum Happening {
     Ordered(Job),
 }
 
-/// Where its clients connect, and where it takes orders. It serves as long as the process lives.
+/// The addresses for clients and for orders. The server runs as long as the process.
 pub(crate) fn serve<S: Subject>(
     manner: Manner,
     make: impl Fn() -> S + Send + 'static,
@@ -52,7 +52,7 @@ struct Driven<M, S> {
     controls: Controls,
     links: BTreeMap<u64, Link>,
     now: u64,
-    /// The id that was given last.
+    /// The last id assigned.
     last: u64,
     happens: Sender<Happening>,
 }
@@ -70,7 +70,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
                 self.open(self.last, stream);
                 self.input(Input::Open(self.last));
             }
-            // What was read of those before a restart, or behind their end, is of no interest.
+            // Input read before a restart, or after a connection's end, is irrelevant.
             Happening::Read(id, bytes) if self.links.contains_key(&id) => {
                 self.input(Input::Bytes(id, &bytes));
             }
@@ -81,7 +81,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         }
     }
 
-    /// Reads until the end, whatever the subject makes of it: unread bytes would turn our end into a reset.
+    /// Reads until the end, whatever the subject does: unread bytes would turn our end into a reset.
     fn open(&mut self, id: u64, stream: TcpStream) {
         stream.set_nodelay(true).expect("a socket");
         let client = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -128,7 +128,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         reply.ok();
     }
 
-    /// One input, and all that comes of it.
+    /// Passes in one input, and handles its consequences.
     fn input(&mut self, input: Input<'_>) {
         let mut step = self.subject.input(self.now, input);
         loop {
@@ -149,11 +149,11 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         }
     }
 
-    /// Writes, and tells. What the application has to answer: a message, or 404.
+    /// Writes output and reports events. Returns the application's answers: a message, or 404.
     fn carry_out(&mut self, step: Step) -> Vec<(u64, Option<String>)> {
         for write in step.writes {
             let Some(Link { stream, .. }) = self.links.get_mut(&write.id) else { continue };
-            // What cannot be written any more will be read as an end.
+            // A failed write shows up as an end when reading.
             let _ = stream.write_all(&write.bytes);
             match write.then {
                 Then::Keep => {}

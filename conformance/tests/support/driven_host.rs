@@ -1,4 +1,4 @@
-//! Our host with an application that the checker drives.
+//! Our host with an application driven by the checker.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,23 +17,23 @@ use tokio::sync::oneshot;
 use super::component::factory;
 use super::control::{Controls, Job, Manner, Order, Reply};
 
-/// Orders that the application has not taken yet.
+/// Orders that the application has not yet taken.
 type Orders = Arc<Mutex<Vec<Job>>>;
 
-/// Where its clients connect, and where it takes orders. It serves as long as the process lives.
+/// The addresses for clients and for orders. The server runs as long as the process.
 pub(crate) fn serve(settings: &[Setting], manner: Manner) -> (SocketAddr, SocketAddr) {
     let mut options = settings::options(settings).expect("known settings");
-    // Whether the checker decides on handshakes, or the application itself, they are put to it.
+    // The application is asked about handshakes, whether the checker or the application itself decides.
     let decides = options.authorise;
     options.authorise = true;
     let (orders, controls) = (Orders::default(), Controls::default());
-    // What ends a server, and what ends those that it still waits for.
+    // Stops a server, and ends the wait for its connections.
     let ends: Arc<Mutex<Vec<oneshot::Sender<()>>>> = Arc::default();
     let give = {
         let (orders, ends) = (Arc::clone(&orders), Arc::clone(&ends));
         move |job: Job| match job.order {
             Order::Shutdown | Order::Restart => {
-                // Nobody waits any more where the server has ended.
+                // Nobody is waiting any more if the server has ended.
                 let _ = ends.lock().expect("nobody panics").pop().map(|end| end.send(()));
                 if matches!(job.order, Order::Shutdown) {
                     job.reply.ok();
@@ -74,7 +74,7 @@ async fn ended(it: oneshot::Receiver<()>) {
     it.await.expect("kept until it is sent");
 }
 
-/// Echoes, answers plain HTTP with 404, and takes orders at each tick, of which it always has another.
+/// Echoes, answers plain HTTP with 404, and takes orders at each tick; it always has another tick pending.
 #[derive(Debug)]
 struct Driven {
     decides: bool,
@@ -82,9 +82,9 @@ struct Driven {
     controls: Controls,
     /// By the addresses of their clients.
     connections: HashMap<String, u64>,
-    /// What is carried out in this call, and how long the texts are.
+    /// The orders carried out in this call, and the lengths of their texts.
     batch: Vec<(u64, Order, [u32; 1])>,
-    /// Who waits to hear what came of the last one.
+    /// Where the result of the last order goes.
     waiting: Vec<(u64, Reply)>,
 }
 
@@ -94,13 +94,13 @@ impl Driven {
         Self { decides, orders, controls, connections, batch, waiting }
     }
 
-    /// What could not be carried out has been told; the rest was.
+    /// Failures have been reported; everything else succeeded.
     fn take_orders(&mut self) {
         self.waiting.drain(..).for_each(|(_, reply)| reply.ok());
         for Job { client, order, reply } in self.orders.lock().expect("nobody panics").drain(..) {
             let connection = self.connections.get(&client).copied();
             match (&order, connection) {
-                // The host's clock is the machine's.
+                // The host uses the machine's clock.
                 (Order::Advance(_), _) => reply.unsupported(),
                 (Order::Broadcast(_), _) | (_, Some(_)) => {
                     let connection = connection.unwrap_or_default();

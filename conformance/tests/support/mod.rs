@@ -1,4 +1,4 @@
-//! What the test programs of the suite share.
+//! Support shared by the suite's test programs.
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
 pub(crate) mod component;

@@ -1,4 +1,4 @@
-//! Real sockets: `check` for the tests, and a server of a subject.
+//! Real sockets: `check` for the tests, and a server for subjects.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,12 +18,12 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Cases under way at once.
+/// Concurrent cases.
 const JOBS: u32 = 64;
 
-/// A server that echoes, and and has no settings, no TLS, and no application to be driven.
+/// A server that echoes, and has no settings, no TLS, and no drivable application.
 pub(crate) fn target(address: SocketAddr, patience: Duration) -> Target {
-    // Requests that are all about names say them themselves; the others take those of the examples.
+    // Requests that depend on names contain them; the others use those of the examples.
     Target {
         address,
         tls: None,
@@ -41,8 +41,8 @@ pub(crate) fn target(address: SocketAddr, patience: Duration) -> Target {
     }
 }
 
-/// Every case with its snapshot, by the settings that a server needs. Each variant stands for itself: nothing but its own
-/// outcome passes.
+/// Every case with its snapshot, by the settings that a server needs. Each variant stands alone: only its own outcome
+/// passes.
 pub(crate) fn by_settings() -> BTreeMap<Vec<Setting>, Vec<(Case, String)>> {
     let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in corpus::load(&corpus::folder()).expect("a corpus") {
@@ -58,7 +58,7 @@ pub(crate) fn by_settings() -> BTreeMap<Vec<Setting>, Vec<(Case, String)>> {
     groups
 }
 
-/// Holds a server against cases, each with its snapshot.
+/// Checks a server against cases, each with its snapshot.
 pub(crate) fn check_all(cases: Vec<(Case, String)>, target: Target) -> Vec<report::Case> {
     let target = Arc::new(target);
     let permits = Arc::new(Semaphore::new(JOBS as usize));
@@ -78,14 +78,14 @@ pub(crate) fn check_all(cases: Vec<(Case, String)>, target: Target) -> Vec<repor
     runtime.expect("a runtime").block_on(run)
 }
 
-/// Serves subjects, one for each connection, as long as the process lives. They echo and answer plain HTTP with 404.
+/// Serves subjects, one per connection, as long as the process runs. They echo, and answer plain HTTP with 404.
 pub(crate) fn serve<S: Subject>(make: impl Fn() -> S + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for stream in listener.incoming() {
             let make = make.clone();
-            // What fails on a connection ends it.
+            // A failure on a connection ends it.
             thread::spawn(move || connection(stream?, make()));
         }
     });
@@ -108,7 +108,7 @@ fn connection(mut stream: TcpStream, mut subject: impl Subject) -> io::Result<()
             Then::Keep | Then::HalfClose => {}
             Then::Finish => {
                 stream.shutdown(Shutdown::Write)?;
-                // What still comes is not answered; unread it would turn the end into a reset.
+                // Further input is ignored, but must be read: unread, it would turn the end into a reset.
                 while stream.read(&mut buffer)? > 0 {}
                 return Ok(());
             }
@@ -118,7 +118,7 @@ fn connection(mut stream: TcpStream, mut subject: impl Subject) -> io::Result<()
     }
 }
 
-/// One input, and all that comes of it.
+/// Passes in one input, and handles its consequences.
 fn answer(
     stream: &mut TcpStream,
     subject: &mut impl Subject,
@@ -132,7 +132,7 @@ fn answer(
             stream.write_all(&write.bytes)?;
             match write.then {
                 Then::Keep => {}
-                // What the peer says to it is still for the subject.
+                // The peer's response to it is still for the subject.
                 Then::HalfClose => stream.shutdown(Shutdown::Write)?,
                 then => return Ok(then),
             }

@@ -1,5 +1,5 @@
-//! Engines that are wrong on purpose: the right one, with somebody who lies standing before it. Each lie is a bug
-//! that a server of the time had (see the notes of the cases that find it).
+//! Deliberately wrong engines: the right one behind a wrapper that introduces a bug. Each is a bug that a server of
+//! the time had (see the notes of the cases that find it).
 
 use std::collections::HashMap;
 
@@ -7,38 +7,38 @@ use conformance::subject::{Command, Input, Native, Step, Subject, Then, Write};
 use legacy_websocket::Options;
 use md5::{Digest, Md5};
 
-/// What is wrong.
+/// The bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// The 101 waits for key3.
     AnswersLate,
-    /// key3 must come in the read in which the head ends.
+    /// key3 must arrive in the same read as the end of the head.
     WantsKey3AtOnce,
-    /// White space around key3 is lost.
+    /// White space around key3 is stripped.
     TrimsKey3,
-    /// White space around the values of fields is lost.
+    /// White space around field values is stripped.
     TrimsKeys,
-    /// A part over 32 bits loses its upper ones.
+    /// A part over 32 bits loses its upper bits.
     WrapsParts,
-    /// A key without spaces is divided by one.
+    /// A key without spaces is divided by 1.
     DividesByOne,
-    /// What is left of the division is lost.
+    /// The remainder of the division is ignored.
     IgnoresRemainders,
-    /// The first key that comes is taken for Key1.
+    /// The first key received is taken as Key1.
     TakesKeysByOrder,
-    /// Connection must be just "Upgrade".
+    /// Connection must be exactly "Upgrade".
     WantsConnectionAlone,
-    /// Fields of later protocols are not looked at.
+    /// Fields of later protocols are ignored.
     IgnoresLaterProtocols,
     /// Upgrade: websocket.
     WritesUpgradeInLowerCase,
     /// The location ends before the query.
     LosesQueries,
-    /// The location has Host as it came.
+    /// The location contains Host as received.
     KeepsDefaultPorts,
-    /// A subprotocol is named though none was asked for.
+    /// A subprotocol is named although none was requested.
     NamesUnaskedSubprotocols,
-    /// Of what looks like a list of subprotocols the first is named.
+    /// The first item of what looks like a list of subprotocols is named.
     SplitsSubprotocols,
     /// Draft 75 gets draft 76's status line.
     MixesStatusLines,
@@ -46,25 +46,25 @@ pub(crate) enum Wrong {
     NeverAnswersClosing,
     /// Draft 75 gets a closing frame.
     ClosesDraft75,
-    /// What comes behind the closing frame is read on.
+    /// Input after the closing frame is still read.
     ReadsOnBehindClosing,
-    /// Messages can be sent behind our closing frame.
+    /// Messages can be sent after our closing frame.
     SendsBehindClosing,
     /// Frames of type 01 to 7F are messages.
     DeliversReservedTypes,
-    /// NULs inside a message are lost.
+    /// NULs inside a message are dropped.
     DropsNuls,
-    /// Each read is decoded for itself.
+    /// Each read is decoded separately.
     DecodesReads,
     /// A message ends with the read.
     EndsMessagesWithReads,
-    /// What a read holds of an unfinished frame is lost.
+    /// The part of an unfinished frame in a read is dropped.
     LosesWhatAReadCuts,
-    /// Messages that come in one read are one.
+    /// Messages that arrive in one read are joined.
     JoinsMessagesOfARead,
 }
 
-/// The right engine behind a lie.
+/// The right engine behind the wrapper.
 #[derive(Debug)]
 pub(crate) struct Liar {
     wrong: Option<Wrong>,
@@ -72,29 +72,29 @@ pub(crate) struct Liar {
     links: HashMap<u64, Link>,
 }
 
-/// What the liar knows of a connection.
+/// The wrapper's state for a connection.
 #[derive(Debug, Default)]
 struct Link {
-    /// All that came while it is not a whole head with key3.
+    /// The input so far, until it is a complete head with key3.
     head: Vec<u8>,
-    /// The head is through.
+    /// The head has been passed on.
     open: bool,
     draft76: bool,
     key3: Vec<u8>,
-    /// Where the next byte stands in a frame.
+    /// The position of the next byte in a frame.
     inside: Option<u8>,
     /// The last byte was an FF that began a frame.
     closing: bool,
-    /// The peer's closing frame has come.
+    /// The peer's closing frame has arrived.
     closed: bool,
     /// We have sent a closing frame.
     silent: bool,
-    /// What is written when key3 has come.
+    /// Output to write once key3 has arrived.
     late: Vec<u8>,
 }
 
 impl Liar {
-    /// None only stands between, which spoils what hangs on heads that never end.
+    /// `None` only wraps, which spoils the cases about heads that never end.
     pub(crate) fn new(wrong: Option<Wrong>, options: Options) -> Self {
         let engine = Native::new(options).expect("the engine takes the options");
         Self { wrong, engine, links: HashMap::new() }
@@ -111,7 +111,7 @@ impl Liar {
         if !link.open {
             link.head.append(&mut rest);
             let Some(end) = find(&link.head, b"\r\n\r\n").map(|end| end + 4) else {
-                // The engine has limits of its own for these.
+                // The engine has its own limits for these.
                 let whole =
                     if link.head.len() > 16_000 { std::mem::take(&mut link.head) } else { Vec::new() };
                 self.links.insert(id, link);
@@ -139,7 +139,7 @@ impl Liar {
             add(&mut step, self.engine.input(now, Input::Bytes(id, &frames)));
         }
         if link.closed && self.is(Wrong::ReadsOnBehindClosing) {
-            // The engine does not hear of it: its own end is held back.
+            // The engine is not told, and its own end is held back.
             let texts = rest.split(|byte| *byte == 0xff).filter_map(|text| text.strip_prefix(b"\0late"));
             for text in texts {
                 let bytes = [b"\0late", text, b"\xff"].concat();
@@ -150,7 +150,7 @@ impl Liar {
         step
     }
 
-    /// A whole head, as the engine gets it.
+    /// A complete head, as passed to the engine.
     fn head(&self, head: Vec<u8>) -> Vec<u8> {
         let lines = head.split_inclusive(|byte| *byte == b'\n');
         let mut first_key = true;
@@ -187,7 +187,7 @@ impl Liar {
         out
     }
 
-    /// Bytes of frames, as the engine gets them.
+    /// Bytes of frames, as passed to the engine.
     fn frames(&self, link: &mut Link, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         // Where the last frame begins.
@@ -313,7 +313,7 @@ impl Subject for Liar {
     }
 }
 
-/// A key's value, as the engine gets it.
+/// A key's value, as passed to the engine.
 fn key(wrong: Wrong, value: &[u8]) -> Vec<u8> {
     let digits: String =
         value.iter().filter(|byte| byte.is_ascii_digit()).map(|&byte| char::from(byte)).collect();

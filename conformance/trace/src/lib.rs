@@ -1,4 +1,4 @@
-//! The trace format: one text file says what the two sides of a connection (or of several) did, in order.
+//! The trace format: a text file that records, in order, what both sides of one or more connections did.
 //!
 //! The conformance corpus is made of traces, and the host records connections as traces.
 //! `conformance/README.md` specifies the format for other implementations; this crate reads and writes it.
@@ -40,40 +40,40 @@ pub use crate::parse::{ParseError, Problem};
 /// The first line of every trace.
 pub const HEADER: &str = "legacy-websocket-trace 1";
 
-/// What the files are called behind the last dot.
+/// The file extension, after the last dot.
 pub const EXTENSION: &str = "trace";
 
-/// A trace. Printing it gives the text that parsing it takes.
+/// A trace. Printing it gives text that parses to the same trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by whoever records")]
 pub struct Trace {
     /// What happens, in one line.
     pub title: String,
-    /// Which protocol the client speaks.
+    /// The protocol the client speaks.
     pub draft: Draft,
-    /// Where the draft says so: `76 s5.2 step 5`, or `field` for what was met in the field.
+    /// The section of the draft: `76 s5.2 step 5`, or `field` for behaviour met in the field.
     pub section: String,
     /// How much it matters.
     pub severity: Severity,
-    /// The requirements of the drafts that it tests.
+    /// The drafts' requirements that it tests.
     pub requirements: Vec<String>,
     /// Options that the server needs for it.
     pub settings: Vec<Setting>,
-    /// Other settings whose outcome is as good: each adds to (or replaces) one of `settings`.
+    /// Other settings with an equally good outcome: each adds to (or replaces) one of `settings`.
     pub variants: Vec<Setting>,
-    /// The URL that the client opened, where it is not `ws://`, Host and the resource name.
+    /// The URL that the client opened, unless it is `ws://`, Host and the resource name.
     pub url: Option<String>,
     /// The client that was recorded, with its version.
     pub client: Option<String>,
-    /// Where the bytes come from.
+    /// The source of the bytes.
     pub source: Option<String>,
-    /// For the reader.
+    /// A note for the reader.
     pub notes: Vec<String>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }
 
-/// Which protocol the client of a trace speaks.
+/// The protocol the client of a trace speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
 pub enum Draft {
@@ -90,7 +90,7 @@ pub enum Draft {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the drafts' words, and one for what they do not say")]
 pub enum Severity {
-    /// The draft demands it, of the server or of what its clients compare.
+    /// The draft requires it, of the server or through a comparison its clients make.
     Must,
     /// The draft recommends it.
     Should,
@@ -111,50 +111,50 @@ pub struct Setting {
     pub value: String,
 }
 
-/// Connections of a trace are numbered from 1.
+/// The number of a connection in a trace, counted from 1.
 pub type Connection = u32;
 
-/// One thing that happens.
+/// One step of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "another step is another version of the format")]
 pub enum Step {
     /// The client writes. Its first step on a connection opens it.
     Client {
-        /// On which connection.
+        /// The connection.
         connection: Connection,
-        /// What.
+        /// The bytes.
         bytes: Literal,
     },
     /// The client ends its side of TCP, or resets the connection.
     ClientEnd {
-        /// Which connection.
+        /// The connection.
         connection: Connection,
         /// By RST, not FIN.
         reset: bool,
     },
-    /// What a server wrote when the trace was recorded. A runner takes it for [`Step::Wait`].
+    /// What a server wrote when the trace was recorded. A runner treats it as [`Step::Wait`].
     Server {
-        /// On which connection.
+        /// The connection.
         connection: Connection,
-        /// What.
+        /// The bytes.
         bytes: Literal,
     },
-    /// How a server ended the connection when the trace was recorded. A runner takes it for [`Step::Wait`].
+    /// How a server ended the connection when the trace was recorded. A runner treats it as [`Step::Wait`].
     ServerEnd {
-        /// Which connection.
+        /// The connection.
         connection: Connection,
         /// By RST, not FIN.
         reset: bool,
     },
-    /// The client waits for what the server has to say.
+    /// The client waits for the server's output.
     Wait,
-    /// So much time passes.
+    /// This much time passes.
     After(Duration),
     /// The server's application acts.
     Application(Action),
 }
 
-/// What an application can be made to do.
+/// An action of the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "another action is another version of the format")]
 pub enum Action {
@@ -164,7 +164,7 @@ pub enum Action {
     Broadcast(Literal),
     /// Closes a connection.
     Close(Connection),
-    /// Accepts an opening handshake, naming a subprotocol if there is one.
+    /// Accepts an opening handshake, optionally naming a subprotocol.
     Accept(Connection, Option<Literal>),
     /// Refuses an opening handshake with a status and a reason.
     Reject(Connection, u16, Literal),
@@ -173,7 +173,7 @@ pub enum Action {
 }
 
 impl Draft {
-    /// As it stands in a file.
+    /// The name in a trace file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -185,7 +185,7 @@ impl Draft {
 }
 
 impl Severity {
-    /// As it stands in a file.
+    /// The name in a trace file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

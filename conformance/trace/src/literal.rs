@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-/// Bytes, some of which are not known before the trace is run.
+/// Bytes, some of which are known only when the trace is run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by whoever records")]
 pub struct Literal(pub Vec<Piece>);
@@ -11,13 +11,13 @@ pub struct Literal(pub Vec<Piece>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "another piece is another version of the format")]
 pub enum Piece {
-    /// Bytes, so many times.
+    /// Bytes, repeated this many times.
     Bytes(Vec<u8>, usize),
-    /// What the runner puts in.
+    /// A value filled in by the runner.
     Variable(Variable),
 }
 
-/// What depends on the server that a trace is run against.
+/// A value that depends on the server that a trace is run against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "another variable is another version of the format")]
 pub enum Variable {
@@ -29,7 +29,7 @@ pub enum Variable {
     Origin,
 }
 
-/// The values of the variables. The default is that of the drafts' own examples.
+/// The values of the variables. The defaults are those of the drafts' examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by callers")]
 pub struct Variables {
@@ -48,7 +48,7 @@ impl Default for Variables {
 }
 
 impl Variables {
-    /// A text with the variables filled in, as the field `url` may have them.
+    /// Fills the variables into a text, as allowed in the field `url`.
     #[must_use]
     pub fn fill(&self, text: &str) -> String {
         let fill = |text: String, variable: Variable| {
@@ -69,7 +69,7 @@ impl Variables {
 impl Variable {
     const ALL: [Self; 3] = [Self::Host, Self::Path, Self::Origin];
 
-    /// As it stands between the braces.
+    /// The name between the braces.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl Variable {
 }
 
 impl Literal {
-    /// With the variables filled in.
+    /// The bytes, with the variables filled in.
     #[must_use]
     pub fn bytes(&self, variables: &Variables) -> Vec<u8> {
         let mut out = Vec::new();
@@ -112,7 +112,7 @@ const RUN: usize = 64;
 const WIDTH: usize = 100;
 
 impl Literal {
-    /// As it stands in a file: strings, a new one behind each line feed.
+    /// The form in a trace file: strings, with a new one after each line feed.
     #[must_use]
     pub fn strings(&self) -> Vec<String> {
         let mut printer = Printer::default();

@@ -7,57 +7,57 @@ use thiserror::Error;
 
 use crate::{Action, Connection, Draft, HEADER, Literal, Piece, Setting, Severity, Step, Trace, Variable};
 
-/// Why a text is no trace.
+/// Why a text is not a valid trace.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("line {line}: {problem}")]
 #[expect(clippy::exhaustive_structs, reason = "a place and a problem")]
 pub struct ParseError {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The problem in that line.
     pub problem: Problem,
 }
 
-/// What can be wrong with a line.
+/// The problem with a line.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// Another first line.
+    /// The first line is not the header.
     #[error("the first line must be {HEADER:?}")]
     Header,
-    /// A field that the format does not have.
-    #[error("no field is called {0:?}")]
+    /// A field unknown to the format.
+    #[error("unknown field {0:?}")]
     UnknownField(String),
-    /// A field that may come once came twice, or stands behind a step.
-    #[error("{0} does not belong here")]
+    /// A field that may appear only once is repeated, or a field follows a step.
+    #[error("{0} is repeated or out of place")]
     MisplacedField(String),
-    /// A value that the field cannot have.
-    #[error("{0} cannot be {1:?}")]
+    /// An invalid value for the field.
+    #[error("invalid {0}: {1:?}")]
     FieldValue(String, String),
-    /// A field that has to be there.
-    #[error("there is no {0}")]
+    /// A required field is missing.
+    #[error("{0} is missing")]
     MissingField(&'static str),
     /// Neither a field nor a step.
     #[error("not a step: {0:?}")]
     UnknownStep(String),
-    /// A string that does not end, or something behind it.
+    /// A string without an end, or with something after it.
     #[error("not a string: {0}")]
     NotAString(String),
-    /// An escape that the format does not have.
-    #[error("no escape: {0:?}")]
+    /// An escape unknown to the format.
+    #[error("unknown escape: {0:?}")]
     Escape(String),
-    /// A `+` that continues nothing.
-    #[error("there is nothing to continue")]
+    /// A `+` with nothing to continue.
+    #[error("nothing to continue")]
     NothingToContinue,
-    /// Repetitions over [`MAX_REPEATED_BYTES`].
-    #[error("repeated too often: all repetitions together may come to 64 MiB")]
+    /// Repetitions that exceed [`MAX_REPEATED_BYTES`].
+    #[error("repeated too often: repetitions may total 64 MiB")]
     TooLong,
-    /// No step at all.
-    #[error("there is no step")]
+    /// No steps.
+    #[error("no steps")]
     NoSteps,
 }
 
-/// What all repetitions of a trace may come to, in bytes. A trace may come from anywhere.
+/// Maximum bytes from all repetitions of a trace. A trace may come from an untrusted source.
 const MAX_REPEATED_BYTES: usize = 64 << 20;
 
 impl FromStr for Trace {
@@ -86,7 +86,7 @@ struct Parser {
     repeated: usize,
 }
 
-/// Fields that may come more than once.
+/// Fields that may be repeated.
 const REPEATABLE: [&str; 3] = ["setting", "variant", "note"];
 const FIELDS: [&str; 11] = [
     "title",
@@ -265,7 +265,7 @@ fn duration(text: &str) -> Option<Duration> {
     text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
 }
 
-/// One string, perhaps repeated.
+/// One string, optionally repeated.
 fn literal(text: &str) -> Result<Literal, Problem> {
     let not = || Problem::NotAString(text.into());
     let mut rest = text.trim_end().strip_prefix('"').ok_or_else(not)?;
@@ -310,7 +310,7 @@ fn escape(text: &str) -> Result<(Piece, &str), Problem> {
     Ok((Piece::Bytes(vec![byte], 1), text.get(2..).unwrap_or_default()))
 }
 
-/// What stands behind the closing quote: nothing, or `*` and a number.
+/// What follows the closing quote: nothing, or `*` and a number.
 fn repeat(literal: Literal, behind: &str) -> Option<Result<Literal, Problem>> {
     if behind.is_empty() {
         return Some(Ok(literal));
@@ -327,7 +327,7 @@ fn repeat(literal: Literal, behind: &str) -> Option<Result<Literal, Problem>> {
     Some(Ok(Literal(if times == 0 { Vec::new() } else { vec![Piece::Bytes(bytes, times)] })))
 }
 
-/// Adds to the last piece where that is plain bytes, too.
+/// Appends to the last piece if that is plain bytes too.
 fn push(literal: &mut Literal, piece: Piece) {
     match (literal.0.last_mut(), piece) {
         (_, Piece::Bytes(bytes, _)) if bytes.is_empty() => {}
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_and_field_survives_printing() {
+    fn every_step_and_field_round_trips() {
         let more = "requirements: a, b\nsetting: origin http://a\nsetting: authorise\nvariant: skip-reserved-frames\n\
                     url: wss://a/b\nclient: c 1\nsource: s\nnote: n\nnote: m\n";
         let steps = "C \"a\\r\\n\"\n+ \"b\\x00${host}\\$\\\\\\\"\"\n+ \"x\"*100\n+ \"yz\"*3\nS \"ok\"\nwait\n\
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn any_field_survives_printing() {
+    fn any_field_round_trips() {
         for value in ["", " ", "\x01\x02", "\n", "# a", "a: b", "\u{85}\u{feff}", "C \"x\""] {
             let mut trace = parse("C fin\n").unwrap();
             (trace.title, trace.section) = (value.into(), value.into());
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_survive_printing() {
+    fn any_bytes_round_trip() {
         let config = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
         proptest::proptest!(config, |(bytes: Vec<u8>, run in 60_usize..70)| {
             let bytes = [bytes, vec![b'"'; run], b"${host}\n\n".to_vec()].concat();

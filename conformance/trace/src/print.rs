@@ -72,13 +72,13 @@ impl Display for Action {
 }
 
 fn field(f: &mut fmt::Formatter<'_>, name: &str, value: &dyn Display) -> fmt::Result {
-    // A field is one line and never empty, whatever a client calls itself.
+    // A field is one line and never empty, whatever the client's name.
     let value = value.to_string().replace(|character: char| character.is_control(), " ");
     let value = Some(value.trim()).filter(|value| !value.is_empty());
     writeln!(f, "{name}: {}", value.unwrap_or("-"))
 }
 
-/// The first string stands behind `start`, each other one on a line of its own.
+/// The first string follows `start`, each other one goes on its own line.
 fn literal(f: &mut fmt::Formatter<'_>, start: &str, literal: &Literal) -> fmt::Result {
     write!(f, "{start} {}", literal.strings().join("\n+ "))
 }

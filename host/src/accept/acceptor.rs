@@ -117,7 +117,7 @@ impl Acceptor {
 }
 
 fn gone(peer: PeerAddress, error: &io::Error) {
-    debug!(%peer, "a connection was gone before it was served: {error}");
+    debug!(%peer, "connection closed before it was served: {error}");
 }
 
 impl Admission {
@@ -229,7 +229,7 @@ impl Admission {
 
     fn count_probe(&self, peer: PeerAddress) {
         self.versions.current().count_probe();
-        debug!(%peer, "a connection has ended without a byte");
+        debug!(%peer, "connection ended without sending a byte");
     }
 
     fn spawn_connection(&self, accepted: Accepted) {
@@ -238,7 +238,9 @@ impl Admission {
                 spawn_local(Connection::new(shell, accepted));
             }
             // The client will retry, and reach another worker.
-            None => debug!(peer = %accepted.peer.address, "the application has just been replaced, closed"),
+            None => {
+                debug!(peer = %accepted.peer.address, "the application was just replaced; connection closed")
+            }
         }
     }
 

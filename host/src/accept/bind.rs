@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accepted_sockets_find_a_dead_peer_in_twice_the_time() {
+    async fn accepted_sockets_detect_a_dead_peer_in_twice_the_keepalive_time() {
         for (after, interval, write_timeout, patience) in
             [(60, 15, 30, 120), (1, 1, 1, 5), (60, 15, 600, 600), (40_000, 8191, 30, 65_534)]
         {

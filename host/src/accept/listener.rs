@@ -158,7 +158,7 @@ pub(crate) async fn accept(listeners: &mut [Listener], goes_on: impl Fn(&Listene
             Ok(incoming) => return incoming,
             Err(error) => {
                 if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
-                    warn!(unlogged, "accept: {error}; again in {pause:?}");
+                    warn!(unlogged, "accept failed: {error}; retrying in {pause:?}");
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));

@@ -37,7 +37,7 @@ pub(crate) struct Forwarded {
 pub(crate) enum ProxyError {
     #[error("{0}")]
     Read(#[from] io::Error),
-    #[error("none came")]
+    #[error("none received")]
     Missing,
     #[error("too long")]
     TooLong,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_versions_and_nothing_behind_them() {
+    async fn both_versions_are_read_and_nothing_after_the_header() {
         let v4 = block(0x21, 0x11, b"\xc0\x00\x02\x07\x7f\x00\x00\x01\x30\x39\x00\x50");
         let tls = b"\xc0\x00\x02\x07\x7f\x00\x00\x01\x30\x39\x00\x50\x20\x00\x05\x01\x00\x00\x00\x00";
         let not_tls = b"\xc0\x00\x02\x07\x7f\x00\x00\x01\x30\x39\x00\x50\x20\x00\x05\x00\x00\x00\x00\x00";
@@ -205,11 +205,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_header_is_an_error() {
+    async fn an_invalid_header_is_an_error() {
         let long = [b"PROXY TCP4 ", &[b'1'; 200][..], b"\r\n"].concat();
         let longer = block(0x21, 0x11, &[0; MAX_BLOCK_BYTES + 1]);
         for (bytes, error) in [
-            (&b"GET / HTTP/1.1\r\n\r\n"[..], "none came"),
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], "none received"),
             (b"PROXY TCP4", "eof"),
             (b"PROXY TCP4 192.0.2.7", "eof"),
             (&long, "too long"),

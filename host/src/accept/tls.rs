@@ -66,7 +66,7 @@ pub enum TlsError {
         error: pem::Error,
     },
     /// No certificate is in the file.
-    #[error("{0}: no certificate in it")]
+    #[error("{0}: no certificate found")]
     Empty(PathBuf),
     /// The two do not match, or are of an unsupported kind.
     #[error("{certificates} and {key}: {error}")]
@@ -159,7 +159,7 @@ pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
         [0x16, ..] => return error.to_string(),
         // The SSL 2.0 ClientHello, which may offer later versions as well (RFC 5246, appendix E.2).
         [0x80..=0xff, _, 0x01, 0x03, minor, ..] => *minor,
-        _ => return format!("this is no TLS: {}", LogValue(start)),
+        _ => return format!("not TLS: {}", LogValue(start)),
     };
     let offered = match version {
         0 => "SSL 3.0",
@@ -188,14 +188,14 @@ fn in_words(error: &pem::Error) -> String {
             format!("there is no line -----END {}-----", text(end_marker))
         }
         pem::Error::IllegalSectionStart { line } => format!("a section cannot begin with {}", text(line)),
-        pem::Error::NoItemsFound => "no private key in it".into(),
+        pem::Error::NoItemsFound => "no private key found".into(),
         pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     }
 }
 
 fn tell_failure(error: &TlsError) {
-    error!("TLS certificate not reloaded, the one before serves on: {error}");
+    error!("TLS certificate not reloaded; the previous one stays in use: {error}");
 }
 
 fn load(
@@ -243,8 +243,8 @@ mod tests {
             (b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", "TLS 1.0 at best"),
             (b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03", "as rustls says it"),
             (b"\x16\x03", "as rustls says it"),
-            (b"GET / HTTP/", "no TLS: \"GET / HTTP/\""),
-            (b"\x1b[31m", "no TLS: \"\\u{1b}[31m\""),
+            (b"GET / HTTP/", "not TLS: \"GET / HTTP/\""),
+            (b"\x1b[31m", "not TLS: \"\\u{1b}[31m\""),
         ] {
             let explained = explain(&error, start);
             assert!(explained.contains(said), "{start:?}: {explained}");

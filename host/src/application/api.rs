@@ -64,7 +64,7 @@ pub enum ApplicationLost {
     #[error("the application was lost: {0}")]
     Call(#[from] CallError),
     /// It returned a command that is too large.
-    #[error("the application was lost: a command of {bytes} bytes; {limit} are the most")]
+    #[error("the application was lost: a command of {bytes} bytes; the maximum is {limit}")]
     LargeCommand {
         /// The size of the command.
         bytes: usize,
@@ -72,6 +72,6 @@ pub enum ApplicationLost {
         limit: usize,
     },
     /// It answered failed commands with failing commands this many times in a row.
-    #[error("the application was lost: it answered {0} failures in a row by commands that failed")]
+    #[error("the application was lost: it answered {0} failures in a row with commands that failed")]
     FailureCycle(u32),
 }

@@ -67,7 +67,7 @@ impl ApplicationFactory {
         let mut linker = Linker::new(&wasmtime);
         link(&mut linker, &component, &options.environment).map_err(refused)?;
         let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;
-        debug!("{name} is compiled");
+        debug!("compiled {name}");
         Ok(Arc::new(Self { name: name.into(), wasmtime, pre, budget: options.budget }))
     }
 

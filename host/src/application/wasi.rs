@@ -156,7 +156,7 @@ fn define(
             };
             instance.func_wrap(bytes, |_: StoreContextMut<'_, _>, (length,): (u64,)| {
                 if length > MAX_RANDOM {
-                    bail!("it wanted {length} random bytes at once");
+                    bail!("it requested {length} random bytes at once");
                 }
                 let mut bytes = vec![0; usize::try_from(length)?];
                 getrandom::fill(&mut bytes)?;

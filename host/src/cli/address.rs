@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_number_a_name_or_a_path() {
+    fn an_address_is_an_ip_a_name_or_a_path() {
         let parse = |text: &str| text.parse::<Address>();
         assert_eq!(parse("[::]:80"), Ok(Address::Ip("[::]:80".parse().unwrap())));
         assert_eq!(parse("localhost:8000"), Ok(Address::Name("localhost".into(), 8000)));

@@ -15,7 +15,7 @@ use crate::server::Server;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Observation")]
 pub(super) struct AdminArgs {
-    /// Serve metrics (/metrics), health (/healthz, /readyz) and a status page (/) over HTTP. A port alone is bound on
+    /// Serve metrics (/metrics), health (/healthz, /readyz) and a status page (/) over HTTP. A port alone binds
     /// 127.0.0.1. Anyone who can connect can read everything.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     metrics: Option<SocketAddr>,
@@ -65,6 +65,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     match port.parse() {
         Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
-        Err(_) => text.parse().map_err(|_| "neither a port nor ADDRESS:PORT".into()),
+        Err(_) => text.parse().map_err(|_| "must be a port or ADDRESS:PORT".into()),
     }
 }

@@ -16,11 +16,11 @@ pub(super) struct ComposeArgs {
     #[arg(value_name = "APPLICATION.WASM")]
     application: PathBuf,
 
-    /// Middleware to stand before the application (repeatable; the first one stands before the others).
+    /// Middleware in front of the application (repeatable; the first is outermost).
     #[arg(long, value_name = "MIDDLEWARE.WASM")]
     with: Vec<PathBuf>,
 
-    /// Without the server: the result is an application, for `serve` or to be composed further.
+    /// Leave out the server: the result is an application, for `serve` or for further composition.
     #[arg(long, requires = "with")]
     application_only: bool,
 
@@ -42,7 +42,7 @@ impl ComposeArgs {
             composed = compose(&composed).map_err(of(&self.application))?;
         }
         fs::write(&self.output, &composed).map_err(of(&self.output))?;
-        info!("{} is written, {} bytes", self.output.display(), composed.len());
+        info!("wrote {}, {} bytes", self.output.display(), composed.len());
         Ok(())
     }
 }

@@ -149,7 +149,7 @@ fn text(key: &str, value: &Value) -> Result<String, String> {
         Value::Integer(number) => Ok(number.to_string()),
         Value::Boolean(switch) => Ok(switch.to_string()),
         other => Err(format!(
-            "'{key}' is a {}; it can be a string, a whole number, true or false, or a list of these",
+            "'{key}' is a {}; it must be a string, a whole number, true or false, or a list of these",
             other.type_str()
         )),
     }

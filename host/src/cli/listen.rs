@@ -23,9 +23,9 @@ const LISTEN: &str = "LEGACY_WEBSOCKET_LISTEN";
 
 #[derive(Debug, Args)]
 pub(super) struct ListenArgs {
-    /// Address to listen on (repeatable), as 0.0.0.0:8000; [::]:8000 (takes IPv4 as well, unless an IPv4 address with
-    /// the same port is listed, too); localhost:8000 (every address of the name); unix:/run/legacy-websocket.sock. With
-    /// port 0 the system chooses one, and it is printed. The default applies if there is no --tls-listen and systemd
+    /// Address to listen on (repeatable), as 0.0.0.0:8000; [::]:8000 (also takes IPv4, unless an IPv4 address with the
+    /// same port is listed); localhost:8000 (every address of the name); unix:/run/legacy-websocket.sock. With port 0
+    /// the system chooses a port; the address is printed. The default applies if there is no --tls-listen and systemd
     /// passes no socket; LEGACY_WEBSOCKET_LISTEN in the environment replaces it. [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<Address>,
@@ -148,7 +148,7 @@ impl Endpoint<'_> {
         }
         match absent {
             Some((_, error)) if listeners.is_empty() => return Err(cannot_listen(self.address, &error)),
-            Some((address, error)) => warn!("does not listen on {address}: {error}"),
+            Some((address, error)) => warn!("not listening on {address}: {error}"),
             None => {}
         }
         Ok(listeners)

@@ -14,16 +14,16 @@ use crate::record::{RecordOptions, Recorder, check_folder};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recordings")]
 pub(super) struct RecordArgs {
-    /// Write each connection to a file of its own in this folder, as a trace of the conformance suite. It holds all
-    /// that was sent, cookies and messages too: only its owner can read it.
+    /// Write each connection to its own file in this folder, as a trace of the conformance suite. The file contains
+    /// everything sent, including cookies and messages, so only its owner can read it.
     #[arg(long, value_name = "FOLDER")]
     record: Option<PathBuf>,
 
-    /// All recordings of this run. More: nothing more is recorded, and the log says so.
+    /// Maximum size of all recordings of this run. After that, recording stops, and the log says so.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, requires = "record")]
     record_max_bytes: u64,
 
-    /// What is recorded of one connection, both directions together. More: its file ends there, and says so.
+    /// Maximum recorded of one connection, both directions together. After that, its file ends, and says so.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, requires = "record")]
     record_max_connection_bytes: u64,
 }
@@ -52,7 +52,7 @@ impl RecordArgs {
         options.settings = settings.traced().into_iter().map(setting).collect();
         let recorder =
             Recorder::start(options).map_err(|error| format!("--record {}: {error}", folder.display()))?;
-        info!(folder = %folder.display(), "every connection is recorded, with its cookies and messages");
+        info!(folder = %folder.display(), "recording every connection, including its cookies and messages");
         Ok((factory.recorded_by(recorder.clone()), Some(recorder)))
     }
 }

@@ -68,17 +68,17 @@ pub(super) struct Serve {
     #[arg(long, value_enum, default_value_t = EngineKind::Component, help_heading = "Engine")]
     engine: EngineKind,
 
-    /// Another build of the component than the one inside this program.
+    /// Use this engine component instead of the one built into this program.
     #[arg(long, value_name = "FILE", help_heading = "Engine")]
     component: Option<PathBuf>,
 
     /// Worker threads, each with an engine and an instance of the application for its share of the connections. An
-    /// application may ask for a single instance. Default: the number of processor cores.
+    /// application may request a single instance. Default: the number of processor cores.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=512), help_heading = "Engine")]
     workers: Option<u16>,
 
-    /// Connections that one worker gets before the next gets any, unless its thread is busy. After that a connection
-    /// goes to the worker with the fewest. 0: always.
+    /// Connections that one worker gets before the next gets any, unless its thread is busy. Once all have as many, a
+    /// connection goes to the worker with the fewest. 0: always to the one with the fewest.
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Engine")]
     worker_fill: usize,
 

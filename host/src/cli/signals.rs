@@ -58,7 +58,7 @@ pub(super) fn catch(drain_timeout: Duration) -> Result<Stop, Box<dyn Error>> {
     let thread = thread::Builder::new().name("signals".into()).spawn(run)?;
     if is_ready.recv().is_err() {
         // The server has ended.
-        thread.join().map_err(|_| "the thread of the signals has panicked")??;
+        thread.join().map_err(|_| "the signal thread panicked")??;
     }
     Ok(Stop { begin: begun, give_up: given_up })
 }
@@ -86,7 +86,7 @@ async fn follow(
     } else {
         sleep(IMPATIENCE).await;
     }
-    error!("the server does not stop; ended");
+    error!("the server did not stop in time; exiting");
     log::flush();
     exit(CUT_SHORT.into());
 }

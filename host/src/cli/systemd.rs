@@ -81,6 +81,6 @@ pub(super) fn stopping() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        debug!("the service manager was not told: {error}");
+        debug!("cannot notify the service manager: {error}");
     }
 }

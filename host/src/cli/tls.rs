@@ -21,7 +21,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = tls_address, requires_all = ["tls_cert", "tls_key"])]
     pub(super) tls_listen: Vec<Address>,
 
-    /// Certificates in PEM, the server's own first. Read again when a file changes, and on SIGHUP.
+    /// Certificates in PEM, the server's own first. Reloaded when a file changes, and on SIGHUP.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
@@ -65,7 +65,7 @@ pub(super) fn reload_on_hangup(tls: Option<Tls>) -> io::Result<()> {
                     systemd::reloading();
                     match &tls {
                         Some(tls) => tls.reload_and_tell(),
-                        None => info!("SIGHUP: there is no certificate to reload"),
+                        None => info!("SIGHUP: no certificate to reload"),
                     }
                     systemd::ready();
                 }

@@ -62,7 +62,7 @@ impl ComponentFactory {
         // Nothing is linked: the component cannot call anything.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;
-        debug!("{name} is compiled");
+        debug!("compiled {name}");
         Ok(Self { wasmtime, pre, budget })
     }
 

@@ -84,7 +84,7 @@ impl Admin {
                 Ok((stream, _)) => visits.admit(Arc::clone(&self).serve(stream)),
                 Err(error) => {
                     if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
-                        warn!(unlogged, "accept for the metrics: {error}");
+                        warn!(unlogged, "accept on the metrics listener failed: {error}");
                     }
                     sleep(Duration::from_secs(1)).await;
                 }
@@ -102,7 +102,7 @@ impl Admin {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_headers(64).max_buf_size(MAX_BUFFERED);
         if let Err(error) = http.serve_connection(TokioIo::new(Box::pin(stream)), service).await {
-            debug!("a request for the metrics: {error}");
+            debug!("metrics request failed: {error}");
         }
     }
 

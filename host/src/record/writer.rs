@@ -166,7 +166,7 @@ impl Writer {
         let tell = !told_before && self.told.is_none_or(|told| now - told > TELL);
         if tell {
             self.told = Some(now);
-            error!(folder = %self.options.folder.display(), "recordings cannot be written, which is tried again: {why}");
+            error!(folder = %self.options.folder.display(), "recordings cannot be written; retrying: {why}");
         }
         self.failure = Some(Failure { retry_at: now + RETRY, told: tell || told_before });
     }

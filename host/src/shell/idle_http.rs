@@ -78,7 +78,7 @@ impl Shell {
                 return;
             }
         }
-        debug!(connection, "idle, gives way to a new connection");
+        debug!(connection, "closing an idle connection to make room for a new one");
         self.call(|engine, _| engine.command(&[Command::Close(connection)]));
     }
 }

@@ -75,7 +75,7 @@ impl Inner {
         match started {
             Ok(()) => log_fresh("application"),
             Err(error) => {
-                log_none("application, clients are refused", &error);
+                log_none("application; clients are refused", &error);
                 self.application = Handler::Gone(factory, now);
             }
         }

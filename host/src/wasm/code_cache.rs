@@ -63,7 +63,7 @@ impl CodeCache {
         };
         let intact = digest(file).is_ok_and(|digest| digest == expected);
         if !intact {
-            warn!("{} is damaged; the component is compiled anew", file.display());
+            warn!("{} is damaged; recompiling the component", file.display());
             let _ = fs::remove_file(self.digest_of(file));
         }
         intact

@@ -44,7 +44,7 @@ pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
     config.epoch_interruption(true);
     let cache = CodeCache::new().and_then(|cache| Ok((cache.open()?, cache)));
     let cache = cache.inspect_err(|error| {
-        warn!("no compilation cache, every start compiles the component: {error:#}");
+        warn!("compilation cache unavailable; every start compiles the component: {error:#}");
     });
     let (opened, cache) = cache.ok().unzip();
     config.cache(opened);

@@ -86,7 +86,7 @@ impl Threads {
     fn hand_off(&self, worker: usize, handles: io::Result<Vec<ListenerHandle>>) {
         match handles {
             Ok(handles) => self.context.pool.tell(worker, WorkerMessage::Listen(handles)),
-            Err(error) => warn!(worker, "does not accept, others do: {error}"),
+            Err(error) => warn!(worker, "cannot accept; other workers do: {error}"),
         }
     }
 
@@ -105,7 +105,7 @@ impl Threads {
         let mut left = 0;
         for (worker, thread) in self.threads.drain(..).enumerate() {
             if !thread.is_finished() {
-                error!(worker, "is inside a call and does not end; left behind");
+                error!(worker, "is stuck in a call and does not end; left behind");
                 left += 1;
             }
         }

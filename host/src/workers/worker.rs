@@ -137,7 +137,7 @@ impl Worker {
     fn listen(&mut self, handles: Vec<ListenerHandle>) {
         match handles.into_iter().map(ListenerHandle::listener).collect() {
             Ok(listeners) => self.accept(listeners),
-            Err(error) => warn!(worker = self.index, "does not accept, others do: {error}"),
+            Err(error) => warn!(worker = self.index, "cannot accept; other workers do: {error}"),
         }
     }
 

@@ -30,8 +30,7 @@ impl Shell {
                 Ok(Some(accepted)) => match peer(&accepted.socket) {
                     Some(peer) => self.let_in(accepted, peer.to_string(), inputs),
                     None => {
-                        self.log
-                            .write(Level::Debug, format_args!("a connection was gone before it was served"));
+                        self.log.write(Level::Debug, format_args!("connection closed before it was served"));
                     }
                 },
                 Ok(None) => return,
@@ -41,7 +40,7 @@ impl Shell {
                         let name = error.name();
                         self.log.write(
                             Level::Warn,
-                            format_args!("accept: {name}; again in {ACCEPT_PAUSE}ms{permit}"),
+                            format_args!("accept failed: {name}; retrying in {ACCEPT_PAUSE}ms{permit}"),
                         );
                     }
                     return;

@@ -42,24 +42,24 @@ const GENERAL: &[OptionSpec] = &[
     OptionSpec::new(
         "stop-on-stdin-end",
         Switch(|settings| &mut settings.stop_on_stdin_end),
-        "Close every connection properly and end when standard input ends: WASI 0.2 has no signals.",
+        "Shut down gracefully when standard input ends, because WASI 0.2 has no signals.",
     )
     .only(SERVER),
     OptionSpec::new(
         "debug",
         Switch(|settings| &mut settings.debug),
-        "Log every connection, state and close, too.",
+        "Also log every connection, state change and close.",
     )
-    .host_help("RUST_LOG overrides."),
+    .host_help("RUST_LOG takes precedence."),
 ];
 
 const PROTOCOL: &[OptionSpec] = &[
-    OptionSpec::new("protocol", Choice("PROTOCOL", VERSIONS), "Which drafts are accepted.").setting("version"),
+    OptionSpec::new("protocol", Choice("PROTOCOL", VERSIONS), "Accepted drafts.").setting("version"),
     OptionSpec::new(
         "origin",
         List("ORIGIN", |settings| &mut settings.engine.origins),
         "Accepted Origin as browsers send it, http://example.com:8000 (repeatable). Applies to opening handshakes, and \
-         to requests other than GET and HEAD that carry one. Any other is refused with 403. \"*\": any, or none.",
+         to requests other than GET and HEAD that carry one. Any other is refused with 403. \"*\": any, even none.",
     )
     .setting("origin"),
     OptionSpec::new(
@@ -71,8 +71,8 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "subprotocol",
         List("NAME", |settings| &mut settings.engine.subprotocols),
-        "Accepted subprotocol (repeatable). \"*\": any; the answer names the one asked for, because these clients fail \
-         without. Once one is listed, a client that asks only for others is refused with 403.",
+        "Accepted subprotocol (repeatable). \"*\": any; the answer names the requested one, as these clients \
+         require. If any is listed, a client that requests only others is refused with 403.",
     )
     .setting("subprotocol"),
     OptionSpec::new(
@@ -85,29 +85,29 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "flash-policy",
         File(|settings| &mut settings.engine.flash_policy),
-        "Policy file for Flash's <policy-file-request/>. By default that is refused.",
+        "Policy file for Flash's <policy-file-request/>. By default the request is refused.",
     )
     .only(HOST)
     .setting("flash-policy"),
     OptionSpec::new(
         "health-path",
         Text("PATH", |settings| &mut settings.engine.health_path),
-        "Path for load balancers: answered with 200 without asking the application, with 503 while the server stops. \
-         OPTIONS /, HAProxy's default, is answered in any case.",
+        "Health-check path for load balancers: answered with 200 without asking the application, with 503 while the \
+         server is stopping. OPTIONS /, HAProxy's default, is always answered.",
     )
     .setting("health-path"),
     OptionSpec::new(
         "trust-forwarded",
         Switch(|settings| &mut settings.engine.trust_forwarded),
-        "Trust X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Only behind a proxy that sets \
-         or removes all of them.",
+        "Trust X-Forwarded-Proto, -Ssl, -Host, -Port and -For, and Forwarded (RFC 7239). Safe only behind a proxy \
+         that sets or removes all of them.",
     )
     .setting("trust-forwarded"),
     OptionSpec::new(
         "proxy-protocol",
         Switch(|settings| &mut settings.proxy_protocol),
-        "Require a PROXY header (version 1 or 2) at the start of every connection, and trust it. Only where the proxy \
-         alone can connect.",
+        "Require a PROXY header (version 1 or 2) at the start of every connection, and trust it. Safe only if \
+         nothing but the proxy can connect.",
     )
     .only(HOST),
     OptionSpec::new(
@@ -126,7 +126,7 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "invalid-utf8",
         Choice("ACTION", INVALID_UTF8),
-        "What to do with text that is not UTF-8: put U+FFFD in its place, or close the connection.",
+        "What to do with text that is not UTF-8: replace it with U+FFFD, or close the connection.",
     )
     .setting("invalid-utf8"),
 ];
@@ -153,56 +153,56 @@ const LIMITS: &[OptionSpec] = &[
     OptionSpec::new(
         "max-buffered-bytes",
         Number("BYTES", Zero::Invalid, |settings| &mut settings.engine.limits.max_buffered_bytes),
-        "Incomplete heads, bodies and messages of all connections together. More: of the connections that hold much, \
-         the slowest sender is closed.",
+        "Incomplete heads, bodies and messages of all connections together. More: the slowest sender among \
+         the largest holders is closed.",
     )
-    .host_help("Each worker has as much."),
+    .host_help("Applies to each worker."),
     OptionSpec::new(
         "max-queue-bytes",
         Number("BYTES", Zero::Invalid, |settings| &mut settings.max_queue_bytes),
-        "Output waiting for one peer. More: closed as a slow reader. A single message or response may be longer, where \
-         nothing else waits: up to an eighth of --max-total-queue-bytes.",
+        "Output pending for one peer. More: closed as a slow reader. A single message or response may be longer if \
+         nothing else is pending: up to an eighth of --max-total-queue-bytes.",
     ),
     OptionSpec::new(
         "max-total-queue-bytes",
         Number("BYTES", Zero::Invalid, |settings| &mut settings.max_total_queue_bytes),
-        "Memory for the output waiting for all peers together. More: the connections holding the most are closed as \
+        "Memory for the output pending for all peers together. More: the connections holding the most are closed as \
          slow readers.",
     ),
     OptionSpec::new(
         "max-connections",
         Number("N", Zero::Invalid, |settings| &mut settings.max_connections),
-        "Connections at once. More are refused with 503.",
+        "Concurrent connections. More are refused with 503.",
     ),
     OptionSpec::new(
         "max-connections-per-peer",
         Number("N", Zero::Means("no limit"), |settings| &mut settings.max_connections_per_peer),
-        "Connections at once of one address, or of one /64 in IPv6. More: 429.",
+        "Concurrent connections from one address, or from one /64 in IPv6. More: 429.",
     )
     .only(HOST),
     OptionSpec::new(
         "max-handshakes-per-peer",
         Number("N", Zero::Means("no limit"), |settings| &mut settings.max_handshakes_per_peer),
-        "New connections a second of one address, or of one /64 in IPv6. More: 429.",
+        "New connections per second from one address, or from one /64 in IPv6. More: 429.",
     )
     .only(HOST),
     OptionSpec::new(
         "max-memory-bytes",
         Number("BYTES", Zero::Invalid, |settings| &mut settings.max_memory_bytes),
-        "Memory of the engine's component, and of the application's, of each worker.",
+        "Memory of each worker's engine component, and of its application component.",
     )
     .only(HOST),
     OptionSpec::new(
         "handshake-timeout",
         Time(Zero::Invalid, |settings| &mut settings.engine.limits.handshake_timeout),
-        "From accept to the end of the opening handshake; also a plain request, and between two.",
+        "From accept to the end of the opening handshake; also for a plain request, and between two requests.",
     )
-    .host_help("A PROXY header and TLS have as much before it.")
+    .host_help("A PROXY header and the TLS handshake each have as long before it.")
     .setting("handshake-timeout"),
     OptionSpec::new(
         "idle-timeout",
         Time(Zero::Means("never"), |settings| &mut settings.engine.limits.idle_timeout),
-        "A connected client with nothing received or sent.",
+        "How long a connected client may neither send nor receive anything.",
     )
     .setting("idle-timeout"),
     OptionSpec::new(
@@ -214,26 +214,26 @@ const LIMITS: &[OptionSpec] = &[
     OptionSpec::new(
         "close-timeout",
         Time(Zero::Invalid, |settings| &mut settings.engine.limits.close_timeout),
-        "For the peer's answer to our closing handshake, and for its end of TCP after ours. Our FIN follows the closing \
-         frame after 250ms: some browsers react to nothing else.",
+        "How long to wait for the peer's closing frame after ours, and for its FIN after ours. Our FIN follows our \
+         closing frame after 250ms, because some browsers react to nothing else.",
     )
     .setting("close-timeout"),
     OptionSpec::new(
         "write-timeout",
         Time(Zero::Invalid, |settings| &mut settings.write_timeout),
-        "Waiting output that makes no progress. More: closed as a slow reader.",
+        "How long pending output may make no progress. More: closed as a slow reader.",
     ),
     OptionSpec::new(
         "call-timeout",
         Time(Zero::Invalid, |settings| &mut settings.call_timeout),
-        "One call into the engine's component or the application. More: the instance and its connections are lost, and \
-         a fresh instance takes over.",
+        "Duration of one call into the engine's component or the application. More: the instance and its connections \
+         are lost, and a fresh instance takes over.",
     )
     .only(HOST),
     OptionSpec::new(
         "drain-timeout",
         Time(Zero::Means("no wait"), |settings| &mut settings.drain_timeout),
-        "For connections to close when the server stops.",
+        "How long connections may take to close when the server stops.",
     )
     .host_help("SIGINT and SIGTERM stop it; a second signal ends it at once.")
     .server_help("See --stop-on-stdin-end."),

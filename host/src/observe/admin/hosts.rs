@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_is_enough() {
+    fn a_request_must_have_exactly_one_host() {
         let ask = |version, hosts: &[&str]| {
             let request = Request::builder().version(version);
             let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
