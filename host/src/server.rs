@@ -230,7 +230,7 @@ async fn replace_applications(
             }
             match replace(worker).await {
                 Ok(Ok(_)) => context.pool.set_open(worker, true),
-                Ok(Err(error)) => error!(worker, "the application before stays here: {error}"),
+                Ok(Err(error)) => error!(worker, "keeps the previous application: {error}"),
                 Err(_) => {}
             }
         }
