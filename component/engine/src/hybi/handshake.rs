@@ -205,6 +205,8 @@ fn accept(key: &[u8]) -> [u8; ACCEPT_CHARACTERS] {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
     use crate::options::Limits;
 
