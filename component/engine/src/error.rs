@@ -144,6 +144,9 @@ pub enum Refusal {
     /// A field of a later protocol: [`LaterProtocol`].
     #[error("this server speaks draft-hixie-75 and draft-hixie-76; the client asked for {0}")]
     LaterProtocol(LaterProtocol),
+    /// A version of the protocol that is not one of those accepted here (RFC 6455 section 4.2.2).
+    #[error("this server does not speak {0}")]
+    VersionOff(LaterProtocol),
     /// The draft that the client speaks is switched off.
     #[error("the client's draft is switched off here")]
     DraftOff,
@@ -153,6 +156,9 @@ pub enum Refusal {
     /// A key that yields no number.
     #[error("{0}")]
     Key(#[from] MalformedKey),
+    /// No `Sec-WebSocket-Key`, or one that does not encode 16 bytes in base64 (RFC 6455 section 4.2.1).
+    #[error("Sec-WebSocket-Key does not encode 16 bytes")]
+    Nonce,
     /// The head (or the body, or the application's answer) did not arrive in time.
     #[error("the request took too long")]
     Timeout,
@@ -181,12 +187,13 @@ impl Refusal {
             | Self::HostMalformed
             | Self::Forwarded(_)
             | Self::OneKey
-            | Self::Key(_) => 400,
+            | Self::Key(_)
+            | Self::Nonce => 400,
             Self::HostForeign | Self::OriginAbsent | Self::OriginForeign | Self::Subprotocol => 403,
             Self::Method => 405,
             Self::Timeout => 408,
             Self::BodyTooLong => 413,
-            Self::LaterProtocol(_) | Self::DraftOff => 426,
+            Self::LaterProtocol(_) | Self::VersionOff(_) | Self::DraftOff => 426,
             Self::HeadTooLong | Self::TooManyFields | Self::ChunkFieldsTooLong => 431,
             Self::TransferCoding => 501,
             Self::NoAnswer | Self::ShuttingDown => 503,
@@ -195,7 +202,7 @@ impl Refusal {
     }
 }
 
-/// Why a frame ends the connection (draft 76 section 5.3, draft 75 section 5.3).
+/// Why a frame ends the connection (draft 76 section 5.3, draft 75 section 5.3, RFC 6455 section 5).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -205,7 +212,7 @@ pub enum FrameError {
     /// FF followed by this byte, which is not the 00 of a closing handshake.
     #[error("frame type 0xff with length byte 0x{0:02x} is not allowed")]
     ReservedLength(u8),
-    /// A text frame, or a skipped one, longer than
+    /// A message, or a skipped frame, longer than
     /// [`Limits::max_message_bytes`](crate::Limits::max_message_bytes).
     #[error("the message is too long")]
     TooLong,
@@ -215,9 +222,39 @@ pub enum FrameError {
     /// More bytes would have to be held than this connection has left.
     #[error("too many bytes are held")]
     NoRoom,
-    /// Text that is not valid UTF-8, and the options say to close then.
+    /// Text that is not valid UTF-8, and the options say to close then; in RFC 6455 always (section 8.1).
     #[error("the message is not UTF-8")]
     NotUtf8,
+    /// RFC 6455 section 5.1: a client masks every frame.
+    #[error("the frame is not masked")]
+    Unmasked,
+    /// RFC 6455 section 5.2: RSV1, RSV2 and RSV3 belong to extensions, and none was agreed upon.
+    #[error("the frame has a reserved bit set")]
+    ReservedBit,
+    /// RFC 6455 section 5.2: an opcode that is not defined.
+    #[error("opcode {0:#x} is not allowed")]
+    ReservedOpcode(u8),
+    /// RFC 6455 section 5.2: a length not in its shortest form, or over 63 bits.
+    #[error("the frame's length is not in its shortest form")]
+    LongLength,
+    /// RFC 6455 section 5.4: a continuation without a message to continue.
+    #[error("there is no message to continue")]
+    NothingToContinue,
+    /// RFC 6455 section 5.4: a message begins before the fragments of another have ended.
+    #[error("a message begins inside another")]
+    Interleaved,
+    /// RFC 6455 section 5.5: a control frame in fragments.
+    #[error("the control frame is a fragment")]
+    FragmentedControl,
+    /// RFC 6455 section 5.5: a control frame with a payload over 125 bytes.
+    #[error("the control frame is too long")]
+    LongControl,
+    /// RFC 6455 section 5.5.1: a close frame with half a close code.
+    #[error("the close frame has one byte")]
+    HalfCloseCode,
+    /// RFC 6455 section 7.4: a close code that must not be sent.
+    #[error("close code {0} is not allowed")]
+    CloseCode(u16),
 }
 
 /// A call that makes no sense in the connection's state. Never caused by what a peer sends.

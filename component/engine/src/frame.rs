@@ -272,22 +272,28 @@ pub(crate) struct TextLimits {
     pub(crate) bytes: usize,
 }
 
-/// Moves all of `input` to `held`, whose capacity stays within `room`, because allocated memory counts. Grows by a
-/// quarter; a plain vector would double.
+/// Moves the whole of `input` to `held`, whose capacity stays within `room`: allocated memory counts.
 pub(crate) fn hold(mut held: Vec<u8>, input: &mut &[u8], room: usize) -> Result<Vec<u8>, FrameError> {
-    let length = held.len().saturating_add(input.len());
-    if length > room {
-        return Err(FrameError::NoRoom);
-    }
-    if length > held.capacity() {
-        // Often there is no second part.
-        let spare = if held.is_empty() { 0 } else { length / 4 };
-        let capacity = length.saturating_add(spare).min(room);
-        held.try_reserve_exact(capacity.saturating_sub(held.len())).map_err(|_| FrameError::NoRoom)?;
-    }
+    let more = growth(held.len(), held.capacity(), input.len(), room)?;
+    held.try_reserve_exact(more).map_err(|_| FrameError::NoRoom)?;
     held.extend_from_slice(input);
     *input = &[];
     Ok(held)
+}
+
+/// For how many bytes to reserve exactly before `more` bytes are appended to `held` ones. Buffers grow by a quarter; a
+/// plain vector would double.
+pub(crate) fn growth(held: usize, capacity: usize, more: usize, room: usize) -> Result<usize, FrameError> {
+    let length = held.saturating_add(more);
+    if length > room {
+        return Err(FrameError::NoRoom);
+    }
+    if length <= capacity {
+        return Ok(0);
+    }
+    // The first part may well be the only one.
+    let spare = if held == 0 { 0 } else { length / 4 };
+    Ok(length.saturating_add(spare).min(room).saturating_sub(held))
 }
 
 /// Section 5.3: seven bits a byte, most significant first. By its text, draft 76 would not count a last byte of 00 ("if

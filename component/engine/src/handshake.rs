@@ -10,7 +10,7 @@ use crate::event::{Draft, Peer};
 use crate::forwarded::Forwarded;
 use crate::head::{Head, trim};
 use crate::http;
-use crate::later_protocol::LaterProtocol;
+use crate::hybi::handshake::later_protocol;
 use crate::location::{Endpoint, location};
 use crate::options::Version;
 use crate::policy::Policy;
@@ -113,21 +113,6 @@ fn is_attempt(head: &Head) -> bool {
             let lower = name.to_ascii_lowercase();
             lower.starts_with("sec-websocket-") || lower.starts_with("websocket-")
         })
-}
-
-fn later_protocol(head: &Head) -> Result<Option<LaterProtocol>, Refusal> {
-    let number = |value: &[u8]| str::from_utf8(trim(value)).ok()?.parse::<u16>().ok();
-    if let Some(version) = head.value("Sec-WebSocket-Version") {
-        return Ok(Some(number(version).map_or(LaterProtocol::Unnamed, LaterProtocol::Version)));
-    }
-    let has_keys = head.value("Sec-WebSocket-Key1").is_some() && head.value("Sec-WebSocket-Key2").is_some();
-    match head.single("Sec-WebSocket-Draft")?.map(number) {
-        None | Some(Some(0)) => {}
-        // These clients announce hybi-01 to -03, but send draft 76's frames.
-        Some(Some(1..=3)) if has_keys => {}
-        Some(other) => return Ok(Some(other.map_or(LaterProtocol::Unnamed, LaterProtocol::Draft))),
-    }
-    Ok(head.value("Sec-WebSocket-Key").map(|_| LaterProtocol::Unnamed))
 }
 
 /// The numbers from the keys, for a request that has the form of an opening handshake.

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::Refusal;
+use crate::options::Limits;
 
 pub(crate) use reader::HeadReader;
 
@@ -23,6 +24,20 @@ pub struct Head {
 }
 
 impl Head {
+    /// Takes a head off the start of `input`; None, and nothing taken, while it is incomplete. A
+    /// [`Server`](crate::Server) does this itself.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`], [`Refusal::HeadTooLong`], [`Refusal::TooManyFields`].
+    pub fn parse(input: &mut &[u8], limits: &Limits) -> Result<Option<Self>, Refusal> {
+        let mut rest = *input;
+        let head = HeadReader::default().read(&mut rest, limits, usize::MAX)?;
+        if head.is_some() {
+            *input = rest;
+        }
+        Ok(head)
+    }
+
     /// `GET` in every opening handshake.
     #[must_use]
     pub fn method(&self) -> &str {
@@ -157,7 +172,6 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Limits;
 
     fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
         HeadReader::default().read(&mut &*bytes, &Limits::default(), usize::MAX)

@@ -110,14 +110,10 @@ pub fn http_refusal(status: u16, fields: &[(&str, &str)], reason: &str) -> Vec<u
     answer.into_bytes()
 }
 
-/// The engine's own refusal.
-pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str) {
-    let fields: &[_] = match status {
-        405 => &[("Allow", "GET")],
-        426 => &[("Upgrade", "WebSocket")],
-        _ => &[],
-    };
-    out.extend(http_refusal(status, fields, reason));
+/// The engine's own refusal, with `more` fields that the status calls for.
+pub(crate) fn write_refusal(out: &mut Vec<u8>, status: u16, reason: &str, more: &[(&str, &str)]) {
+    let allow: &[_] = if status == 405 { &[("Allow", "GET")] } else { &[] };
+    out.extend(http_refusal(status, &[allow, more].concat(), reason));
 }
 
 /// Fields that an application adds must not break the head or speak for the engine.

@@ -2,6 +2,8 @@
 //! draft-hixie-thewebsocketprotocol-75 ("draft 75": Chrome 4–5, Safari 5.0.0) and draft-hixie-thewebsocketprotocol-76
 //! ("draft 76", hybi-00: Chrome 6–13, Safari 5, iOS 4.2–5, Firefox 4, Opera 11).
 //!
+//! [`hybi`] has what came after them, as pieces: RFC 6455 and the drafts just before it.
+//!
 //! The crate is fully deterministic. It opens no sockets, reads no clock and uses no randomness: its caller (the
 //! *shell*) passes in bytes and the time, and gets events for the application and bytes to write.
 //!
@@ -148,6 +150,7 @@ mod frame;
 mod handshake;
 mod head;
 mod http;
+pub mod hybi;
 mod later_protocol;
 mod location;
 mod options;

@@ -109,7 +109,8 @@ impl Connection {
         // After a 101, nothing more can be said in HTTP.
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {
-            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason));
+            let more: &[_] = if status == 426 { &[("Upgrade", "WebSocket")] } else { &[] };
+            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason, more));
         }
         if let Some(head) = &self.head {
             shared.rejected.push(shared.turn, self.id, head);

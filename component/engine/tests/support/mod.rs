@@ -1,6 +1,8 @@
 //! Drives a server with one connection and records the result.
 #![allow(dead_code, unreachable_pub, reason = "shared by tests that need not all of it")]
 
+pub mod hybi;
+
 use std::fmt::Write;
 
 use legacy_websocket::{ConnectionId, Destination, Event, Options, Peer, Server, Transmission};
