@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 
 #[test]
 fn imports_are_acyclic() {
-    for (source, at_least) in [("host/src", 60), ("component/engine/src", 20), ("component/shell/src", 8)] {
+    let sources = [
+        ("host/src", 60),
+        ("component/engine/src", 30),
+        ("component/shell/src", 14),
+        ("component/server/src", 11),
+    ];
+    for (source, at_least) in sources {
         let imports = imports(&root().join(source));
         assert!(imports.len() >= at_least, "{source}: {} files", imports.len());
         let cycles: Vec<_> = imports.keys().filter(|file| reaches(&imports, file, file)).collect();
