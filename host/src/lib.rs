@@ -12,7 +12,7 @@
 //! ```
 //! use legacy_websocket_host::{
 //!     Application, EngineFactory, EngineOptions, Server, ShellOptions, bind,
-//!     wit::{Command, Event, Outgoing, Recipients},
+//!     step::{Command, Event, Outgoing, Recipients},
 //! };
 //!
 //! /// Broadcasts every message to everyone.
