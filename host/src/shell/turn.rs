@@ -23,7 +23,7 @@ impl Inner {
     /// Begins a turn: events carried over come first.
     pub(super) fn begin(&mut self, now: u64) {
         self.retry_application(now);
-        // A new engine knows of no pauses.
+        // A new engine has no budget yet.
         if let Err(lost) = self.set_budget() {
             self.recover(Err(lost.into()), now);
         }
