@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use legacy_websocket_fuzz::support::{KEY3, head75, head76, hybi};
+use legacy_websocket_fuzz::support::{KEY3, head_hybi, head75, head76, hybi};
 use legacy_websocket_trace::{EXTENSION, Step, Trace, Variables};
 use serde_json::Value;
 
@@ -24,6 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for first in [0x81, 0x01, 0x82, 0x00, 0x80, 0x89, 0x8a, 0x88] {
         let frames = [hybi::text("é"), hybi::frame(first, b"\x03\xe8"), hybi::text("b")].concat();
         seeds.write("hybi", &[&[0, 200, 3][..], &frames].concat())?;
+        for flags in [0, 0x04, 0x08] {
+            seeds.write("connection", &[&[flags, 200, 9][..], &head_hybi(13, ""), &frames].concat())?;
+        }
     }
     let handshakes: Value = serde_json::from_slice(&fs::read(vectors.join("handshake-vectors.json"))?)?;
     for good in handshakes["good"].as_array().ok_or("good")? {

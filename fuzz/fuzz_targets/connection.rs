@@ -4,6 +4,7 @@
 #![no_main]
 
 use legacy_websocket_fuzz::Input;
+use legacy_websocket_fuzz::support::hybi::pongs_apart;
 use legacy_websocket_fuzz::support::{Driver, ID};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,8 +15,9 @@ fuzz_target!(|data: &[u8]| {
     let bytes = run(&input, 1);
     assert_eq!(whole.events, cut.events);
     assert_eq!(whole.events, bytes.events);
-    assert_eq!(whole.bytes, cut.bytes);
-    assert_eq!(whole.bytes, bytes.bytes);
+    let written = pongs_apart(&whole.bytes);
+    assert_eq!(written, pongs_apart(&cut.bytes));
+    assert_eq!(written, pongs_apart(&bytes.bytes));
     assert_eq!((&whole.end, &whole.end), (&cut.end, &bytes.end));
 });
 

@@ -1,6 +1,6 @@
 //! What the fuzz targets share: how their input is laid out, and models of the drafts as naive as can be.
 
-use legacy_websocket::{InvalidUtf8, Limits, Options, Version};
+use legacy_websocket::{InvalidUtf8, Limits, Options};
 use md5::{Digest, Md5};
 
 #[path = "../../component/engine/tests/support/mod.rs"]
@@ -41,7 +41,6 @@ impl<'a> Input<'a> {
             trust_forwarded: self.flag(4),
             flash_policy: self.flag(5).then(|| "<cross-domain-policy/>".into()),
             health_path: Some("/healthz".into()),
-            version: Version::Auto,
             limits: Limits { max_message_bytes: self.max_message_bytes, ..Limits::default() },
             ..Options::default()
         }

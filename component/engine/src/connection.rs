@@ -3,7 +3,7 @@
 //! ```text
 //!                    ┌─ authorise ─→ Deciding ─┐ accept
 //!  Head ─ handshake ─┴─────────────────────────┴─→ (76) Key3 ─→ Open ─→ Ended
-//!    │                                             (75) ─────────↗
+//!    │                                           (others) ───────↗
 //!    ├─ plain HTTP ─→ Body ─→ Responding ─ respond ─→ Head, or Ended
 //!    └─ "<policy" ──→ Policy ─→ Ended
 //! ```
@@ -14,6 +14,7 @@
 
 mod commands;
 mod defer;
+mod messages;
 mod transitions;
 
 use alloc::boxed::Box;
@@ -26,13 +27,16 @@ use crate::body::{BodyError, BodyReader};
 use crate::challenge::{KEY3_BYTES, answer};
 use crate::deferred::Deferred;
 use crate::error::{MalformedHead, Refusal};
-use crate::event::{CloseCause, ConnectionId, Disposition, Draft, Event, Peer, State};
+use crate::event::{CloseCause, ConnectionId, Disposition, Event, Peer, State};
 use crate::forwarded::Forwarded;
-use crate::frame::{Decoder, Frame, Rules, TextLimits, encode, take_frames, take_texts};
-use crate::handshake::{Handshake, asked_text, examine};
+use crate::frame::TextLimits;
+use crate::framing::Framing;
+use crate::handshake::{Handshake, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
+use crate::hybi::close::CloseCode;
 use crate::options::Millis;
+use crate::protocol::Protocol;
 use crate::shared::{Shared, Timer};
 
 /// What Flash sends before it lets a script open a socket; the answer ends in NUL as well.
@@ -44,9 +48,9 @@ pub struct Connection {
     id: ConnectionId,
     peer: Arc<Peer>,
     head: Option<Arc<Head>>,
-    draft: Option<Draft>,
-    /// Our answer named the requested subprotocol.
-    names_subprotocol: bool,
+    protocol: Option<Protocol>,
+    /// What our answer named.
+    subprotocol: Option<String>,
     state: State,
     phase: Phase,
     timer: Timer,
@@ -60,6 +64,12 @@ pub struct Connection {
     begun: Option<Millis>,
     /// When something was last received or sent, once connected.
     active: Millis,
+    /// When something was last received, once connected.
+    heard: Millis,
+    /// A ping was sent since then.
+    pinged: bool,
+    /// What the peer's close frame said.
+    close: Option<Box<(Option<CloseCode>, String)>>,
     /// Input deferred to a later turn.
     deferred: Option<Box<Deferred>>,
 }
@@ -80,9 +90,10 @@ enum Phase {
     /// The rest of key3; the 101 has been written.
     Key3 { parts: (u32, u32), key3: [u8; KEY3_BYTES], have: usize },
     /// Frames.
-    Open { decoder: Decoder, closing: Closing },
-    /// The application's answers to messages that arrived in the same turn as the connection's end.
-    Ending { cause: CloseCause },
+    Open { framing: Framing, closing: Closing },
+    /// The application's answers to messages that arrived in the same turn as the connection's end; what is written
+    /// after them.
+    Ending { cause: CloseCause, last: Vec<u8> },
     /// Nothing: the connection has ended.
     Ended,
 }
@@ -91,7 +102,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     NotYet,
-    /// FF 00 has been sent.
+    /// Our close frame has been sent.
     Sent,
     /// FIN has been sent as well.
     HalfClosed,
@@ -119,15 +130,14 @@ impl Connection {
 
     /// Which protocol it speaks; known once the head has been accepted.
     #[must_use]
-    pub fn draft(&self) -> Option<Draft> {
-        self.draft
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.protocol
     }
 
     /// The subprotocol named in our answer.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<String> {
-        let (head, draft) = (self.head.as_ref()?, self.draft?);
-        asked_text(head, draft).filter(|_| self.names_subprotocol)
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
     }
 
     /// The head of the request that opened it, for as long as it lives; for plain HTTP that of the last
@@ -148,13 +158,12 @@ impl Connection {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// How much of the input we may have to buffer: for frames, only the bytes after the end of the last one.
+    /// How much of the input we may have to buffer: for frames, only the bytes after the end of the last message.
     pub(crate) fn may_hold(&self, input: &[u8]) -> usize {
-        let whole = match self.phase {
-            Phase::Open { .. } => memchr::memrchr(0xff, input).map_or(0, |end| end.saturating_add(1)),
-            _ => 0,
-        };
-        input.len().saturating_sub(whole)
+        match &self.phase {
+            Phase::Open { framing, .. } => framing.may_hold(input),
+            _ => input.len(),
+        }
     }
 
     /// Bytes buffered for incomplete data.
@@ -175,8 +184,8 @@ impl Connection {
             id,
             peer: Arc::new(peer),
             head: None,
-            draft: None,
-            names_subprotocol: false,
+            protocol: None,
+            subprotocol: None,
             state: State::Unknown,
             phase: Phase::Head(HeadReader::default()),
             timer: Timer::default(),
@@ -185,6 +194,9 @@ impl Connection {
             held: 0,
             begun: None,
             active: 0,
+            heard: 0,
+            pinged: false,
+            close: None,
             deferred: None,
         };
         connection.set_state(shared, State::Opening);
@@ -219,19 +231,28 @@ impl Connection {
         ends: &mut Vec<u32>,
     ) -> bool {
         let options = &shared.policy.options;
-        let at_frame = matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. });
-        if !at_frame || options.echo || !shared.events.is_empty() {
+        let Phase::Open { framing, .. } = &mut self.phase else {
+            return true;
+        };
+        if options.echo || !shared.events.is_empty() {
             return true;
         }
         let before = ends.len();
         let limits = TextLimits { count: limit, bytes: options.limits.max_message_bytes };
-        let again = take_texts(input, limits, &mut shared.short_texts, text, ends);
+        let again = framing.take_texts(input, limits, &mut shared.short_texts, text, ends);
         let count = ends.len().saturating_sub(before);
         if count != 0 {
             self.last_message = Some(shared.turn);
             shared.count_messages(u64::try_from(count).unwrap_or(u64::MAX), 0);
         }
         again
+    }
+
+    /// Restarts the idle timeout and the ping interval: something was received.
+    pub(crate) fn hear(&mut self, shared: &mut Shared) {
+        self.heard = shared.now;
+        self.pinged = false;
+        self.touch(shared);
     }
 
     /// Restarts the idle timeout: something was received or sent.
@@ -279,17 +300,12 @@ impl Connection {
             Phase::Body(_) => self.refuse(shared, Refusal::Timeout, late),
             Phase::Responding { .. } | Phase::Deciding { .. } => self.refuse(shared, Refusal::NoAnswer, late),
             Phase::Key3 { .. } => self.end(shared, late, Disposition::Finish),
-            Phase::Open { closing: Closing::Sent, .. } => self.half_close(shared),
-            Phase::Open { closing: Closing::HalfClosed, .. } => {
+            Phase::Open { closing: Closing::Sent, framing: Framing::Hixie(_) } => self.half_close(shared),
+            Phase::Open { closing: Closing::Sent | Closing::HalfClosed, .. } => {
                 self.end(shared, CloseCause::CloseTimeout, Disposition::Finish);
             }
-            Phase::Open { closing: Closing::NotYet, .. } => {
-                let late = self.message_deadline(shared).is_some_and(|at| at <= shared.now);
-                let cause = if late { CloseCause::MessageTimeout } else { CloseCause::IdleTimeout };
-                self.send_closing(shared);
-                self.end(shared, cause, Disposition::Finish);
-            }
-            Phase::Ending { cause } => self.finish(shared, *cause),
+            Phase::Open { closing: Closing::NotYet, .. } => self.handle_open_timeout(shared),
+            Phase::Ending { .. } => self.finish(shared),
             Phase::Ended => {}
         }
     }
@@ -340,65 +356,11 @@ impl Connection {
                 if *have == KEY3_BYTES {
                     let answer = answer(parts.0, parts.1, *key3);
                     shared.transmit(self.id, |out| out.extend_from_slice(&answer));
-                    self.connected(shared, Draft::Draft76);
+                    self.connected(shared, Protocol::Draft76);
                 }
             }
-            Phase::Open { .. } => return self.take_frame(shared, input, room),
+            Phase::Open { .. } => return self.take_message(shared, input, room),
             Phase::Ending { .. } | Phase::Ended => *input = &[],
-        }
-        None
-    }
-
-    fn take_frame<'i>(
-        &mut self,
-        shared: &mut Shared,
-        input: &mut &'i [u8],
-        room: usize,
-    ) -> Option<Event<'i>> {
-        if self.begun.is_some() && matches!(self.phase, Phase::Open { decoder: Decoder::Type, .. }) {
-            // Any later incomplete data belongs to another frame.
-            self.begun = None;
-            self.touch(shared);
-        }
-        let Phase::Open { decoder, closing } = &mut self.phase else {
-            return None;
-        };
-        let options = &shared.policy.options;
-        let echoes = options.echo;
-        let rules = Rules {
-            draft: self.draft.unwrap_or(Draft::Draft75),
-            skip_reserved: options.skip_reserved_frames,
-            invalid_utf8: options.invalid_utf8,
-            max_message_bytes: options.limits.max_message_bytes,
-        };
-        let echo = echoes && *closing == Closing::NotYet;
-        if echo && *decoder == Decoder::Type {
-            // Complete frames go back unchanged.
-            let (frames, count) = take_frames(input, rules.max_message_bytes);
-            if count != 0 {
-                shared.transmit(self.id, |out| out.extend_from_slice(frames));
-                shared.count_messages(count, count);
-            }
-        }
-        match decoder.decode(input, rules, room) {
-            Ok(Some(Frame::Text(text))) if echo => {
-                shared.transmit(self.id, |out| encode(&text, out));
-                shared.count_messages(1, 1);
-            }
-            Ok(Some(Frame::Text(text))) if !echoes => {
-                self.last_message = Some(shared.turn);
-                shared.count_messages(1, 0);
-                return Some(Event::Message { connection: self.id, text });
-            }
-            Ok(None | Some(Frame::Text(_))) => {}
-            Ok(Some(Frame::Closing)) => {
-                let cause = match closing {
-                    Closing::NotYet => CloseCause::ByPeer,
-                    Closing::Sent | Closing::HalfClosed => CloseCause::ByUs,
-                };
-                self.end_behind_answers(shared, cause);
-            }
-            Err(error) => self.end_behind_answers(shared, CloseCause::Frame(error)),
         }
         None
     }
@@ -419,18 +381,22 @@ impl Connection {
             Err(refusal) => self.refuse(shared, refusal, CloseCause::Refused),
             Ok(None) => self.take_request(shared, &head, &forwarded),
             Ok(Some(handshake)) => {
-                self.draft = Some(handshake.draft());
+                self.protocol = Some(handshake.protocol());
+                let subprotocol = handshake.subprotocol(&head, &shared.policy);
                 if shared.policy.options.authorise {
                     shared.events.push_back(Event::Handshake {
                         connection: self.id,
-                        draft: handshake.draft(),
+                        protocol: handshake.protocol(),
                         peer: Arc::clone(&self.peer),
-                        subprotocol: asked_text(&head, handshake.draft()),
+                        subprotocol,
                         head,
                     });
                     self.phase = Phase::Deciding { handshake, ahead: Ahead::default() };
                 } else {
-                    self.answer(shared, handshake, true, &[]);
+                    let mut answer = Vec::new();
+                    // The subprotocol was asked for.
+                    let _ = handshake.write_answer(&head, subprotocol.as_deref(), &[], &mut answer);
+                    self.answer(shared, handshake, subprotocol, answer);
                 }
             }
         }

@@ -141,13 +141,13 @@ pub enum Refusal {
     /// A subprotocol that the options do not list.
     #[error("the subprotocol is not accepted")]
     Subprotocol,
-    /// A field of a later protocol: [`LaterProtocol`].
+    /// A field of a later protocol, while none of those is accepted: [`LaterProtocol`].
     #[error("this server speaks draft-hixie-75 and draft-hixie-76; the client asked for {0}")]
     LaterProtocol(LaterProtocol),
-    /// A version of the protocol that is not one of those accepted here (RFC 6455 section 4.2.2).
+    /// A later protocol that is not one of those accepted here (RFC 6455 section 4.2.2).
     #[error("this server does not speak {0}")]
     VersionOff(LaterProtocol),
-    /// The draft that the client speaks is switched off.
+    /// The hixie draft that the client speaks is switched off.
     #[error("the client's draft is switched off here")]
     DraftOff,
     /// One of `Sec-WebSocket-Key1` and `Sec-WebSocket-Key2` without the other.
@@ -270,6 +270,9 @@ pub enum Misuse {
     /// Not possible in the connection's state.
     #[error("not possible in the connection's state")]
     WrongState,
+    /// The client's protocol has no such message.
+    #[error("the client's protocol has no such message")]
+    Unsupported,
     /// A status that is not allowed here, a field that cannot be written, a subprotocol not asked for.
     #[error("invalid argument")]
     Invalid,
@@ -295,6 +298,9 @@ pub enum InvalidOptions {
     /// Not a path, or has a query or fragment.
     #[error("the health path must begin with a slash and have no query")]
     HealthPath,
+    /// No protocol is accepted.
+    #[error("at least one protocol must be accepted")]
+    NoProtocol,
     /// A limit that would refuse everything.
     #[error("{0} must not be 0")]
     ZeroLimit(&'static str),

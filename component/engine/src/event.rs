@@ -7,23 +7,15 @@ use alloc::vec::Vec;
 
 use crate::error::{FrameError, Misuse};
 use crate::head::Head;
+use crate::hybi::close::CloseCode;
 use crate::options::Millis;
+use crate::protocol::Protocol;
 
 /// Names one connection. The caller chooses it, and must not use it again for another connection of the
 /// same [`Server`](crate::Server).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number with a name")]
 pub struct ConnectionId(pub u64);
-
-/// Which of the two protocols a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
-pub enum Draft {
-    /// draft-hixie-thewebsocketprotocol-75: no challenge, no closing handshake.
-    Draft75,
-    /// draft-hixie-thewebsocketprotocol-76, also hybi-00: challenge and closing handshake.
-    Draft76,
-}
 
 /// The state of a connection; `as u8` gives its number in node-websocket-server's README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +60,8 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Closing handshake (draft 76 section 1.4), started by the peer and answered by us; in draft 75, which has none,
-    /// the FF 00 that some libraries send anyway.
+    /// Closing handshake (draft 76 section 1.4, RFC 6455 section 7), started by the peer and answered by us; in draft
+    /// 75, which has none, the FF 00 that some libraries send anyway.
     ByPeer,
     /// Closing handshake, started by us; the peer answered it, or ended TCP.
     ByUs,
@@ -85,6 +77,8 @@ pub enum CloseCause {
     HandshakeTimeout,
     /// [`Limits::idle_timeout`](crate::Limits::idle_timeout) has passed.
     IdleTimeout,
+    /// No answer to a ping: [`Limits::ping_interval`](crate::Limits::ping_interval) has passed twice.
+    PingTimeout,
     /// [`Limits::message_timeout`](crate::Limits::message_timeout) has passed.
     MessageTimeout,
     /// [`Limits::close_timeout`](crate::Limits::close_timeout) has passed.
@@ -107,8 +101,8 @@ impl From<Loss> for CloseCause {
 }
 
 /// An event for the application. The events of one connection come in the order `StateChanged` (at any time),
-/// `Handshake` (if requested), `Connected`, any number of `Message`, `Closed`; or `Rejected`, `Closed`; or any number
-/// of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
+/// `Handshake` (if requested), `Connected`, any number of `Message` and `Binary`, `Closed`; or `Rejected`, `Closed`; or
+/// any number of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'i> {
@@ -128,10 +122,11 @@ pub enum Event<'i> {
         /// The connection that sent the handshake.
         connection: ConnectionId,
         /// Which protocol it asks for.
-        draft: Draft,
+        protocol: Protocol,
         /// The peer that sent it.
         peer: Arc<Peer>,
-        /// The one opaque string asked for (draft 76 section 1.9).
+        /// The one opaque string asked for (draft 76 section 1.9). In later protocols, of the list asked for the first
+        /// that the options accept; any other of the list may be chosen.
         subprotocol: Option<String>,
         /// The request.
         head: Arc<Head>,
@@ -141,7 +136,7 @@ pub enum Event<'i> {
         /// The connection that is now open.
         connection: ConnectionId,
         /// Which protocol it speaks.
-        draft: Draft,
+        protocol: Protocol,
         /// The peer at the other end.
         peer: Arc<Peer>,
         /// The subprotocol named in our answer.
@@ -156,12 +151,23 @@ pub enum Event<'i> {
         /// The text.
         text: Cow<'i, str>,
     },
+    /// A binary message, which only the protocols from hybi-07 on have.
+    Binary {
+        /// The connection that sent the message.
+        connection: ConnectionId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
     /// The connection is over.
     Closed {
         /// The connection that ended.
         connection: ConnectionId,
         /// Why it ended.
         cause: CloseCause,
+        /// The code of the peer's close frame, if it sent one with a code.
+        code: Option<CloseCode>,
+        /// The reason in it.
+        reason: String,
     },
     /// An opening handshake or request was refused.
     Rejected {

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::FrameError;
-use crate::event::Draft;
 use crate::options::InvalidUtf8;
+use crate::protocol::Protocol;
 use crate::text;
 
 /// The closing frame of draft 76.
@@ -29,7 +29,7 @@ pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
 /// Rules for frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub(crate) draft: Draft,
+    pub(crate) protocol: Protocol,
     pub(crate) skip_reserved: bool,
     pub(crate) invalid_utf8: InvalidUtf8,
     pub(crate) max_message_bytes: usize,
@@ -124,7 +124,7 @@ impl Decoder {
                 }
                 Self::Final => {
                     // In draft 75 it is an empty frame, but libraries of the time close with it there as well.
-                    if first == 0x00 && (rules.draft == Draft::Draft76 || !rules.skip_reserved) {
+                    if first == 0x00 && (rules.protocol == Protocol::Draft76 || !rules.skip_reserved) {
                         *input = rest;
                         *self = Self::Type;
                         return Ok(Some(Frame::Closing));
@@ -139,7 +139,7 @@ impl Decoder {
                     *value = add_length_byte(*value, first, rules.max_message_bytes)?;
                     *bytes = bytes.saturating_add(1);
                     if first & 0x80 == 0 {
-                        let closing = *kind == 0xff && *value == 0 && rules.draft == Draft::Draft76;
+                        let closing = *kind == 0xff && *value == 0 && rules.protocol == Protocol::Draft76;
                         *self = if *value == 0 { Self::Type } else { Self::Skip(*value) };
                         if closing {
                             return Ok(Some(Frame::Closing));

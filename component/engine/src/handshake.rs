@@ -1,71 +1,112 @@
-//! Opening handshakes: which draft, whether it is allowed, and our answer (sections 5.1 and 5.2 of draft 76, 5.1 and
-//! 5.2 of draft 75).
+//! Opening handshakes: which protocol, whether it is allowed, and our answer (sections 5.1 and 5.2 of draft 76, 5.1 and
+//! 5.2 of draft 75; [`hybi::handshake`](crate::hybi) has that of later protocols).
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::challenge::key_part;
-use crate::error::Refusal;
-use crate::event::{Draft, Peer};
+use crate::error::{Misuse, Refusal};
+use crate::event::Peer;
 use crate::forwarded::Forwarded;
 use crate::head::{Head, trim};
 use crate::http;
-use crate::hybi::handshake::later_protocol;
+use crate::hybi::handshake as hybi;
 use crate::location::{Endpoint, location};
-use crate::options::Version;
 use crate::policy::Policy;
+use crate::protocol::Protocol;
 
 /// What a client asked for, checked against the policy.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Handshake {
-    /// The numbers from draft 76's keys; `None` in draft 75.
-    pub(crate) parts: Option<(u32, u32)>,
-    /// The URL named in our answer.
-    location: Vec<u8>,
+pub(crate) enum Handshake {
+    Hixie {
+        /// The numbers from draft 76's keys; `None` in draft 75.
+        parts: Option<(u32, u32)>,
+        /// The URL named in our answer.
+        location: Vec<u8>,
+    },
+    Hybi(hybi::Handshake),
 }
 
 impl Handshake {
-    pub(crate) fn draft(&self) -> Draft {
-        draft(self.parts)
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Hixie { parts, .. } => draft(*parts),
+            Self::Hybi(handshake) => handshake.version().into(),
+        }
     }
 
-    /// Writes the 101 and its fields, blank line included: all of draft 75's answer, all but the last 16 bytes of
-    /// draft 76's. Clients compare case, and draft 75's also order, byte for byte.
+    /// The subprotocol to name in our answer if the application does not choose another, as text, with U+FFFD for
+    /// invalid UTF-8.
+    pub(crate) fn subprotocol(&self, head: &Head, policy: &Policy) -> Option<String> {
+        match self {
+            Self::Hixie { parts, .. } => asked_text(head, draft(*parts)),
+            Self::Hybi(handshake) => {
+                policy.choose_subprotocol(handshake.subprotocols(head)).map(String::from)
+            }
+        }
+    }
+
+    /// Appends the 101 and its fields, blank line included: the whole answer, except for the last 16 bytes of draft
+    /// 76's. `subprotocol` must have been asked for.
     pub(crate) fn write_answer(
         &self,
-        out: &mut Vec<u8>,
         head: &Head,
-        subprotocol: Option<&[u8]>,
+        subprotocol: Option<&str>,
         fields: &[(String, Vec<u8>)],
-    ) {
-        let (status, prefix) = match self.draft() {
-            Draft::Draft75 => ("HTTP/1.1 101 Web Socket Protocol Handshake\r\n", ""),
-            Draft::Draft76 => ("HTTP/1.1 101 WebSocket Protocol Handshake\r\n", "Sec-"),
-        };
-        out.extend_from_slice(status.as_bytes());
-        out.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
-        let mut put = |prefix: &str, name: &str, value: &[u8]| {
-            out.extend_from_slice(prefix.as_bytes());
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        };
-        // Without an Origin in the request the field is sent empty: a client of the time requires it.
-        put(prefix, "WebSocket-Origin", head.value("Origin").unwrap_or_default());
-        put(prefix, "WebSocket-Location", &self.location);
-        if let Some(subprotocol) = subprotocol {
-            put(prefix, "WebSocket-Protocol", subprotocol);
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        match self {
+            Self::Hixie { parts, location } => {
+                let draft = draft(*parts);
+                http::check_fields(fields)?;
+                if subprotocol.is_some() && subprotocol != asked_text(head, draft).as_deref() {
+                    return Err(Misuse::Invalid);
+                }
+                let subprotocol = subprotocol.and_then(|_| asked_subprotocol(head, draft));
+                write_hixie_answer(head, draft, location, subprotocol, fields, out);
+                Ok(())
+            }
+            Self::Hybi(handshake) => handshake.write_answer(head, subprotocol, fields, out),
         }
-        for (name, value) in fields {
-            put("", name, value);
-        }
-        out.extend_from_slice(b"\r\n");
     }
 }
 
-fn draft(parts: Option<(u32, u32)>) -> Draft {
-    if parts.is_some() { Draft::Draft76 } else { Draft::Draft75 }
+/// Clients compare case, and draft 75's also order, byte for byte.
+fn write_hixie_answer(
+    head: &Head,
+    draft: Protocol,
+    location: &[u8],
+    subprotocol: Option<&[u8]>,
+    fields: &[(String, Vec<u8>)],
+    out: &mut Vec<u8>,
+) {
+    let (status, prefix) = match draft {
+        Protocol::Draft75 => ("HTTP/1.1 101 Web Socket Protocol Handshake\r\n", ""),
+        _ => ("HTTP/1.1 101 WebSocket Protocol Handshake\r\n", "Sec-"),
+    };
+    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
+    let mut put = |prefix: &str, name: &str, value: &[u8]| {
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    };
+    // Without an Origin in the request the field is sent empty: a client of the time requires it.
+    put(prefix, "WebSocket-Origin", head.value("Origin").unwrap_or_default());
+    put(prefix, "WebSocket-Location", location);
+    if let Some(subprotocol) = subprotocol {
+        put(prefix, "WebSocket-Protocol", subprotocol);
+    }
+    for (name, value) in fields {
+        put("", name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn draft(parts: Option<(u32, u32)>) -> Protocol {
+    if parts.is_some() { Protocol::Draft76 } else { Protocol::Draft75 }
 }
 
 /// Returns `None` for plain HTTP.
@@ -78,32 +119,45 @@ pub(crate) fn examine(
     if !is_attempt(head) {
         return Ok(None);
     }
-    if let Some(later) = later_protocol(head)? {
-        return Err(Refusal::LaterProtocol(later));
+    let endpoint = || -> Result<_, Refusal> {
+        let endpoint = Endpoint::find(head, peer, forwarded, policy.public_url.as_ref())?;
+        let endpoint = endpoint.ok_or(Refusal::HostAbsent)?;
+        policy.check_host(&endpoint)?;
+        Ok(endpoint)
+    };
+    match hybi::Handshake::read(head, &policy.versions) {
+        Ok(None) => {}
+        Err(Refusal::VersionOff(later)) if policy.versions.is_empty() => {
+            return Err(Refusal::LaterProtocol(later));
+        }
+        Err(refusal) => return Err(refusal),
+        Ok(Some(handshake)) => {
+            endpoint()?;
+            policy.check_origin(handshake.origin(head)?)?;
+            let mut asked = handshake.subprotocols(head).peekable();
+            if asked.peek().is_some() && policy.choose_subprotocol(asked).is_none() {
+                return Err(Refusal::Subprotocol);
+            }
+            return Ok(Some(Handshake::Hybi(handshake)));
+        }
     }
     let parts = read(head)?;
     let draft = draft(parts);
-    let off = match policy.options.version {
-        Version::Auto => false,
-        Version::Draft75 => draft != Draft::Draft75,
-        Version::Draft76 => draft != Draft::Draft76,
-    };
-    if off {
+    if !policy.options.protocols.contains(draft) {
         return Err(Refusal::DraftOff);
     }
     // Draft 75 section 5.2 requires three tokens; draft 76 section 5.1 ignores the rest of the line.
-    if draft == Draft::Draft75 && head.version() != b"HTTP/1.1" {
+    if draft == Protocol::Draft75 && head.version() != b"HTTP/1.1" {
         return Err(Refusal::HttpVersion);
     }
     check_body(head, draft)?;
-    let endpoint =
-        Endpoint::find(head, peer, forwarded, policy.public_url.as_ref())?.ok_or(Refusal::HostAbsent)?;
-    policy.check_host(&endpoint)?;
-    policy.check_origin(head)?;
+    let endpoint = endpoint()?;
+    policy.check_origin(head.single("Origin")?)?;
     if let Some(asked) = asked_subprotocol(head, draft) {
         policy.check_subprotocol(asked)?;
     }
-    Ok(Some(Handshake { parts, location: location(head, &endpoint, policy.public_url.as_ref()) }))
+    let location = location(head, &endpoint, policy.public_url.as_ref());
+    Ok(Some(Handshake::Hixie { parts, location }))
 }
 
 /// A request that names the WebSocket protocol anywhere is an attempted handshake, however broken.
@@ -143,27 +197,27 @@ fn read(head: &Head) -> Result<Option<(u32, u32)>, Refusal> {
 }
 
 /// A proxy treats Content-Length bytes as a body, and anything after them as the next request.
-fn check_body(head: &Head, draft: Draft) -> Result<(), Refusal> {
+fn check_body(head: &Head, draft: Protocol) -> Result<(), Refusal> {
     let is_coded = head.value("Transfer-Encoding").is_some();
     match http::content_length(head)? {
         None | Some(0) if !is_coded => Ok(()),
         // Some libraries of the time count key3.
-        Some(8) if !is_coded && draft == Draft::Draft76 => Ok(()),
+        Some(8) if !is_coded && draft == Protocol::Draft76 => Ok(()),
         _ => Err(Refusal::HandshakeBody),
     }
 }
 
 /// The opaque string that the client asked for (draft 76 section 1.9). An empty one differs from none.
-pub(crate) fn asked_subprotocol(head: &Head, draft: Draft) -> Option<&[u8]> {
+fn asked_subprotocol(head: &Head, draft: Protocol) -> Option<&[u8]> {
     let plain = head.value("WebSocket-Protocol");
     match draft {
+        Protocol::Draft75 => plain,
         // A library of the time asks with draft 75's field name and expects the answer with draft 76's.
-        Draft::Draft76 => head.value("Sec-WebSocket-Protocol").or(plain),
-        Draft::Draft75 => plain,
+        _ => head.value("Sec-WebSocket-Protocol").or(plain),
     }
 }
 
 /// The requested subprotocol as text, with U+FFFD for invalid UTF-8.
-pub(crate) fn asked_text(head: &Head, draft: Draft) -> Option<String> {
+fn asked_text(head: &Head, draft: Protocol) -> Option<String> {
     asked_subprotocol(head, draft).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }

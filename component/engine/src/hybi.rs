@@ -62,17 +62,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod close;
+pub(crate) mod close;
 mod decoder;
-mod encode;
+pub(crate) mod encode;
 mod event;
 pub(crate) mod handshake;
 mod header;
 mod mask;
-mod session;
+pub(crate) mod session;
 mod texts;
 mod utf8;
-mod version;
+pub(crate) mod version;
 
 pub use self::close::CloseCode;
 pub use self::encode::{encode_binary, encode_text};

@@ -1,8 +1,8 @@
-//! The server side of the two WebSocket protocols that browsers shipped before RFC 6455, without I/O:
-//! draft-hixie-thewebsocketprotocol-75 ("draft 75": Chrome 4–5, Safari 5.0.0) and draft-hixie-thewebsocketprotocol-76
-//! ("draft 76", hybi-00: Chrome 6–13, Safari 5, iOS 4.2–5, Firefox 4, Opera 11).
+//! The server side of every WebSocket protocol that browsers shipped, without I/O: draft-hixie-thewebsocketprotocol-75
+//! ("draft 75": Chrome 4–5, Safari 5.0.0), draft-hixie-thewebsocketprotocol-76 ("draft 76", hybi-00: Chrome 6–13,
+//! Safari 5, iOS 4.2–5, Firefox 4, Opera 11), hybi-07 to -12 (Chrome 14–15, Firefox 6–10), and RFC 6455.
 //!
-//! [`hybi`] has what came after them, as pieces: RFC 6455 and the drafts just before it.
+//! [`hybi`] has the last two also as pieces, for one connection without a server.
 //!
 //! The crate is fully deterministic. It opens no sockets, reads no clock and uses no randomness: its caller (the
 //! *shell*) passes in bytes and the time, and gets events for the application and bytes to write.
@@ -30,7 +30,7 @@
 //!    [`Server::receive`] for each read, [`Server::receive_eof`], [`Server::lost`].
 //! 4. Let the application see the events ([`Server::receive`] gives those that borrow from its input,
 //!    [`Server::poll_event`] the others) and carry out its commands: [`Server::send`], [`Server::broadcast`],
-//!    [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
+//!    [`Server::send_binary`], [`Server::close`], [`Server::accept`], [`Server::reject`], [`Server::respond`].
 //! 5. Write each [`Transmission`] of [`Server::poll_transmit`] to its recipients, in order and in one write, and do
 //!    as its [`Disposition`] says.
 //! 6. Repeat.
@@ -109,6 +109,8 @@
 //! # What it promises
 //!
 //! - No input panics, whatever it is and however it is split; any chunking gives the same events and the same bytes.
+//!   (Only a pong, which is sent at once, may come before the application's answer to an earlier message of the same
+//!   read.)
 //! - Only incomplete data is buffered: a message complete in a read is borrowed from it.
 //! - Every limit ([`Limits`]) is checked before anything is buffered.
 //! - Nothing is sent after our closing handshake, and nothing is reported for a connection after its [`Event::Closed`].
@@ -147,6 +149,7 @@ mod error;
 mod event;
 mod forwarded;
 mod frame;
+mod framing;
 mod handshake;
 mod head;
 mod http;
@@ -155,6 +158,7 @@ mod later_protocol;
 mod location;
 mod options;
 mod policy;
+mod protocol;
 mod rejected;
 mod server;
 mod shared;
@@ -167,12 +171,13 @@ pub use crate::error::{
     FrameError, InvalidOptions, MalformedBody, MalformedHead, MalformedKey, Misuse, Refusal,
 };
 pub use crate::event::{
-    CloseCause, ConnectionId, Destination, Disposition, Draft, Event, Loss, Peer, Recipients, State,
-    Transmission, Undelivered,
+    CloseCause, ConnectionId, Destination, Disposition, Event, Loss, Peer, Recipients, State, Transmission,
+    Undelivered,
 };
 pub use crate::head::Head;
 pub use crate::http::http_refusal;
 pub use crate::later_protocol::LaterProtocol;
-pub use crate::options::{InvalidUtf8, Limits, Millis, Options, Version};
+pub use crate::options::{InvalidUtf8, Limits, Millis, Options};
+pub use crate::protocol::{Protocol, Protocols};
 pub use crate::server::{Events, Server};
-pub use crate::shared::Counts;
+pub use crate::shared::{ConnectedCounts, Counts};

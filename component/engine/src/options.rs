@@ -4,24 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::InvalidOptions;
+use crate::protocol::Protocols;
 
 /// A length of time, or a point in time counted from an origin that the caller chooses, in milliseconds.
 pub type Millis = u64;
 
-/// Which drafts are accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
-pub enum Version {
-    /// Both, told apart by the keys of draft 76.
-    #[default]
-    Auto,
-    /// Only draft 75.
-    Draft75,
-    /// Only draft 76.
-    Draft76,
-}
-
-/// What to do with text from a client that is not valid UTF-8 (draft 76 section 5.4 leaves it open).
+/// What to do with text from a client that is not valid UTF-8 (draft 76 section 5.4 leaves it open). In
+/// hybi and RFC 6455 the connection always ends, with close code 1007.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "mirrors the WIT enum, which cannot grow either")]
 pub enum InvalidUtf8 {
@@ -32,20 +21,22 @@ pub enum InvalidUtf8 {
     Close,
 }
 
-/// How a [`Server`](crate::Server) behaves. The default accepts both drafts from any page.
+/// How a [`Server`](crate::Server) behaves. The default accepts every protocol from any page.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "made with struct update syntax")]
 pub struct Options {
-    /// Which drafts are accepted.
-    pub version: Version,
-    /// Accepted `Origin` values (draft 76 section 5.1) as browsers send them, `http://example.com:8000`, compared
-    /// ignoring ASCII case. Empty, or with `*`: any, even none. `null` must be listed like any other. Some libraries
-    /// send host and port without a scheme: `example.com:8000` is accepted for these. They apply to opening handshakes,
-    /// and to requests that carry an Origin and are not GET or HEAD: POSTs from foreign pages.
+    /// Which protocols are accepted. At least one.
+    pub protocols: Protocols,
+    /// Accepted `Origin` values (draft 76 section 5.1; `Sec-WebSocket-Origin` in hybi-07 to -12) as browsers send them,
+    /// `http://example.com:8000`, compared ignoring ASCII case. Empty, or with `*`: any, even none. `null` must be
+    /// listed like any other. Some libraries send host and port without a scheme: `example.com:8000` is accepted for
+    /// these. They apply to opening handshakes, and to requests that carry an Origin and are not GET or HEAD: POSTs
+    /// from foreign pages.
     pub origins: Vec<String>,
-    /// Accepted subprotocols (draft 76 section 1.9), compared exactly. Empty, or with `*`: any. Otherwise a client that
-    /// asks only for others is refused; a client that asks for none is accepted. A client may ask for a list, separated
-    /// by commas or spaces: it is accepted if one of its items is, and named whole in the answer.
+    /// Accepted subprotocols (draft 76 and RFC 6455 section 1.9), compared exactly. Empty, or with `*`: any. Otherwise
+    /// a client that asks only for others is refused; a client that asks for none is accepted. A client may ask for a
+    /// list, separated by commas or spaces: it is accepted if one of its items is, and named whole in the answer; in
+    /// later protocols the first of its items that is accepted is.
     pub subprotocols: Vec<String>,
     /// Accepted `Host` values (draft 76 section 5.1: DNS rebinding), with or without a port, ignoring ASCII case; IPv6
     /// addresses with or without brackets. Empty, or with `*`: any. If forwarded fields are trusted, the forwarded host
@@ -96,13 +87,18 @@ pub struct Limits {
     /// 10,000.
     pub handshake_timeout: Millis,
     /// How long a connected client may neither send nor receive anything, in milliseconds; 0 (the default): forever,
-    /// because the drafts have no ping by which a client could show that it is alive.
+    /// because the hixie drafts have no ping by which a client could show that it is alive. In later protocols a pong
+    /// counts as sent.
     pub idle_timeout: Millis,
+    /// With nothing received from a connected client for this many milliseconds, it is sent a ping (RFC 6455 section
+    /// 5.5.2); if nothing is received for as long again, the connection ends. 0 (the default): no pings. The hixie
+    /// drafts have none.
+    pub ping_interval: Millis,
     /// From the first byte of a message to its last, in milliseconds; 0: no limit. Default 60,000: 1 MiB at 18 kB/s,
     /// and no peer can hold a part of `max_buffered_bytes` for longer.
     pub message_timeout: Millis,
-    /// From our FF 00 to the peer's, or to its FIN, in milliseconds. Default 2,000. WebKit's draft 76 never answers,
-    /// and learns of the close only when TCP ends: our FIN follows after 250 ms.
+    /// From our close frame to the peer's, or to its FIN, in milliseconds. Default 2,000. WebKit's draft 76 never
+    /// answers FF 00, and learns of the close only when TCP ends: there our FIN follows after 250 ms.
     pub close_timeout: Millis,
 }
 
@@ -115,6 +111,7 @@ impl Default for Limits {
             max_buffered_bytes: 64 << 20,
             handshake_timeout: 10_000,
             idle_timeout: 0,
+            ping_interval: 0,
             message_timeout: 60_000,
             close_timeout: 2_000,
         }

@@ -8,20 +8,25 @@ use alloc::vec::Vec;
 use crate::authority::Authority;
 use crate::error::{InvalidOptions, Refusal};
 use crate::head::{Head, is_text};
+use crate::hybi::version::Version;
 use crate::location::{Endpoint, PublicUrl, default_port};
 use crate::options::Options;
+use crate::protocol::Protocol;
 
 /// Validated options, in the form the engine uses.
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) options: Options,
     pub(crate) public_url: Option<PublicUrl>,
+    /// Those of the options' protocols that have one.
+    pub(crate) versions: Vec<Version>,
 }
 
 impl Policy {
     pub(crate) fn new(options: Options) -> Result<Self, InvalidOptions> {
         let public_url = validated_url(&options)?;
-        Ok(Self { options, public_url })
+        let versions = options.protocols.iter().filter_map(Protocol::version).collect();
+        Ok(Self { options, public_url, versions })
     }
 
     /// Whether a plain request is allowed: by its Host, and by its Origin if a foreign page could have an effect.
@@ -32,7 +37,7 @@ impl Policy {
             None => return Err(Refusal::HostAbsent),
         }
         if head.value("Origin").is_some() && !matches!(head.method(), "GET" | "HEAD") {
-            self.check_origin(head)?;
+            self.check_origin(head.single("Origin")?)?;
         }
         Ok(())
     }
@@ -46,8 +51,7 @@ impl Policy {
         if allows(&self.options.hosts, is_it) { Ok(()) } else { Err(Refusal::HostForeign) }
     }
 
-    pub(crate) fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
-        let origin = head.single("Origin")?;
+    pub(crate) fn check_origin(&self, origin: Option<&[u8]>) -> Result<(), Refusal> {
         let is_it =
             |accepted: &str| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(accepted.as_bytes()));
         match origin {
@@ -67,6 +71,11 @@ impl Policy {
         };
         if allows(&self.options.subprotocols, is_it) { Ok(()) } else { Err(Refusal::Subprotocol) }
     }
+
+    /// Of a list, the first that is accepted (RFC 6455 section 4.2.2).
+    pub(crate) fn choose_subprotocol<'a>(&self, mut asked: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        asked.find(|asked| allows(&self.options.subprotocols, |accepted| accepted == *asked))
+    }
 }
 
 impl Options {
@@ -82,6 +91,9 @@ impl Options {
 /// The public URL of valid options.
 fn validated_url(options: &Options) -> Result<Option<PublicUrl>, InvalidOptions> {
     options.limits.validate()?;
+    if options.protocols.iter().next().is_none() {
+        return Err(InvalidOptions::NoProtocol);
+    }
     check_list("origin", &options.origins, origin_hint)?;
     check_list("host", &options.hosts, host_hint)?;
     check_list("subprotocol", &options.subprotocols, subprotocol_hint)?;

@@ -17,11 +17,12 @@ use crate::event::{
     CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
 };
 use crate::head::Head;
+use crate::hybi::close::CloseCode;
 use crate::options::{Millis, Options};
 use crate::policy::Policy;
 use crate::shared::{Counts, Shared};
 
-/// The protocol and the server logic of both drafts, for any number of connections.
+/// The protocols and the server logic, for any number of connections.
 ///
 /// There are five kinds of methods:
 ///
@@ -29,7 +30,7 @@ use crate::shared::{Counts, Shared};
 /// - **Input** is what the shell observes: [`advance`](Self::advance) (time), [`open`](Self::open),
 ///   [`receive`](Self::receive), [`receive_eof`](Self::receive_eof), [`lost`](Self::lost).
 /// - **Commands** come from the application: [`send`](Self::send), [`broadcast`](Self::broadcast),
-///   [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond),
+///   [`send_binary`](Self::send_binary), [`close`](Self::close), [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond),
 ///   [`tick_after`](Self::tick_after), [`shutdown`](Self::shutdown).
 /// - **Deferring** is for shells that limit how many events the application gets per turn: [`defer`](Self::defer),
 ///   [`take_deferred`](Self::take_deferred), [`put_back`](Self::put_back).
@@ -125,7 +126,7 @@ impl Server {
         let mut connection = self.connections.get_mut(&id).map(AsMut::as_mut);
         let mut input = input;
         if let Some(connection) = &mut connection {
-            connection.touch(&mut self.shared);
+            connection.hear(&mut self.shared);
             if connection.has_deferred() {
                 connection.defer(&mut self.shared, input);
                 input = &[];
@@ -241,20 +242,56 @@ impl Server {
         self.send_to_all(but, texts)
     }
 
-    /// Ends a connection: by the closing handshake in draft 76, during which messages may still arrive; by ending TCP
-    /// elsewhere. Does nothing if closing has begun.
+    /// Sends one binary message to one client.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Misuse::Unsupported`] if the client speaks a hixie draft.
+    pub fn send_binary(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), Misuse> {
+        let mut result = Ok(());
+        self.send_binary_to_many(&[id], bytes, |undelivered| result = Err(undelivered.why));
+        result
+    }
+
+    /// Sends one binary message, encoded once. Clients of the hixie drafts, which have only text, are not among all.
+    /// Returns the number of recipients; individually named ones that cannot be sent to are reported to `undelivered`,
+    /// a client of a hixie draft with [`Misuse::Unsupported`].
+    pub fn send_binary_to(
+        &mut self,
+        to: &Recipients,
+        bytes: &[u8],
+        undelivered: impl FnMut(Undelivered),
+    ) -> usize {
+        match to {
+            Recipients::One(id) => self.send_binary_to_many(&[*id], bytes, undelivered),
+            Recipients::Many(ids) => self.send_binary_to_many(ids, bytes, undelivered),
+            Recipients::All => self.send_binary_to_all(None, bytes),
+            Recipients::AllBut(id) => self.send_binary_to_all(Some(*id), bytes),
+        }
+    }
+
+    /// Ends a connection: by the closing handshake, during which messages may still arrive; in draft 75, which has
+    /// none, and before the opening handshake is done, by ending TCP. Does nothing if closing has begun.
     ///
     /// # Errors
     /// [`Misuse::UnknownConnection`].
     pub fn close(&mut self, id: ConnectionId) -> Result<(), Misuse> {
+        self.close_with(id, CloseCode::NORMAL, "")
+    }
+
+    /// The same, with a close code and a reason, which protocols before hybi-07 do not have. Of the reason, the whole
+    /// characters of the first 123 bytes are sent.
+    ///
+    /// # Errors
+    /// [`Misuse::UnknownConnection`].
+    pub fn close_with(&mut self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<(), Misuse> {
         self.command(id, |connection, shared| {
-            connection.close(shared);
+            connection.close(shared, code, reason);
             Ok(())
         })
     }
 
-    /// Answers [`Event::Handshake`] by writing the 101. `subprotocol` is the requested one, or none; a client that
-    /// requested one and gets none fails the connection. `fields` adds fields, such as Set-Cookie.
+    /// Answers [`Event::Handshake`] by writing the 101. `subprotocol` is one that was requested, or none; a client that
+    /// requested some and gets none fails the connection. `fields` adds fields, such as Set-Cookie.
     ///
     /// # Errors
     /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if no decision is pending; [`Misuse::Invalid`] for a
@@ -299,7 +336,7 @@ impl Server {
         self.shared.set_tick(after);
     }
 
-    /// Starts closing every connection: closing handshakes in draft 76, 503 to requests in progress, FIN elsewhere.
+    /// Starts closing every connection: closing handshakes, 503 to requests in progress, FIN elsewhere.
     pub fn shutdown(&mut self) {
         for connection in self.connections.values_mut() {
             connection.shutdown(&mut self.shared);

@@ -3,9 +3,10 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::event::{ConnectionId, Destination, Disposition, Draft, Event, Transmission};
+use crate::event::{ConnectionId, Destination, Disposition, Event, Transmission};
 use crate::options::Millis;
 use crate::policy::Policy;
+use crate::protocol::Protocol;
 use crate::rejected::RejectedHeads;
 
 /// How many connections a server has, and how much they hold.
@@ -14,16 +15,41 @@ use crate::rejected::RejectedHeads;
 pub struct Counts {
     /// Connections in any state.
     pub open: usize,
-    /// Of them, connected in draft 75.
-    pub connected75: usize,
-    /// Of them, connected in draft 76.
-    pub connected76: usize,
+    /// Of them, those that are connected.
+    pub connected: ConnectedCounts,
     /// Bytes held for incomplete heads, bodies and messages.
     pub buffered_bytes: usize,
     /// Complete messages received since the server was created, including echoed ones.
     pub messages_received: u64,
     /// Messages sent since the server was created, counted once per recipient.
     pub messages_sent: u64,
+}
+
+/// How many connections are connected, by their protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "mirrors the WIT record, which cannot grow either")]
+#[expect(missing_docs, reason = "documented in Protocol")]
+pub struct ConnectedCounts {
+    pub draft75: usize,
+    pub draft76: usize,
+    pub hybi7: usize,
+    pub hybi8: usize,
+    pub rfc6455: usize,
+}
+
+impl ConnectedCounts {
+    /// Each protocol's, the oldest first.
+    pub fn iter(self) -> impl Iterator<Item = (Protocol, usize)> {
+        let Self { draft75, draft76, hybi7, hybi8, rfc6455 } = self;
+        Protocol::ALL.into_iter().zip([draft75, draft76, hybi7, hybi8, rfc6455])
+    }
+}
+
+/// How many connections a broadcast reaches, by their frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Members {
+    pub(crate) hixie: usize,
+    pub(crate) hybi: usize,
 }
 
 #[derive(Debug)]
@@ -43,7 +69,7 @@ pub(crate) struct Shared {
     /// Connections that ended in this call, to be removed from the table.
     pub(crate) ended: Vec<ConnectionId>,
     /// The members of a broadcast to all.
-    pub(crate) members: usize,
+    pub(crate) members: Members,
     /// Whether input ahead of an answer is deferred instead of reported with the answer.
     pub(crate) bounded: bool,
     /// Connections with deferred input, longest wait first. Some may have ended.
@@ -64,7 +90,7 @@ impl Shared {
             counts: Counts::default(),
             short_texts: Vec::new(),
             ended: Vec::new(),
-            members: 0,
+            members: Members::default(),
             bounded: false,
             deferred: VecDeque::new(),
             rejected: RejectedHeads::default(),
@@ -81,12 +107,25 @@ impl Shared {
         self.counts.messages_sent = self.counts.messages_sent.saturating_add(sent);
     }
 
-    pub(crate) fn count_connected(&mut self, draft: Draft, more: bool) {
-        let count = match draft {
-            Draft::Draft75 => &mut self.counts.connected75,
-            Draft::Draft76 => &mut self.counts.connected76,
+    pub(crate) fn count_connected(&mut self, protocol: Protocol, more: bool) {
+        let connected = &mut self.counts.connected;
+        let count = match protocol {
+            Protocol::Draft75 => &mut connected.draft75,
+            Protocol::Draft76 => &mut connected.draft76,
+            Protocol::Hybi7 => &mut connected.hybi7,
+            Protocol::Hybi8 => &mut connected.hybi8,
+            Protocol::Rfc6455 => &mut connected.rfc6455,
         };
-        *count = if more { count.saturating_add(1) } else { count.saturating_sub(1) };
+        step(count, more);
+    }
+
+    /// A broadcast reaches one connection more, or one less.
+    pub(crate) fn count_member(&mut self, protocol: Protocol, more: bool) {
+        let count = match protocol.version() {
+            None => &mut self.members.hixie,
+            Some(_) => &mut self.members.hybi,
+        };
+        step(count, more);
     }
 
     /// Lets `write` append to this connection's last transmission, so that it goes out in one write.
@@ -145,6 +184,10 @@ impl Shared {
         self.deadlines.remove(&first);
         Some(first.1)
     }
+}
+
+fn step(count: &mut usize, more: bool) {
+    *count = if more { count.saturating_add(1) } else { count.saturating_sub(1) };
 }
 
 /// The time at which a connection acts if nothing else happens first. Postponing a deadline is free: the set is only

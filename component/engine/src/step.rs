@@ -35,9 +35,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::builder::StepBuilder;
-pub use self::command::{Acceptance, Command, Outgoing, Recipients, Refusal, Response, ResponseField};
+pub use self::command::{
+    Acceptance, Closing, Command, Outgoing, OutgoingBinary, Recipients, Refusal, Response, ResponseField,
+};
 pub use self::event::{
-    CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
+    Binary, CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
     Rejection, Request, RequestHead, StateChange,
 };
 pub use self::io::{Destination, Input, Lost, Opened, Read, Received, Status, Step, Transmission};
@@ -45,8 +47,10 @@ use crate::connection::Connection;
 use crate::error::{InvalidOptions, Misuse};
 use crate::event as engine;
 use crate::event::{ConnectionId, Peer, Undelivered};
-pub use crate::event::{Disposition, Draft, Loss, State};
+pub use crate::event::{Disposition, Loss, State};
+use crate::hybi::CloseCode;
 use crate::options::{Millis, Options};
+pub use crate::protocol::Protocol;
 use crate::shared::Counts;
 
 /// Every connection may return this many of a turn's events, whatever the number of connections: smaller shares cost
@@ -158,7 +162,7 @@ impl Server {
         let status = |connection: &Connection| Status {
             connection: connection.id().0,
             state: connection.state(),
-            draft: connection.draft(),
+            protocol: connection.protocol(),
             peer: connection.peer().address.clone(),
         };
         self.server.connections().map(status).collect()
@@ -246,8 +250,18 @@ impl Server {
                     self.send(outgoing, step);
                     continue;
                 }
-                Command::Close(connection) => {
-                    (*connection, CommandKind::Close, self.server.close(ConnectionId(*connection)))
+                Command::SendBinary(outgoing) => {
+                    self.send_binary(outgoing, step);
+                    continue;
+                }
+                Command::Close(Closing { connection, code, reason }) => {
+                    let id = ConnectionId(*connection);
+                    let code = code.map_or(Some(CloseCode::NORMAL), CloseCode::new);
+                    let result = match code {
+                        Some(code) => self.server.close_with(id, code, reason),
+                        None => Err(Misuse::Invalid),
+                    };
+                    (*connection, CommandKind::Close, result)
                 }
                 Command::Accept(Acceptance { connection, subprotocol, fields }) => {
                     let id = ConnectionId(*connection);
@@ -279,14 +293,6 @@ impl Server {
     }
 
     fn send(&mut self, outgoing: &Outgoing<'_>, step: &mut StepBuilder) {
-        let to = match outgoing.to {
-            Recipients::One(id) => engine::Recipients::One(ConnectionId(id)),
-            Recipients::Many(ids) => {
-                engine::Recipients::Many(ids.iter().copied().map(ConnectionId).collect())
-            }
-            Recipients::All => engine::Recipients::All,
-            Recipients::AllBut(id) => engine::Recipients::AllBut(ConnectionId(id)),
-        };
         if !outgoing.is_well_formed() {
             let named = match outgoing.to {
                 Recipients::One(id) | Recipients::AllBut(id) => id,
@@ -296,9 +302,27 @@ impl Server {
             step.failed(named, CommandKind::Send, Misuse::Invalid);
             return;
         }
-        self.server.send_all(&to, outgoing.texts(), |Undelivered { connection, why }| {
+        self.server.send_all(&(&outgoing.to).into(), outgoing.texts(), |Undelivered { connection, why }| {
             step.failed(connection.0, CommandKind::Send, why);
         });
+    }
+
+    fn send_binary(&mut self, outgoing: &OutgoingBinary<'_>, step: &mut StepBuilder) {
+        let OutgoingBinary { to, bytes } = outgoing;
+        self.server.send_binary_to(&to.into(), bytes, |Undelivered { connection, why }| {
+            step.failed(connection.0, CommandKind::SendBinary, why);
+        });
+    }
+}
+
+impl From<&Recipients<'_>> for engine::Recipients {
+    fn from(to: &Recipients<'_>) -> Self {
+        match *to {
+            Recipients::One(id) => Self::One(ConnectionId(id)),
+            Recipients::Many(ids) => Self::Many(ids.iter().copied().map(ConnectionId).collect()),
+            Recipients::All => Self::All,
+            Recipients::AllBut(id) => Self::AllBut(ConnectionId(id)),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use legacy_websocket::hybi::{CloseCode, Event, Session, Version};
-use legacy_websocket::{FrameError, Misuse};
+use legacy_websocket::{FrameError, Limits, Misuse, Options};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use support::hybi::{Run, differ, frame, run, text};
+use support::{Driver, head_hybi};
 
 const MAX: usize = 1 << 20;
 
@@ -177,6 +178,10 @@ fn only_what_is_incomplete_is_held_and_within_its_room() {
         let mut session = Session::new(Version::V13, MAX);
         let fragment = frame(first & 0x0f, &[b'a'; 901]);
         assert_eq!(session.receive(&mut &fragment[..], 900, &mut out), Err(FrameError::NoRoom));
+        // What a control frame holds comes on top of the message that it is in.
+        let mut session = Session::new(Version::V13, MAX);
+        let bytes = [frame(first & 0x0f, &[b'a'; 850]), frame(0x89, &[0; 100])].concat();
+        assert_eq!(session.receive(&mut &bytes[..bytes.len() - 40], 900, &mut out), Err(FrameError::NoRoom));
     }
 }
 
@@ -336,6 +341,14 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(frame, 0..14).prop_map(|frames| frames.concat())
 }
 
+fn show_message(event: &Event) -> Option<String> {
+    match event {
+        Event::Text(text) => Some(format!("message {text:?}")),
+        Event::Binary(bytes) => Some(format!("binary {}", bytes.escape_ascii())),
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(6455), ..ProptestConfig::default() })]
 
@@ -344,6 +357,38 @@ proptest! {
         let whole = run(&bytes, usize::MAX, max, false);
         for (chunk, fast) in [(chunk, false), (chunk, true), (usize::MAX, true), (1, false)] {
             prop_assert_eq!(&run(&bytes, chunk, max, fast), &whole);
+        }
+    }
+
+    #[test]
+    fn a_server_does_as_a_session_whatever_the_chunking(bytes in frames(), chunk in 1_usize..40, max in 1_usize..2000) {
+        let alone = run(&bytes, usize::MAX, max, false);
+        let limits = Limits { max_message_bytes: max, ..Limits::default() };
+        for chunk in [chunk, usize::MAX] {
+            let mut driver = Driver::new(Options { limits, ..Options::default() });
+            driver.receive(&head_hybi(13, ""));
+            driver.bytes.clear();
+            driver.events.clear();
+            bytes.chunks(chunk).for_each(|part| driver.receive(part));
+            prop_assert_eq!(&driver.bytes, &alone.out);
+            let messages: Vec<_> = alone.events.iter().filter_map(show_message).collect();
+            let news = driver.events.iter().filter(|event| event.starts_with("message") || event.starts_with("binary"));
+            prop_assert!(news.eq(&messages), "{:?} {:?}", driver.events, messages);
+            let ended = alone.error.is_some() || matches!(alone.events.last(), Some(Event::Close { .. }));
+            prop_assert_eq!(driver.end.is_some(), ended);
+            prop_assert!(driver.server.counts().buffered_bytes <= max + 125);
+        }
+    }
+
+    #[test]
+    fn what_may_have_to_be_held_is_an_upper_bound(bytes in frames(), cut in any::<prop::sample::Index>()) {
+        let (mut session, mut out) = session();
+        let cut = cut.index(bytes.len() + 1);
+        for mut part in [&bytes[..cut], &bytes[cut..]] {
+            let bound = session.held() + session.may_hold(part);
+            while let Ok(Some(_)) = session.receive(&mut part, MAX, &mut out) {}
+            // A buffer that grows has a quarter to spare.
+            prop_assert!(session.held() <= bound + bound / 4, "{} {}", session.held(), bound);
         }
     }
 

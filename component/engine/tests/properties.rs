@@ -4,9 +4,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use legacy_websocket::{ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Server};
+use legacy_websocket::{
+    ConnectedCounts, ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Server,
+};
 use proptest::prelude::*;
-use support::{Driver, ID, KEY3, head75, head76};
+use support::hybi::{self, pongs_apart};
+use support::{Driver, ID, KEY3, head_hybi, head75, head76};
 
 /// Bytes that are likely to reach interesting states.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
@@ -21,13 +24,24 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
         }),
         1 => Just(b"\xff\x00".to_vec()),
     ];
-    prop::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
+    let hybi_frame = prop_oneof![
+        8 => "[a-zé€😀\\x00]{0,12}".prop_map(|said| hybi::text(&said)),
+        2 => (prop::sample::select(&[0x01, 0x02, 0x00, 0x80, 0x81, 0x82, 0x89, 0x8a][..]), "[a-zé]{0,5}")
+            .prop_map(|(first, payload)| hybi::frame(first, payload.as_bytes())),
+        1 => "[a-z]{0,5}".prop_map(|reason| hybi::frame(0x88, &[b"\x03\xe8", reason.as_bytes()].concat())),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ];
+    prop_oneof![
+        2 => prop::collection::vec(frame, 0..12).prop_map(|frames| frames.concat()),
+        1 => prop::collection::vec(hybi_frame, 0..12).prop_map(|frames| frames.concat()),
+    ]
 }
 
 fn request() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => Just([&head76("")[..], KEY3].concat()),
         2 => Just(head75("")),
+        4 => prop::sample::select(&[7, 8, 13][..]).prop_map(|version| head_hybi(version, "")),
         1 => Just(b"<policy-file-request/>\0".to_vec()),
         1 => "[ -~]{0,40}".prop_map(|value| head76(&format!("Cookie: {value}\r\n"))),
         1 => (0_usize..30).prop_map(|length| {
@@ -72,7 +86,7 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 /// Feeds the input in the given pieces to an application that accepts everything.
-fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>, Option<String>) {
+fn run(options: &Options, input: &[u8], cuts: &[usize]) -> Outcome {
     let mut driver = Driver::new(options.clone());
     let mut rest = input;
     for cut in cuts.iter().copied().chain([usize::MAX]) {
@@ -81,7 +95,14 @@ fn run(options: &Options, input: &[u8], cuts: &[usize]) -> (Vec<String>, Vec<u8>
         let told = driver.events.len();
         driver.receive_and_answer(part, |driver| answer_all(driver, told));
     }
-    (driver.events, driver.bytes, driver.end)
+    outcome(driver)
+}
+
+/// Events, what was written, and the end.
+type Outcome = (Vec<String>, (Vec<u8>, Vec<u8>), Option<String>);
+
+fn outcome(driver: Driver) -> Outcome {
+    (driver.events, pongs_apart(&driver.bytes), driver.end)
 }
 
 /// Takes up to `share` events off the input, and defers the rest. Returns the number of bytes consumed.
@@ -138,12 +159,13 @@ proptest! {
     #[test]
     fn take_messages_gives_the_same_messages_as_the_events(
         options in options(),
+        head in prop::sample::select(vec![head75(""), head_hybi(13, "")]),
         parts in prop::collection::vec(frames(), 0..6),
         cut in 0_usize..4,
     ) {
         let mut one_by_one = Driver::new(options.clone());
         let mut at_once = Driver::new(options);
-        let parts = [vec![head75("")], parts].concat();
+        let parts = [vec![head], parts].concat();
         let input = parts.concat();
         let cut = input.len().saturating_sub(cut);
         for part in [&input[..cut], &input[cut..]] {
@@ -184,7 +206,7 @@ proptest! {
         }
         driver.server.advance(0);
         driver.drain();
-        prop_assert_eq!((driver.events, driver.bytes, driver.end), run(&options, &input, &[]));
+        prop_assert_eq!(outcome(driver), run(&options, &input, &[]));
     }
 
     #[test]
@@ -255,7 +277,7 @@ proptest! {
         log.drain(&mut server);
         prop_assert_eq!(log.open.len(), 0);
         let counts = server.counts();
-        prop_assert_eq!((counts.connected75, counts.connected76, counts.buffered_bytes), (0, 0, 0));
+        prop_assert_eq!((counts.connected, counts.buffered_bytes), (ConnectedCounts::default(), 0));
     }
 }
 

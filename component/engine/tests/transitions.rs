@@ -5,13 +5,17 @@ mod support;
 
 use std::fmt::Write;
 
+use legacy_websocket::hybi::CloseCode;
 use legacy_websocket::{Loss, Options, Server};
-use support::{ANSWER, Driver, ID, KEY3, head75, head76};
+use support::hybi::{frame, text};
+use support::{ANSWER, Driver, ID, KEY3, head_hybi, head75, head76};
 
 type Act = fn(&mut Driver);
+type Phase = (&'static str, bool, Act);
+type Input = (&'static str, Act);
 
 /// How to bring a connection into each phase.
-const PHASES: [(&str, bool, Act); 14] = [
+const PHASES: [Phase; 14] = [
     ("head, nothing yet", false, |_| ()),
     ("head, begun", false, |driver| driver.receive(b"GET /")),
     ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
@@ -44,7 +48,7 @@ const PHASES: [(&str, bool, Act); 14] = [
 ];
 
 /// The inputs that can reach it.
-const INPUTS: [(&str, Act); 15] = [
+const INPUTS: [Input; 15] = [
     ("text frame", |driver| driver.receive(b"\0hi\xff")),
     ("half a text frame", |driver| driver.receive(b"\0hi")),
     ("closing frame", |driver| driver.receive(b"\xff\0")),
@@ -66,6 +70,62 @@ const INPUTS: [(&str, Act); 15] = [
     ("shutdown", |driver| driver.server.shutdown()),
 ];
 
+/// The phases in which later protocols differ.
+const HYBI_PHASES: [Phase; 5] = [
+    ("open, RFC 6455", false, open_hybi),
+    ("open, RFC 6455, pinged", false, |driver| {
+        open_hybi(driver);
+        driver.server.advance(30_000);
+    }),
+    ("open, RFC 6455, in a message", false, |driver| {
+        open_hybi(driver);
+        driver.receive(&frame(0x01, b"first, "));
+    }),
+    ("closing, RFC 6455", false, |driver| {
+        open_hybi(driver);
+        driver.server.close(ID).unwrap();
+    }),
+    ("ending, RFC 6455", false, |driver| {
+        open_hybi(driver);
+        driver.server.advance(0);
+        let bytes = [text("last"), frame(0x88, b"\x0f\xa0bye"), text("ignored")].concat();
+        assert_eq!(driver.server.receive(ID, &bytes).count(), 1);
+    }),
+];
+
+/// What can happen in them.
+const HYBI_INPUTS: [Input; 19] = [
+    ("text frame", |driver| driver.receive(&text("hi"))),
+    ("half a text frame", |driver| driver.receive(&text("hi")[..7])),
+    ("last fragment", |driver| driver.receive(&frame(0x80, b"last"))),
+    ("binary frame", |driver| driver.receive(&frame(0x82, b"\xff"))),
+    ("ping", |driver| driver.receive(&frame(0x89, b"?"))),
+    ("pong", |driver| driver.receive(&frame(0x8a, b""))),
+    ("close frame", |driver| driver.receive(&frame(0x88, b"\x03\xe9bye"))),
+    ("close, no code", |driver| driver.receive(&frame(0x88, b""))),
+    ("unmasked frame", |driver| driver.receive(b"\x81\x02hi")),
+    ("not UTF-8", |driver| driver.receive(&frame(0x81, b"\xff"))),
+    ("end of stream", |driver| driver.server.receive_eof(ID)),
+    ("reset", |driver| driver.server.lost(ID, Loss::Reset)),
+    ("deadline", |driver| {
+        // The first may be that of the opening handshake, postponed.
+        for _ in 0..2 {
+            let at = driver.server.poll_timeout();
+            driver.server.advance(at.unwrap_or_default());
+        }
+    }),
+    ("send", |driver| command(driver, |server| server.send(ID, "x"))),
+    ("send binary", |driver| command(driver, |server| server.send_binary(ID, b"\xff"))),
+    ("close", |driver| command(driver, |server| server.close_with(ID, CloseCode::INTERNAL_ERROR, "no"))),
+    ("accept", |driver| command(driver, |server| server.accept(ID, None, &[]))),
+    ("reject", |driver| command(driver, |server| server.reject(ID, 403, "no"))),
+    ("shutdown", |driver| driver.server.shutdown()),
+];
+
+fn open_hybi(driver: &mut Driver) {
+    driver.receive(&head_hybi(13, ""));
+}
+
 fn open76(driver: &mut Driver) {
     driver.receive(&head76(""));
     driver.receive(KEY3);
@@ -79,12 +139,22 @@ fn command(driver: &mut Driver, run: impl FnOnce(&mut Server) -> Result<(), lega
 
 #[test]
 fn every_phase_with_every_input() {
+    check("transitions", &PHASES, &INPUTS);
+}
+
+#[test]
+fn every_phase_of_rfc_6455_with_every_input() {
+    check("transitions_hybi", &HYBI_PHASES, &HYBI_INPUTS);
+}
+
+fn check(name: &str, phases: &[Phase], inputs: &[Input]) {
     let mut table = String::new();
-    for (phase, authorise, enter) in PHASES {
+    for (phase, authorise, enter) in phases {
         writeln!(table, "\n{phase}").unwrap();
-        for (input, act) in INPUTS {
+        for (input, act) in inputs {
             let flash_policy = Some("<p/>".into());
-            let mut driver = Driver::new(Options { authorise, flash_policy, ..Options::default() });
+            let mut driver =
+                Driver::new(Options { authorise: *authorise, flash_policy, ..Options::default() });
             enter(&mut driver);
             driver.drain();
             driver.bytes.clear();
@@ -95,7 +165,7 @@ fn every_phase_with_every_input() {
         }
     }
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!("transitions", table);
+        insta::assert_snapshot!(name, table);
     });
 }
 

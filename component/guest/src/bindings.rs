@@ -16,7 +16,7 @@ wit_bindgen::generate!({
     inline: "
         package hixie:legacy-websocket-guest;
         world types {
-            import hixie:legacy-websocket/types@0.1.0;
+            import hixie:legacy-websocket/types@0.2.0;
         }
     ",
     world: "hixie:legacy-websocket-guest/types",

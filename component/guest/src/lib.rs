@@ -20,4 +20,4 @@ mod runtime;
 
 pub use crate::bindings::hixie::legacy_websocket::types;
 pub use crate::lift::with_commands;
-pub use crate::lower::{lower_draft, lower_event, lower_head, lower_state};
+pub use crate::lower::{lower_event, lower_head, lower_protocol, lower_state};

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use legacy_websocket::step::{Acceptance, Command, Outgoing, Recipients, Refusal, Response, ResponseField};
+use legacy_websocket::step::{
+    Acceptance, Closing, Command, Outgoing, OutgoingBinary, Recipients, Refusal, Response, ResponseField,
+};
 
 use crate::types;
 
@@ -29,16 +31,18 @@ fn lend<'a>(
 ) -> Command<'a> {
     match command {
         types::Command::Send(outgoing) => Command::Send(Outgoing {
-            to: match &outgoing.to {
-                types::Recipients::One(connection) => Recipients::One(*connection),
-                types::Recipients::Many(connections) => Recipients::Many(connections),
-                types::Recipients::All => Recipients::All,
-                types::Recipients::AllBut(connection) => Recipients::AllBut(*connection),
-            },
+            to: lend_recipients(&outgoing.to),
             text: &outgoing.text,
             ends: &outgoing.ends,
         }),
-        types::Command::Close(connection) => Command::Close(*connection),
+        types::Command::SendBinary(outgoing) => {
+            Command::SendBinary(OutgoingBinary { to: lend_recipients(&outgoing.to), bytes: &outgoing.bytes })
+        }
+        types::Command::Close(closing) => Command::Close(Closing {
+            connection: closing.connection,
+            code: closing.code,
+            reason: &closing.reason,
+        }),
         types::Command::Accept(acceptance) => Command::Accept(Acceptance {
             connection: acceptance.connection,
             subprotocol: acceptance.subprotocol.as_deref(),
@@ -57,5 +61,14 @@ fn lend<'a>(
         }),
         types::Command::Tick(after) => Command::Tick(*after),
         types::Command::SingleInstance => Command::SingleInstance,
+    }
+}
+
+fn lend_recipients(to: &types::Recipients) -> Recipients<'_> {
+    match to {
+        types::Recipients::One(connection) => Recipients::One(*connection),
+        types::Recipients::Many(connections) => Recipients::Many(connections),
+        types::Recipients::All => Recipients::All,
+        types::Recipients::AllBut(connection) => Recipients::AllBut(*connection),
     }
 }

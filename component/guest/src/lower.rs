@@ -1,6 +1,6 @@
 //! The engine's events, as an application gets them.
 
-use legacy_websocket::step::{CloseCause, CommandKind, Draft, Event, Failure, Field, RequestHead, State};
+use legacy_websocket::step::{CloseCause, CommandKind, Event, Failure, Field, Protocol, RequestHead, State};
 
 use crate::types;
 
@@ -12,6 +12,9 @@ pub fn lower_event(event: Event) -> types::Event {
             text: messages.text,
             ends: messages.ends,
         }),
+        Event::Binary(binary) => {
+            types::Event::Binary(types::Binary { connection: binary.connection, bytes: binary.bytes })
+        }
         Event::StateChanged(change) => types::Event::StateChanged(types::StateChange {
             connection: change.connection,
             old: lower_state(change.old),
@@ -19,14 +22,14 @@ pub fn lower_event(event: Event) -> types::Event {
         }),
         Event::Handshake(handshake) => types::Event::Handshake(types::Handshake {
             connection: handshake.connection,
-            draft: lower_draft(handshake.draft),
+            protocol: lower_protocol(handshake.protocol),
             peer: handshake.peer,
             subprotocol: handshake.subprotocol,
             head: lower_head(handshake.head),
         }),
         Event::Connected(connected) => types::Event::Connected(types::Connected {
             connection: connected.connection,
-            draft: lower_draft(connected.draft),
+            protocol: lower_protocol(connected.protocol),
             peer: connected.peer,
             subprotocol: connected.subprotocol,
             head: lower_head(connected.head),
@@ -40,6 +43,8 @@ pub fn lower_event(event: Event) -> types::Event {
         Event::Closed(closed) => types::Event::Closed(types::Closed {
             connection: closed.connection,
             cause: lower_cause(closed.cause),
+            code: closed.code,
+            reason: closed.reason,
         }),
         Event::Rejected(rejection) => types::Event::Rejected(types::Rejection {
             connection: rejection.connection,
@@ -67,10 +72,13 @@ pub fn lower_head(head: RequestHead) -> types::RequestHead {
 }
 
 /// Which protocol.
-pub fn lower_draft(draft: Draft) -> types::Draft {
-    match draft {
-        Draft::Draft75 => types::Draft::Draft75,
-        Draft::Draft76 => types::Draft::Draft76,
+pub fn lower_protocol(protocol: Protocol) -> types::Protocol {
+    match protocol {
+        Protocol::Draft75 => types::Protocol::Draft75,
+        Protocol::Draft76 => types::Protocol::Draft76,
+        Protocol::Hybi7 => types::Protocol::Hybi7,
+        Protocol::Hybi8 => types::Protocol::Hybi8,
+        Protocol::Rfc6455 => types::Protocol::Rfc6455,
     }
 }
 
@@ -95,6 +103,7 @@ fn lower_cause(cause: CloseCause) -> types::CloseCause {
         CloseCause::Reset => types::CloseCause::Reset,
         CloseCause::HandshakeTimeout => types::CloseCause::HandshakeTimeout,
         CloseCause::IdleTimeout => types::CloseCause::IdleTimeout,
+        CloseCause::PingTimeout => types::CloseCause::PingTimeout,
         CloseCause::MessageTimeout => types::CloseCause::MessageTimeout,
         CloseCause::CloseTimeout => types::CloseCause::CloseTimeout,
         CloseCause::Refused => types::CloseCause::Refused,
@@ -112,6 +121,7 @@ fn lower_cause(cause: CloseCause) -> types::CloseCause {
 fn lower_kind(command: CommandKind) -> types::CommandKind {
     match command {
         CommandKind::Send => types::CommandKind::Send,
+        CommandKind::SendBinary => types::CommandKind::SendBinary,
         CommandKind::Close => types::CommandKind::Close,
         CommandKind::Accept => types::CommandKind::Accept,
         CommandKind::Reject => types::CommandKind::Reject,
@@ -124,5 +134,6 @@ fn lower_failure(why: Failure) -> types::Failure {
         Failure::UnknownConnection => types::Failure::UnknownConnection,
         Failure::WrongState => types::Failure::WrongState,
         Failure::Invalid => types::Failure::Invalid,
+        Failure::NotText => types::Failure::NotText,
     }
 }

@@ -1,14 +1,14 @@
 //! Lifts and lowers the types of the interface `legacy-websocket`.
 
 use legacy_websocket::step::{self, Destination, Disposition, Input, Loss, Opened, Received};
-use legacy_websocket::{Counts, InvalidUtf8, Limits, Options, Version};
-use legacy_websocket_guest::{lower_draft, lower_event, lower_state};
+use legacy_websocket::{ConnectedCounts, Counts, InvalidUtf8, Limits, Options, Protocol, Protocols};
+use legacy_websocket_guest::{lower_event, lower_protocol, lower_state};
 
 use crate::bindings::exports::hixie::legacy_websocket::legacy_websocket as wit;
 
 pub(crate) fn default_options() -> wit::Options {
     let Options {
-        version,
+        protocols,
         origins,
         subprotocols,
         hosts,
@@ -23,11 +23,7 @@ pub(crate) fn default_options() -> wit::Options {
         limits,
     } = Options::default();
     wit::Options {
-        version: match version {
-            Version::Auto => wit::Version::Auto,
-            Version::Draft75 => wit::Version::Draft75,
-            Version::Draft76 => wit::Version::Draft76,
-        },
+        protocols: lower_protocols(protocols),
         origins,
         subprotocols,
         hosts,
@@ -49,6 +45,7 @@ pub(crate) fn default_options() -> wit::Options {
             max_buffered_bytes: u64::try_from(limits.max_buffered_bytes).unwrap_or(u64::MAX),
             handshake_timeout: limits.handshake_timeout,
             idle_timeout: limits.idle_timeout,
+            ping_interval: limits.ping_interval,
             message_timeout: limits.message_timeout,
             close_timeout: limits.close_timeout,
         },
@@ -59,11 +56,7 @@ pub(crate) fn lift_options(options: wit::Options) -> Options {
     let limits = options.limits;
     let wide = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
     Options {
-        version: match options.version {
-            wit::Version::Auto => Version::Auto,
-            wit::Version::Draft75 => Version::Draft75,
-            wit::Version::Draft76 => Version::Draft76,
-        },
+        protocols: lift_protocols(options.protocols),
         origins: options.origins,
         subprotocols: options.subprotocols,
         hosts: options.hosts,
@@ -85,9 +78,28 @@ pub(crate) fn lift_options(options: wit::Options) -> Options {
             max_buffered_bytes: usize::try_from(limits.max_buffered_bytes).unwrap_or(usize::MAX),
             handshake_timeout: limits.handshake_timeout,
             idle_timeout: limits.idle_timeout,
+            ping_interval: limits.ping_interval,
             message_timeout: limits.message_timeout,
             close_timeout: limits.close_timeout,
         },
+    }
+}
+
+fn lower_protocols(protocols: Protocols) -> wit::Protocols {
+    protocols.iter().map(flag).fold(wit::Protocols::empty(), |flags, flag| flags | flag)
+}
+
+fn lift_protocols(flags: wit::Protocols) -> Protocols {
+    Protocol::ALL.into_iter().filter(|protocol| flags.contains(flag(*protocol))).collect()
+}
+
+fn flag(protocol: Protocol) -> wit::Protocols {
+    match protocol {
+        Protocol::Draft75 => wit::Protocols::DRAFT75,
+        Protocol::Draft76 => wit::Protocols::DRAFT76,
+        Protocol::Hybi7 => wit::Protocols::HYBI7,
+        Protocol::Hybi8 => wit::Protocols::HYBI8,
+        Protocol::Rfc6455 => wit::Protocols::RFC6455,
     }
 }
 
@@ -148,16 +160,22 @@ pub(crate) fn lower_status(status: step::Status) -> wit::Status {
     wit::Status {
         connection: status.connection,
         state: lower_state(status.state),
-        draft: status.draft.map(lower_draft),
+        protocol: status.protocol.map(lower_protocol),
         peer: status.peer,
     }
 }
 
 pub(crate) fn lower_counts(counts: Counts) -> wit::Counts {
+    let ConnectedCounts { draft75, draft76, hybi7, hybi8, rfc6455 } = counts.connected;
     wit::Counts {
         open: narrow(counts.open),
-        connected75: narrow(counts.connected75),
-        connected76: narrow(counts.connected76),
+        connected: wit::ConnectedCounts {
+            draft75: narrow(draft75),
+            draft76: narrow(draft76),
+            hybi7: narrow(hybi7),
+            hybi8: narrow(hybi8),
+            rfc6455: narrow(rfc6455),
+        },
         buffered_bytes: u64::try_from(counts.buffered_bytes).unwrap_or(u64::MAX),
         messages_received: counts.messages_received,
         messages_sent: counts.messages_sent,

@@ -13,7 +13,7 @@
 wit_bindgen::generate!({
     path: "../../wit",
     world: "library",
-    with: { "hixie:legacy-websocket/types@0.1.0": legacy_websocket_guest::types },
+    with: { "hixie:legacy-websocket/types@0.2.0": legacy_websocket_guest::types },
 });
 
 use super::Component;

@@ -8,10 +8,12 @@ use core::mem;
 use super::transitions::ANSWER_TIME;
 use super::{Closing, Connection, Phase};
 use crate::error::{Misuse, Refusal};
-use crate::event::{CloseCause, Disposition, Draft, Event, State};
-use crate::handshake::asked_text;
+use crate::event::{CloseCause, Disposition, Event, State};
+use crate::framing::Framing;
 use crate::head::HeadReader;
 use crate::http;
+use crate::hybi::close::CloseCode;
+use crate::protocol::Protocol;
 use crate::shared::Shared;
 
 impl Connection {
@@ -21,16 +23,13 @@ impl Connection {
         subprotocol: Option<&str>,
         fields: &[(String, Vec<u8>)],
     ) -> Result<(), Misuse> {
-        let Phase::Deciding { handshake, .. } = &self.phase else {
+        let (Phase::Deciding { handshake, .. }, Some(head)) = (&self.phase, &self.head) else {
             return Err(Misuse::WrongState);
         };
-        let asked = self.head.as_ref().and_then(|head| asked_text(head, handshake.draft()));
-        if subprotocol.is_some() && subprotocol != asked.as_deref() {
-            return Err(Misuse::Invalid);
-        }
-        http::check_fields(fields)?;
+        let mut answer = Vec::new();
+        handshake.write_answer(head, subprotocol, fields, &mut answer)?;
         if let Phase::Deciding { handshake, ahead } = mem::replace(&mut self.phase, Phase::Ended) {
-            self.answer(shared, handshake, subprotocol.is_some(), fields);
+            self.answer(shared, handshake, subprotocol.map(String::from), answer);
             self.resume(shared, ahead);
         }
         Ok(())
@@ -76,41 +75,43 @@ impl Connection {
             return Err(Misuse::Invalid);
         }
         match self.phase {
-            Phase::Open { .. } | Phase::Ending { .. } => self.close(shared),
+            Phase::Open { .. } | Phase::Ending { .. } => {
+                self.close(shared, CloseCode::POLICY_VIOLATION, reason);
+            }
             _ => self.refuse_with(shared, status, Cow::Owned(reason.into()), CloseCause::Refused),
         }
         Ok(())
     }
 
-    pub(crate) fn close(&mut self, shared: &mut Shared) {
-        match &mut self.phase {
-            Phase::Open { closing: Closing::Sent | Closing::HalfClosed, .. } => {}
-            Phase::Open { closing, .. } if self.draft == Some(Draft::Draft76) => {
+    pub(crate) fn close(&mut self, shared: &mut Shared, code: CloseCode, reason: &str) {
+        match (&mut self.phase, self.protocol) {
+            (Phase::Open { closing: Closing::Sent | Closing::HalfClosed, .. }, _) => {}
+            (Phase::Open { framing, closing }, Some(protocol)) if protocol != Protocol::Draft75 => {
                 *closing = Closing::Sent;
-                self.send_closing(shared);
+                // A browser of hybi or RFC 6455 answers, and then waits for our FIN.
+                let answers = matches!(framing, Framing::Hybi(_));
+                self.send_close(shared, code, reason);
                 shared.transmit_then(self.id, Disposition::Leave);
-                shared.members = shared.members.saturating_sub(1);
-                let after = shared.policy.options.limits.close_timeout.min(ANSWER_TIME);
+                shared.count_member(protocol, false);
+                let after = shared.policy.options.limits.close_timeout;
+                let after = if answers { after } else { after.min(ANSWER_TIME) };
                 self.timer.set(shared, self.id, Some(after));
             }
-            Phase::Ending { cause } => {
-                let cause = *cause;
-                self.finish(shared, cause);
-            }
+            (Phase::Ending { .. }, _) => self.finish(shared),
             // Draft 75 has no closing handshake.
-            Phase::Open { .. } => self.end(shared, CloseCause::ByUs, Disposition::Finish),
+            (Phase::Open { .. }, _) => self.end(shared, CloseCause::ByUs, Disposition::Finish),
             _ => self.end(shared, CloseCause::ByUsAbruptly, Disposition::Finish),
         }
     }
 
     pub(crate) fn shutdown(&mut self, shared: &mut Shared) {
         match &self.phase {
-            Phase::Head(reader) if reader.held() == 0 => self.close(shared),
+            Phase::Head(reader) if reader.held() == 0 => self.close(shared, CloseCode::GOING_AWAY, ""),
             Phase::Head(_) => self.refuse_unread(shared, Refusal::ShuttingDown, CloseCause::Refused),
             Phase::Body(_) | Phase::Responding { .. } | Phase::Deciding { .. } => {
                 self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
             }
-            _ => self.close(shared),
+            _ => self.close(shared, CloseCode::GOING_AWAY, ""),
         }
     }
 
@@ -118,11 +119,11 @@ impl Connection {
         if matches!(self.phase, Phase::Ended) {
             return;
         }
-        if let (State::Connected, Some(draft)) = (self.state, self.draft) {
-            shared.count_connected(draft, false);
-        }
-        if self.can_send() {
-            shared.members = shared.members.saturating_sub(1);
+        if let (State::Connected, Some(protocol)) = (self.state, self.protocol) {
+            shared.count_connected(protocol, false);
+            if self.can_send() {
+                shared.count_member(protocol, false);
+            }
         }
         self.phase = Phase::Ended;
         self.deferred = None;
@@ -130,7 +131,8 @@ impl Connection {
         self.timer.set(shared, self.id, None);
         shared.transmit_then(self.id, then);
         self.set_state(shared, State::Closed);
-        shared.events.push_back(Event::Closed { connection: self.id, cause });
+        let (code, reason) = self.close.take().map(|close| *close).unwrap_or_default();
+        shared.events.push_back(Event::Closed { connection: self.id, cause, code, reason });
         shared.ended.push(self.id);
     }
 }

@@ -10,11 +10,15 @@ use super::{Closing, Connection, Phase};
 use crate::ahead::Ahead;
 use crate::challenge::KEY3_BYTES;
 use crate::error::Refusal;
-use crate::event::{CloseCause, Disposition, Draft, Event, State};
-use crate::frame::{CLOSING, Decoder};
-use crate::handshake::{Handshake, asked_subprotocol};
+use crate::event::{CloseCause, Disposition, Event, State};
+use crate::frame::CLOSING;
+use crate::framing::Framing;
+use crate::handshake::Handshake;
 use crate::http;
+use crate::hybi::close::CloseCode;
+use crate::hybi::handshake::{upgrade_fields, version_numbers};
 use crate::options::Millis;
+use crate::protocol::Protocol;
 use crate::shared::Shared;
 
 /// How long the peer has to answer our FF 00 before our FIN follows, in milliseconds.
@@ -26,42 +30,38 @@ impl Connection {
         &mut self,
         shared: &mut Shared,
         handshake: Handshake,
-        name_subprotocol: bool,
-        fields: &[(String, Vec<u8>)],
+        subprotocol: Option<String>,
+        mut answer: Vec<u8>,
     ) {
-        let Some(head) = self.head.clone() else {
-            return;
-        };
-        let draft = handshake.draft();
-        let mut answer = Vec::new();
-        let subprotocol = asked_subprotocol(&head, draft).filter(|_| name_subprotocol);
-        handshake.write_answer(&mut answer, &head, subprotocol, fields);
         shared.transmit(self.id, |out| out.append(&mut answer));
-        self.names_subprotocol = subprotocol.is_some();
-        match handshake.parts {
-            Some(parts) => {
+        self.subprotocol = subprotocol;
+        match handshake {
+            Handshake::Hixie { parts: Some(parts), .. } => {
                 self.set_state(shared, State::Waiting);
                 self.phase = Phase::Key3 { parts, key3: [0; KEY3_BYTES], have: 0 };
             }
-            None => self.connected(shared, draft),
+            handshake => self.connected(shared, handshake.protocol()),
         }
     }
 
-    pub(super) fn connected(&mut self, shared: &mut Shared, draft: Draft) {
+    pub(super) fn connected(&mut self, shared: &mut Shared, protocol: Protocol) {
         self.set_state(shared, State::Handshaking);
         self.set_state(shared, State::Connected);
-        self.phase = Phase::Open { decoder: Decoder::default(), closing: Closing::NotYet };
-        shared.count_connected(draft, true);
-        shared.members = shared.members.saturating_add(1);
+        let max_message_bytes = shared.policy.options.limits.max_message_bytes;
+        let framing = Framing::new(protocol, max_message_bytes);
+        self.phase = Phase::Open { framing, closing: Closing::NotYet };
+        shared.count_connected(protocol, true);
+        shared.count_member(protocol, true);
         shared.transmit_then(self.id, Disposition::Join);
         self.active = shared.now;
+        self.heard = shared.now;
         self.start_open_timer(shared);
         if let Some(head) = &self.head {
             shared.events.push_back(Event::Connected {
                 connection: self.id,
-                draft,
+                protocol,
                 peer: Arc::clone(&self.peer),
-                subprotocol: self.subprotocol(),
+                subprotocol: self.subprotocol.clone(),
                 head: Arc::clone(head),
             });
         }
@@ -74,8 +74,15 @@ impl Connection {
         }
         let mut rest = ahead.rest();
         while !rest.is_empty() && !matches!(self.phase, Phase::Responding { .. } | Phase::Deciding { .. }) {
-            if let Some(Event::Message { connection, text }) = self.step(shared, &mut rest) {
-                shared.events.push_back(Event::Message { connection, text: Cow::Owned(text.into_owned()) });
+            match self.step(shared, &mut rest) {
+                Some(Event::Message { connection, text }) => {
+                    let text = Cow::Owned(text.into_owned());
+                    shared.events.push_back(Event::Message { connection, text });
+                }
+                Some(Event::Binary { connection, bytes }) => {
+                    shared.events.push_back(Event::Binary { connection, bytes });
+                }
+                _ => {}
             }
         }
         let left = rest.len();
@@ -109,8 +116,9 @@ impl Connection {
         // After a 101, nothing more can be said in HTTP.
         let status = if self.state == State::Opening { status } else { 0 };
         if status != 0 {
-            let more: &[_] = if status == 426 { &[("Upgrade", "WebSocket")] } else { &[] };
-            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason, more));
+            let versions = version_numbers(&shared.policy.versions);
+            let more = if status == 426 { upgrade_fields(&versions) } else { Vec::new() };
+            shared.transmit(self.id, |out| http::write_refusal(out, status, &reason, &more));
         }
         if let Some(head) = &self.head {
             shared.rejected.push(shared.turn, self.id, head);
@@ -127,26 +135,48 @@ impl Connection {
     /// The peer's last bytes end the connection. If messages came in the same turn the application may answer those
     /// first, so that its answers do not depend on how the bytes were split.
     pub(super) fn end_behind_answers(&mut self, shared: &mut Shared, cause: CloseCause) {
-        if self.last_message == Some(shared.turn) && self.can_send() {
-            self.phase = Phase::Ending { cause };
+        let waits = self.last_message == Some(shared.turn) && self.can_send();
+        let mut last = Vec::new();
+        match &mut self.phase {
+            Phase::Open { framing: Framing::Hybi(session), .. } => session.finish(&mut last),
+            _ if cause == CloseCause::ByPeer && self.protocol == Some(Protocol::Draft76) => {
+                last.extend_from_slice(&CLOSING);
+            }
+            _ => {}
+        }
+        if waits {
+            self.phase = Phase::Ending { cause, last };
             self.timer.set(shared, self.id, Some(0));
         } else {
-            self.finish(shared, cause);
+            self.end_with(shared, cause, last);
         }
     }
 
-    /// Ends the connection, with the closing handshake if the peer has started one.
-    pub(super) fn finish(&mut self, shared: &mut Shared, cause: CloseCause) {
-        if cause == CloseCause::ByPeer {
-            self.send_closing(shared);
+    /// The application has had its chance to answer.
+    pub(super) fn finish(&mut self, shared: &mut Shared) {
+        if let Phase::Ending { cause, last } = &mut self.phase {
+            let (cause, last) = (*cause, mem::take(last));
+            self.end_with(shared, cause, last);
+        }
+    }
+
+    /// `last` is our part of the closing handshake, if the peer has started one.
+    fn end_with(&mut self, shared: &mut Shared, cause: CloseCause, mut last: Vec<u8>) {
+        if !last.is_empty() {
+            shared.transmit(self.id, |out| out.append(&mut last));
         }
         self.end(shared, cause, Disposition::Finish);
     }
 
-    pub(super) fn send_closing(&self, shared: &mut Shared) {
-        if self.draft == Some(Draft::Draft76) {
-            shared.transmit(self.id, |out| out.extend_from_slice(&CLOSING));
+    /// Writes our close frame, the first of the closing handshake.
+    pub(super) fn send_close(&mut self, shared: &mut Shared, code: CloseCode, reason: &str) {
+        let mut frame = Vec::new();
+        match &mut self.phase {
+            Phase::Open { framing: Framing::Hybi(session), .. } => session.close(code, reason, &mut frame),
+            _ if self.protocol == Some(Protocol::Draft76) => frame.extend_from_slice(&CLOSING),
+            _ => return,
         }
+        shared.transmit(self.id, |out| out.append(&mut frame));
     }
 
     pub(super) fn start_handshake_timer(&mut self, shared: &mut Shared) {
@@ -168,16 +198,53 @@ impl Connection {
         }
     }
 
-    /// The earlier of the idle timeout and the message timeout.
+    /// Of a connected client that is late, or is to be pinged.
+    pub(super) fn handle_open_timeout(&mut self, shared: &mut Shared) {
+        let is_due = |at: Option<Millis>| at.is_some_and(|at| at <= shared.now);
+        let (cause, code) = if is_due(self.message_deadline(shared)) {
+            (CloseCause::MessageTimeout, CloseCode::POLICY_VIOLATION)
+        } else if is_due(self.idle_deadline(shared)) {
+            (CloseCause::IdleTimeout, CloseCode::GOING_AWAY)
+        } else if self.pinged {
+            (CloseCause::PingTimeout, CloseCode::GOING_AWAY)
+        } else {
+            return self.ping(shared);
+        };
+        self.send_close(shared, code, "");
+        self.end(shared, cause, Disposition::Finish);
+    }
+
+    fn ping(&mut self, shared: &mut Shared) {
+        if let Phase::Open { framing: Framing::Hybi(session), .. } = &mut self.phase {
+            // It is open, and there is no payload.
+            let _ = shared.transmit(self.id, |out| session.send_ping(b"", out));
+            self.pinged = true;
+        }
+        self.start_open_timer(shared);
+    }
+
+    /// The earliest of what is due while a client is connected.
     pub(super) fn start_open_timer(&mut self, shared: &mut Shared) {
-        let idle = shared.policy.options.limits.idle_timeout;
-        let idle = (idle != 0).then(|| self.active.saturating_add(idle));
-        let due = idle.into_iter().chain(self.message_deadline(shared)).min();
+        let due = earlier(self.idle_deadline(shared), self.ping_deadline(shared));
+        let due = earlier(due, self.message_deadline(shared));
         self.timer.set_at(shared, self.id, due);
     }
 
+    fn idle_deadline(&self, shared: &Shared) -> Option<Millis> {
+        let timeout = shared.policy.options.limits.idle_timeout;
+        (timeout != 0).then(|| self.active.saturating_add(timeout))
+    }
+
+    /// When a ping is to be sent, or its answer must have come.
+    fn ping_deadline(&self, shared: &Shared) -> Option<Millis> {
+        let interval = shared.policy.options.limits.ping_interval;
+        let intervals = if self.pinged { interval.saturating_mul(2) } else { interval };
+        let has_pings = self.protocol.and_then(Protocol::version).is_some();
+        (has_pings && interval != 0).then(|| self.heard.saturating_add(intervals))
+    }
+
     /// When the current message must be complete.
-    pub(super) fn message_deadline(&self, shared: &Shared) -> Option<Millis> {
+    fn message_deadline(&self, shared: &Shared) -> Option<Millis> {
         let timeout = shared.policy.options.limits.message_timeout;
         self.begun.filter(|_| timeout != 0).map(|begun| begun.saturating_add(timeout))
     }
@@ -193,14 +260,14 @@ impl Connection {
             Phase::Head(reader) => reader.held(),
             Phase::Body(reader) => reader.held(),
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.held(),
-            Phase::Open { decoder, .. } => decoder.held(),
+            Phase::Open { framing, .. } => framing.held(),
             Phase::Policy(_) | Phase::Key3 { .. } | Phase::Ending { .. } | Phase::Ended => 0,
         };
-        let amid_frame = match &self.phase {
-            Phase::Open { decoder, closing: Closing::NotYet } => *decoder != Decoder::Type,
+        let amid_message = match &self.phase {
+            Phase::Open { framing, closing: Closing::NotYet } => !framing.is_between_messages(),
             _ => false,
         };
-        let begun = (held != 0 || amid_frame).then(|| self.begun.unwrap_or(shared.now));
+        let begun = (held != 0 || amid_message).then(|| self.begun.unwrap_or(shared.now));
         if begun != self.begun {
             self.begun = begun;
             if matches!(self.phase, Phase::Open { closing: Closing::NotYet, .. }) {
@@ -211,5 +278,12 @@ impl Connection {
         let others = shared.counts.buffered_bytes.saturating_sub(self.held);
         shared.counts.buffered_bytes = others.saturating_add(held);
         self.held = held;
+    }
+}
+
+fn earlier(one: Option<Millis>, other: Option<Millis>) -> Option<Millis> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

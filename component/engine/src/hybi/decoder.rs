@@ -56,17 +56,42 @@ enum Message {
 impl Decoder {
     /// Memory held, in bytes.
     pub(super) fn held(&self) -> usize {
-        let message = match &self.message {
-            None => 0,
-            Some(Message::Text(text)) => text.held(),
-            Some(Message::Binary(bytes)) => bytes.capacity(),
-        };
+        let message = self.message.as_ref().map_or(0, Message::held);
         message.saturating_add(self.control.capacity())
     }
 
     /// At the first byte of a message or of a control frame outside of any.
     pub(super) fn is_between_messages(&self) -> bool {
         self.message.is_none() && matches!(&self.at, At::Header(header) if header.is_empty())
+    }
+
+    /// How many bytes of `input` may have to be held: those behind the last message that ends in it.
+    pub(super) fn may_hold(&self, input: &[u8]) -> usize {
+        let mut held = input.len();
+        let mut in_message = self.message.is_some();
+        let mut rest = input;
+        let mut ending = match &self.at {
+            At::Header(partial) if partial.is_empty() => None,
+            At::Header(_) => return held,
+            At::Payload(payload) => Some((payload.fin, payload.opcode, payload.left)),
+        };
+        loop {
+            if let Some((fin, opcode, left)) = ending {
+                let Some((_, behind)) = rest.split_at_checked(left) else {
+                    return held;
+                };
+                rest = behind;
+                in_message = if opcode.is_control() { in_message } else { !fin };
+                if !in_message {
+                    held = rest.len();
+                }
+            }
+            let rules = header::Rules { in_message, max_payload: usize::MAX };
+            let Ok(Some(header)) = Header::parse(&mut rest, rules) else {
+                return held;
+            };
+            ending = Some((header.fin, header.opcode, header.payload));
+        }
     }
 
     /// Takes the next event off `input`; None when that is used up. `room` is how many bytes may be held.
@@ -94,10 +119,14 @@ impl Decoder {
                     let Payload { fin, opcode, left, .. } = *payload;
                     // What is complete is no longer held.
                     let room = if left == 0 && fin { usize::MAX } else { room };
-                    if opcode.is_control() {
-                        payload.mask.append(part, &mut self.control);
-                    } else if let Some(message) = &mut self.message {
-                        message.append(part, &mut payload.mask, room)?;
+                    match &mut self.message {
+                        Some(message) if !opcode.is_control() => {
+                            message.append(part, &mut payload.mask, room)?;
+                        }
+                        message => {
+                            let room = room.saturating_sub(message.as_ref().map_or(0, Message::held));
+                            append(&mut self.control, part, &mut payload.mask, room)?;
+                        }
                     }
                     if left != 0 {
                         return Ok(None);
@@ -145,6 +174,14 @@ impl Default for At {
 }
 
 impl Message {
+    /// Memory held, in bytes.
+    fn held(&self) -> usize {
+        match self {
+            Self::Text(text) => text.held(),
+            Self::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -155,12 +192,14 @@ impl Message {
     fn append(&mut self, masked: &[u8], mask: &mut Mask, room: usize) -> Result<(), FrameError> {
         match self {
             Self::Text(text) => text.append(masked, mask, room),
-            Self::Binary(bytes) => {
-                let more = growth(bytes.len(), bytes.capacity(), masked.len(), room)?;
-                bytes.try_reserve_exact(more).map_err(|_| FrameError::NoRoom)?;
-                mask.append(masked, bytes);
-                Ok(())
-            }
+            Self::Binary(bytes) => append(bytes, masked, mask, room),
         }
     }
+}
+
+fn append(bytes: &mut Vec<u8>, masked: &[u8], mask: &mut Mask, room: usize) -> Result<(), FrameError> {
+    let more = growth(bytes.len(), bytes.capacity(), masked.len(), room)?;
+    bytes.try_reserve_exact(more).map_err(|_| FrameError::NoRoom)?;
+    mask.append(masked, bytes);
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The opening handshake (RFC 6455 sections 4.2.1 and 4.2.2): what a client asks for, and our answer.
 
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use base64::Engine;
@@ -29,8 +30,8 @@ const ACCEPT_CHARACTERS: usize = 28;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
-/// An opening handshake that has the form of section 4.2.1. Whether its Host, origin and subprotocols are welcome is the
-/// caller's to decide. Extensions are ignored: none is ever accepted.
+/// An opening handshake that has the form of section 4.2.1. Whether its Host, origin and subprotocols are welcome is
+/// the caller's to decide. Extensions are ignored: none is ever accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
     version: Version,
@@ -86,8 +87,8 @@ impl Handshake {
             .filter(|item| !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_graphic()))
     }
 
-    /// Appends the 101 (section 4.2.2). `subprotocol` is one of those asked for, or none; `fields` may add some, such as
-    /// Set-Cookie.
+    /// Appends the 101 (section 4.2.2). `subprotocol` is one of those asked for, or none; `fields` may add some, such
+    /// as Set-Cookie.
     ///
     /// # Errors
     /// [`Misuse::Invalid`], with nothing written: a subprotocol that was not asked for, a field that breaks the head,
@@ -126,14 +127,22 @@ impl Handshake {
 /// these it may try (section 4.4).
 pub fn write_refusal(refusal: Refusal, versions: &[Version], out: &mut Vec<u8>) {
     let numbers = version_numbers(versions);
-    let more: &[_] = match refusal {
-        Refusal::VersionOff(_) => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", &numbers)],
-        _ => &[],
+    let more = match refusal {
+        Refusal::VersionOff(_) => upgrade_fields(&numbers),
+        _ => Vec::new(),
     };
-    http::write_refusal(out, refusal.status(), &refusal.to_string(), more);
+    http::write_refusal(out, refusal.status(), &refusal.to_string(), &more);
 }
 
-/// What a 426 says of the versions that are on.
+/// The fields of a 426 with the numbers of the versions that are on; with none, as the hixie drafts spell it.
+pub(crate) fn upgrade_fields(numbers: &str) -> Vec<(&'static str, &str)> {
+    if numbers.is_empty() {
+        return vec![("Upgrade", "WebSocket")];
+    }
+    vec![("Upgrade", "websocket"), ("Sec-WebSocket-Version", numbers)]
+}
+
+/// The numbers of the versions that are on, separated by commas.
 pub(crate) fn version_numbers(versions: &[Version]) -> String {
     let on = Version::ALL.into_iter().filter(|version| versions.contains(version));
     on.map(|version| version.number().to_string()).collect::<Vec<_>>().join(", ")

@@ -72,6 +72,12 @@ impl Session {
     pub fn is_between_messages(&self) -> bool {
         self.decoder.is_between_messages()
     }
+
+    /// How many bytes of this input may have to be held, at most: what follows the end of its last message.
+    #[must_use]
+    pub fn may_hold(&self, input: &[u8]) -> usize {
+        self.decoder.may_hold(input)
+    }
 }
 
 /// Input.

@@ -1,11 +1,14 @@
-//! Sends messages to one connection, several, or all; each message is encoded once.
+//! Sends messages to one connection, several, or all; each message is encoded once for all that have the same frames.
 
 use alloc::vec::Vec;
 
 use super::Server;
+use crate::connection::Connection;
 use crate::error::Misuse;
 use crate::event::{ConnectionId, Destination, Undelivered};
-use crate::frame::encode;
+use crate::frame;
+use crate::hybi::encode::{encode_binary, encode_text};
+use crate::protocol::Protocol;
 
 impl Server {
     pub(super) fn send_to_one<'t>(
@@ -18,7 +21,14 @@ impl Server {
                 return Err(Misuse::WrongState);
             }
             connection.touch(shared);
-            let sent = shared.transmit(id, |out| encode_all(texts, out));
+            let is_hybi = is_hybi(connection);
+            let sent = shared.transmit(id, |out| {
+                if is_hybi {
+                    encode_all(texts, |text| encode_text(text, out))
+                } else {
+                    encode_all(texts, |text| frame::encode(text, out))
+                }
+            });
             shared.count_messages(0, sent);
             Ok(())
         })
@@ -28,26 +38,14 @@ impl Server {
         &mut self,
         ids: &[ConnectionId],
         texts: impl Iterator<Item = &'t str>,
-        mut undelivered: impl FnMut(Undelivered),
+        undelivered: impl FnMut(Undelivered),
     ) -> usize {
-        self.remove_ended();
-        let mut reached = Vec::new();
-        for &id in ids {
-            match self.connections.get_mut(&id) {
-                Some(connection) if connection.can_send() => {
-                    connection.touch(&mut self.shared);
-                    reached.push(id);
-                }
-                Some(_) => undelivered(Undelivered { connection: id, why: Misuse::WrongState }),
-                None => undelivered(Undelivered { connection: id, why: Misuse::UnknownConnection }),
-            }
-        }
-        let count = reached.len();
-        let to = match reached.as_slice() {
-            [one] => Destination::One(*one),
-            _ => Destination::Many(reached),
-        };
-        self.transmit_encoded(to, count, texts)
+        let (mut hixie, mut hybi) = (Vec::new(), Vec::new());
+        self.for_each_receiver(ids, undelivered, |connection| {
+            if is_hybi(connection) { &mut hybi } else { &mut hixie }.push(connection.id());
+            Ok(())
+        });
+        self.transmit_texts(Group::listed(hixie), Group::listed(hybi), texts)
     }
 
     pub(super) fn send_to_all<'t>(
@@ -55,38 +53,153 @@ impl Server {
         but: Option<ConnectionId>,
         texts: impl Iterator<Item = &'t str>,
     ) -> usize {
-        let but = but.filter(|id| self.connections.get(id).is_some_and(|connection| connection.can_send()));
+        let (hixie, hybi) = self.everyone(but, |_| true);
+        self.transmit_texts(hixie, hybi, texts)
+    }
+
+    pub(super) fn send_binary_to_many(
+        &mut self,
+        ids: &[ConnectionId],
+        bytes: &[u8],
+        undelivered: impl FnMut(Undelivered),
+    ) -> usize {
+        let mut hybi = Vec::new();
+        self.for_each_receiver(ids, undelivered, |connection| {
+            if !is_hybi(connection) {
+                return Err(Misuse::Unsupported);
+            }
+            hybi.push(connection.id());
+            Ok(())
+        });
+        self.transmit_binary(Group::listed(hybi), bytes)
+    }
+
+    pub(super) fn send_binary_to_all(&mut self, but: Option<ConnectionId>, bytes: &[u8]) -> usize {
+        let (_, hybi) = self.everyone(but, is_hybi);
+        self.transmit_binary(hybi, bytes)
+    }
+
+    /// Reports those that are not connected, and those that `receive` refuses.
+    fn for_each_receiver(
+        &mut self,
+        ids: &[ConnectionId],
+        mut undelivered: impl FnMut(Undelivered),
+        mut receive: impl FnMut(&Connection) -> Result<(), Misuse>,
+    ) {
+        self.remove_ended();
+        for &id in ids {
+            let result = match self.connections.get_mut(&id) {
+                Some(connection) if connection.can_send() => {
+                    receive(connection).map(|()| connection.touch(&mut self.shared))
+                }
+                Some(_) => Err(Misuse::WrongState),
+                None => Err(Misuse::UnknownConnection),
+            };
+            if let Err(why) = result {
+                undelivered(Undelivered { connection: id, why });
+            }
+        }
+    }
+
+    /// Every connected client but one: those of the hixie drafts, and the others. Restarts the idle timeout of those
+    /// that receive the message.
+    fn everyone(
+        &mut self,
+        but: Option<ConnectionId>,
+        receives: impl Fn(&Connection) -> bool,
+    ) -> (Group, Group) {
+        let exception = but.and_then(|id| self.connections.get(&id)).filter(|it| it.can_send());
+        let (but, is_hybi_exception) = (exception.map(|it| it.id()), exception.is_some_and(|it| is_hybi(it)));
         if self.shared.policy.options.limits.idle_timeout != 0 {
             for connection in self.connections.values_mut().filter(|connection| connection.can_send()) {
-                if Some(connection.id()) != but {
+                if Some(connection.id()) != but && receives(connection) {
                     connection.touch(&mut self.shared);
                 }
             }
         }
-        let reached = self.shared.members.saturating_sub(usize::from(but.is_some()));
-        self.transmit_encoded(but.map_or(Destination::All, Destination::AllBut), reached, texts)
+        let members = self.shared.members;
+        let all = |count: usize, has_exception: bool| Group {
+            to: but.map_or(Destination::All, Destination::AllBut),
+            count: count.saturating_sub(usize::from(has_exception)),
+        };
+        if members.hixie == 0 || members.hybi == 0 {
+            (all(members.hixie, but.is_some() && !is_hybi_exception), all(members.hybi, is_hybi_exception))
+        } else {
+            // "All" is one destination, and these are two kinds of bytes.
+            let others = self.connections.values().filter(|it| it.can_send() && Some(it.id()) != but);
+            let (hybi, hixie): (Vec<_>, Vec<_>) = others.map(AsRef::as_ref).partition(|it| is_hybi(it));
+            let ids = |group: Vec<&Connection>| group.into_iter().map(Connection::id).collect();
+            (Group::listed(ids(hixie)), Group::listed(ids(hybi)))
+        }
     }
 
-    fn transmit_encoded<'t>(
+    /// Returns the number of recipients.
+    fn transmit_texts<'t>(
         &mut self,
-        to: Destination,
-        reached: usize,
+        hixie: Group,
+        hybi: Group,
         texts: impl Iterator<Item = &'t str>,
     ) -> usize {
-        if reached != 0 {
-            let sent = self.shared.transmit_to(to, |out| encode_all(texts, out));
-            self.shared.count_messages(0, sent.saturating_mul(u64::try_from(reached).unwrap_or(u64::MAX)));
+        let count = hixie.count.saturating_add(hybi.count);
+        let shared = &mut self.shared;
+        let sent = match (hixie.count, hybi.count) {
+            (0, 0) => 0,
+            (_, 0) => shared.transmit_to(hixie.to, |out| encode_all(texts, |text| frame::encode(text, out))),
+            (0, _) => shared.transmit_to(hybi.to, |out| encode_all(texts, |text| encode_text(text, out))),
+            _ => {
+                let mut frames = Vec::new();
+                let both = |out: &mut Vec<u8>| {
+                    encode_all(texts, |text| {
+                        frame::encode(text, out);
+                        encode_text(text, &mut frames);
+                    })
+                };
+                let sent = shared.transmit_to(hixie.to, both);
+                shared.transmit_to(hybi.to, |out| out.append(&mut frames));
+                sent
+            }
+        };
+        shared.count_messages(0, sent.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
+        count
+    }
+
+    /// Returns the number of recipients.
+    fn transmit_binary(&mut self, group: Group, bytes: &[u8]) -> usize {
+        if group.count != 0 {
+            self.shared.transmit_to(group.to, |out| encode_binary(bytes, out));
+            self.shared.count_messages(0, u64::try_from(group.count).unwrap_or(u64::MAX));
         }
-        reached
+        group.count
     }
 }
 
 /// The number of messages.
-fn encode_all<'t>(texts: impl Iterator<Item = &'t str>, out: &mut Vec<u8>) -> u64 {
+fn encode_all<'t>(texts: impl Iterator<Item = &'t str>, mut encode: impl FnMut(&str)) -> u64 {
     let mut count: u64 = 0;
     for text in texts {
-        encode(text, out);
+        encode(text);
         count = count.saturating_add(1);
     }
     count
+}
+
+/// Recipients with the same frames.
+struct Group {
+    to: Destination,
+    count: usize,
+}
+
+impl Group {
+    fn listed(ids: Vec<ConnectionId>) -> Self {
+        let count = ids.len();
+        let to = match ids.as_slice() {
+            [one] => Destination::One(*one),
+            _ => Destination::Many(ids),
+        };
+        Self { to, count }
+    }
+}
+
+fn is_hybi(connection: &Connection) -> bool {
+    connection.protocol().and_then(Protocol::version).is_some()
 }

@@ -6,13 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::{
-    CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
+    Binary, CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
     Rejection, Request, RequestHead, StateChange,
 };
 use super::io::{Destination, Step, Transmission};
 use crate::error::{FrameError, Misuse};
 use crate::event::{self as engine, ConnectionId, Disposition};
 use crate::head::Head;
+use crate::hybi::CloseCode;
 use crate::server::{Events, Server};
 
 pub(super) struct StepBuilder {
@@ -97,6 +98,7 @@ impl StepBuilder {
             Misuse::UnknownConnection => Failure::UnknownConnection,
             Misuse::WrongState => Failure::WrongState,
             Misuse::DuplicateConnection | Misuse::Invalid => Failure::Invalid,
+            Misuse::Unsupported => Failure::NotText,
         };
         self.events.push(Event::Failed(Failed { connection, command, why }));
     }
@@ -136,28 +138,34 @@ fn owned(event: engine::Event<'_>) -> Option<Event> {
         engine::Event::StateChanged { connection, old, new } => {
             Event::StateChanged(StateChange { connection: connection.0, old, new })
         }
-        engine::Event::Handshake { connection, draft, peer, subprotocol, head } => {
+        engine::Event::Handshake { connection, protocol, peer, subprotocol, head } => {
             Event::Handshake(Handshake {
                 connection: connection.0,
-                draft,
+                protocol,
                 peer: peer.address.clone(),
                 subprotocol,
                 head: (&*head).into(),
             })
         }
-        engine::Event::Connected { connection, draft, peer, subprotocol, head } => {
+        engine::Event::Connected { connection, protocol, peer, subprotocol, head } => {
             Event::Connected(Connected {
                 connection: connection.0,
-                draft,
+                protocol,
                 peer: peer.address.clone(),
                 subprotocol,
                 head: (&*head).into(),
             })
         }
         engine::Event::Message { .. } => return None,
-        engine::Event::Closed { connection, cause } => {
-            Event::Closed(Closed { connection: connection.0, cause: cause.into() })
+        engine::Event::Binary { connection, bytes } => {
+            Event::Binary(Binary { connection: connection.0, bytes })
         }
+        engine::Event::Closed { connection, cause, code, reason } => Event::Closed(Closed {
+            connection: connection.0,
+            cause: cause.into(),
+            code: code.map(CloseCode::number),
+            reason,
+        }),
         engine::Event::Rejected { connection, peer, status, reason } => Event::Rejected(Rejection {
             connection: connection.0,
             peer: peer.address.clone(),
@@ -196,6 +204,7 @@ impl From<engine::CloseCause> for CloseCause {
             engine::CloseCause::SlowReader => Self::SlowReader,
             engine::CloseCause::HandshakeTimeout => Self::HandshakeTimeout,
             engine::CloseCause::IdleTimeout => Self::IdleTimeout,
+            engine::CloseCause::PingTimeout => Self::PingTimeout,
             engine::CloseCause::MessageTimeout => Self::MessageTimeout,
             engine::CloseCause::CloseTimeout => Self::CloseTimeout,
             engine::CloseCause::Refused => Self::Refused,

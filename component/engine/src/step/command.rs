@@ -7,8 +7,10 @@ use crate::options::Millis;
 pub enum Command<'a> {
     /// Send messages.
     Send(Outgoing<'a>),
-    /// End a connection: [`crate::Server::close`].
-    Close(u64),
+    /// Send a binary message.
+    SendBinary(OutgoingBinary<'a>),
+    /// End a connection: [`crate::Server::close_with`].
+    Close(Closing<'a>),
     /// Answer a [`Handshake`](super::Handshake) with the 101.
     Accept(Acceptance<'a>),
     /// Refuse a [`Handshake`](super::Handshake) or [`Request`](super::Request); closes a connected client.
@@ -32,6 +34,16 @@ pub struct Outgoing<'a> {
     pub ends: &'a [u32],
 }
 
+/// A binary message to send. Of its recipients, clients of the hixie drafts cannot receive it: `All` and `AllBut` leave
+/// them out, and those named otherwise are reported with [`NotText`](super::Failure::NotText).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingBinary<'a> {
+    /// The recipients.
+    pub to: Recipients<'a>,
+    /// The message.
+    pub bytes: &'a [u8],
+}
+
 /// The recipients of messages. Only connected clients receive them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients<'a> {
@@ -45,12 +57,25 @@ pub enum Recipients<'a> {
     AllBut(u64),
 }
 
+/// Ends a connection: [`crate::Server::close_with`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing<'a> {
+    /// The connection to close.
+    pub connection: u64,
+    /// The code for the peer; `None` is 1000. One that must not be sent
+    /// ([`CloseCode::new`](crate::hybi::CloseCode::new)) is [`Invalid`](super::Failure::Invalid). The hixie drafts have
+    /// none.
+    pub code: Option<u16>,
+    /// The reason for the peer: the whole characters of its first 123 bytes are sent. The hixie drafts have none.
+    pub reason: &'a str,
+}
+
 /// Accepts an opening handshake: [`crate::Server::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acceptance<'a> {
     /// The connection whose handshake is accepted.
     pub connection: u64,
-    /// The subprotocol the client asked for, or none.
+    /// The subprotocol the client asked for (from hybi-07 on, one of those), or none.
     pub subprotocol: Option<&'a str>,
     /// Additional fields for the answer.
     pub fields: &'a [ResponseField<'a>],

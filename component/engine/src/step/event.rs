@@ -3,11 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::event::{Draft, State};
+use crate::event::State;
 use crate::options::Millis;
+use crate::protocol::Protocol;
 
-/// An event of one connection, or of the clock, with everything it refers to. The order of a connection's events is that
-/// of [`crate::Event`], with consecutive messages in one batch.
+/// An event of one connection, or of the clock, with everything it refers to. The order of a connection's events is
+/// that of [`crate::Event`], with consecutive messages in one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The state has changed.
@@ -18,6 +19,8 @@ pub enum Event {
     Connected(Connected),
     /// One or more text messages.
     Messages(Messages),
+    /// A binary message.
+    Binary(Binary),
     /// The connection is over.
     Closed(Closed),
     /// An opening handshake or request was refused.
@@ -41,6 +44,14 @@ pub struct Messages {
     pub ends: Vec<u32>,
 }
 
+/// A binary message, which only the protocols from hybi-07 on have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Binary {
+    pub connection: u64,
+    pub bytes: Vec<u8>,
+}
+
 /// A connection's old and new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -56,10 +67,10 @@ pub struct Handshake {
     /// Which connection it arrived on.
     pub connection: u64,
     /// The protocol that it asks for.
-    pub draft: Draft,
+    pub protocol: Protocol,
     /// The peer's address, as the shell or a trusted proxy tells it.
     pub peer: String,
-    /// The one opaque string that the client asked for, if any (draft 76 section 1.9).
+    /// As in [`crate::Event::Handshake`].
     pub subprotocol: Option<String>,
     /// The request.
     pub head: RequestHead,
@@ -71,7 +82,7 @@ pub struct Connected {
     /// The connection that is now open.
     pub connection: u64,
     /// The protocol that it speaks.
-    pub draft: Draft,
+    pub protocol: Protocol,
     /// The peer's address, as the shell or a trusted proxy tells it.
     pub peer: String,
     /// The subprotocol that our answer named.
@@ -128,10 +139,15 @@ pub struct Rejection {
 
 /// The end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Closed {
+    /// The connection that ended.
     pub connection: u64,
+    /// Why it ended.
     pub cause: CloseCause,
+    /// The code of the peer's close frame, if it sent one with a code.
+    pub code: Option<u16>,
+    /// The reason in it.
+    pub reason: String,
 }
 
 /// Why a connection ended: [`crate::CloseCause`], and what only a shell knows.
@@ -145,13 +161,14 @@ pub enum CloseCause {
     Reset,
     HandshakeTimeout,
     IdleTimeout,
+    PingTimeout,
     MessageTimeout,
     CloseTimeout,
     Refused,
     Responded,
-    /// A frame that is not allowed; the text names the byte.
+    /// A frame that is not allowed; the text says why.
     BadFrame(String),
-    /// Text that is not valid UTF-8, and the options say to close.
+    /// Text that is not valid UTF-8: from hybi-07 on, or if the options say to close.
     BadText,
     /// A message exceeded the message limit.
     MessageLimit,
@@ -180,6 +197,7 @@ pub struct Failed {
 #[expect(missing_docs, reason = "the names of the commands")]
 pub enum CommandKind {
     Send,
+    SendBinary,
     Close,
     Accept,
     Reject,
@@ -195,4 +213,6 @@ pub enum Failure {
     WrongState,
     /// The command itself is malformed.
     Invalid,
+    /// The message is not text, and the client's protocol has only text.
+    NotText,
 }

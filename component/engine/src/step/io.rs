@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::Event;
-use crate::event::{Disposition, Draft, Loss, State};
+use crate::event::{Disposition, Loss, State};
 use crate::options::Millis;
+use crate::protocol::Protocol;
 
 /// What a shell tells the engine. Unknown connections are ignored: they have just ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub struct Status {
     /// Its state.
     pub state: State,
     /// The protocol it speaks, once known.
-    pub draft: Option<Draft>,
+    pub protocol: Option<Protocol>,
     /// The peer's address, as the shell or a trusted proxy tells it.
     pub peer: String,
 }

@@ -28,6 +28,27 @@ pub fn text(text: &str) -> Vec<u8> {
     frame(0x81, text.as_bytes())
 }
 
+/// What a server wrote, without the pongs behind a 101 of RFC 6455, and those: a ping is answered when it is read, an
+/// application answers when all of a read has been, so their order depends on how the bytes were split.
+pub fn pongs_apart(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let find = |from: usize, what: &[u8]| {
+        bytes[from..].windows(what.len()).position(|window| window == what).map(|at| from + at + what.len())
+    };
+    let head = find(0, b"HTTP/1.1 101 Switching Protocols").and_then(|at| find(at, b"\r\n\r\n"));
+    let (head, mut rest) = bytes.split_at(head.unwrap_or(bytes.len()));
+    let (mut others, mut pongs) = (head.to_vec(), Vec::new());
+    while let [first, length, ..] = *rest {
+        let length = match length {
+            126 => 4 + usize::from(u16::from_be_bytes([rest[2], rest[3]])),
+            length => 2 + usize::from(length),
+        };
+        let (frame, behind) = rest.split_at(length);
+        if first == 0x8a { &mut pongs } else { &mut others }.extend(frame);
+        rest = behind;
+    }
+    (others, pongs)
+}
+
 /// What came of a client's frames.
 #[derive(Debug, PartialEq)]
 pub struct Run {

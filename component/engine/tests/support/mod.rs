@@ -24,6 +24,15 @@ pub fn head75(more: &str) -> Vec<u8> {
     format!("{}{more}\r\n", head_start()).into_bytes()
 }
 
+/// A request of hybi-07 to RFC 6455, with further fields.
+pub fn head_hybi(version: u16, more: &str) -> Vec<u8> {
+    format!(
+        "{}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: {version}\r\n{more}\r\n",
+        head_start()
+    )
+    .into_bytes()
+}
+
 fn head_start() -> &'static str {
     "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
      Origin: http://example.com\r\n"
@@ -113,12 +122,18 @@ pub fn show(event: &Event<'_>) -> String {
     let mut line = String::new();
     let written = match event {
         Event::StateChanged { old, new, .. } => write!(line, "state {old:?} -> {new:?}"),
-        Event::Handshake { draft, subprotocol, .. } => write!(line, "handshake {draft:?} {subprotocol:?}"),
-        Event::Connected { draft, subprotocol, head, .. } => {
-            write!(line, "connected {draft:?} {} {subprotocol:?}", head.target_text())
+        Event::Handshake { protocol, subprotocol, .. } => {
+            write!(line, "handshake {protocol:?} {subprotocol:?}")
+        }
+        Event::Connected { protocol, subprotocol, head, .. } => {
+            write!(line, "connected {protocol:?} {} {subprotocol:?}", head.target_text())
         }
         Event::Message { text, .. } => write!(line, "message {text:?}"),
-        Event::Closed { cause, .. } => write!(line, "closed {cause:?}"),
+        Event::Binary { bytes, .. } => write!(line, "binary {}", bytes.escape_ascii()),
+        Event::Closed { cause, code: None, .. } => write!(line, "closed {cause:?}"),
+        Event::Closed { cause, code: Some(code), reason, .. } => {
+            write!(line, "closed {cause:?} {code} {reason:?}")
+        }
         Event::Rejected { status, reason, .. } => write!(line, "rejected {status} {reason}"),
         Event::Request { head, body, .. } => {
             write!(line, "request {} {} {}", head.method(), head.target_text(), body.escape_ascii())
