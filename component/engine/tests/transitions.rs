@@ -6,7 +6,7 @@ mod support;
 use std::fmt::Write;
 
 use legacy_websocket::hybi::CloseCode;
-use legacy_websocket::{Loss, Options, Server};
+use legacy_websocket::{Limits, Loss, Options, Server};
 use support::hybi::{frame, text};
 use support::{ANSWER, Driver, ID, KEY3, head_hybi, head75, head76};
 
@@ -153,8 +153,9 @@ fn check(name: &str, phases: &[Phase], inputs: &[Input]) {
         writeln!(table, "\n{phase}").unwrap();
         for (input, act) in inputs {
             let flash_policy = Some("<p/>".into());
+            let limits = Limits { ping_interval: 30_000, ..Limits::default() };
             let mut driver =
-                Driver::new(Options { authorise: *authorise, flash_policy, ..Options::default() });
+                Driver::new(Options { authorise: *authorise, flash_policy, limits, ..Options::default() });
             enter(&mut driver);
             driver.drain();
             driver.bytes.clear();
