@@ -46,7 +46,7 @@ fn decides(command: &Command<'_>) -> Option<u64> {
     match command {
         Command::Accept(acceptance) => Some(acceptance.connection),
         Command::Reject(refusal) => Some(refusal.connection),
-        Command::Close(connection) => Some(*connection),
+        Command::Close(closing) => Some(closing.connection),
         _ => None,
     }
 }
@@ -88,13 +88,18 @@ pub fn carry_out<E>(
 pub fn command_bytes(command: &Command<'_>) -> usize {
     match command {
         Command::Send(outgoing) => {
-            let to = match outgoing.to {
-                Recipients::Many(connections) => size_of_val(connections),
-                _ => 0,
-            };
+            let to = recipients_bytes(&outgoing.to);
             outgoing.text.len().saturating_add(size_of_val(outgoing.ends)).saturating_add(to)
         }
+        Command::SendBinary(outgoing) => outgoing.bytes.len().saturating_add(recipients_bytes(&outgoing.to)),
         Command::Respond(response) => response.body.len(),
+        _ => 0,
+    }
+}
+
+fn recipients_bytes(to: &Recipients<'_>) -> usize {
+    match to {
+        Recipients::Many(connections) => size_of_val(*connections),
         _ => 0,
     }
 }
@@ -146,16 +151,16 @@ mod tests {
     use core::convert::Infallible;
 
     use legacy_websocket::step::{
-        CommandKind, Draft, Failed, Failure, Handshake, Outgoing, Refusal, RequestHead,
+        CommandKind, Failed, Failure, Handshake, Outgoing, Protocol, Refusal, RequestHead,
     };
 
     use super::*;
 
     fn handshake(connection: u64) -> Event {
         let head = RequestHead { method: "GET".into(), target: b"/".to_vec(), fields: Vec::new() };
-        let (draft, peer) = (Draft::Draft76, "peer".into());
+        let (protocol, peer) = (Protocol::Draft76, "peer".into());
         let subprotocol = Some("chat".into());
-        Event::Handshake(Handshake { connection, draft, peer, subprotocol, head })
+        Event::Handshake(Handshake { connection, protocol, peer, subprotocol, head })
     }
 
     #[test]
@@ -164,7 +169,7 @@ mod tests {
         let mut commands = vec![
             Command::Accept(Acceptance { connection: 1, subprotocol: None, fields: &[] }),
             Command::Reject(Refusal { connection: 2, status: 403, reason: "no" }),
-            Command::Close(3),
+            Command::close(3),
             Command::Send(Outgoing { to: Recipients::One(4), text: "too early", ends: &[9] }),
         ];
         let handshakes = Handshakes::of(&events);
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn many_commands_are_carried_out_in_batches_in_order() {
-        let commands: Vec<_> = (0..2500).map(Command::Close).collect();
+        let commands: Vec<_> = (0..2500).map(Command::close).collect();
         let (mut parts, mut seen) = (Vec::new(), Vec::new());
         let step = carry_out(&commands, |part, last| {
             parts.push((part.len(), last));

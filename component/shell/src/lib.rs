@@ -45,7 +45,7 @@ pub use crate::application::{FailureCycle, Handshakes, carry_out, command_bytes,
 pub use crate::closing::{Action, Closing, Fin, Reading};
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
-pub use crate::names::{cause_detail, cause_name, draft_name, state_name};
+pub use crate::names::{cause_detail, cause_name, protocol_name, state_name};
 pub use crate::options::{
     DEFAULT_ADDRESS, InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall,
     Word, Words, Zero,

@@ -1,6 +1,6 @@
 //! Names used in the log, in metrics and on the status page: those of the WIT package.
 
-use legacy_websocket::step::{CloseCause, CommandKind, Draft, Failure, State};
+use legacy_websocket::step::{CloseCause, CommandKind, Failure, Protocol, State};
 
 /// The name of a cause.
 #[must_use]
@@ -13,6 +13,7 @@ pub fn cause_name(cause: &CloseCause) -> &'static str {
         CloseCause::Reset => "reset",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::PingTimeout => "ping-timeout",
         CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",
@@ -51,16 +52,20 @@ pub fn state_name(state: State) -> &'static str {
 
 /// The name of a protocol.
 #[must_use]
-pub fn draft_name(draft: Draft) -> &'static str {
-    match draft {
-        Draft::Draft75 => "draft75",
-        Draft::Draft76 => "draft76",
+pub fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Draft75 => "draft75",
+        Protocol::Draft76 => "draft76",
+        Protocol::Hybi7 => "hybi7",
+        Protocol::Hybi8 => "hybi8",
+        Protocol::Rfc6455 => "rfc6455",
     }
 }
 
 pub(crate) fn command_name(command: CommandKind) -> &'static str {
     match command {
         CommandKind::Send => "send",
+        CommandKind::SendBinary => "send-binary",
         CommandKind::Close => "close",
         CommandKind::Accept => "accept",
         CommandKind::Reject => "reject",
@@ -73,5 +78,6 @@ pub(crate) fn failure_name(failure: Failure) -> &'static str {
         Failure::UnknownConnection => "unknown-connection",
         Failure::WrongState => "wrong-state",
         Failure::Invalid => "invalid",
+        Failure::NotText => "not-text",
     }
 }

@@ -84,10 +84,11 @@ mod tests {
         {
             assert_eq!(core::mem::take(list), ["*"]);
         }
+        settings.listed_protocols.clear();
         assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
         let default = |name| OptionSpec::find(Shell::Server, name).unwrap().default();
         for (name, text) in [
-            ("protocol", "auto"),
+            ("protocol", "all"),
             ("host", "*"),
             ("max-head-bytes", "16384"),
             ("idle-timeout", "0s"),
@@ -107,7 +108,6 @@ mod tests {
             ("proxy-protocol", true, false),
             ("stop-on-stdin-end", false, true),
             ("authorise", false, false),
-            ("version", false, false),
         ] {
             assert_eq!((has(Shell::Host, name), has(Shell::Server, name)), (host, server), "{name}");
         }
@@ -117,7 +117,7 @@ mod tests {
     fn invalid_values_are_rejected() {
         let mut settings = Settings::default();
         for (name, value, error) in [
-            ("protocol", "draft77", "possible values: auto, draft75, draft76"),
+            ("protocol", "draft77", "possible values: draft75, draft76, hybi7, hybi8, rfc6455, all"),
             ("debug", "loud", "must be true or false"),
             ("max-connections", "0", "must be at least 1"),
             ("max-fields", "many", "must be a whole number"),
@@ -143,6 +143,7 @@ mod tests {
     fn recorded_settings_can_be_replayed() {
         let mut recorded = Settings::default();
         for (name, value) in [
+            ("protocol", "rfc6455"),
             ("protocol", "draft75"),
             ("origin", "http://a"),
             ("origin", "http://b"),
@@ -163,7 +164,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "version draft75",
+                "protocol draft75",
+                "protocol rfc6455",
                 "origin http://a",
                 "origin http://b",
                 "flash-policy <cross-domain-policy/>",
@@ -180,6 +182,6 @@ mod tests {
         }
         assert_eq!(replayed.traced(), traced);
         assert_eq!(replayed.set_traced("max-connections", "5"), Err(InvalidValue::UnknownOption));
-        assert_eq!(replayed.set_traced("protocol", "auto"), Err(InvalidValue::UnknownOption));
+        assert_eq!(replayed.set_traced("version", "auto"), Err(InvalidValue::UnknownOption));
     }
 }

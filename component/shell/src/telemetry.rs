@@ -6,11 +6,11 @@ use alloc::string::String;
 use core::fmt::{Arguments, Display, Formatter, Result};
 
 use legacy_websocket::step::{
-    CloseCause, Closed, Draft, Event, Loss, Rejection, Request, RequestHead, State,
+    CloseCause, Closed, Event, Loss, Protocol, Rejection, Request, RequestHead, State,
 };
 
 use crate::log_rate_limiter::{LogCategory, LogPermit};
-use crate::names::{cause_detail, cause_name, command_name, draft_name, failure_name, state_name};
+use crate::names::{cause_detail, cause_name, command_name, failure_name, protocol_name, state_name};
 use crate::printable::LogValue;
 
 /// The level of a log line.
@@ -30,7 +30,7 @@ pub enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count<'a> {
     /// An opening handshake was completed.
-    Connected(Draft),
+    Connected(Protocol),
     /// An opening handshake or request was refused with this status.
     Rejected(u16),
     /// A connection that the engine knew has ended.
@@ -98,13 +98,13 @@ impl PeerNames {
 pub fn observe(to: &mut impl Telemetry, event: &Event) {
     match event {
         Event::Connected(connected) => {
-            to.count(Count::Connected(connected.draft));
+            to.count(Count::Connected(connected.protocol));
             rename(to, connected.connection, &connected.peer);
             debug(
                 to,
                 connected.connection,
                 "connected",
-                format_args!(" draft={}", draft_name(connected.draft)),
+                format_args!(" protocol={}", protocol_name(connected.protocol)),
             );
         }
         Event::Rejected(rejection) => {
@@ -129,7 +129,11 @@ pub fn observe(to: &mut impl Telemetry, event: &Event) {
             let (old, new) = (state_name(change.old), state_name(change.new));
             debug(to, change.connection, "state", format_args!(" old={old} new={new}"));
         }
-        Event::StateChanged(_) | Event::Handshake(_) | Event::Messages(_) | Event::Tick(_) => {}
+        Event::StateChanged(_)
+        | Event::Handshake(_)
+        | Event::Messages(_)
+        | Event::Binary(_)
+        | Event::Tick(_) => {}
     }
 }
 
@@ -142,7 +146,7 @@ pub fn observe_lost_after_end(to: &mut impl Telemetry, connection: u64, why: Los
 }
 
 fn observe_closed(to: &mut impl Telemetry, closed: &Closed) {
-    let Closed { connection, cause } = closed;
+    let Closed { connection, cause, code, reason } = closed;
     to.count(Count::Closed(cause));
     match cause {
         CloseCause::SlowReader => count_slow_reader(to, *connection),
@@ -152,7 +156,12 @@ fn observe_closed(to: &mut impl Telemetry, closed: &Closed) {
         | CloseCause::MessageLimit
         | CloseCause::BufferLimit
         | CloseCause::HandshakeTimeout => warn_closed(to, *connection, cause),
-        cause => debug(to, *connection, "closed", format_args!(" cause={}", cause_name(cause))),
+        cause => {
+            let code = code.map(|code| format!("{code}"));
+            let code = Field("code", code.as_deref().map(str::as_bytes));
+            let reason = Field("reason", Some(reason.as_bytes()).filter(|reason| !reason.is_empty()));
+            debug(to, *connection, "closed", format_args!(" cause={}{code}{reason}", cause_name(cause)));
+        }
     }
     if to.address(*connection).is_none() {
         to.peers().forget(*connection);
@@ -288,7 +297,8 @@ mod tests {
     }
 
     fn events() -> Vec<Event> {
-        let closed = |cause| Event::Closed(Closed { connection: 1, cause });
+        let closed =
+            |cause| Event::Closed(Closed { connection: 1, cause, code: None, reason: String::new() });
         let causes = [
             CloseCause::ByPeer,
             CloseCause::BadFrame("frame type 0x05".into()),
@@ -301,7 +311,7 @@ mod tests {
             Event::StateChanged(StateChange { connection: 1, old: State::Connected, new: State::Closed }),
             Event::Connected(Connected {
                 connection: 1,
-                draft: Draft::Draft76,
+                protocol: Protocol::Draft76,
                 peer: "192.0.2.1:1".into(),
                 subprotocol: None,
                 head: head(),
@@ -339,7 +349,7 @@ mod tests {
         let mut log = Log::default();
         let connected = Connected {
             connection: 1,
-            draft: Draft::Draft75,
+            protocol: Protocol::Draft75,
             peer: "203.0.113.9 \x1b".into(),
             subprotocol: None,
             head: head(),
@@ -350,12 +360,13 @@ mod tests {
         log.names.keep(2, "192.0.2.1:1".into());
         for connection in [1, 2, 1, 2] {
             log.lines.clear();
-            observe(&mut log, &Event::Closed(Closed { connection, cause: CloseCause::ByPeer }));
+            let (code, reason) = (Some(1001), "gone \n".into());
+            observe(&mut log, &Event::Closed(Closed { connection, cause: CloseCause::ByPeer, code, reason }));
             if connection == 1 && log.names.get(2).is_some() {
                 assert!(log.lines.contains("peer=\"203.0.113.9 \\u{1b}\""), "{}", log.lines);
             }
         }
         assert!(log.names.names.is_empty());
-        assert!(log.lines.contains("peer=gone"), "{}", log.lines);
+        assert!(log.lines.contains("peer=gone cause=by-peer code=1001 reason=\"gone \\n\""), "{}", log.lines);
     }
 }

@@ -208,9 +208,9 @@ impl Driver for World {
             let (id, text, ends) = (messages.connection, &*messages.text, &*messages.ends);
             match text {
                 "all" => commands.push(Command::Send(Outgoing { to: Recipients::All, text, ends })),
-                "close" => commands.push(Command::Close(id)),
-                "close-twice" => commands.extend([Command::Close(id), Command::Close(id)]),
-                "unknown" => commands.push(Command::Close(1000)),
+                "close" => commands.push(Command::close(id)),
+                "close-twice" => commands.extend([Command::close(id), Command::close(id)]),
+                "unknown" => commands.push(Command::close(1000)),
                 _ => commands.push(Command::Send(Outgoing { to: Recipients::One(id), text, ends })),
             }
         }

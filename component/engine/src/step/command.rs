@@ -113,6 +113,14 @@ pub struct ResponseField<'a> {
     pub value: &'a [u8],
 }
 
+impl Command<'_> {
+    /// Ends a connection, with close code 1000 where the protocol has one.
+    #[must_use]
+    pub fn close(connection: u64) -> Self {
+        Self::Close(Closing { connection, code: None, reason: "" })
+    }
+}
+
 impl Outgoing<'_> {
     /// Whether `ends` is ascending, lies on character boundaries, and ends at the text's length. A command with other
     /// `ends` is [`Invalid`](super::Failure::Invalid).

@@ -1,15 +1,18 @@
 //! The settings of a server, with a typed field for each option.
 
+use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt::{Display, Formatter, Result as FmtResult};
 
-use legacy_websocket::{Limits, Millis, Options};
+use legacy_websocket::{Limits, Millis, Options, Protocol};
 
 /// The settings of a server, all with defaults. A shell ignores the fields of options it does not have.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The engine's options.
     pub engine: Options,
+    /// The protocols listed so far; until one is, all are accepted.
+    pub(super) listed_protocols: Vec<Protocol>,
     /// Idle time before TCP keepalive probes, in milliseconds; 0: never.
     pub tcp_keepalive: Millis,
     /// Also log every connection, state change and close.
@@ -42,6 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             engine: Options::default(),
+            listed_protocols: Vec::new(),
             tcp_keepalive: 60_000,
             debug: false,
             stop_on_stdin_end: false,

@@ -9,12 +9,16 @@ use core::fmt::{Display, Formatter, Result as FmtResult};
 use core::num::{IntErrorKind, ParseIntError};
 use core::str::FromStr;
 
-use legacy_websocket::{InvalidOptions, Millis};
+use legacy_websocket::{InvalidOptions, Millis, Protocol, Protocols};
 
 use super::settings::Settings;
+use crate::names::protocol_name;
 
 /// In a list: accepts anything, as an empty list does.
 pub(super) const ANY: &str = "*";
+
+/// Stands for every protocol.
+const ALL: &str = "all";
 
 /// The command lines that have an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum Kind {
     Text(&'static str, Place<Option<String>>),
     /// Like `Text`, but the command line names a file that contains it.
     File(Place<Option<String>>),
+    /// Protocols by name, or `all`; the option may be repeated.
+    Protocols,
     /// A list of texts; the option may be repeated.
     List(&'static str, Place<Vec<String>>),
     /// A number, or a number of bytes.
@@ -95,6 +101,8 @@ pub enum InvalidValue {
     NotABool,
     /// Not one of the words of a choice.
     NotAChoice(Words),
+    /// Not the name of a protocol.
+    NotAProtocol,
     /// The value is empty.
     Empty,
     /// Not a whole number.
@@ -171,6 +179,7 @@ impl OptionSpec {
             Kind::Switch(_) => "",
             Kind::File(_) => "FILE",
             Kind::Time(..) => "TIME",
+            Kind::Protocols => "PROTOCOL",
             Kind::Choice(name, _) | Kind::Text(name, _) | Kind::List(name, _) | Kind::Number(name, ..) => {
                 name
             }
@@ -198,6 +207,7 @@ impl OptionSpec {
     pub fn default(&self) -> Option<String> {
         match self.kind {
             Kind::List(..) => Some(ANY.to_owned()),
+            Kind::Protocols => Some(ALL.to_owned()),
             _ => self.values(&mut Settings::default()).pop(),
         }
     }
@@ -222,6 +232,7 @@ impl OptionSpec {
             Kind::Text(_, place) | Kind::File(place) => {
                 set_text(settings, value, &|settings| *place(settings) = Some(value.to_owned()))?;
             }
+            Kind::Protocols => set_protocols(settings, value)?,
             Kind::List(_, place) => {
                 set_text(settings, value, &|settings| place(settings).push(value.to_owned()))?;
             }
@@ -255,6 +266,12 @@ impl OptionSpec {
                 let values = place(settings);
                 return if values.iter().any(|value| value == ANY) { Vec::new() } else { values.clone() };
             }
+            Kind::Protocols => {
+                let protocols = settings.engine.protocols;
+                let is_all = protocols == Protocols::default();
+                let names = protocols.iter().map(|protocol| protocol_name(protocol).to_owned());
+                return if is_all { Vec::new() } else { names.collect() };
+            }
             Kind::Number(_, _, place) => Some(place(settings).to_string()),
             Kind::Time(_, place) => Some(time_text(*place(settings))),
         };
@@ -268,6 +285,10 @@ impl Display for InvalidValue {
             Self::UnknownOption => f.write_str("no such option"),
             Self::NotABool => f.write_str("must be true or false"),
             Self::NotAChoice(words) => write!(f, "{words}"),
+            Self::NotAProtocol => {
+                let names: Vec<_> = Protocol::ALL.into_iter().map(protocol_name).collect();
+                write!(f, "possible values: {}, {ALL}", names.join(", "))
+            }
             Self::Empty => f.write_str("must not be empty"),
             Self::NotANumber => f.write_str("must be a whole number"),
             Self::NotATime => f.write_str("must be a number with one of the units ms, s, m, h"),
@@ -305,6 +326,18 @@ fn set_text(settings: &mut Settings, value: &str, set: &dyn Fn(&mut Settings)) -
     set(&mut alone);
     alone.engine.validate().map_err(InvalidValue::Engine)?;
     set(settings);
+    Ok(())
+}
+
+/// The first one replaces the default.
+fn set_protocols(settings: &mut Settings, value: &str) -> Result<(), InvalidValue> {
+    if value == ALL {
+        settings.listed_protocols = Protocol::ALL.to_vec();
+    } else {
+        let named = Protocol::ALL.into_iter().find(|protocol| protocol_name(*protocol) == value);
+        settings.listed_protocols.push(named.ok_or(InvalidValue::NotAProtocol)?);
+    }
+    settings.engine.protocols = settings.listed_protocols.iter().copied().collect();
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use legacy_websocket::{InvalidUtf8, Version};
+use legacy_websocket::InvalidUtf8;
 
-use super::spec::Kind::{Choice, File, List, Number, Switch, Text, Time};
+use super::spec::Kind::{Choice, File, List, Number, Protocols, Switch, Text, Time};
 use super::spec::{OptionSpec, Shell, Word, Zero};
 
 /// Options that the help shows under one heading.
@@ -54,7 +54,13 @@ const GENERAL: &[OptionSpec] = &[
 ];
 
 const PROTOCOL: &[OptionSpec] = &[
-    OptionSpec::new("protocol", Choice("PROTOCOL", VERSIONS), "Accepted drafts.").setting("version"),
+    OptionSpec::new(
+        "protocol",
+        Protocols,
+        "Accepted protocol: draft75, draft76, hybi7, hybi8 or rfc6455 (repeatable). A client of another is refused with \
+         426. hybi8 is drafts 08 to 12.",
+    )
+    .setting("protocol"),
     OptionSpec::new(
         "origin",
         List("ORIGIN", |settings| &mut settings.engine.origins),
@@ -71,8 +77,8 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "subprotocol",
         List("NAME", |settings| &mut settings.engine.subprotocols),
-        "Accepted subprotocol (repeatable). \"*\": any; the answer names the requested one, as these clients \
-         require. If any is listed, a client that requests only others is refused with 403.",
+        "Accepted subprotocol (repeatable). \"*\": any; the answer names the requested one, as clients require, or the \
+         first of a list. If any is listed, a client that requests only others is refused with 403.",
     )
     .setting("subprotocol"),
     OptionSpec::new(
@@ -120,13 +126,15 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "skip-reserved-frames",
         Switch(|settings| &mut settings.engine.skip_reserved_frames),
-        "Skip frames of reserved types, as the drafts' own algorithm does, instead of closing the connection.",
+        "Skip frames of reserved types in drafts 75 and 76, as their own algorithm does, instead of closing the \
+         connection.",
     )
     .setting("skip-reserved-frames"),
     OptionSpec::new(
         "invalid-utf8",
         Choice("ACTION", INVALID_UTF8),
-        "What to do with text that is not UTF-8: replace it with U+FFFD, or close the connection.",
+        "What to do with text that is not UTF-8 in drafts 75 and 76: replace it with U+FFFD, or close the connection. \
+         Later protocols always close it.",
     )
     .setting("invalid-utf8"),
 ];
@@ -206,6 +214,13 @@ const LIMITS: &[OptionSpec] = &[
     )
     .setting("idle-timeout"),
     OptionSpec::new(
+        "ping-interval",
+        Time(Zero::Means("no pings"), |settings| &mut settings.engine.limits.ping_interval),
+        "How long a connected client may send nothing before it is sent a ping; after as long again it is closed. \
+         Drafts 75 and 76 have no ping.",
+    )
+    .setting("ping-interval"),
+    OptionSpec::new(
         "message-timeout",
         Time(Zero::Means("no limit"), |settings| &mut settings.engine.limits.message_timeout),
         "From the first byte of a message to its last.",
@@ -214,8 +229,8 @@ const LIMITS: &[OptionSpec] = &[
     OptionSpec::new(
         "close-timeout",
         Time(Zero::Invalid, |settings| &mut settings.engine.limits.close_timeout),
-        "How long to wait for the peer's closing frame after ours, and for its FIN after ours. Our FIN follows our \
-         closing frame after 250ms, because some browsers react to nothing else.",
+        "How long to wait for the peer's closing frame after ours, and for its FIN after ours. In draft 76 our FIN \
+         follows our closing frame after 250ms, because some browsers react to nothing else.",
     )
     .setting("close-timeout"),
     OptionSpec::new(
@@ -237,24 +252,6 @@ const LIMITS: &[OptionSpec] = &[
     )
     .host_help("SIGINT and SIGTERM stop it; a second signal ends it at once.")
     .server_help("See --stop-on-stdin-end."),
-];
-
-const VERSIONS: &[Word] = &[
-    Word {
-        word: "auto",
-        set: |settings| settings.engine.version = Version::Auto,
-        is_set: |settings| settings.engine.version == Version::Auto,
-    },
-    Word {
-        word: "draft75",
-        set: |settings| settings.engine.version = Version::Draft75,
-        is_set: |settings| settings.engine.version == Version::Draft75,
-    },
-    Word {
-        word: "draft76",
-        set: |settings| settings.engine.version = Version::Draft76,
-        is_set: |settings| settings.engine.version == Version::Draft76,
-    },
 ];
 
 const INVALID_UTF8: &[Word] = &[
