@@ -35,8 +35,8 @@ use std::iter;
 
 pub use bindings::hixie::legacy_websocket::types::{
     Acceptance, Binary, CloseCause, Closed, Closing, Command, CommandKind, Connected, ConnectionId, Duration,
-    Event, Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, OutgoingBinary, Protocol, Recipients,
-    Refusal, Rejection, Request, RequestHead, Response, State, StateChange,
+    Event, Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, OutgoingBinary, Protocol,
+    Recipients, Refusal, Rejection, Request, RequestHead, Response, State, StateChange,
 };
 
 /// An application. One value of it lives as long as the component's instance.
@@ -173,7 +173,9 @@ mod tests {
     #[test]
     fn messages_go_back_whole() {
         let messages = Messages { connection: 7, text: "ab".into(), ends: vec![1, 2] };
-        let Command::Send(Outgoing { to: Recipients::One(7), text, ends }) = messages.back() else { panic!() };
+        let Command::Send(Outgoing { to: Recipients::One(7), text, ends }) = messages.back() else {
+            panic!()
+        };
         assert_eq!((text.as_str(), &ends[..]), ("ab", &[1, 2][..]));
         let binary = Binary { connection: 7, bytes: vec![0, 255] };
         let Command::SendBinary(OutgoingBinary { to: Recipients::One(7), bytes }) = binary.back() else {
