@@ -1,6 +1,9 @@
 //! Write an application as a component: world `application` of the WIT package `hixie:legacy-websocket`, which
 //! documents the contract between application and shell.
 //!
+//! One application serves clients of every [`Protocol`]: draft 75, draft 76, hybi and RFC 6455. All have text. Binary
+//! messages, and the code and reason of a close, exist in RFC 6455 and hybi only.
+//!
 //! ```
 //! use legacy_websocket_application::{Application, Command, Event};
 //!
@@ -12,6 +15,7 @@
 //!     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
 //!         let answer = |event| match event {
 //!             Event::Messages(messages) => Some(messages.back()),
+//!             Event::Binary(binary) => Some(binary.back()),
 //!             _ => None,
 //!         };
 //!         events.into_iter().filter_map(answer).collect()
@@ -30,9 +34,9 @@ pub mod bindings;
 use std::iter;
 
 pub use bindings::hixie::legacy_websocket::types::{
-    Acceptance, CloseCause, Closed, Command, CommandKind, Connected, ConnectionId, Draft, Duration, Event,
-    Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, Recipients, Refusal, Rejection, Request,
-    RequestHead, Response, State, StateChange,
+    Acceptance, Binary, CloseCause, Closed, Closing, Command, CommandKind, Connected, ConnectionId, Duration,
+    Event, Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, OutgoingBinary, Protocol,
+    Recipients, Refusal, Rejection, Request, RequestHead, Response, State, StateChange,
 };
 
 /// An application. One value of it lives as long as the component's instance.
@@ -92,14 +96,43 @@ impl Messages {
     }
 }
 
+impl Binary {
+    /// Sends the message back to its sender.
+    #[must_use]
+    pub fn back(self) -> Command {
+        Command::send_binary(Recipients::One(self.connection), self.bytes)
+    }
+}
+
 impl Command {
-    /// Sends one message. (For many, one [`Outgoing`] is cheaper.)
+    /// Sends one text message. (For many, one [`Outgoing`] is cheaper.)
     #[must_use]
     pub fn send(to: Recipients, text: impl Into<String>) -> Self {
         let text = text.into();
         // A component's memory is at most 4 GB.
         let ends = vec![text.len() as u32];
         Self::Send(Outgoing { to, text, ends })
+    }
+
+    /// Sends one binary message. [`Recipients::All`] and [`Recipients::AllBut`] leave out clients of drafts 75 and 76;
+    /// one that is named is reported as [`Failure::NotText`].
+    #[must_use]
+    pub fn send_binary(to: Recipients, bytes: impl Into<Vec<u8>>) -> Self {
+        Self::SendBinary(OutgoingBinary { to, bytes: bytes.into() })
+    }
+
+    /// Closes a connection, with code 1000 and no reason.
+    #[must_use]
+    pub fn close(connection: ConnectionId) -> Self {
+        Self::Close(Closing { connection, code: None, reason: String::new() })
+    }
+
+    /// Closes a connection, and tells a client of RFC 6455 or hybi why: with a code of RFC 6455 section 7.4, which is
+    /// 1000 to 1003, 1007 to 1011, or 3000 to 4999 (any other: [`Failure::Invalid`]), and a reason of up to 123 bytes
+    /// (the rest is cut off). Drafts 75 and 76 have neither.
+    #[must_use]
+    pub fn close_with(connection: ConnectionId, code: u16, reason: impl Into<String>) -> Self {
+        Self::Close(Closing { connection, code: Some(code), reason: reason.into() })
     }
 }
 
@@ -135,6 +168,34 @@ mod tests {
     fn messages_are_split_at_their_ends() {
         let messages = Messages { connection: 1, text: "h\u{e9}llo".into(), ends: vec![0, 3, 3, 6] };
         assert_eq!(messages.iter().collect::<Vec<_>>(), ["", "h\u{e9}", "", "llo"]);
+    }
+
+    #[test]
+    fn messages_go_back_whole() {
+        let messages = Messages { connection: 7, text: "ab".into(), ends: vec![1, 2] };
+        let Command::Send(Outgoing { to: Recipients::One(7), text, ends }) = messages.back() else {
+            panic!()
+        };
+        assert_eq!((text.as_str(), &ends[..]), ("ab", &[1, 2][..]));
+        let binary = Binary { connection: 7, bytes: vec![0, 255] };
+        let Command::SendBinary(OutgoingBinary { to: Recipients::One(7), bytes }) = binary.back() else {
+            panic!()
+        };
+        assert_eq!(bytes, [0, 255]);
+    }
+
+    #[test]
+    fn a_text_ends_at_its_length_in_bytes() {
+        let Command::Send(sent) = Command::send(Recipients::All, "h\u{e9}") else { panic!() };
+        assert_eq!((sent.text.as_str(), &sent.ends[..]), ("h\u{e9}", &[3][..]));
+    }
+
+    #[test]
+    fn a_close_has_a_code_only_if_told() {
+        let Command::Close(closing) = Command::close(7) else { panic!() };
+        assert_eq!((closing.connection, closing.code, closing.reason.as_str()), (7, None, ""));
+        let Command::Close(closing) = Command::close_with(7, 4000, "later") else { panic!() };
+        assert_eq!((closing.connection, closing.code, closing.reason.as_str()), (7, Some(4000), "later"));
     }
 
     #[test]

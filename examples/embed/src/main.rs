@@ -14,13 +14,21 @@ use wasmtime::{Engine, Store};
 
 wasmtime::component::bindgen!({ path: "../../wit", world: "library" });
 use exports::hixie::legacy_websocket::legacy_websocket::{Disposition, Input, Opened, Received};
-use hixie::legacy_websocket::types::{Command, Event, Outgoing, Recipients};
+use hixie::legacy_websocket::types::{
+    Binary, Command, Event, Messages, Outgoing, OutgoingBinary, Recipients,
+};
 
 /// The application: sends each message back.
-fn answer(event: &Event) -> Option<Command> {
-    let Event::Messages(messages) = event else { return None };
-    let to = Recipients::One(messages.connection);
-    Some(Command::Send(Outgoing { to, text: messages.text.clone(), ends: messages.ends.clone() }))
+fn answer(event: Event) -> Option<Command> {
+    match event {
+        Event::Messages(Messages { connection, text, ends }) => {
+            Some(Command::Send(Outgoing { to: Recipients::One(connection), text, ends }))
+        }
+        Event::Binary(Binary { connection, bytes }) => {
+            Some(Command::SendBinary(OutgoingBinary { to: Recipients::One(connection), bytes }))
+        }
+        _ => None,
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -47,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             // socket also calls when `next_timeout` is due.)
             let now = start.elapsed().as_millis() as u64;
             let step = interface.server().call_turn(&mut store, server, now, &[input])?;
-            let commands: Vec<_> = step.events.iter().filter_map(answer).collect();
+            let commands: Vec<_> = step.events.into_iter().filter_map(answer).collect();
             let more = interface.server().call_command(&mut store, server, &commands)?;
 
             let mut open = true;

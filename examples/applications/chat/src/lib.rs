@@ -1,9 +1,10 @@
-//! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, a history for new members and a page over HTTP.
+//! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, `/protocol`, a history for new members and a page
+//! over HTTP. The page works in any browser with WebSocket, whichever protocol that speaks.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use legacy_websocket_application::{
-    Application, Command, Connected, ConnectionId, Draft, Event, Recipients, Request, export,
+    Application, Command, Connected, ConnectionId, Event, Protocol, Recipients, Request, export,
 };
 
 const PAGE: &str = include_str!("../chat.html");
@@ -17,6 +18,9 @@ const LISTED: usize = 50;
 
 const MAX_NAME_CHARS: usize = 20;
 
+/// The close code for a message of a type that the receiver does not accept (RFC 6455 section 7.4.1).
+const UNSUPPORTED_DATA: u16 = 1003;
+
 #[derive(Debug, Default)]
 struct Chat {
     members: BTreeMap<ConnectionId, Member>,
@@ -29,7 +33,7 @@ struct Chat {
 #[derive(Debug)]
 struct Member {
     name: String,
-    draft: Draft,
+    protocol: Protocol,
 }
 
 impl Application for Chat {
@@ -46,6 +50,9 @@ impl Application for Chat {
                     for text in messages.iter() {
                         self.take(messages.connection, text, &mut commands);
                     }
+                }
+                Event::Binary(binary) => {
+                    commands.push(Command::close_with(binary.connection, UNSUPPORTED_DATA, "text only"));
                 }
                 Event::Closed(closed) => {
                     if let Some(member) = self.members.remove(&closed.connection) {
@@ -67,7 +74,7 @@ impl Chat {
         commands.extend(self.history.iter().map(|line| Command::send(Recipients::One(id), line)));
         commands.push(notice(Recipients::One(id), &format!("you are {name}")));
         commands.push(notice(Recipients::AllBut(id), &format!("{name} joined")));
-        self.members.insert(id, Member { name, draft: connected.draft });
+        self.members.insert(id, Member { name, protocol: connected.protocol });
     }
 
     /// An unused name.
@@ -89,6 +96,10 @@ impl Chat {
                 Err(why) => to_sender(why),
             },
             ("/stats", _) => to_sender(&self.stats()),
+            ("/protocol", _) => match self.members.get(&id) {
+                Some(member) => to_sender(&format!("you speak {}", name_of(member.protocol))),
+                None => to_sender("you have left"),
+            },
             (command, _) if command.starts_with('/') => to_sender(&format!("no such command: {command}")),
             _ => {
                 let name = self.members.get(&id).map_or("somebody", |member| &member.name);
@@ -121,17 +132,21 @@ impl Chat {
     }
 
     fn stats(&self) -> String {
-        let member = |member: &Member| {
-            let draft = match member.draft {
-                Draft::Draft75 => "draft 75",
-                Draft::Draft76 => "draft 76",
-            };
-            format!("{} ({draft})", member.name)
-        };
+        let member = |member: &Member| format!("{} ({})", member.name, name_of(member.protocol));
         let listed: Vec<_> = self.members.values().take(LISTED).map(member).collect();
         let more = self.members.len().saturating_sub(LISTED);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("{} here: {}{more}; {} messages", self.members.len(), listed.join(", "), self.said)
+    }
+}
+
+fn name_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Draft75 => "draft 75",
+        Protocol::Draft76 => "draft 76",
+        Protocol::Hybi7 => "hybi-07",
+        Protocol::Hybi8 => "hybi-08",
+        Protocol::Rfc6455 => "RFC 6455",
     }
 }
 

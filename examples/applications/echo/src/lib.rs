@@ -9,6 +9,7 @@ impl Application for Echo {
     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
         let answer = |event| match event {
             Event::Messages(messages) => Some(messages.back()),
+            Event::Binary(binary) => Some(binary.back()),
             Event::Request(request) => Some(request.respond(404, "text/plain", "Only WebSocket here.\n")),
             _ => None,
         };

@@ -1,14 +1,16 @@
-//! An echo that fails on command. Every echo begins with the number of messages that this instance has seen. Commands:
+//! An echo that fails on command. Every echo of a text begins with the number of texts that this instance has seen;
+//! binary messages are echoed unchanged. Commands:
 //!
 //! - `fault:panic`, `fault:spin`, `fault:grow`, `fault:print`, or `fault:nap` to be busy for a moment;
 //! - `e:TEXT` is echoed unchanged, `b:TEXT` is sent unchanged to everyone;
 //! - `all:TEXT` sends TEXT to everyone, `others:TEXT` to everyone but the sender;
-//! - `send:IDS`, `close:ID` and `reject:ID` act on those connections;
+//! - `send:IDS`, `binary:IDS`, `close:ID` and `reject:ID` act on those connections, `binary:` on all;
+//! - `code:ID,CODE` closes a connection with that code and the reason `told to`;
 //! - `who:` asks for the sender's id, `env:NAME` for an environment variable;
 //! - `storm:COUNT` sends COUNT messages to no connection, `cycle:` sends another for each failure.
 //!
 //! The variable `FAULT` causes a fault in the first call. Other `failed` events are reported to the last sender. When
-//! connections are lost with their engine, everyone is sent `gone`.
+//! connections are lost with their engine, everyone is sent `gone`; when a client closes with a code, `closed CODE REASON`.
 
 use std::env;
 use std::hint::{black_box, spin_loop};
@@ -20,6 +22,9 @@ use legacy_websocket_application::{
 
 /// Loop iterations that take a few tenths of a second.
 const MOMENT: u32 = 300_000_000;
+
+/// Not UTF-8.
+const BYTES: [u8; 3] = [0, 128, 255];
 
 /// Never the id of a connection.
 const NOBODY: ConnectionId = 0;
@@ -49,6 +54,7 @@ impl Application for Faulty {
         }
         let answer = |event| match event {
             Event::Messages(messages) => self.take(&messages),
+            Event::Binary(binary) => vec![binary.back()],
             Event::Failed(failed) => match self.failing {
                 Failing::Reported => vec![self.report(&failed)],
                 Failing::Ignored => Vec::new(),
@@ -56,6 +62,9 @@ impl Application for Faulty {
             },
             Event::Closed(Closed { cause: CloseCause::EngineLost, .. }) => {
                 vec![Command::send(Recipients::All, "gone")]
+            }
+            Event::Closed(Closed { code: Some(code), reason, .. }) => {
+                vec![Command::send(Recipients::All, format!("closed {code} {reason}"))]
             }
             _ => Vec::new(),
         };
@@ -85,6 +94,7 @@ impl Faulty {
         let (command, rest) = text.split_once(':').unwrap_or_default();
         let ids: Vec<ConnectionId> = rest.split(',').filter_map(|id| id.parse().ok()).collect();
         let first = ids.first().copied().unwrap_or_default();
+        let code = ids.get(1).and_then(|code| (*code).try_into().ok()).unwrap_or_default();
         match command {
             "e" => Command::send(Recipients::One(me), text),
             "b" => Command::send(Recipients::All, text),
@@ -93,7 +103,10 @@ impl Faulty {
             "others" => Command::send(Recipients::AllBut(me), rest),
             "send" if ids.len() == 1 => Command::send(Recipients::One(first), "sent"),
             "send" => Command::send(Recipients::Many(ids), "sent"),
-            "close" => Command::Close(first),
+            "binary" if ids.is_empty() => Command::send_binary(Recipients::All, BYTES),
+            "binary" => Command::send_binary(Recipients::Many(ids), BYTES),
+            "close" => Command::close(first),
+            "code" => Command::close_with(first, code, "told to"),
             "reject" => Command::Reject(Refusal { connection: first, status: 403, reason: "told to".into() }),
             "env" => Command::send(Recipients::One(me), env::var(rest).unwrap_or_default()),
             "who" => Command::send(Recipients::One(me), me.to_string()),
