@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     // Any bytes can be written down.
     let literal = Literal::from(data);
     let text = format!(
-        "legacy-websocket-trace 1\ntitle: a\ndraft: 75\nsection: field\nseverity: MAY\n\nC {}\n",
+        "legacy-websocket-trace 2\ntitle: a\nprotocol: draft75\nsection: field\nseverity: MAY\n\nC {}\n",
         literal.strings().join("\n+ ")
     );
     let trace: Trace = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));

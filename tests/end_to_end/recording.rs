@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use legacy_websocket_trace::{Draft, Step, Trace, Variables};
+use legacy_websocket_trace::{Protocol, Step, Trace, Variables};
 use rlimit::Resource;
 
 use crate::support::client::Client;
@@ -40,8 +40,8 @@ fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
     server.stop();
 
     let traces = traces(&folder);
-    let drafts: Vec<_> = traces.iter().map(|trace| trace.draft).collect();
-    assert_eq!(drafts, [Draft::Draft76, Draft::Draft75, Draft::Neither]);
+    let protocols: Vec<_> = traces.iter().map(|trace| trace.protocol).collect();
+    assert_eq!(protocols, [Protocol::Draft76, Protocol::Draft75, Protocol::None]);
     let first = &traces[0];
     assert_eq!(first.title, "GET /demo HTTP/1.1");
     assert_eq!(first.client.as_deref(), Some("Old/1.0 (very)"));

@@ -18,6 +18,8 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::driven_engine::answer;
+
 /// Concurrent cases.
 const JOBS: u32 = 64;
 
@@ -28,7 +30,7 @@ pub(crate) fn target(address: SocketAddr, patience: Duration) -> Target {
         address,
         tls: None,
         variables: Variables::default(),
-        draft: None,
+        protocols: Vec::new(),
         echo: true,
         settings: Vec::new(),
         patience,
@@ -140,11 +142,8 @@ fn answer(
         let commands: Vec<_> = step
             .events
             .iter()
-            .filter_map(|(id, event)| match event {
-                Event::Message(text) => Some(Command::Send(*id, text)),
-                Event::Request(_) => Some(Command::Respond(*id, 404, "There is nothing here.\n")),
-                Event::Other(_) => None,
-            })
+            .filter(|(_, event)| !matches!(event, Event::Other(_)))
+            .map(|(id, event)| answer(*id, event))
             .collect();
         if commands.is_empty() {
             return Ok(Then::Keep);

@@ -290,7 +290,7 @@ impl Subject for Liar {
             Input::Commands(commands) => {
                 for command in commands {
                     match command {
-                        Command::Close(id) => self.links.entry(*id).or_default().silent = true,
+                        Command::Close(id, _) => self.links.entry(*id).or_default().silent = true,
                         Command::Send(id, text)
                             if self.is(Wrong::SendsBehindClosing)
                                 && self.links.get(id).is_some_and(|link| link.silent && link.draft76) =>

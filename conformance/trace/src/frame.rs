@@ -87,6 +87,14 @@ impl Frame {
         Some((Self { fin, rsv, opcode, mask, bits, length: None, payload }, end))
     }
 
+    /// How many bytes the header at the start of `bytes` has, and how many its whole frame; `None` if the header is not
+    /// complete.
+    #[must_use]
+    pub fn size(bytes: &[u8]) -> Option<(usize, u64)> {
+        let Header { size, length, .. } = Header::read(bytes)?;
+        Some((size, length.saturating_add(size as u64)))
+    }
+
     /// The form in a trace file: the first string begins with `frame`, the others continue its payload.
     pub(crate) fn strings(&self) -> Vec<String> {
         let mut line = String::from("frame ");

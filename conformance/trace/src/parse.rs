@@ -133,7 +133,7 @@ impl Parser {
         if let Some(part) = line.strip_prefix("& ") {
             let part = part_of_bytes(part)?;
             self.count(part.literal())?;
-            let (Some(Step::Client { bytes, .. } | Step::Server { bytes, .. })) = self.trace.steps.last_mut()
+            let Some(Step::Client { bytes, .. } | Step::Server { bytes, .. }) = self.trace.steps.last_mut()
             else {
                 return Err(Problem::NothingToContinue);
             };
