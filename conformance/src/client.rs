@@ -95,12 +95,12 @@ pub(crate) fn forget_subprotocol(what: &mut String) {
     }
 }
 
-/// Drops code and reason of a closing frame, or the reason only.
+/// Drops the reason of a closing frame, and the code too unless that counts.
 pub(crate) fn forget_reason(what: &mut String, code_counts: bool) {
-    if let Some(more) = what.strip_prefix(CLOSING) {
-        let code =
-            more.trim_start().find(' ').map_or(more.len(), |at| at + more.len() - more.trim_start().len());
-        what.truncate(CLOSING.len() + if code_counts { code } else { 0 });
+    let mut words = what.splitn(3, ' ');
+    if words.next() == Some(CLOSING) {
+        let code = words.next().filter(|_| code_counts);
+        *what = code.map_or_else(|| CLOSING.into(), |code| format!("{CLOSING} {code}"));
     }
 }
 
@@ -188,7 +188,7 @@ impl Client {
                     return Some(RESPONSE.into());
                 }
                 self.state = State::Other;
-                let names_versions = self.request.names_versions(&fields);
+                let names_versions = self.request.names_other_versions(&fields);
                 return Some(if names_versions {
                     format!("{REFUSED}, versions named")
                 } else {
@@ -376,5 +376,64 @@ mod tests {
         assert_eq!(saw(b"\0a\xff\0b"), "2 message \"a\" 2 part of a frame 2 end");
         assert_eq!(saw(b"\0\xe9\xff"), "2 message that is not UTF-8: \\xe9 2 end");
         assert!(saw(&[&[0][..], &[b'x'; 100], &[0xff]].concat()).starts_with("2 message of 100 bytes, MD5 "));
+    }
+
+    const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: soap, chat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    /// What a client of RFC 6455 sees of a head that ends with these fields.
+    fn saw6455(head: &str) -> String {
+        let received = format!("HTTP/1.1 {head}\r\n");
+        saw(Protocol::Rfc6455, REQUEST.as_bytes(), &[received.as_bytes()], false).join("; ")
+    }
+
+    const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+
+    #[test]
+    fn an_answer_of_rfc_6455_is_compared() {
+        let right = format!("101 x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n{ACCEPT}");
+        assert_eq!(saw6455(&right), "1 101");
+        assert_eq!(
+            saw6455(&format!("{right}Sec-WebSocket-Protocol: chat\r\n")),
+            "1 101, subprotocol \"chat\""
+        );
+        for (more, fault) in [
+            ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: soap\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Protocol: soap, chat\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Protocol: x\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Extensions: permessage-deflate\r\n", "Sec-WebSocket-Extensions"),
+            ("Upgrade: websocket\r\n", "Upgrade"),
+        ] {
+            assert_eq!(saw6455(&format!("{right}{more}")), format!("1 101, wrong: {fault}"));
+        }
+        assert_eq!(saw6455("101 x\r\n"), "1 101, wrong: Upgrade, Connection, Sec-WebSocket-Accept");
+        let other = right.replace("s3pP", "S3pP");
+        assert_eq!(saw6455(&other), "1 101, wrong: Sec-WebSocket-Accept");
+    }
+
+    #[test]
+    fn a_refusal_may_name_other_versions() {
+        for (fields, seen) in [
+            ("", "1 refused"),
+            ("Sec-WebSocket-Version: 8, 7\r\n", "1 refused, versions named"),
+            ("Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n", "1 refused"),
+        ] {
+            assert_eq!(saw6455(&format!("426 x\r\nContent-Length: 0\r\n{fields}")), seen);
+        }
+    }
+
+    #[test]
+    fn what_does_not_count_is_forgotten() {
+        for (what, code, left) in [
+            ("closing 1000 \"a b\"", true, "closing 1000"),
+            ("closing 1000 \"a b\"", false, "closing"),
+            ("closing 1000", true, "closing 1000"),
+            ("closing", true, "closing"),
+            ("message \"closing 1000\"", false, "message \"closing 1000\""),
+        ] {
+            let mut what = what.to_owned();
+            forget_reason(&mut what, code);
+            assert_eq!(what, left);
+        }
     }
 }

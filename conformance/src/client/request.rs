@@ -19,6 +19,8 @@ pub(super) struct Request {
     key: Option<String>,
     subprotocols: Vec<String>,
     extensions: Vec<String>,
+    /// If it asks for one, and that is a number.
+    version: Option<u16>,
 }
 
 impl Request {
@@ -59,7 +61,12 @@ impl Request {
             items(&fields, "sec-websocket-extensions").map(extension).collect(),
         );
         let (origin, key) = (first("origin"), first("sec-websocket-key"));
-        Self { protocol, origin, location, subprotocol, answer, key, subprotocols, extensions }
+        let version =
+            Some(values(&fields, VERSION).collect::<Vec<_>>()).and_then(|versions| match versions[..] {
+                [version] => version.trim().parse().ok(),
+                _ => None,
+            });
+        Self { protocol, origin, location, subprotocol, answer, key, subprotocols, extensions, version }
     }
 
     /// The client's checks of a 101 (draft 76 section 4.1 steps 28 to 41, draft 75 section 4.1 steps 12 to 23, RFC 6455
@@ -125,12 +132,16 @@ impl Request {
         want("Sec-WebSocket-Protocol", named == 0 || asked);
     }
 
-    /// Whether a refusal names the versions that the server speaks (RFC 6455 section 4.4): it must where the one asked
-    /// for is not one of them.
-    pub(super) fn names_versions(&self, fields: &[(String, String)]) -> bool {
-        self.protocol.has_frames() && items(fields, "sec-websocket-version").next().is_some()
+    /// Whether a refusal names the versions that the server speaks (RFC 6455 section 4.4), and the client's is not one of
+    /// them: it may try another.
+    pub(super) fn names_other_versions(&self, fields: &[(String, String)]) -> bool {
+        let Some(asked) = self.version.filter(|_| self.protocol.has_frames()) else { return false };
+        let mut named = items(fields, VERSION).filter_map(|item| item.parse::<u16>().ok()).peekable();
+        named.peek().is_some() && named.all(|named| named != asked)
     }
 }
+
+const VERSION: &str = "sec-websocket-version";
 
 /// What answers a key (RFC 6455 section 4.2.2 step 5.4).
 fn accept(key: &str) -> String {
