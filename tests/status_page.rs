@@ -42,7 +42,8 @@ fn alone(name: &str, script: &str) -> String {
 
 /// The status that the page fetches from a server.
 const STATUS: &str = r#"{
-    version: "1", uptime: 9, unready: null, open: 1, draft75: 0, draft76: 1, max_connections: 10, workers: [1],
+    version: "1", uptime: 9, unready: null, open: 1, max_connections: 10, workers: [1],
+    protocols: [["draft75", 0], ["draft76", 1], ["hybi7", 0], ["hybi8", 0], ["rfc6455", 0]],
     accepted: 1, connected: 1, messages: [5, 7], bytes: [5, 7], queue_bytes: 0, buffered_bytes: 0, slow_readers: 0,
     log_lines_lost: 0, traps: 0, restarts: 0, turns: 1, turn_seconds: .1, rejected: [["426", 3]], closed: [["refused", 3]],
     interval: 2, rows: [], more_rows: 0,
@@ -82,9 +83,9 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     assert!(!slow.flood(&frame(&"a".repeat(1000)), 24 << 20));
     client76.echo("still");
     let (_, shown) = show(chromium, &url);
-    for (client, draft) in [(&client75, "75"), (&client76, "76")] {
+    for (client, protocol) in [(&client75, "draft 75"), (&client76, "draft 76")] {
         let row = format!(
-            r#"<td class="peer">{}</td><td data-name="draft">{draft}</td><td>connected</td><td class="origin">http://example.com</td>"#,
+            r#"<td class="peer">{}</td><td data-name="protocol">{protocol}</td><td>connected</td><td class="origin">http://example.com</td>"#,
             client.address()
         );
         assert!(shown.contains(&row), "no {row} in {shown}");
@@ -106,11 +107,11 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     client76.expect_end();
     // Counted only among the refusals.
     let mut later = server.connect();
-    later.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    later.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 6\r\n\r\n");
     later.read_until(b" 426 ");
     let (_, shown) = show(chromium, &url);
     assert!(shown.contains("<span>by-peer</span>") && !shown.contains("<span>refused</span>"), "{shown}");
-    assert!(shown.contains("<span>another protocol than these drafts (426)</span>"), "{shown}");
+    assert!(shown.contains("<span>a protocol that is off (426)</span>"), "{shown}");
 }
 
 fn client_supplied_text_is_escaped(chromium: &Path) {
@@ -140,7 +141,7 @@ fn an_unresponsive_server_is_reported(chromium: &Path) {
     assert_eq!(title, "no answer \u{2013} legacy-websocket");
     assert!(shown.contains("what is shown is 12 s old"), "{shown}");
     // Refusals are counted once, with their reason in words.
-    assert!(shown.contains("another protocol than these drafts (426)"), "{shown}");
+    assert!(shown.contains("a protocol that is off (426)"), "{shown}");
     assert!(shown.contains("None yet."), "{shown}");
 }
 

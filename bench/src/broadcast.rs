@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
 use crate::Rounds;
-use crate::load::connect;
+use crate::load::{Protocol, connect};
 use crate::process::{Clock, Kind, Process, Sample};
 use crate::server::SUBSCRIBED;
 use crate::table::Measure;
@@ -33,7 +33,7 @@ fn run(server: &Process, connections: usize, length: Duration) -> Result<Sample,
     runtime.block_on(async {
         let mut streams = Vec::with_capacity(connections);
         for _ in 0..connections {
-            let mut stream = connect(server.address, server.kind).await?;
+            let mut stream = connect(server.address, server.kind, Protocol::Draft76).await?;
             if server.kind == Kind::Tcp {
                 stream.read_exact(&mut [0; SUBSCRIBED.len()]).await?;
             }

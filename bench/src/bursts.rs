@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::load::connect;
+use crate::load::{Protocol, connect};
 use crate::process::{Kind, Process, Role};
 use crate::trips::Trips;
 
@@ -61,7 +61,7 @@ fn fan_out(
         let mut all = runtime.block_on(async {
             let mut all = Vec::new();
             for _ in 0..members {
-                all.push(connect(server.address, server.kind).await?);
+                all.push(connect(server.address, server.kind, Protocol::Draft76).await?);
             }
             Ok::<_, io::Error>(all)
         })?;
@@ -156,7 +156,7 @@ async fn answer_length(server: SocketAddr, request: &[u8]) -> io::Result<usize> 
 async fn stop(mut server: Process) -> Result<(), Box<dyn Error>> {
     let mut clients = JoinSet::new();
     for _ in 0..WEBKITS {
-        let mut stream = connect(server.address, server.kind).await?;
+        let mut stream = connect(server.address, server.kind, Protocol::Draft76).await?;
         clients.spawn(async move {
             let mut last = Vec::new();
             stream.read_to_end(&mut last).await?;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::Rounds;
-use crate::load::Load;
+use crate::load::{Load, Protocol};
 use crate::process::Process;
 use crate::table::Measure;
 
@@ -14,13 +14,14 @@ pub(crate) fn measure(
     servers: &[Process],
     (bytes, in_flight): (usize, usize),
     connections: usize,
+    protocol: Protocol,
     rounds: Rounds,
 ) -> Result<Measure, Box<dyn Error>> {
     let size = if bytes < 1024 { format!("{bytes} B") } else { format!("{} kB", bytes / 1024) };
-    let name = format!("{size}, {in_flight} in flight");
+    let name = protocol.label(format!("{size}, {in_flight} in flight"));
     let mut measure = Measure::new(name, "messages", servers);
     rounds.run(servers, &mut measure, |server, length| {
-        Load { connections, bytes, in_flight }.run(server, length)
+        Load { connections, bytes, in_flight, protocol }.run(server, length)
     })?;
     Ok(measure)
 }

@@ -9,27 +9,31 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use crate::Rounds;
-use crate::load::{REQUEST, connect};
+use crate::load::{Protocol, connect};
 use crate::process::{Clock, Kind, Process, Sample};
 use crate::table::Measure;
 
 /// Clients that do this concurrently, in a loop.
 const CLIENTS: usize = 50;
 
-pub(crate) fn measure(servers: &[Process], rounds: Rounds) -> Result<Measure, Box<dyn Error>> {
-    let mut measure = Measure::new("opening handshakes".into(), "handshakes", servers);
-    rounds.run(servers, &mut measure, run)?;
+pub(crate) fn measure(
+    servers: &[Process],
+    protocol: Protocol,
+    rounds: Rounds,
+) -> Result<Measure, Box<dyn Error>> {
+    let mut measure = Measure::new(protocol.label("opening handshakes".into()), "handshakes", servers);
+    rounds.run(servers, &mut measure, |server, length| run(server, protocol, length))?;
     Ok(measure)
 }
 
-fn run(server: &Process, length: Duration) -> Result<Sample, Box<dyn Error>> {
+fn run(server: &Process, protocol: Protocol, length: Duration) -> Result<Sample, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let clock = Clock::start(server)?;
         let end = Instant::now() + length;
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            clients.spawn(client(server.address, server.kind, end));
+            clients.spawn(client(server.address, server.kind, protocol, end));
         }
         let mut count = 0;
         while let Some(client) = clients.join_next().await {
@@ -39,13 +43,14 @@ fn run(server: &Process, length: Duration) -> Result<Sample, Box<dyn Error>> {
     })
 }
 
-async fn client(address: SocketAddr, kind: Kind, end: Instant) -> std::io::Result<u32> {
+async fn client(address: SocketAddr, kind: Kind, protocol: Protocol, end: Instant) -> std::io::Result<u32> {
     let mut count = 0;
     while Instant::now() < end {
-        let mut stream = connect(address, kind).await?;
+        let mut stream = connect(address, kind, protocol).await?;
         if kind == Kind::Tcp {
-            stream.write_all(REQUEST).await?;
-            stream.read_exact(&mut [0; REQUEST.len()]).await?;
+            let request = protocol.request();
+            stream.write_all(request).await?;
+            stream.read_exact(&mut vec![0; request.len()]).await?;
         }
         count += 1;
     }

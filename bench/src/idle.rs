@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 
-use crate::load::shake_hands;
+use crate::load::{Protocol, shake_hands};
 use crate::process::{Kind, Process, Role};
 
 /// Connections per client address, well within its ports.
@@ -16,6 +16,7 @@ const PORTS: usize = 20_000;
 pub(crate) fn measure(
     kinds: &[Kind],
     connections: usize,
+    protocol: Protocol,
     workers: usize,
 ) -> Result<Vec<(Kind, u64)>, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -26,15 +27,16 @@ pub(crate) fn measure(
         let server = Process::start(kind, Role::Echo, workers)?;
         let each = runtime.block_on(async {
             // A first connection triggers one-time allocations.
-            let first = connect(server.address, kind, (net, 0)).await?;
+            let first = connect(server.address, kind, protocol, (net, 0)).await?;
             let before = server.resident()?;
             let mut streams = Vec::with_capacity(connections);
             for number in 0..connections {
-                streams.push(connect(server.address, kind, (net, number)).await?);
+                streams.push(connect(server.address, kind, protocol, (net, number)).await?);
             }
             let each = server.resident()?.saturating_sub(before) / connections as u64;
             println!(
-                "{connections} idle connections: {:<17} {each:>7} bytes of resident memory each ({} MB before)",
+                "{}: {:<17} {each:>7} bytes of resident memory each ({} MB before)",
+                protocol.label(format!("{connections} idle connections")),
                 kind.name(),
                 before >> 20
             );
@@ -49,10 +51,11 @@ pub(crate) fn measure(
 async fn connect(
     address: SocketAddr,
     kind: Kind,
+    protocol: Protocol,
     (net, number): (u8, usize),
 ) -> Result<TcpStream, Box<dyn Error>> {
     let socket = TcpSocket::new_v4()?;
     // Loopback is all of 127.0.0.0/8.
     socket.bind(SocketAddr::from(([127, 0, net, u8::try_from(1 + number / PORTS)?], 0)))?;
-    Ok(shake_hands(socket.connect(address).await?, kind).await?)
+    Ok(shake_hands(socket.connect(address).await?, kind, protocol).await?)
 }

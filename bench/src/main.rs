@@ -17,6 +17,7 @@ mod server;
 mod soak;
 mod table;
 mod trips;
+mod tungstenite;
 mod wasmtime;
 mod workers;
 
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::load::Protocol;
 use crate::process::{Kind, Process, Role, Sample};
 use crate::table::Measure;
 
@@ -53,11 +55,15 @@ enum Command {
         /// Concurrent connections.
         #[arg(long, default_value_t = 50)]
         connections: usize,
+        #[command(flatten)]
+        protocols: Protocols,
     },
     /// Opening handshakes per second.
     Handshakes {
         #[command(flatten)]
         servers: Compared,
+        #[command(flatten)]
+        protocols: Protocols,
         #[command(flatten)]
         rounds: Rounds,
     },
@@ -95,6 +101,8 @@ enum Command {
         /// Connections.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
+        #[command(flatten)]
+        protocols: Protocols,
     },
     /// One worker per core (the default) against a single one: with a few clients, and with work for all.
     Workers {
@@ -140,6 +148,14 @@ struct Servers {
     /// Threads of our servers; bare TCP has one.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+}
+
+/// What the clients speak, one after the other.
+#[derive(Debug, Args)]
+struct Protocols {
+    /// Protocols of the clients.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "draft76,rfc6455")]
+    protocols: Vec<Protocol>,
 }
 
 /// Servers measured in turn in one run.
@@ -193,18 +209,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     match Cli::parse().command {
         Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
-        Command::Echo { servers, rounds, connections } => {
+        Command::Echo { servers, rounds, connections, protocols } => {
             let servers = servers.start(Role::Echo)?;
             Measure::print_head();
-            for load in echo::LOADS {
-                echo::measure(&servers, load, connections, rounds)?;
+            for protocol in protocols.protocols {
+                for load in echo::LOADS {
+                    echo::measure(&servers, load, connections, protocol, rounds)?;
+                }
             }
             Ok(())
         }
-        Command::Handshakes { servers, rounds } => {
+        Command::Handshakes { servers, rounds, protocols } => {
             let servers = servers.start(Role::Echo)?;
             Measure::print_head();
-            handshakes::measure(&servers, rounds).map(drop)
+            for protocol in protocols.protocols {
+                handshakes::measure(&servers, protocol, rounds)?;
+            }
+            Ok(())
         }
         Command::Broadcast { servers, rounds, connections } => {
             let servers = servers.start(Role::Broadcast)?;
@@ -220,9 +241,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             need_files(SCALES.into_iter().max().unwrap_or_default())?;
             scale(rounds)
         }
-        Command::Idle { servers, connections } => {
+        Command::Idle { servers, connections, protocols } => {
             need_files(connections)?;
-            idle::measure(&Kind::available(&servers.servers)[1..], connections, servers.workers).map(drop)
+            let kinds = Kind::available(&servers.servers);
+            for protocol in protocols.protocols {
+                idle::measure(&kinds[1..], connections, protocol, servers.workers)?;
+            }
+            Ok(())
         }
         Command::Workers { rounds, server } => workers::measure(server, rounds),
         Command::Memory { servers } => {
@@ -261,7 +286,7 @@ fn scale(rounds: Rounds) -> Result<(), Box<dyn Error>> {
     Measure::print_head();
     for connections in SCALES {
         println!("{connections} connections");
-        echo::measure(&servers, (32, 1), connections, rounds)?;
+        echo::measure(&servers, (32, 1), connections, Protocol::Draft76, rounds)?;
     }
     Ok(())
 }
@@ -280,15 +305,15 @@ fn all(rounds: Rounds, plot: &PathBuf) -> Result<(), Box<dyn Error>> {
     {
         let servers = Process::start_all(&kinds, None, Role::Echo, 1)?;
         for load in echo::LOADS {
-            measures.push(echo::measure(&servers, load, CONNECTIONS, rounds)?);
+            measures.push(echo::measure(&servers, load, CONNECTIONS, Protocol::Draft76, rounds)?);
         }
-        measures.push(handshakes::measure(&servers, rounds)?);
+        measures.push(handshakes::measure(&servers, Protocol::Draft76, rounds)?);
     }
     {
         let servers = Process::start_all(&Kind::OURS, None, Role::Broadcast, 1)?;
         measures.push(broadcast::measure(&servers, MANY, rounds)?);
     }
-    let idle = idle::measure(&kinds[1..], IDLE, 1)?;
+    let idle = idle::measure(&kinds[1..], IDLE, Protocol::Draft76, 1)?;
     fs::write(plot, plot::draw(&measures, &idle, IDLE))?;
     println!("drawn in {}", plot.display());
     Ok(())

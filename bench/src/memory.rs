@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::load::{REQUEST, connect};
+use crate::load::{Protocol, REQUEST, connect};
 use crate::process::{Kind, Process, Role};
 
 /// The most peers at once.
@@ -109,7 +109,9 @@ async fn run(scenario: Scenario, server: &Process) -> Result<(), Box<dyn Error>>
                 stream.write_all(REQUEST).await?;
                 stream
             }
-            Scenario::Echo | Scenario::Unfinished => connect(server.address, server.kind).await?,
+            Scenario::Echo | Scenario::Unfinished => {
+                connect(server.address, server.kind, Protocol::Draft76).await?
+            }
         };
         peers.spawn(async move {
             for _ in 0..times {

@@ -27,6 +27,10 @@ pub(crate) enum Kind {
     WebsocketDriver,
     /// Netty's WebSocketServerHandshaker00, of tests/peers.
     Netty,
+    /// tokio-tungstenite, which speaks RFC 6455 only.
+    Tungstenite,
+    /// npm's current ws, of tests/peers, which speaks RFC 6455 only.
+    Ws,
 }
 
 /// What a server does with a message.
@@ -57,6 +61,8 @@ impl Kind {
             Self::Wasmtime => "wasmtime",
             Self::WebsocketDriver => "websocket-driver",
             Self::Netty => "Netty 00",
+            Self::Tungstenite => "tokio-tungstenite",
+            Self::Ws => "ws",
         }
     }
 
@@ -76,15 +82,21 @@ impl Kind {
 
     /// Whether it is a third-party server.
     pub(crate) fn is_peer(self) -> bool {
-        self.peer().is_some()
+        self == Self::Tungstenite || self.peer().is_some()
     }
 
     /// Its name in tests/peers.
     fn peer(self) -> Option<&'static str> {
         match self {
-            Self::Tcp | Self::Component | Self::Native | Self::Application | Self::Wasmtime => None,
+            Self::Tcp
+            | Self::Component
+            | Self::Native
+            | Self::Application
+            | Self::Wasmtime
+            | Self::Tungstenite => None,
             Self::WebsocketDriver => Some("websocket-driver"),
             Self::Netty => Some("netty"),
+            Self::Ws => Some("ws-current"),
         }
     }
 }

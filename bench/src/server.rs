@@ -23,7 +23,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use crate::process::{Kind, Role};
-use crate::wasmtime;
+use crate::{tungstenite, wasmtime};
 
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
@@ -48,7 +48,11 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                 };
                 EngineFactory::Component(Arc::new(factory))
             }
-            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty => return Err("a program of its own".into()),
+            Kind::Tungstenite if role == Role::Echo => return tungstenite::serve(listener).await,
+            Kind::Tungstenite => return Err("tokio-tungstenite only echoes".into()),
+            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty | Kind::Ws => {
+                return Err("a program of its own".into());
+            }
         };
         let engine_options = EngineOptions { echo: role == Role::Echo, ..EngineOptions::default() };
         let mut options = ShellOptions::default();

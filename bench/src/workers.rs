@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::Rounds;
-use crate::load::{Load, connect};
+use crate::load::{Load, Protocol, connect};
 use crate::process::{Clock, Kind, Process, Role, Sample};
 use crate::table::median;
 
@@ -36,8 +36,11 @@ enum Clients {
 pub(crate) fn measure(kind: Kind, rounds: Rounds) -> Result<(), Box<dyn Error>> {
     let cores = available_parallelism().map_or(1, NonZero::get);
     println!("{}: --workers 1, and {cores} workers as by default; messages a second", kind.name());
-    let few = |bytes, in_flight| Clients::Together(Load { connections: 50, bytes, in_flight });
-    let many = Clients::Together(Load { connections: 500, bytes: 32, in_flight: 1 });
+    let few = |bytes, in_flight| {
+        Clients::Together(Load { connections: 50, bytes, in_flight, protocol: Protocol::Draft76 })
+    };
+    let many =
+        Clients::Together(Load { connections: 500, bytes: 32, in_flight: 1, protocol: Protocol::Draft76 });
     for (name, role, clients) in [
         ("50 clients, 32 B, 1 in flight", Role::Echo, few(32, 1)),
         ("50 clients, 32 B, 16 in flight", Role::Echo, few(32, 16)),
@@ -78,7 +81,7 @@ fn one_by_one(server: &Process, length: Duration) -> Result<Sample, Box<dyn Erro
     runtime.block_on(async {
         let (mut clients, done) = (JoinSet::new(), Rc::new(Cell::new(0_usize)));
         for _ in 0..ARRIVALS {
-            let stream = connect(server.address, server.kind).await?;
+            let stream = connect(server.address, server.kind, Protocol::Draft76).await?;
             clients.spawn_local(ask_repeatedly(stream, Rc::clone(&done)));
             sleep(BETWEEN_ARRIVALS).await;
         }

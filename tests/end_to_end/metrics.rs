@@ -34,17 +34,17 @@ fn connections_and_messages_are_counted(engine: &str) {
     server.connect().refused(stranger.as_bytes(), "403");
     let silent = server.connect();
     let metrics = until(&admin, |metrics| {
-        metrics["legacy_websocket_connections{draft=\"none\",state=\"opening\"}"] == 1.0
+        metrics["legacy_websocket_connections{protocol=\"none\",state=\"opening\"}"] == 1.0
     });
     let value = |name: &str| metrics.get(&format!("legacy_websocket_{name}")).copied();
     for (name, expected) in [
-        (r#"connections{draft="75",state="connected"}"#, 1.0),
-        (r#"connections{draft="76",state="connected"}"#, 1.0),
+        (r#"connections{protocol="draft75",state="connected"}"#, 1.0),
+        (r#"connections{protocol="draft76",state="connected"}"#, 1.0),
         ("connections_accepted_total", 5.0),
         ("connections_limit", 16384.0),
-        (r#"handshakes_total{outcome="connected",draft="75",status="101"}"#, 1.0),
-        (r#"handshakes_total{outcome="connected",draft="76",status="101"}"#, 2.0),
-        (r#"handshakes_total{outcome="rejected",draft="",status="403"}"#, 1.0),
+        (r#"handshakes_total{outcome="connected",protocol="draft75",status="101"}"#, 1.0),
+        (r#"handshakes_total{outcome="connected",protocol="draft76",status="101"}"#, 2.0),
+        (r#"handshakes_total{outcome="rejected",protocol="",status="403"}"#, 1.0),
         (r#"closed_total{cause="by-peer"}"#, 1.0),
         (r#"closed_total{cause="refused"}"#, 1.0),
         (r#"messages_total{direction="received"}"#, 10.0),
@@ -84,8 +84,8 @@ fn a_lost_instance_is_counted() {
         ("restarts_total", 1.0),
         (r#"closed_total{cause="engine-lost"}"#, 1.0),
         (r#"messages_total{direction="sent"}"#, 2.0),
-        (r#"connections{draft="75",state="connected"}"#, 1.0),
-        (r#"connections{draft="76",state="connected"}"#, 0.0),
+        (r#"connections{protocol="draft75",state="connected"}"#, 1.0),
+        (r#"connections{protocol="draft76",state="connected"}"#, 0.0),
     ] {
         assert_eq!(
             metrics.get(&format!("legacy_websocket_{name}")),
@@ -104,7 +104,7 @@ fn each_worker_is_counted(engine: &str) {
         (r#"worker_connections{worker="0"}"#, 2.0),
         (r#"worker_connections{worker="1"}"#, 2.0),
         (r#"worker_connections{worker="2"}"#, 2.0),
-        (r#"connections{draft="75",state="connected"}"#, 6.0),
+        (r#"connections{protocol="draft75",state="connected"}"#, 6.0),
         (r#"messages_total{direction="sent"}"#, 6.0),
         ("connections_accepted_total", 6.0),
     ] {
@@ -121,9 +121,9 @@ fn connections_are_listed_with_their_details(engine: &str) {
     let json: serde_json::Value = serde_json::from_str(&admin.get("/status.json")).unwrap();
     let rows = json["rows"].as_array().unwrap();
     // Newest first.
-    for (row, (client, draft)) in rows.iter().zip([(&client76, "draft76"), (&client75, "draft75")]) {
+    for (row, (client, protocol)) in rows.iter().zip([(&client76, "draft76"), (&client75, "draft75")]) {
         assert_eq!(row["peer"], client.address().to_string());
-        assert_eq!(row["draft"], draft);
+        assert_eq!(row["protocol"], protocol);
         assert_eq!(row["state"], "connected");
         assert_eq!(row["origin"], "http://example.com");
         assert_eq!(row["queue_bytes"], 0);

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Add;
 
 use crate::event::{ConnectionId, Destination, Disposition, Event, Transmission};
 use crate::options::Millis;
@@ -42,6 +43,26 @@ impl ConnectedCounts {
     pub fn iter(self) -> impl Iterator<Item = (Protocol, usize)> {
         let Self { draft75, draft76, hybi7, hybi8, rfc6455 } = self;
         Protocol::ALL.into_iter().zip([draft75, draft76, hybi7, hybi8, rfc6455])
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.iter().map(|(_, count)| count).fold(0, usize::saturating_add)
+    }
+}
+
+impl Add for ConnectedCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            draft75: self.draft75.saturating_add(other.draft75),
+            draft76: self.draft76.saturating_add(other.draft76),
+            hybi7: self.hybi7.saturating_add(other.hybi7),
+            hybi8: self.hybi8.saturating_add(other.hybi8),
+            rfc6455: self.rfc6455.saturating_add(other.rfc6455),
+        }
     }
 }
 

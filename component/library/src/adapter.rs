@@ -90,7 +90,8 @@ fn lower_protocols(protocols: Protocols) -> wit::Protocols {
 }
 
 fn lift_protocols(flags: wit::Protocols) -> Protocols {
-    Protocol::ALL.into_iter().filter(|protocol| flags.contains(flag(*protocol))).collect()
+    let is_on = |protocol: &Protocol| (flags & flag(*protocol)) != wit::Protocols::empty();
+    Protocol::ALL.into_iter().filter(is_on).collect()
 }
 
 fn flag(protocol: Protocol) -> wit::Protocols {

@@ -102,7 +102,7 @@ fn argument(option: &'static OptionSpec) -> Arg {
         }
         Kind::File(_) => argument.value_parser(value_parser!(PathBuf)),
         kind => {
-            let is_list = matches!(kind, Kind::List(..));
+            let is_list = matches!(kind, Kind::List(..) | Kind::Protocols);
             let action = if is_list { ArgAction::Append } else { ArgAction::Set };
             argument.action(action).value_parser(move |value: &str| check(option, value))
         }

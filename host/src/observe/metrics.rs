@@ -6,8 +6,8 @@ use std::ops::Add;
 use std::time::Duration;
 
 use legacy_websocket::Counts;
-use legacy_websocket::step::{CloseCause, Draft, Status};
-use legacy_websocket_shell::cause_name;
+use legacy_websocket::step::{CloseCause, Protocol, Status};
+use legacy_websocket_shell::{cause_name, protocol_name};
 
 /// A server's totals, for the operator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,8 +48,8 @@ impl Add for Totals {
 /// Counters since the start, without those of the engine itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    /// Completed opening handshakes, by draft (75 and 76).
-    pub(crate) connected: [u64; 2],
+    /// Completed opening handshakes, by protocol.
+    pub(crate) connected: BTreeMap<&'static str, u64>,
     /// Opening handshakes and requests refused by the engine, by status.
     pub(crate) rejected: BTreeMap<u16, u64>,
     /// Peers refused before they reached the engine, by reason.
@@ -122,8 +122,7 @@ impl Snapshot {
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.metrics.add(&other.metrics);
         self.counts.open += other.counts.open;
-        self.counts.connected75 += other.counts.connected75;
-        self.counts.connected76 += other.counts.connected76;
+        self.counts.connected = self.counts.connected + other.counts.connected;
         self.counts.buffered_bytes += other.counts.buffered_bytes;
         self.counts.messages_received += other.counts.messages_received;
         self.counts.messages_sent += other.counts.messages_sent;
@@ -138,8 +137,9 @@ impl Snapshot {
 
 impl Metrics {
     fn add(&mut self, other: &Self) {
-        self.connected[0] += other.connected[0];
-        self.connected[1] += other.connected[1];
+        for (protocol, count) in &other.connected {
+            *self.connected.entry(protocol).or_default() += count;
+        }
         for (status, count) in &other.rejected {
             *self.rejected.entry(*status).or_default() += count;
         }
@@ -158,11 +158,8 @@ impl Metrics {
         self.restarts += other.restarts;
     }
 
-    pub(crate) fn count_connected(&mut self, draft: Draft) {
-        match draft {
-            Draft::Draft75 => self.connected[0] += 1,
-            Draft::Draft76 => self.connected[1] += 1,
-        }
+    pub(crate) fn count_connected(&mut self, protocol: Protocol) {
+        *self.connected.entry(protocol_name(protocol)).or_default() += 1;
     }
 
     pub(crate) fn count_closed(&mut self, cause: &CloseCause) {

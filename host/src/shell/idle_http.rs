@@ -79,6 +79,6 @@ impl Shell {
             }
         }
         debug!(connection, "closing an idle connection to make room for a new one");
-        self.call(|engine, _| engine.command(&[Command::Close(connection)]));
+        self.call(|engine, _| engine.command(&[Command::close(connection)]));
     }
 }

@@ -34,9 +34,9 @@ impl Telemetry for Inner {
 
     fn count(&mut self, what: Count<'_>) {
         match what {
-            Count::Connected(draft) => {
+            Count::Connected(protocol) => {
                 self.totals.connected += 1;
-                self.metrics.count_connected(draft);
+                self.metrics.count_connected(protocol);
             }
             Count::Rejected(status) => {
                 self.totals.rejected += 1;

@@ -23,8 +23,8 @@ pub(crate) mod library {
     });
 
     pub(crate) use exports::hixie::legacy_websocket::legacy_websocket::{
-        Counts, Destination, Disposition, GuestServer, Input, InvalidUtf8, Limits, Loss, Lost, Opened,
-        OptionsParam, Read, Received, Status, Step, Transmission, Version,
+        ConnectedCounts, Counts, Destination, Disposition, GuestServer, Input, InvalidUtf8, Limits, Loss,
+        Lost, Opened, OptionsParam, Protocols, Read, Received, Status, Step, Transmission,
     };
     pub(crate) use hixie::legacy_websocket::types::*;
 }

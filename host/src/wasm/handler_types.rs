@@ -1,8 +1,8 @@
 //! Conversions between the types of world `application` and the engine's; each borrows from the other.
 
 use legacy_websocket::step::{
-    Acceptance, CloseCause, Command, CommandKind, Draft, Event, Failure, Field, Outgoing, Recipients,
-    Refusal, RequestHead, Response, ResponseField, State,
+    Acceptance, CloseCause, Closing, Command, CommandKind, Event, Failure, Field, Outgoing, OutgoingBinary,
+    Protocol, Recipients, Refusal, RequestHead, Response, ResponseField, State,
 };
 
 use crate::wasm::bindings::application as theirs;
@@ -50,6 +50,9 @@ pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
                 text: &messages.text,
                 ends: &messages.ends,
             }),
+            Event::Binary(binary) => {
+                theirs::Event::Binary(theirs::Binary { connection: binary.connection, bytes: &binary.bytes })
+            }
             Event::StateChanged(change) => theirs::Event::StateChanged(theirs::StateChange {
                 connection: change.connection,
                 old: lower_state(change.old),
@@ -57,14 +60,14 @@ pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
             }),
             Event::Handshake(handshake) => theirs::Event::Handshake(theirs::Handshake {
                 connection: handshake.connection,
-                draft: lower_draft(handshake.draft),
+                protocol: lower_protocol(handshake.protocol),
                 peer: &handshake.peer,
                 subprotocol: handshake.subprotocol.as_deref(),
                 head: lower_head(&handshake.head),
             }),
             Event::Connected(connected) => theirs::Event::Connected(theirs::Connected {
                 connection: connected.connection,
-                draft: lower_draft(connected.draft),
+                protocol: lower_protocol(connected.protocol),
                 peer: &connected.peer,
                 subprotocol: connected.subprotocol.as_deref(),
                 head: lower_head(&connected.head),
@@ -78,6 +81,8 @@ pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
             Event::Closed(closed) => theirs::Event::Closed(theirs::Closed {
                 connection: closed.connection,
                 cause: lower_cause(&closed.cause),
+                code: closed.code,
+                reason: &closed.reason,
             }),
             Event::Rejected(rejection) => theirs::Event::Rejected(theirs::Rejection {
                 connection: rejection.connection,
@@ -113,7 +118,15 @@ impl Commands {
                 text: &outgoing.text,
                 ends: &outgoing.ends,
             }),
-            theirs::Command::Close(connection) => Command::Close(*connection),
+            theirs::Command::SendBinary(outgoing) => Command::SendBinary(OutgoingBinary {
+                to: lend_recipients(&outgoing.to),
+                bytes: &outgoing.bytes,
+            }),
+            theirs::Command::Close(closing) => Command::Close(Closing {
+                connection: closing.connection,
+                code: closing.code,
+                reason: &closing.reason,
+            }),
             theirs::Command::Accept(acceptance) => Command::Accept(Acceptance {
                 connection: acceptance.connection,
                 subprotocol: acceptance.subprotocol.as_deref(),
@@ -167,6 +180,7 @@ fn lower_cause(cause: &CloseCause) -> theirs::CloseCause<'_> {
         CloseCause::Reset => theirs::CloseCause::Reset,
         CloseCause::HandshakeTimeout => theirs::CloseCause::HandshakeTimeout,
         CloseCause::IdleTimeout => theirs::CloseCause::IdleTimeout,
+        CloseCause::PingTimeout => theirs::CloseCause::PingTimeout,
         CloseCause::MessageTimeout => theirs::CloseCause::MessageTimeout,
         CloseCause::CloseTimeout => theirs::CloseCause::CloseTimeout,
         CloseCause::Refused => theirs::CloseCause::Refused,
@@ -181,10 +195,13 @@ fn lower_cause(cause: &CloseCause) -> theirs::CloseCause<'_> {
     }
 }
 
-fn lower_draft(draft: Draft) -> theirs::Draft {
-    match draft {
-        Draft::Draft75 => theirs::Draft::Draft75,
-        Draft::Draft76 => theirs::Draft::Draft76,
+fn lower_protocol(protocol: Protocol) -> theirs::Protocol {
+    match protocol {
+        Protocol::Draft75 => theirs::Protocol::Draft75,
+        Protocol::Draft76 => theirs::Protocol::Draft76,
+        Protocol::Hybi7 => theirs::Protocol::Hybi7,
+        Protocol::Hybi8 => theirs::Protocol::Hybi8,
+        Protocol::Rfc6455 => theirs::Protocol::Rfc6455,
     }
 }
 
@@ -202,6 +219,7 @@ fn lower_state(state: State) -> theirs::State {
 fn lower_kind(command: CommandKind) -> theirs::CommandKind {
     match command {
         CommandKind::Send => theirs::CommandKind::Send,
+        CommandKind::SendBinary => theirs::CommandKind::SendBinary,
         CommandKind::Close => theirs::CommandKind::Close,
         CommandKind::Accept => theirs::CommandKind::Accept,
         CommandKind::Reject => theirs::CommandKind::Reject,
@@ -214,5 +232,6 @@ fn lower_failure(why: Failure) -> theirs::Failure {
         Failure::UnknownConnection => theirs::Failure::UnknownConnection,
         Failure::WrongState => theirs::Failure::WrongState,
         Failure::Invalid => theirs::Failure::Invalid,
+        Failure::NotText => theirs::Failure::NotText,
     }
 }

@@ -1,11 +1,11 @@
 //! Conversions between the types of world `library` and the engine's.
 
 use legacy_websocket::step::{
-    CloseCause, Closed, Command, CommandKind, Connected, Destination, Disposition, Draft, Event, Failed,
-    Failure, Field, Handshake, Input, Loss, Messages, Read, Recipients, Rejection, Request, RequestHead,
-    ResponseField, State, StateChange, Status, Step, Transmission,
+    Binary, CloseCause, Closed, Command, CommandKind, Connected, Destination, Disposition, Event, Failed,
+    Failure, Field, Handshake, Input, Loss, Messages, Protocol, Read, Recipients, Rejection, Request,
+    RequestHead, ResponseField, State, StateChange, Status, Step, Transmission,
 };
-use legacy_websocket::{Counts, InvalidUtf8, Options, Version};
+use legacy_websocket::{ConnectedCounts, Counts, InvalidUtf8, Options, Protocols};
 
 use crate::wasm::bindings::library as theirs;
 
@@ -18,11 +18,7 @@ pub(crate) fn with_options<T>(options: &Options, use_them: impl FnOnce(theirs::O
         (borrow_all(&options.origins), borrow_all(&options.subprotocols), borrow_all(&options.hosts));
     let limits = &options.limits;
     use_them(theirs::OptionsParam {
-        version: match options.version {
-            Version::Auto => theirs::Version::Auto,
-            Version::Draft75 => theirs::Version::Draft75,
-            Version::Draft76 => theirs::Version::Draft76,
-        },
+        protocols: lower_protocols(options.protocols),
         origins: &origins,
         subprotocols: &subprotocols,
         hosts: &hosts,
@@ -44,6 +40,7 @@ pub(crate) fn with_options<T>(options: &Options, use_them: impl FnOnce(theirs::O
             max_buffered_bytes: limits.max_buffered_bytes as u64,
             handshake_timeout: limits.handshake_timeout,
             idle_timeout: limits.idle_timeout,
+            ping_interval: limits.ping_interval,
             message_timeout: limits.message_timeout,
             close_timeout: limits.close_timeout,
         },
@@ -103,16 +100,19 @@ fn lower_command<'a>(
 ) -> theirs::Command<'a> {
     match command {
         Command::Send(outgoing) => theirs::Command::Send(theirs::Outgoing {
-            to: match outgoing.to {
-                Recipients::One(connection) => theirs::Recipients::One(connection),
-                Recipients::Many(connections) => theirs::Recipients::Many(connections),
-                Recipients::All => theirs::Recipients::All,
-                Recipients::AllBut(connection) => theirs::Recipients::AllBut(connection),
-            },
+            to: lower_recipients(&outgoing.to),
             text: outgoing.text,
             ends: outgoing.ends,
         }),
-        Command::Close(connection) => theirs::Command::Close(*connection),
+        Command::SendBinary(outgoing) => theirs::Command::SendBinary(theirs::OutgoingBinary {
+            to: lower_recipients(&outgoing.to),
+            bytes: outgoing.bytes,
+        }),
+        Command::Close(closing) => theirs::Command::Close(theirs::Closing {
+            connection: closing.connection,
+            code: closing.code,
+            reason: closing.reason,
+        }),
         Command::Accept(acceptance) => theirs::Command::Accept(theirs::Acceptance {
             connection: acceptance.connection,
             subprotocol: acceptance.subprotocol,
@@ -131,6 +131,15 @@ fn lower_command<'a>(
         }),
         Command::Tick(after) => theirs::Command::Tick(*after),
         Command::SingleInstance => theirs::Command::SingleInstance,
+    }
+}
+
+fn lower_recipients<'a>(to: &Recipients<'a>) -> theirs::Recipients<'a> {
+    match *to {
+        Recipients::One(connection) => theirs::Recipients::One(connection),
+        Recipients::Many(connections) => theirs::Recipients::Many(connections),
+        Recipients::All => theirs::Recipients::All,
+        Recipients::AllBut(connection) => theirs::Recipients::AllBut(connection),
     }
 }
 
@@ -168,22 +177,25 @@ fn lift_event(event: theirs::Event) -> Event {
         theirs::Event::Messages(theirs::Messages { connection, text, ends }) => {
             Event::Messages(Messages { connection, text, ends })
         }
+        theirs::Event::Binary(theirs::Binary { connection, bytes }) => {
+            Event::Binary(Binary { connection, bytes })
+        }
         theirs::Event::StateChanged(theirs::StateChange { connection, old, new }) => {
             Event::StateChanged(StateChange { connection, old: lift_state(old), new: lift_state(new) })
         }
-        theirs::Event::Handshake(theirs::Handshake { connection, draft, peer, subprotocol, head }) => {
-            let (draft, head) = (lift_draft(draft), lift_head(head));
-            Event::Handshake(Handshake { connection, draft, peer, subprotocol, head })
+        theirs::Event::Handshake(theirs::Handshake { connection, protocol, peer, subprotocol, head }) => {
+            let (protocol, head) = (lift_protocol(protocol), lift_head(head));
+            Event::Handshake(Handshake { connection, protocol, peer, subprotocol, head })
         }
-        theirs::Event::Connected(theirs::Connected { connection, draft, peer, subprotocol, head }) => {
-            let (draft, head) = (lift_draft(draft), lift_head(head));
-            Event::Connected(Connected { connection, draft, peer, subprotocol, head })
+        theirs::Event::Connected(theirs::Connected { connection, protocol, peer, subprotocol, head }) => {
+            let (protocol, head) = (lift_protocol(protocol), lift_head(head));
+            Event::Connected(Connected { connection, protocol, peer, subprotocol, head })
         }
         theirs::Event::Request(theirs::Request { connection, peer, head, body }) => {
             Event::Request(Request { connection, peer, head: lift_head(head), body })
         }
-        theirs::Event::Closed(theirs::Closed { connection, cause }) => {
-            Event::Closed(Closed { connection, cause: lift_cause(cause) })
+        theirs::Event::Closed(theirs::Closed { connection, cause, code, reason }) => {
+            Event::Closed(Closed { connection, cause: lift_cause(cause), code, reason })
         }
         theirs::Event::Rejected(theirs::Rejection { connection, peer, status, reason }) => {
             Event::Rejected(Rejection { connection, peer, status, reason })
@@ -208,17 +220,23 @@ pub(crate) fn lift_status(status: theirs::Status) -> Status {
     Status {
         connection: status.connection,
         state: lift_state(status.state),
-        draft: status.draft.map(lift_draft),
+        protocol: status.protocol.map(lift_protocol),
         peer: status.peer,
     }
 }
 
 pub(crate) fn lift_counts(counts: theirs::Counts) -> Counts {
+    let theirs::ConnectedCounts { draft75, draft76, hybi7, hybi8, rfc6455 } = counts.connected;
     let wide = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     Counts {
         open: wide(counts.open),
-        connected75: wide(counts.connected75),
-        connected76: wide(counts.connected76),
+        connected: ConnectedCounts {
+            draft75: wide(draft75),
+            draft76: wide(draft76),
+            hybi7: wide(hybi7),
+            hybi8: wide(hybi8),
+            rfc6455: wide(rfc6455),
+        },
         buffered_bytes: usize::try_from(counts.buffered_bytes).unwrap_or(usize::MAX),
         messages_received: counts.messages_received,
         messages_sent: counts.messages_sent,
@@ -234,6 +252,7 @@ fn lift_cause(cause: theirs::CloseCause) -> CloseCause {
         theirs::CloseCause::Reset => CloseCause::Reset,
         theirs::CloseCause::HandshakeTimeout => CloseCause::HandshakeTimeout,
         theirs::CloseCause::IdleTimeout => CloseCause::IdleTimeout,
+        theirs::CloseCause::PingTimeout => CloseCause::PingTimeout,
         theirs::CloseCause::MessageTimeout => CloseCause::MessageTimeout,
         theirs::CloseCause::CloseTimeout => CloseCause::CloseTimeout,
         theirs::CloseCause::Refused => CloseCause::Refused,
@@ -248,10 +267,24 @@ fn lift_cause(cause: theirs::CloseCause) -> CloseCause {
     }
 }
 
-fn lift_draft(draft: theirs::Draft) -> Draft {
-    match draft {
-        theirs::Draft::Draft75 => Draft::Draft75,
-        theirs::Draft::Draft76 => Draft::Draft76,
+fn lower_protocols(protocols: Protocols) -> theirs::Protocols {
+    let flag = |protocol| match protocol {
+        Protocol::Draft75 => theirs::Protocols::DRAFT75,
+        Protocol::Draft76 => theirs::Protocols::DRAFT76,
+        Protocol::Hybi7 => theirs::Protocols::HYBI7,
+        Protocol::Hybi8 => theirs::Protocols::HYBI8,
+        Protocol::Rfc6455 => theirs::Protocols::RFC6455,
+    };
+    protocols.iter().map(flag).fold(theirs::Protocols::empty(), |flags, flag| flags | flag)
+}
+
+fn lift_protocol(protocol: theirs::Protocol) -> Protocol {
+    match protocol {
+        theirs::Protocol::Draft75 => Protocol::Draft75,
+        theirs::Protocol::Draft76 => Protocol::Draft76,
+        theirs::Protocol::Hybi7 => Protocol::Hybi7,
+        theirs::Protocol::Hybi8 => Protocol::Hybi8,
+        theirs::Protocol::Rfc6455 => Protocol::Rfc6455,
     }
 }
 
@@ -269,6 +302,7 @@ fn lift_state(state: theirs::State) -> State {
 fn lift_kind(command: theirs::CommandKind) -> CommandKind {
     match command {
         theirs::CommandKind::Send => CommandKind::Send,
+        theirs::CommandKind::SendBinary => CommandKind::SendBinary,
         theirs::CommandKind::Close => CommandKind::Close,
         theirs::CommandKind::Accept => CommandKind::Accept,
         theirs::CommandKind::Reject => CommandKind::Reject,
@@ -281,6 +315,7 @@ fn lift_failure(why: theirs::Failure) -> Failure {
         theirs::Failure::UnknownConnection => Failure::UnknownConnection,
         theirs::Failure::WrongState => Failure::WrongState,
         theirs::Failure::Invalid => Failure::Invalid,
+        theirs::Failure::NotText => Failure::NotText,
     }
 }
 

@@ -1,10 +1,8 @@
 //! Splits off the commands for connections of other workers.
 
-use std::sync::Arc;
+use legacy_websocket::step::{Closing, Command, Outgoing, OutgoingBinary, Recipients, Refusal};
 
-use legacy_websocket::step::{Command, Outgoing, Recipients, Refusal};
-
-use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, SharedMessages};
+use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, Said, SharedMessages};
 use crate::workers::pool::WorkerPool;
 
 /// An application's commands, split into those for this worker and those for others.
@@ -19,7 +17,7 @@ pub(crate) struct SplitCommands<'a> {
 enum Here<'a> {
     Whole(&'a Command<'a>),
     /// A message to some of its recipients.
-    Part(&'a Outgoing<'a>, Vec<u64>),
+    Part(&'a Command<'a>, Vec<u64>),
 }
 
 impl<'a> SplitCommands<'a> {
@@ -28,12 +26,12 @@ impl<'a> SplitCommands<'a> {
     pub(crate) fn of(pool: &WorkerPool, from: Origin, commands: &'a [Command<'a>]) -> Option<Self> {
         let is_elsewhere = |connection: u64| worker_of(pool, from, connection) != from.worker;
         let leaves = |command: &Command<'_>| match command {
-            Command::Send(outgoing) => match outgoing.to {
-                Recipients::One(connection) => is_elsewhere(connection),
+            Command::Send(Outgoing { to, .. }) | Command::SendBinary(OutgoingBinary { to, .. }) => match to {
+                Recipients::One(connection) => is_elsewhere(*connection),
                 Recipients::Many(connections) => connections.iter().copied().any(is_elsewhere),
                 Recipients::All | Recipients::AllBut(_) => true,
             },
-            Command::Close(connection) => is_elsewhere(*connection),
+            Command::Close(closing) => is_elsewhere(closing.connection),
             Command::Reject(refusal) => is_elsewhere(refusal.connection),
             _ => false,
         };
@@ -69,9 +67,20 @@ impl<'a> SplitCommands<'a> {
         let (connection, owned, bytes) = match command {
             // A malformed command fails here, once.
             Command::Send(outgoing) if outgoing.is_well_formed() => {
-                return self.take_sends(pool, from, together, outgoing);
+                let said = || {
+                    let said = SharedMessages::of(together.iter().filter_map(outgoing_text));
+                    (said.bytes(), Said::Texts(said))
+                };
+                return self.take_sends(pool, from, together, &outgoing.to, said);
             }
-            Command::Close(connection) => (*connection, OwnedCommand::Close(*connection), 0),
+            Command::SendBinary(OutgoingBinary { to, bytes }) => {
+                let said = || (bytes.len(), Said::Binary((*bytes).into()));
+                return self.take_sends(pool, from, together, to, said);
+            }
+            Command::Close(Closing { connection, code, reason }) => {
+                let (connection, code) = (*connection, *code);
+                (connection, OwnedCommand::Close { connection, code, reason: (*reason).into() }, reason.len())
+            }
             Command::Reject(Refusal { connection, status, reason }) => {
                 let (connection, status) = (*connection, *status);
                 (
@@ -88,24 +97,24 @@ impl<'a> SplitCommands<'a> {
         }
     }
 
-    /// `first` is the first of them.
+    /// Takes sends to the same recipients; `say` makes the messages that other workers share, and tells their bytes.
     fn take_sends(
         &mut self,
         pool: &WorkerPool,
         from: Origin,
         sends: &'a [Command<'a>],
-        first: &'a Outgoing<'a>,
+        to: &'a Recipients<'a>,
+        say: impl Fn() -> (usize, Said),
     ) {
         let mut said = None;
         let mut send = |worker: usize, to: Destination| {
-            let said =
-                Arc::clone(said.get_or_insert_with(|| SharedMessages::of(sends.iter().filter_map(outgoing))));
-            let bytes = said.bytes() + to.bytes();
-            self.elsewhere[worker].push(OwnedCommand::Send { to, said }, bytes);
+            let (bytes, said) = said.get_or_insert_with(&say);
+            let bytes = *bytes + to.bytes();
+            self.elsewhere[worker].push(OwnedCommand::Send { to, said: said.clone() }, bytes);
         };
         let others = (0..pool.size()).filter(|worker| *worker != from.worker);
         let whole = sends.iter().map(Here::Whole);
-        match first.to {
+        match *to {
             Recipients::One(connection) => match worker_of(pool, from, connection) {
                 here if here == from.worker => self.here.extend(whole),
                 worker => send(worker, Destination::One(connection)),
@@ -120,8 +129,7 @@ impl<'a> SplitCommands<'a> {
                     send(worker, Destination::Many(to));
                 }
                 if !here.is_empty() {
-                    let outgoing = sends.iter().filter_map(outgoing);
-                    self.here.extend(outgoing.map(|outgoing| Here::Part(outgoing, here.clone())));
+                    self.here.extend(sends.iter().map(|command| Here::Part(command, here.clone())));
                 }
             }
             Recipients::All => {
@@ -136,16 +144,16 @@ impl<'a> SplitCommands<'a> {
     }
 }
 
-fn outgoing<'a>(command: &'a Command<'a>) -> Option<&'a Outgoing<'a>> {
+fn outgoing_text<'a>(command: &'a Command<'a>) -> Option<&'a Outgoing<'a>> {
     match command {
         Command::Send(outgoing) => Some(outgoing),
         _ => None,
     }
 }
 
-/// Whether both send to the same recipients, and neither is malformed.
+/// Whether both send text to the same recipients, and neither is malformed.
 fn is_same_send(one: &Command<'_>, other: &Command<'_>) -> bool {
-    let (Some(one), Some(other)) = (outgoing(one), outgoing(other)) else {
+    let (Some(one), Some(other)) = (outgoing_text(one), outgoing_text(other)) else {
         return false;
     };
     let same = match (&one.to, &other.to) {
@@ -167,8 +175,14 @@ impl Here<'_> {
     fn lend(&self) -> Command<'_> {
         match self {
             Self::Whole(command) => (*command).clone(),
-            Self::Part(Outgoing { text, ends, .. }, to) => {
-                Command::Send(Outgoing { to: Recipients::Many(to), text, ends })
+            Self::Part(command, to) => {
+                let mut part = (*command).clone();
+                if let Command::Send(Outgoing { to: all, .. })
+                | Command::SendBinary(OutgoingBinary { to: all, .. }) = &mut part
+                {
+                    *all = Recipients::Many(to);
+                }
+                part
             }
         }
     }
@@ -197,8 +211,8 @@ mod tests {
         let commands = [
             send(Recipients::One(1), &[4]),
             send(Recipients::Many(&[1, 3]), &[4]),
-            Command::Close(5),
-            Command::Close(0),
+            Command::close(5),
+            Command::close(0),
             Command::Tick(1),
         ];
         assert_eq!(split(&commands), None);
@@ -212,14 +226,14 @@ mod tests {
             send(Recipients::AllBut(2), &[4]),
             send(Recipients::One(2), &[4]),
             Command::Reject(Refusal { connection: 2, status: 403, reason: "no" }),
-            Command::Close(1),
+            Command::close(1),
         ];
         let expected = [
             vec![
                 send(Recipients::All, &[4]),
                 send(Recipients::Many(&[1, 3]), &[1, 4]),
                 send(Recipients::AllBut(2), &[4]),
-                Command::Close(1),
+                Command::close(1),
             ],
             vec![
                 send(Recipients::All, &[4]),
@@ -247,8 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn a_binary_message_and_a_close_reason_reach_other_workers() {
+        let binary = |to| Command::SendBinary(OutgoingBinary { to, bytes: b"\xff" });
+        let close = |connection| Command::Close(Closing { connection, code: Some(4000), reason: "bye" });
+        let commands = [binary(Recipients::All), binary(Recipients::Many(&[1, 2])), close(2), close(1)];
+        let expected = [
+            [binary(Recipients::All), binary(Recipients::Many(&[1])), close(1)],
+            [binary(Recipients::All), binary(Recipients::Many(&[2])), close(2)],
+        ];
+        assert_eq!(split(&commands), Some(expected.map(|commands| format!("{commands:?}"))));
+        assert_eq!(split(&[binary(Recipients::One(1)), close(1)]), None);
+    }
+
+    #[test]
     fn a_malformed_command_fails_once() {
-        let commands = [send(Recipients::All, &[3]), Command::Close(2)];
+        let commands = [send(Recipients::All, &[3]), Command::close(2)];
         let [here, there] = split(&commands).unwrap();
         assert_eq!(here, format!("{:?}", &commands[..1]));
         assert_eq!(there, format!("{:?}", &commands[1..]));

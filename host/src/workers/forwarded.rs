@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use legacy_websocket::step::{Command, CommandKind, Failed, Failure, Outgoing, Recipients, Refusal};
+use legacy_websocket::step::{
+    Closing, Command, CommandKind, Failed, Failure, Outgoing, OutgoingBinary, Recipients, Refusal,
+};
 
 /// The cost of a command beyond its text, in bytes.
 const COMMAND_BYTES: usize = 64;
@@ -17,12 +19,19 @@ pub(crate) struct ForwardedCommands {
 
 #[derive(Debug)]
 pub(super) enum OwnedCommand {
-    Send { to: Destination, said: Arc<SharedMessages> },
-    Close(u64),
+    Send { to: Destination, said: Said },
+    Close { connection: u64, code: Option<u16>, reason: Box<str> },
     Reject { connection: u64, status: u16, reason: Box<str> },
 }
 
-/// Messages, shared by all receiving workers.
+/// What is sent, shared by all receiving workers.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    Texts(Arc<SharedMessages>),
+    Binary(Arc<[u8]>),
+}
+
+/// Texts in one string.
 #[derive(Debug)]
 pub(super) struct SharedMessages {
     text: Box<str>,
@@ -74,14 +83,14 @@ impl ForwardedCommands {
             }
         };
         let failures = |command: &OwnedCommand| match command {
-            OwnedCommand::Send { to: Destination::One(connection), .. } => {
-                vec![unknown(CommandKind::Send)(connection)]
+            OwnedCommand::Send { to: Destination::One(connection), said } => {
+                vec![unknown(said.command())(connection)]
             }
-            OwnedCommand::Send { to: Destination::Many(connections), .. } => {
-                connections.iter().map(unknown(CommandKind::Send)).collect()
+            OwnedCommand::Send { to: Destination::Many(connections), said } => {
+                connections.iter().map(unknown(said.command())).collect()
             }
             OwnedCommand::Send { to: Destination::All | Destination::AllBut(_), .. } => Vec::new(),
-            OwnedCommand::Close(connection) => vec![unknown(CommandKind::Close)(connection)],
+            OwnedCommand::Close { connection, .. } => vec![unknown(CommandKind::Close)(connection)],
             OwnedCommand::Reject { connection, .. } => vec![unknown(CommandKind::Reject)(connection)],
         };
         self.commands.iter().flat_map(failures).collect()
@@ -103,12 +112,26 @@ impl OwnedCommand {
                     Destination::All => Recipients::All,
                     Destination::AllBut(connection) => Recipients::AllBut(*connection),
                 };
-                Command::Send(Outgoing { to, text: &said.text, ends: &said.ends })
+                match said {
+                    Said::Texts(said) => Command::Send(Outgoing { to, text: &said.text, ends: &said.ends }),
+                    Said::Binary(bytes) => Command::SendBinary(OutgoingBinary { to, bytes }),
+                }
             }
-            Self::Close(connection) => Command::Close(*connection),
+            Self::Close { connection, code, reason } => {
+                Command::Close(Closing { connection: *connection, code: *code, reason })
+            }
             Self::Reject { connection, status, reason } => {
                 Command::Reject(Refusal { connection: *connection, status: *status, reason })
             }
+        }
+    }
+}
+
+impl Said {
+    fn command(&self) -> CommandKind {
+        match self {
+            Self::Texts(_) => CommandKind::Send,
+            Self::Binary(_) => CommandKind::SendBinary,
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::{Display, Write};
 
+use legacy_websocket::Protocol;
+use legacy_websocket_shell::protocol_name;
+
 use crate::observe::log;
 use crate::observe::metrics::{BOUNDS, Histogram, Snapshot};
 
@@ -11,11 +14,12 @@ pub(super) fn text(now: &Snapshot) -> String {
     let mut out = Text(String::with_capacity(8 * 1024));
     let (metrics, counts) = (&now.metrics, &now.counts);
 
-    out.family("connections", "gauge", "Open connections by draft and state.");
-    out.sample("connections", &[("draft", "75"), ("state", "connected")], counts.connected75);
-    out.sample("connections", &[("draft", "76"), ("state", "connected")], counts.connected76);
-    let opening = counts.open.saturating_sub(counts.connected75 + counts.connected76);
-    out.sample("connections", &[("draft", "none"), ("state", "opening")], opening);
+    out.family("connections", "gauge", "Open connections by protocol and state.");
+    for (protocol, count) in counts.connected.iter() {
+        out.sample("connections", &[("protocol", protocol_name(protocol)), ("state", "connected")], count);
+    }
+    let opening = counts.open.saturating_sub(counts.connected.total());
+    out.sample("connections", &[("protocol", "none"), ("state", "opening")], opening);
     let name = "worker_connections";
     out.family(name, "gauge", "Open connections by worker.");
     for (worker, connections) in now.workers.iter().enumerate() {
@@ -38,14 +42,19 @@ pub(super) fn text(now: &Snapshot) -> String {
 
     let name = "handshakes_total";
     out.family(name, "counter", "Opening handshakes (and requests refused) by outcome.");
-    for (draft, count) in [("75", metrics.connected[0]), ("76", metrics.connected[1])] {
-        out.sample(name, &[("outcome", "connected"), ("draft", draft), ("status", "101")], count);
+    for protocol in Protocol::ALL.map(protocol_name) {
+        let count = metrics.connected.get(protocol).copied().unwrap_or_default();
+        out.sample(name, &[("outcome", "connected"), ("protocol", protocol), ("status", "101")], count);
     }
     for (status, count) in &metrics.rejected {
-        out.sample(name, &[("outcome", "rejected"), ("draft", ""), ("status", &status.to_string())], count);
+        out.sample(
+            name,
+            &[("outcome", "rejected"), ("protocol", ""), ("status", &status.to_string())],
+            count,
+        );
     }
     let late = metrics.closed.get("handshake-timeout").copied().unwrap_or_default();
-    out.sample(name, &[("outcome", "timeout"), ("draft", ""), ("status", "")], late);
+    out.sample(name, &[("outcome", "timeout"), ("protocol", ""), ("status", "")], late);
     let name = "refused_total";
     out.family(name, "counter", "Peers turned away before anything was read of a request, by reason.");
     for (reason, count) in &metrics.refused {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
-use legacy_websocket_shell::{draft_name, state_name};
+use legacy_websocket_shell::{protocol_name, state_name};
 
 /// The interval between plot points, and their number: ten minutes.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ impl Sums {
             at: now.uptime.as_secs_f64(),
             messages: now.messages,
             bytes: [now.metrics.bytes_received, now.bytes_sent],
-            handshakes: now.metrics.connected.iter().sum(),
+            handshakes: now.metrics.connected.values().sum(),
             refused,
             busy: now.metrics.turns.seconds,
         }
@@ -98,8 +98,8 @@ struct Page<'a> {
     /// Why load balancers should send no clients here now.
     unready: Option<&'static str>,
     open: usize,
-    draft75: usize,
-    draft76: usize,
+    /// Connected clients by protocol, the oldest first.
+    protocols: Vec<(&'static str, usize)>,
     max_connections: usize,
     /// Connections by worker.
     workers: &'a [usize],
@@ -131,7 +131,7 @@ struct Page<'a> {
 struct Connection {
     id: u64,
     peer: String,
-    draft: Option<&'static str>,
+    protocol: Option<&'static str>,
     state: &'static str,
     origin: Option<String>,
     age: f64,
@@ -149,18 +149,18 @@ pub(super) fn json(
     let metrics = &now.metrics;
     let statuses = metrics.rejected.iter().map(|(status, count)| (status.to_string(), *count));
     let reasons = metrics.refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count));
+    let protocols = now.counts.connected.iter().map(|(protocol, count)| (protocol_name(protocol), count));
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         uptime: now.uptime.as_secs_f64(),
         unready,
         open: now.counts.open,
-        draft75: now.counts.connected75,
-        draft76: now.counts.connected76,
+        protocols: protocols.collect(),
         max_connections: now.max_connections,
         workers: &now.workers,
         worker_ages: now.ages.iter().map(|age| age.map(|age| age.as_secs_f64())).collect(),
         accepted: now.totals.connections,
-        connected: metrics.connected.iter().sum(),
+        connected: metrics.connected.values().sum(),
         messages: now.messages,
         bytes: [metrics.bytes_received, now.bytes_sent],
         queue_bytes: now.queue_bytes,
@@ -188,7 +188,7 @@ impl From<Row> for Connection {
         Self {
             id: status.connection,
             peer: Printable::cut(status.peer.as_bytes()).to_string(),
-            draft: status.draft.map(draft_name),
+            protocol: status.protocol.map(protocol_name),
             state: state_name(status.state),
             origin,
             age: age.as_secs_f64(),
