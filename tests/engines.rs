@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legacy_websocket_host::step::{
-    Command, Disposition, Event, Input, Opened, Outgoing, Read, Received, Recipients, Step,
+    Closing, Command, Disposition, Event, Input, Opened, Outgoing, OutgoingBinary, Read, Received,
+    Recipients, Step,
 };
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
 use proptest::prelude::*;
@@ -17,6 +18,11 @@ const HEAD75: &[u8] =
     b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n\
     Origin: http://example.com\r\n\r\n";
 
+const HEAD6455: &[u8] =
+    b"GET /demo HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Protocol: a, b\r\n\r\n";
+
 #[derive(Clone, Debug)]
 enum Call {
     Open(u64),
@@ -25,7 +31,8 @@ enum Call {
     Ended(u64),
     Later(u64),
     Say(Option<u64>, Vec<String>),
-    Close(u64),
+    SayBinary(Option<u64>, Vec<u8>),
+    Close(u64, Option<u16>, String),
     Shutdown,
 }
 
@@ -33,10 +40,25 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         3 => Just(HEAD76.to_vec()),
         2 => Just(HEAD75.to_vec()),
+        4 => Just(HEAD6455.to_vec()),
+        6 => (any::<u8>(), any::<[u8; 4]>(), "[a-zé€😀]{0,40}").prop_map(|(opcode, key, text)| {
+            masked(0x80 | opcode, key, text.as_bytes())
+        }),
+        1 => (any::<u8>(), any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(first, key, bytes)| masked(first, key, &bytes)),
         6 => "[a-zé€😀]{0,20}".prop_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()),
         1 => Just(b"\xff\0".to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..20),
     ]
+}
+
+/// A client's frame of RFC 6455; of its first byte, the reserved bits and unused opcodes are rare.
+fn masked(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let first = if first.is_multiple_of(16) { first } else { first & 0x8b };
+    let length = u8::try_from(payload.len()).expect("short");
+    let header = if length < 126 { vec![first, 0x80 | length] } else { vec![first, 0xfe, 0, length] };
+    let payload: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+    [header, key.to_vec(), payload].concat()
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -49,7 +71,10 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0_u64..20_000).prop_map(Call::Later),
         3 => (prop::option::of(id.clone()), prop::collection::vec("[a-z€]{0,5}", 0..4))
             .prop_map(|(to, texts)| Call::Say(to, texts)),
-        1 => id.prop_map(Call::Close),
+        1 => (prop::option::of(id.clone()), prop::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(to, bytes)| Call::SayBinary(to, bytes)),
+        1 => (id, prop::option::of(995_u16..5005), "[a-z€]{0,50}")
+            .prop_map(|(id, code, reason)| Call::Close(id, code, reason)),
         1 => Just(Call::Shutdown),
     ]
 }
@@ -89,7 +114,13 @@ fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
             let to = to.map_or(Recipients::All, Recipients::One);
             engine.command(&[Command::Send(Outgoing { to, text: &text, ends: &ends })])
         }
-        Call::Close(connection) => engine.command(&[Command::Close(*connection)]),
+        Call::SayBinary(to, bytes) => {
+            let to = to.map_or(Recipients::All, Recipients::One);
+            engine.command(&[Command::SendBinary(OutgoingBinary { to, bytes })])
+        }
+        Call::Close(connection, code, reason) => {
+            engine.command(&[Command::Close(Closing { connection: *connection, code: *code, reason })])
+        }
         Call::Shutdown => engine.turn(*now, &[Input::Shutdown]),
     };
     step.expect("the instance is alive")

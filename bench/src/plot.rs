@@ -129,9 +129,9 @@ fn class(kind: Kind) -> &'static str {
         Kind::Tcp => "k0",
         Kind::Component => "k1",
         Kind::Native => "k2",
-        // The two never share a plot.
+        // Those of one class never share a plot.
         Kind::Application | Kind::Wasmtime => "k5",
-        Kind::WebsocketDriver => "k3",
-        Kind::Netty => "k4",
+        Kind::WebsocketDriver | Kind::Ws => "k3",
+        Kind::Netty | Kind::Tungstenite => "k4",
     }
 }

@@ -106,7 +106,8 @@ impl Inner {
             link.member = None;
             link.io.abort();
             self.touched.push(Rc::clone(&link.io));
-            ended.push(Event::Closed(Closed { connection: *connection, cause: CloseCause::EngineLost }));
+            let (cause, reason) = (CloseCause::EngineLost, String::new());
+            ended.push(Event::Closed(Closed { connection: *connection, cause, code: None, reason }));
         }
         ended.iter().for_each(|event| Driver::observe(self, event));
         let open = ended.len();
@@ -186,6 +187,7 @@ fn connection_of(event: &Event) -> Option<u64> {
         Event::Handshake(handshake) => handshake.connection,
         Event::Connected(connected) => connected.connection,
         Event::Messages(messages) => messages.connection,
+        Event::Binary(binary) => binary.connection,
         Event::Closed(closed) => closed.connection,
         Event::Rejected(rejection) => rejection.connection,
         Event::Request(request) => request.connection,

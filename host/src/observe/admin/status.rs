@@ -84,7 +84,7 @@ impl Sums {
             at: now.uptime.as_secs_f64(),
             messages: now.messages,
             bytes: [now.metrics.bytes_received, now.bytes_sent],
-            handshakes: now.metrics.connected.iter().sum(),
+            handshakes: now.metrics.connected.values().sum(),
             refused,
             busy: now.metrics.turns.seconds,
         }
