@@ -12,7 +12,7 @@ use super::{find, latin1};
 pub(super) struct Request {
     pub(super) protocol: Protocol,
     origin: Option<String>,
-    location: Option<String>,
+    pub(super) location: Option<String>,
     subprotocol: Option<String>,
     pub(super) answer: Option<Vec<u8>>,
     /// Sec-WebSocket-Key, and what else RFC 6455 asks with.

@@ -21,7 +21,7 @@ pub(super) fn server(name: &str) -> Server {
         name: name.into(),
         url: "ws://127.0.0.1:8000/echo".into(),
         protocols: vec!["draft75".into(), "draft76".into()],
-        refused: vec!["draft75".into()],
+        refused: vec!["hybi7".into()],
         echo: true,
         settings: vec!["max-message-bytes 64".into()],
     }

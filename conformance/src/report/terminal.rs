@@ -169,7 +169,7 @@ fails a SHOULD: expected a message, saw end: 1 case
   handshake/76/late  76 s5.2 step 5  the connection ended
 differs: expected a message, saw end: 1 case
   handshake/76/odd  76 s5.2 step 5  the connection ended
-every handshake of draft75 is refused: 0 cases not applicable
+every handshake of hybi7 is refused: 0 cases not applicable
 sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (1 known failure)
 "
         );
@@ -183,7 +183,7 @@ sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (
         let text = plain(&report, 4, 0);
         assert!(text.starts_with("fails a MUST: expected a message, saw end: 300 cases\n  a/0  "), "{text}");
         assert!(text.contains("  … and 296 more\n… and 3 more that differ\n"), "{text}");
-        assert_eq!(text.lines().count(), 8);
+        assert_eq!(text.lines().count(), 9);
     }
 
     #[test]

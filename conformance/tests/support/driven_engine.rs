@@ -140,7 +140,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
             if answers.is_empty() && !is_due {
                 return;
             }
-            let commands: Vec<_> = answers.iter().map(|(id, event)| answer(*id, event)).collect();
+            let commands: Vec<_> = answers.iter().map(|(id, event)| command_for(*id, event)).collect();
             let input = if commands.is_empty() { Input::Time } else { Input::Commands(&commands) };
             step = self.subject.input(self.now, input);
         }
@@ -175,7 +175,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
 }
 
 /// The application echoes, and answers plain HTTP with 404.
-pub(crate) fn answer(id: u64, event: &Event) -> Command<'_> {
+pub(crate) fn command_for(id: u64, event: &Event) -> Command<'_> {
     match event {
         Event::Message(text) => Command::Send(id, text),
         Event::Binary(bytes) => Command::SendBinary(id, bytes),

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use conformance::Chunkings;
 use conformance::check::{Target, check, is_exclusive};
 use conformance::corpus::{self, Case};
-use conformance::subject::{Command, Event, Input, Subject, Then};
+use conformance::subject::{Event, Input, Subject, Then};
 use conformance::{expectation, report};
 use legacy_websocket_trace::{Setting, Variables};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::driven_engine::answer;
+use super::driven_engine::command_for;
 
 /// Concurrent cases.
 const JOBS: u32 = 64;
@@ -143,7 +143,7 @@ fn answer(
             .events
             .iter()
             .filter(|(_, event)| !matches!(event, Event::Other(_)))
-            .map(|(id, event)| answer(*id, event))
+            .map(|(id, event)| command_for(*id, event))
             .collect();
         if commands.is_empty() {
             return Ok(Then::Keep);
