@@ -6,7 +6,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug};
 
 use crate::SERVER;
 
-const HANDLER: &str = "hixie:legacy-websocket/handler@0.1.0";
+const HANDLER: &str = "hixie:legacy-websocket/handler@0.2.0";
 
 /// Why components could not be composed.
 #[derive(Debug, Error)]
