@@ -20,16 +20,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, compose};
+use legacy_websocket_artifacts::{CHAT, ECHO};
 use support::browser::chat_with_draft75;
 use support::chat::talk;
 use support::client::Client;
+use support::hosts::Composed;
 use support::optional::{install, trial};
 use support::server::{Server, program, run};
 use support::{CLOSING, Test, frame, hosts};
 
 const HOSTS: [Host; 3] = [
-    Host { name: "wasmtime", install: wasmtime, command: wasmtime_command },
+    Host { name: "wasmtime", install: hosts::wasmtime, command: hosts::wasmtime_command },
     Host { name: "jco", install: jco, command: jco_command },
     Host { name: "embedded", install: embedded, command: embedded_command },
 ];
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    trials.push(trial("wasmtime::missing_network_access_is_explained", &wasmtime(), |wasmtime| {
+    trials.push(trial("wasmtime::missing_network_access_is_explained", &hosts::wasmtime(), |wasmtime| {
         let composed = Composed::new("no-network", ECHO);
         let output = Command::new(wasmtime).arg("run").arg(composed.server).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
@@ -92,36 +93,9 @@ struct Host {
     command: fn(&Path, &Composed) -> Result<Vec<OsString>, String>,
 }
 
-/// Files with a composed server and the application in it.
-struct Composed {
-    application: PathBuf,
-    server: PathBuf,
-}
-
-impl Composed {
-    fn new(name: &str, application: &[u8]) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let path = |suffix| folder.join(format!("{name}-{suffix}.wasm"));
-        let composed = Self { application: path("application"), server: path("server") };
-        fs::write(&composed.application, application).unwrap();
-        fs::write(&composed.server, compose(application).unwrap()).unwrap();
-        composed
-    }
-}
-
 /// The name of this host running the chat instead of the echo.
 fn chatting(host: &str) -> String {
     format!("{host}, chatting")
-}
-
-fn wasmtime() -> Result<PathBuf, String> {
-    install("install-wasmtime")
-}
-
-/// The documented command line.
-fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
-    let options = ["run", "-S", "inherit-network"].map(OsString::from);
-    Ok([wasmtime.into()].into_iter().chain(options).chain([composed.server.clone().into()]).collect())
 }
 
 fn jco() -> Result<PathBuf, String> {

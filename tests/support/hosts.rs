@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+
+use legacy_websocket_artifacts::compose;
+
+use super::optional::install;
 
 static HOSTS: Mutex<BTreeMap<String, Vec<OsString>>> = Mutex::new(BTreeMap::new());
 
@@ -24,4 +30,33 @@ pub(crate) fn command<'n>(options: &[&'n str]) -> Option<(Command, Vec<&'n str>)
         options.drain(at..at + 2);
     }
     Some((command, options))
+}
+
+/// Files with a composed server and the application in it.
+#[derive(Debug)]
+pub(crate) struct Composed {
+    pub(crate) application: PathBuf,
+    pub(crate) server: PathBuf,
+}
+
+impl Composed {
+    pub(crate) fn new(name: &str, application: &[u8]) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let path = |suffix| folder.join(format!("{name}-{suffix}.wasm"));
+        let composed = Self { application: path("application"), server: path("server") };
+        fs::write(&composed.application, application).unwrap();
+        fs::write(&composed.server, compose(application).unwrap()).unwrap();
+        composed
+    }
+}
+
+/// The wasmtime command line, or why it is unavailable here.
+pub(crate) fn wasmtime() -> Result<PathBuf, String> {
+    install("install-wasmtime")
+}
+
+/// The documented command.
+pub(crate) fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    let options = ["run", "-S", "inherit-network"].map(OsString::from);
+    Ok([wasmtime.into()].into_iter().chain(options).chain([composed.server.clone().into()]).collect())
 }
