@@ -9,7 +9,7 @@ var TEXT = "h\u00e9 \u20ac \ud83d\ude00";
 
 // Pairs of a line the page must log and the action that follows it.
 var tour = [
-  ["opened", function () { send(TEXT); }],
+  ["opened", function () { expectProtocol("This browser speaks draft 75 or 76"); send(TEXT); }],
   ["< " + TEXT, function () { click("spam"); }],
   ["spam done", function () { click("close"); }],
   ["closed", function () { phantom.exit(0); }]
@@ -19,7 +19,7 @@ var wait = [["opened", function () {}], ["closed", function () { phantom.exit(0)
 var chat = [
   ["* you are guest", function () { send(TEXT); }],
   ["guest", function () { send("/stats"); }],
-  ["* 2 here", function () { send("your turn"); }],
+  ["* 2 here", function () { expectProtocol(", over draft 76"); send("your turn"); }],
   ["guest 1: bye", function () { phantom.exit(0); }]
 ];
 // The server closes the idle connection; the page reconnects, is shown the last lines, and asks for its old name.
@@ -40,6 +40,11 @@ var steps = { tour: tour, wait: wait, chat: chat, again: again }[what];
 function fail(why) {
   console.log("FAILED " + why);
   phantom.exit(1);
+}
+
+function expectProtocol(text) {
+  var shown = page.evaluate(function () { return document.getElementById("protocol").textContent; });
+  if (shown.indexOf(text) !== 0) { fail("the page shows the protocol as " + shown); }
 }
 
 function click(id) {

@@ -279,14 +279,15 @@ pub enum Misuse {
 }
 
 /// Invalid options: from [`Server::new`](crate::Server::new).
+// Not `{:?}` in the messages: the tables that it needs are 7 kB of the component.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidOptions {
     /// Not `ws://` or `wss://` with a host, or has a query or fragment (draft 76 section 3.1).
-    #[error("public URL {0:?}: it must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
+    #[error("public URL \"{0}\": it must be ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]")]
     PublicUrl(String),
     /// An accepted Origin, Host or subprotocol that no request can have.
-    #[error("{option} {value:?} can never match: {hint}")]
+    #[error("{option} \"{value}\" can never match: {hint}")]
     NeverMatches {
         /// `origin`, `host` or `subprotocol`.
         option: &'static str,

@@ -188,7 +188,7 @@ fn list_hint(value: &str) -> Option<String> {
 
 /// `None` if it equals the given value.
 fn did_you_mean(value: &str, meant: &str) -> Option<String> {
-    (!value.eq_ignore_ascii_case(meant)).then(|| format!("did you mean {meant:?}?"))
+    (!value.eq_ignore_ascii_case(meant)).then(|| format!("did you mean \"{meant}\"?"))
 }
 
 /// Host and port, as browsers write them; a path may follow in the input.

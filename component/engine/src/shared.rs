@@ -156,16 +156,22 @@ impl Shared {
 
     /// The same for any destination: consecutive output for the same recipients becomes one transmission.
     pub(crate) fn transmit_to<T>(&mut self, to: Destination, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        if let Some(last) = self.transmissions.back_mut()
-            && last.to == to
-            && matches!(last.then, Disposition::Keep | Disposition::Join)
-        {
-            return write(&mut last.bytes);
+        self.address(to);
+        // There is a last one now.
+        let mut none = Vec::new();
+        write(self.transmissions.back_mut().map_or(&mut none, |last| &mut last.bytes))
+    }
+
+    /// Makes the last transmission one for these recipients. Not inlined: it is called from some fifty places.
+    #[inline(never)]
+    fn address(&mut self, to: Destination) {
+        let is_continued = self
+            .transmissions
+            .back()
+            .is_some_and(|last| last.to == to && matches!(last.then, Disposition::Keep | Disposition::Join));
+        if !is_continued {
+            self.transmissions.push_back(Transmission { to, bytes: Vec::new(), then: Disposition::Keep });
         }
-        let mut bytes = Vec::new();
-        let result = write(&mut bytes);
-        self.transmissions.push_back(Transmission { to, bytes, then: Disposition::Keep });
-        result
     }
 
     /// Sets what follows the bytes so far.

@@ -72,12 +72,13 @@ impl wit::GuestServer for Exported {
         self.step(|server| server.receive(now, &reads, &bytes))
     }
 
-    fn command(&self, commands: Vec<types::Command>) -> wit::Step {
-        self.step(|server| with_commands(&commands, |commands| server.command(&commands)))
-    }
-
-    fn command_partly(&self, commands: Vec<types::Command>) -> wit::Step {
-        self.step(|server| with_commands(&commands, |commands| server.command_partly(&commands)))
+    fn command(&self, commands: Vec<types::Command>, last: bool) -> wit::Step {
+        self.step(|server| {
+            with_commands(&commands, |commands| match last {
+                true => server.command(&commands),
+                false => server.command_partly(&commands),
+            })
+        })
     }
 
     fn set_budget(&self, events: u32) {

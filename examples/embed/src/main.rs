@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let now = start.elapsed().as_millis() as u64;
             let step = interface.server().call_turn(&mut store, server, now, &[input])?;
             let commands: Vec<_> = step.events.into_iter().filter_map(answer).collect();
-            let more = interface.server().call_command(&mut store, server, &commands)?;
+            let more = interface.server().call_command(&mut store, server, &commands, true)?;
 
             let mut open = true;
             for transmission in step.transmissions.into_iter().chain(more.transmissions) {

@@ -117,14 +117,14 @@ impl Engine for ComponentEngine {
 
     fn command(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         with_commands(commands, |commands| {
-            self.call(|interface, store, server| interface.call_command(store, server, commands))
+            self.call(|interface, store, server| interface.call_command(store, server, commands, true))
         })
         .map(lift_step)
     }
 
     fn command_partly(&mut self, commands: &[Command<'_>]) -> Result<Step, EngineLost> {
         with_commands(commands, |commands| {
-            self.call(|interface, store, server| interface.call_command_partly(store, server, commands))
+            self.call(|interface, store, server| interface.call_command(store, server, commands, false))
         })
         .map(lift_step)
     }

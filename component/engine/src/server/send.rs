@@ -103,11 +103,8 @@ impl Server {
 
     /// Every connected client but one: those of the hixie drafts, and the others. Restarts the idle timeout of those
     /// that receive the message.
-    fn everyone(
-        &mut self,
-        but: Option<ConnectionId>,
-        receives: impl Fn(&Connection) -> bool,
-    ) -> (Group, Group) {
+    #[inline(never)]
+    fn everyone(&mut self, but: Option<ConnectionId>, receives: fn(&Connection) -> bool) -> (Group, Group) {
         let exception = but.and_then(|id| self.connections.get(&id)).filter(|it| it.can_send());
         let (but, is_hybi_exception) = (exception.map(|it| it.id()), exception.is_some_and(|it| is_hybi(it)));
         if self.shared.policy.options.limits.idle_timeout != 0 {

@@ -1,5 +1,5 @@
-//! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, `/protocol`, a history for new members and a page
-//! over HTTP. The page works in any browser with WebSocket, whichever protocol that speaks.
+//! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, `/protocol`, a history for new members and a
+//! page over HTTP, for every browser with WebSocket.
 
 use std::collections::{BTreeMap, VecDeque};
 
