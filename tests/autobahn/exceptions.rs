@@ -21,8 +21,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     informational("hybi8", "7.13.2", CODE_BEYOND),
     wrong_code(
         "7.9.3",
-        "1004 means \"frame too large\" in hybi-10 (section 7.4.1), so the server answers with it; RFC 6455 took the \
-         meaning away",
+        "1004 means \"frame too large\" in hybi-10 (7.4.1), so the server answers with it; RFC 6455 withdrew it",
     ),
     wrong_code("7.9.6", RESERVED_CODE),
     wrong_code("7.9.7", RESERVED_CODE),
@@ -30,13 +29,13 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     wrong_code("7.9.9", RESERVED_CODE),
 ];
 
-const BACK_TO_BACK: &str = "no verdict by design: whether a message just ahead of the close frame is answered. Both \
-                            messages ahead of it are";
+const BACK_TO_BACK: &str = "Autobahn gives no verdict on whether a long message just ahead of the close frame is \
+                            echoed. It is";
 
-const CODE_BEYOND: &str = "no verdict by design: close codes from 5000 on. The answer is 1002";
+const CODE_BEYOND: &str = "Autobahn gives no verdict on close codes from 5000 on. The answer is 1002";
 
-const RESERVED_CODE: &str = "hybi-10 reserves the code and does not forbid it as RFC 6455 does (7.4.2), so the server \
-                             answers with it";
+const RESERVED_CODE: &str = "hybi-10 reserves the code for its later versions and for extensions (7.4.2), whose \
+                             clients may send it, so the server answers with it";
 
 const fn informational(protocol: &'static str, case: &'static str, reason: &'static str) -> Exception {
     Exception { protocol, case, behavior: "INFORMATIONAL", close: "INFORMATIONAL", reason }

@@ -43,18 +43,20 @@ pub(super) fn keep(results: &BTreeMap<&str, Verdicts>, versions: &[String]) -> R
 
 fn introduction(versions: &[String]) -> String {
     format!(
-        "# The Autobahn test suite\n\n\
-         The [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) is the usual judge of servers of \
-         RFC 6455. `tests/autobahn.rs`\n\
-         runs it against an echo: the host with both engines, and the composed server under the wasmtime command line. \
-         Its client also\n\
-         speaks hybi-10, which announces version 8, and judges it by the rules of the RFC.\n\n    \
-         AUTOBAHN_INDEX={DOCUMENT} TEST_INSTALL=1 cargo test --release -p legacy-websocket-host --test autobahn\n\n\
-         wrote this document. Without `AUTOBAHN_INDEX` the test compares its results with it. Versions: \
-         legacy-websocket {};\n{}.\n\n\
-         Groups 12 and 13, compression, are not run: the server has no extensions, so Autobahn calls them \
-         UNIMPLEMENTED. Group 9 is run\n\
-         with `--max-message-bytes 16777216`, and only for RFC 6455.\n",
+        "# The Autobahn test suite
+
+The Autobahn test suite (crossbario/autobahn-testsuite) is the usual judge of servers of RFC 6455. `tests/autobahn.rs`
+runs it against the echo: the host with both engines, and the composed server under the wasmtime command line. Its
+client also speaks hybi-10, which announces version 8, and judges it by the rules of the RFC. This document was written by
+
+    AUTOBAHN_INDEX={DOCUMENT} TEST_INSTALL=1 cargo test --release -p legacy-websocket-host --test autobahn
+
+Without `AUTOBAHN_INDEX` the test compares its results with these tables. Versions: legacy-websocket {};
+{}.
+
+Groups 12 and 13, compression, are not run: the server has no extensions, and Autobahn calls these cases UNIMPLEMENTED.
+The server runs with `--max-message-bytes 16777216` for group 9, which is run for RFC 6455 only.
+",
         env!("CARGO_PKG_VERSION"),
         versions.join("; "),
     )
@@ -75,8 +77,8 @@ fn tables(results: &BTreeMap<&str, Verdicts>) -> String {
             }
         }
     }
-    text += "\n## Cases that are not OK\n\nThe same for every server. The first verdict is about the frames, the second \
-             about the close.\n\n| protocol | case | verdicts | reason |\n|---|---|---|---|\n";
+    text += "\n## Cases that are not OK\n\nThey are the same for every server. The first verdict is \
+             about the frames, the second about the close.\n\n| protocol | case | verdicts | reason |\n|---|---|---|---|\n";
     for exception in EXCEPTIONS {
         let ((protocol, case), Verdict { behavior, close }) = (exception.key(), exception.verdict());
         let _ = writeln!(text, "| {protocol} | {case} | {behavior}, {close} | {} |", exception.reason);
@@ -90,7 +92,7 @@ fn count(verdicts: &Verdicts, protocol: &str, group: u32) -> String {
     for ((_, _), verdict) in
         verdicts.iter().filter(|((of, case), _)| of == protocol && case.0.first() == Some(&group))
     {
-        *counts.entry((!verdict.is_ok(), &verdict.behavior)).or_insert(0) += 1;
+        *counts.entry((*verdict != Verdict::ok(), &verdict.behavior)).or_insert(0) += 1;
     }
     let counts: Vec<_> =
         counts.into_iter().map(|((_, behavior), count)| format!("{count} {behavior}")).collect();

@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod chat;
 pub(crate) mod client;
 pub(crate) mod hosts;
+pub(crate) mod hybi;
 pub(crate) mod optional;
 pub(crate) mod peer;
 pub(crate) mod recorder;

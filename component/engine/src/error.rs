@@ -156,7 +156,8 @@ pub enum Refusal {
     /// A key that yields no number.
     #[error("{0}")]
     Key(#[from] MalformedKey),
-    /// No `Sec-WebSocket-Key`, or one that does not encode 16 bytes in base64 (RFC 6455 section 4.2.1).
+    /// No `Sec-WebSocket-Key`, or one that does not encode 16 bytes in base64 (RFC 6455 section 4.2.1), or 15 as some
+    /// clients do in hybi-07 to -12.
     #[error("Sec-WebSocket-Key does not encode 16 bytes")]
     Nonce,
     /// The head (or the body, or the application's answer) did not arrive in time.

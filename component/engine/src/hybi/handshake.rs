@@ -22,6 +22,9 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 16;
 const KEY_CHARACTERS: usize = 24;
 
+/// What the key of npm's ws encodes in version 8: `8-` and the time in milliseconds. (In version 13 that makes 16.)
+const WS_KEY_BYTES: usize = 15;
+
 /// The 20 bytes of a SHA-1 in base64.
 const ACCEPT_CHARACTERS: usize = 28;
 
@@ -56,7 +59,7 @@ impl Handshake {
         };
         let version = *version.ok_or(Refusal::VersionOff(later))?;
         check(head)?;
-        let key = head.single("Sec-WebSocket-Key")?.map(trim).filter(|key| is_nonce(key));
+        let key = head.single("Sec-WebSocket-Key")?.map(trim).filter(|key| is_nonce(key, version));
         Ok(Some(Self { version, accept: accept(key.ok_or(Refusal::Nonce)?) }))
     }
 
@@ -200,9 +203,13 @@ fn is_http_1_1_or_higher(version: &[u8]) -> bool {
     }
 }
 
-fn is_nonce(key: &[u8]) -> bool {
+fn is_nonce(key: &[u8], version: Version) -> bool {
     let mut nonce = [0; KEY_CHARACTERS];
-    key.len() == KEY_CHARACTERS && BASE64.decode_slice(key, &mut nonce) == Ok(KEY_BYTES)
+    match BASE64.decode_slice(key, &mut nonce) {
+        Ok(KEY_BYTES) => true,
+        Ok(WS_KEY_BYTES) => version != Version::V13,
+        _ => false,
+    }
 }
 
 fn accept(key: &[u8]) -> [u8; ACCEPT_CHARACTERS] {
@@ -349,6 +356,24 @@ mod tests {
         ] {
             let text = format!("{START}Sec-WebSocket-Key: {key}\r\n{VERSION}");
             assert_eq!(read(&text), Err(Refusal::Nonce), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_npm_ws_encodes_15_bytes_before_version_13() {
+        let read = |key, version| {
+            read(&format!("{START}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: {version}\r\n"))
+        };
+        let key = "OC0xNzk1ODY5Mjk3ODU3";
+        assert_eq!(read(key, 8), Ok(Some(Version::V8)));
+        assert_eq!(read(key, 7), Ok(Some(Version::V7)));
+        assert_eq!(read(key, 13), Err(Refusal::Nonce));
+        for key in [
+            "OC0xNzk1ODY5Mjk3ODU=",
+            "OC0xNzk1ODY5Mjk3ODU3MTIz",
+            "OC0xNzk1ODY5Mjk3ODU3MTIzMTIzMTIzMTIzMTIzMTIz",
+        ] {
+            assert_eq!(read(key, 8), Err(Refusal::Nonce), "{key}");
         }
     }
 
