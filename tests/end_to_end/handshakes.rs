@@ -1,4 +1,4 @@
-//! Opening handshakes of both drafts.
+//! Opening handshakes of drafts 75 and 76.
 
 use crate::support::client::Client;
 use crate::support::on_both_engines;
