@@ -34,6 +34,7 @@ enum Call {
     SayBinary(Option<u64>, Vec<u8>),
     Close(u64, Option<u16>, String),
     Shutdown,
+    ApplicationLost,
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -76,6 +77,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (id, prop::option::of(995_u16..5005), "[a-z€]{0,50}")
             .prop_map(|(id, code, reason)| Call::Close(id, code, reason)),
         1 => Just(Call::Shutdown),
+        1 => Just(Call::ApplicationLost),
     ]
 }
 
@@ -122,6 +124,7 @@ fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
             engine.command(&[Command::Close(Closing { connection: *connection, code: *code, reason })])
         }
         Call::Shutdown => engine.turn(*now, &[Input::Shutdown]),
+        Call::ApplicationLost => engine.turn(*now, &[Input::ApplicationLost]),
     };
     step.expect("the instance is alive")
 }

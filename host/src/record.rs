@@ -197,7 +197,7 @@ impl Engine for Recorded {
                     }
                     self.tape.done(lost.connection);
                 }
-                Input::Shutdown => {}
+                Input::Shutdown | Input::ApplicationLost => {}
             }
         }
         let step = self.engine.turn(now, inputs);

@@ -16,6 +16,7 @@ on_both_engines!(
     the_application_chooses_code_and_reason,
     the_application_is_told_the_peers_code_and_reason,
     a_stopping_server_says_so_in_every_protocol,
+    a_lost_application_is_an_internal_error,
 );
 
 /// What the application sends as a binary message.
@@ -175,4 +176,17 @@ fn a_stopping_server_says_so_in_every_protocol(engine: &str) {
         member.client.expect_end();
     }
     assert!(server.wait_in_time().success());
+}
+
+fn a_lost_application_is_an_internal_error(engine: &str) {
+    let server = start(engine);
+    let mut room = room(&server);
+    wait_for_all(&mut room);
+    let mut lost = Member { client: Client::open_hybi(server.address(), 13), is_hixie: false };
+    lost.say("fault:panic");
+    lost.client.expect(&unmasked(CLOSE, &close(1011, "")));
+    lost.client.send(&masked(CLOSE, &close(1011, "")));
+    lost.client.expect_end();
+    // A fresh instance serves.
+    drop(Client::open_hybi(server.address(), 13));
 }

@@ -338,8 +338,13 @@ impl Server {
 
     /// Starts closing every connection: closing handshakes, 503 to requests in progress, FIN elsewhere.
     pub fn shutdown(&mut self) {
+        self.shutdown_with(CloseCode::GOING_AWAY);
+    }
+
+    /// The same, with another close code than 1001 for clients whose protocol has one.
+    pub fn shutdown_with(&mut self, code: CloseCode) {
         for connection in self.connections.values_mut() {
-            connection.shutdown(&mut self.shared);
+            connection.shutdown(&mut self.shared, code);
         }
         self.remove_ended();
     }

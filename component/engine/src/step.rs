@@ -98,6 +98,7 @@ impl Server {
                 Input::Ended(connection) => self.server.receive_eof(ConnectionId(*connection)),
                 Input::Lost(Lost { connection, why }) => self.server.lost(ConnectionId(*connection), *why),
                 Input::Shutdown => self.server.shutdown(),
+                Input::ApplicationLost => self.server.shutdown_with(CloseCode::INTERNAL_ERROR),
             }
             step.drain_events(&mut self.server);
         }

@@ -121,6 +121,7 @@ pub(crate) fn lift_input(input: wit::Input) -> Input {
             Input::Lost(step::Lost { connection, why })
         }
         wit::Input::Shutdown => Input::Shutdown,
+        wit::Input::ApplicationLost => Input::ApplicationLost,
     }
 }
 

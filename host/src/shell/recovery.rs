@@ -26,7 +26,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Replaces a lost application. Its connections are closed as at shutdown; the fresh instance does not hear of
+    /// Replaces a lost application. Its connections are closed as at shutdown, with code 1011; the fresh instance does not hear of
     /// them.
     pub(super) fn replace_application(
         &mut self,
@@ -44,7 +44,7 @@ impl Inner {
             let factory = Arc::clone(factory);
             self.renew_application(factory, now);
         }
-        let step = self.engine.turn(now, &[Input::Shutdown])?;
+        let step = self.engine.turn(now, &[Input::ApplicationLost])?;
         self.run(step, now)
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn lower_input(input: &Input) -> theirs::Input<'_> {
             },
         }),
         Input::Shutdown => theirs::Input::Shutdown,
+        Input::ApplicationLost => theirs::Input::ApplicationLost,
     }
 }
 

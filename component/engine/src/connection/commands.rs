@@ -104,14 +104,14 @@ impl Connection {
         }
     }
 
-    pub(crate) fn shutdown(&mut self, shared: &mut Shared) {
+    pub(crate) fn shutdown(&mut self, shared: &mut Shared, code: CloseCode) {
         match &self.phase {
-            Phase::Head(reader) if reader.held() == 0 => self.close(shared, CloseCode::GOING_AWAY, ""),
+            Phase::Head(reader) if reader.held() == 0 => self.close(shared, code, ""),
             Phase::Head(_) => self.refuse_unread(shared, Refusal::ShuttingDown, CloseCause::Refused),
             Phase::Body(_) | Phase::Responding { .. } | Phase::Deciding { .. } => {
                 self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
             }
-            _ => self.close(shared, CloseCode::GOING_AWAY, ""),
+            _ => self.close(shared, code, ""),
         }
     }
 

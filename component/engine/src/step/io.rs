@@ -21,6 +21,8 @@ pub enum Input {
     Lost(Lost),
     /// The server is to stop: [`crate::Server::shutdown`].
     Shutdown,
+    /// The application is lost: the same, with close code 1011.
+    ApplicationLost,
 }
 
 /// An accepted connection.
