@@ -6,6 +6,8 @@ mod support;
 mod frames;
 #[path = "end_to_end/handshakes.rs"]
 mod handshakes;
+#[path = "end_to_end/later_protocols.rs"]
+mod later_protocols;
 #[path = "end_to_end/limits.rs"]
 mod limits;
 #[path = "end_to_end/policy.rs"]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let lists = [
         ("handshakes", handshakes::TESTS),
         ("frames", frames::TESTS),
+        ("later_protocols", later_protocols::TESTS),
         ("limits", limits::TESTS),
         ("policy", policy::TESTS),
         ("hosts", TESTS),

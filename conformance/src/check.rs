@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Action, Connection, Draft, Setting, Step, Variables};
+use legacy_websocket_trace::{Action, Connection, Protocol, Setting, Step, Variables};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::application::Application;
@@ -34,8 +34,8 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// The values of the variables in requests.
     pub variables: Variables,
-    /// The only draft that it speaks, if it speaks only one.
-    pub draft: Option<Draft>,
+    /// The protocols that it speaks; empty: any.
+    pub protocols: Vec<Protocol>,
     /// It echoes every message.
     pub echo: bool,
     /// The settings that it has. Only cases with exactly these apply.
@@ -65,12 +65,13 @@ const MAX_WRITES: usize = 100;
 /// # Errors
 /// The server cannot be connected to, or no longer.
 pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<report::Case> {
-    let expected = expectation::read(snapshot);
+    let expected: Vec<Sight> =
+        expectation::read(snapshot).into_iter().map(|expected| lenient(case, expected)).collect();
     let none = Vec::new();
     let mut report = report::Case {
         id: case.id.clone(),
         title: case.trace.title.clone(),
-        draft: case.trace.draft,
+        protocol: case.trace.protocol,
         section: case.trace.section.clone(),
         severity: case.trace.severity,
         requirements: case.trace.requirements.clone(),
@@ -188,21 +189,45 @@ fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
             return Some(format!("needs {} s to pass", pauses.as_secs()));
         }
     }
-    let mut settings = [trace.settings.clone(), target.settings.clone()];
-    settings.iter_mut().for_each(|settings| settings.sort());
-    if settings[0] != settings[1] {
+    if !has_settings(&trace.settings, target) {
         let names: Vec<_> = trace.settings.iter().map(ToString::to_string).collect();
         return Some(match names.as_slice() {
             [] => "needs a server without settings".into(),
             names => format!("needs a server with: {}", names.join(", ")),
         });
     }
-    if target.draft.is_some_and(|only| trace.draft != only && trace.draft != Draft::Neither) {
-        return Some(format!("needs a server that speaks draft {}", trace.draft.name()));
+    let speaks = target.protocols.is_empty() || target.protocols.contains(&trace.protocol);
+    if trace.protocol != Protocol::None && !speaks {
+        return Some(format!("needs a server that speaks {}", trace.protocol.name()));
     }
     let says = expected.iter().flatten().any(|(_, _, what)| client::is_message(what));
     (says && !target.echo).then(|| "needs a server that echoes".into())
 }
+
+/// Whether the server has exactly these settings. One that is known to speak only some protocols has those as settings,
+/// but they are needed only where a case names them.
+fn has_settings(needed: &[Setting], target: &Target) -> bool {
+    let split = |settings: &[Setting]| -> [Vec<Setting>; 2] {
+        let (mut protocols, mut others): (Vec<_>, Vec<_>) =
+            settings.iter().cloned().partition(|setting| setting.name == PROTOCOL);
+        protocols.sort();
+        others.sort();
+        [protocols, others]
+    };
+    let ([needed, others], [mut has, has_others]) = (split(needed), split(&target.settings));
+    if needed.is_empty() && has.is_empty() {
+        return others == has_others;
+    }
+    if has.is_empty() {
+        let setting = |it: &Protocol| Setting { name: PROTOCOL.into(), value: it.name().into() };
+        has = target.protocols.iter().map(setting).collect();
+        has.sort();
+    }
+    others == has_others && needed == has
+}
+
+/// The setting that names a protocol which the server speaks.
+const PROTOCOL: &str = "protocol";
 
 /// Whether the server's application acts in a case.
 fn acts(case: &Case) -> bool {
@@ -261,7 +286,7 @@ impl<'a> Run<'a> {
             reset: Vec::new(),
             turn: 1,
             acted: false,
-            transcript: Transcript::new(case.trace.draft),
+            transcript: Transcript::new(case.trace.protocol),
             application: None,
             notes: Vec::new(),
             excuse: None,
@@ -381,7 +406,8 @@ impl<'a> Run<'a> {
         for (connection, sent) in &self.sent {
             let received = self.received.get(connection).map_or(&[][..], Vec::as_slice);
             let url = self.case.trace.url.as_deref().map(|url| self.target.variables.fill(url));
-            let seen = see(self.case.trace.draft, url.as_deref(), self.target.tls.is_some(), sent, received);
+            let seen =
+                see(self.case.trace.protocol, url.as_deref(), self.target.tls.is_some(), sent, received);
             all.extend(seen.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
         all
@@ -431,13 +457,49 @@ enum Progress {
     Otherwise,
 }
 
-/// A fault of the 101 counts in cases about the opening handshake. In others the client continues in spite of it, so
-/// that one fault does not hide all others.
+/// Leaves only what counts in a case. A fault of the 101 counts in cases about the opening handshake; in others the
+/// client continues in spite of it, so that one fault does not hide all others. Likewise the subprotocol, code and
+/// reason that a server chooses.
 fn lenient(case: &Case, mut sight: Sight) -> Sight {
-    if !case.id.starts_with("handshake") {
-        sight.iter_mut().for_each(|(_, _, what)| client::forgive(what));
+    let is_about = |area: &str| case.id.starts_with(area);
+    let trace = &case.trace;
+    let names_subprotocol = trace.settings.iter().any(|setting| setting.name == "subprotocol")
+        || has_action(case, |action| matches!(action, Action::Accept(_, Some(_))));
+    let gives_code = has_action(case, |action| matches!(action, Action::Close(_, Some(_))));
+    for (_, _, what) in &mut sight {
+        if !is_about("handshake") && !is_about("refuse") {
+            client::forgive(what);
+        }
+        if !names_subprotocol {
+            client::forget_subprotocol(what);
+        }
+        if !gives_code {
+            client::forget_reason(what, is_about("codes"));
+        }
     }
-    sight
+    let is_about_closing = ["closing", "codes", "application"].into_iter().any(is_about) || gives_code;
+    if trace.protocol.has_frames() && !is_about_closing { ended_by_closing(sight) } else { sight }
+}
+
+/// A server that fails a connection may send a close frame or just end TCP, and may wait for an answer: in cases that
+/// are not about this, the first of both is the end.
+fn ended_by_closing(sight: Sight) -> Sight {
+    let mut out = Sight::new();
+    for (connection, turn, mut what) in sight {
+        if what == client::CLOSING {
+            what = client::END.into();
+        }
+        let has_ended =
+            |out: &Sight| out.iter().any(|(it, _, what)| *it == connection && what == client::END);
+        if what != client::END || !has_ended(&out) {
+            out.push((connection, turn, what));
+        }
+    }
+    out
+}
+
+fn has_action(case: &Case, is: impl Fn(&Action) -> bool) -> bool {
+    case.trace.steps.iter().any(|step| matches!(step, Step::Application(action) if is(action)))
 }
 
 /// Drops closing frames that are followed by the end of TCP in the same turn.

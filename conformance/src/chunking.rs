@@ -1,7 +1,7 @@
 //! The named ways of splitting clients' writes.
 
 use clap::ValueEnum;
-use legacy_websocket_trace::{Draft, Step, Variables};
+use legacy_websocket_trace::{Protocol, Step, Variables};
 
 use crate::corpus::Case;
 use crate::plan::Chunking;
@@ -54,7 +54,7 @@ impl Chunkings {
 /// In other cases, a handshake that does not survive splitting would hide what the case tests.
 fn is_about_handshake(case: &Case) -> bool {
     let area = case.id.rsplit_once('/').map_or("", |(area, _)| area);
-    case.trace.draft == Draft::Neither || area.contains("handshake") || area.starts_with("refuse")
+    case.trace.protocol == Protocol::None || area.contains("handshake") || area.starts_with("refuse")
 }
 
 fn splits(case: &Case) -> Vec<Chunking> {

@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::{Report, html};
 
-/// The conformance suite for draft-hixie-75 and draft-hixie-76, the WebSocket protocols of 2010.
+/// The conformance suite for every WebSocket protocol that browsers shipped: draft-hixie-75 and -76, hybi-07 to -12,
+/// RFC 6455.
 #[derive(Debug, Parser)]
 #[command(name = "conformance", version)]
 struct Cli {
@@ -26,7 +27,7 @@ struct Cli {
 enum Command {
     /// Check a running server against the corpus.
     ///
-    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its draft; differs, where the draft allows it or is
+    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its protocol; differs, where the protocol allows it or is
     /// silent; not applicable. The exit status is 0 without unknown failures, 1 with any, 2 on an error.
     Check(Box<check::Check>),
     /// Combine the JSON reports of several servers into one page.

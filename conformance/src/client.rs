@@ -1,8 +1,14 @@
 //! How a client of the time would interpret a server's bytes: the client's side of both drafts (draft 76 sections 4.1
-//! and 4.2, draft 75 sections 4.1 and 4.2), written independently of the engine.
+//! and 4.2, draft 75 sections 4.1 and 4.2) and of RFC 6455 (sections 4.1, 5 and 7), written independently of the engine.
 
-use legacy_websocket_trace::Draft;
+mod frames;
+mod request;
+
+use legacy_websocket_trace::Protocol;
 use md5::{Digest, Md5};
+
+use self::frames::{Frames, Item};
+use self::request::{Request, fields, values};
 
 /// The server's output in one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +33,18 @@ impl Received {
 /// one formed by Host, the resource name and `secure` (whether it is `wss://`).
 #[must_use]
 pub fn see(
-    draft: Draft,
+    protocol: Protocol,
     url: Option<&str>,
     secure: bool,
     sent: &[u8],
     turns: &[Received],
 ) -> Vec<(u32, String)> {
-    let mut client =
-        Client { request: Request::read(draft, url, secure, sent), state: State::Head, rest: Vec::new() };
+    let mut client = Client {
+        request: Request::read(protocol, url, secure, sent),
+        state: State::Head,
+        frames: Frames::new(protocol),
+        rest: Vec::new(),
+    };
     let mut seen = Vec::new();
     for (turn, received) in (1..).zip(turns) {
         client.rest.extend_from_slice(&received.bytes);
@@ -53,8 +63,11 @@ pub fn see(
 /// A plain HTTP response.
 pub(crate) const RESPONSE: &str = "response";
 
-/// A closing frame.
+/// A closing frame. The close frames of later protocols follow it with code and reason.
 pub(crate) const CLOSING: &str = "closing";
+
+/// A refusal.
+const REFUSED: &str = "refused";
 
 /// TCP has ended.
 pub const END: &str = "end";
@@ -62,19 +75,39 @@ pub const END: &str = "end";
 /// Whether this is a message: a server that does not echo sends none.
 #[must_use]
 pub fn is_message(what: &str) -> bool {
-    what.starts_with("message ")
+    what.starts_with("message ") || what.starts_with("binary message ")
 }
 
-/// Treats an incorrect 101 as a correct one.
+/// Treats an incorrect 101 as a correct one, and a refusal that tells more as one that does not.
 pub(crate) fn forgive(what: &mut String) {
     if what.starts_with("101, wrong: ") {
         what.truncate("101".len());
+    }
+    if what.starts_with(REFUSED) {
+        what.truncate(REFUSED.len());
+    }
+}
+
+/// Drops what the server need not choose as ours does: a subprotocol.
+pub(crate) fn forget_subprotocol(what: &mut String) {
+    if what.starts_with("101, subprotocol ") {
+        what.truncate("101".len());
+    }
+}
+
+/// Drops the reason of a closing frame, and the code too unless that counts.
+pub(crate) fn forget_reason(what: &mut String, code_counts: bool) {
+    let mut words = what.splitn(3, ' ');
+    if words.next() == Some(CLOSING) {
+        let code = words.next().filter(|_| code_counts);
+        *what = code.map_or_else(|| CLOSING.into(), |code| format!("{CLOSING} {code}"));
     }
 }
 
 struct Client {
     request: Request,
     state: State,
+    frames: Frames,
     rest: Vec<u8>,
 }
 
@@ -85,7 +118,7 @@ enum State {
     /// The 16 bytes of draft 76.
     Answer,
     Frames,
-    /// After FF 00.
+    /// After the closing frame.
     Closed,
     /// Not WebSocket: the rest is ignored.
     Other,
@@ -101,6 +134,17 @@ impl Client {
                 let right = self.request.answer.as_deref() == Some(answer.as_slice());
                 Some(if right { "answer" } else { "wrong answer" }.into())
             }
+            State::Frames if self.request.protocol.has_frames() => match self.frames.next(&mut self.rest)? {
+                Item::Seen(what) => Some(what),
+                Item::Closing(what) => {
+                    self.state = State::Closed;
+                    Some(what)
+                }
+                Item::Wrong(what) => {
+                    self.state = State::Other;
+                    Some(what)
+                }
+            },
             State::Frames => self.frame(),
             State::Closed => {
                 let behind = std::mem::take(&mut self.rest);
@@ -113,10 +157,11 @@ impl Client {
     /// The remainder when TCP ends.
     fn end(&mut self) -> Option<String> {
         match self.state {
-            State::Head if self.request.draft != Draft::Neither => Some("refused".into()),
+            State::Head if self.request.protocol != Protocol::None => Some(REFUSED.into()),
             State::Head if !self.rest.is_empty() => Some("bytes that are no response".into()),
             State::Answer => Some("no answer to the keys".into()),
             State::Frames if !self.rest.is_empty() => Some("part of a frame".into()),
+            State::Frames if self.frames.is_in_message() => Some("part of a message".into()),
             _ => None,
         }
     }
@@ -139,20 +184,30 @@ impl Client {
                     // The body ends with TCP; if it is truncated, that is the end as well.
                     _ => self.state = State::Other,
                 }
-                if self.request.draft == Draft::Neither {
+                if self.request.protocol == Protocol::None {
                     return Some(RESPONSE.into());
                 }
                 self.state = State::Other;
-                return Some("refused".into());
+                let names_versions = self.request.names_other_versions(&fields);
+                return Some(if names_versions {
+                    format!("{REFUSED}, versions named")
+                } else {
+                    REFUSED.into()
+                });
             }
         }
-        self.state = match self.request.draft {
-            Draft::Draft75 => State::Frames,
-            Draft::Draft76 => State::Answer,
-            Draft::Neither => State::Other,
+        self.state = match self.request.protocol {
+            Protocol::Draft76 => State::Answer,
+            Protocol::None => State::Other,
+            _ => State::Frames,
         };
         let faults = self.request.faults(&head, &fields);
-        Some(if faults.is_empty() { "101".into() } else { format!("101, wrong: {}", faults.join(", ")) })
+        let subprotocol = values(&fields, "sec-websocket-protocol").next();
+        Some(match subprotocol.filter(|_| self.request.protocol.has_frames()) {
+            _ if !faults.is_empty() => format!("101, wrong: {}", faults.join(", ")),
+            Some(subprotocol) => format!("101, subprotocol {subprotocol:?}"),
+            None => "101".into(),
+        })
     }
 
     fn frame(&mut self) -> Option<String> {
@@ -162,12 +217,12 @@ impl Client {
                 let frame = take(&mut self.rest, end + 1)?;
                 Some(format!("message {}", text(&frame[1..end])))
             }
-            [0xff, 0x00, ..] if self.request.draft == Draft::Draft76 => {
+            [0xff, 0x00, ..] if self.request.protocol == Protocol::Draft76 => {
                 drop(take(&mut self.rest, 2));
                 self.state = State::Closed;
                 Some(CLOSING.into())
             }
-            [0xff] if self.request.draft == Draft::Draft76 => None,
+            [0xff] if self.request.protocol == Protocol::Draft76 => None,
             [kind, ..] => {
                 let what = format!("frame of type {kind:02x}");
                 self.state = State::Other;
@@ -178,123 +233,11 @@ impl Client {
     }
 }
 
-/// The client's request, with which it compares the answer.
-struct Request {
-    draft: Draft,
-    origin: Option<String>,
-    location: Option<String>,
-    subprotocol: Option<String>,
-    answer: Option<Vec<u8>>,
-}
-
-impl Request {
-    fn read(draft: Draft, url: Option<&str>, secure: bool, sent: &[u8]) -> Self {
-        let end = find(sent, b"\r\n\r\n").map_or(sent.len(), |end| end + 4);
-        let (head, body) = sent.split_at(end);
-        let fields = fields(head);
-        let first = |name| values(&fields, name).next().map(str::to_owned);
-        let given = url.map(|url| match url.strip_prefix("ws://") {
-            Some(rest) if secure => format!("wss://{rest}"),
-            _ => url.to_owned(),
-        });
-        let location = given.or_else(|| {
-            let target = head.split(|byte| *byte == b' ').nth(1)?;
-            let host = first("host")?.trim().to_ascii_lowercase();
-            let (scheme, port) = if secure { ("wss", ":443") } else { ("ws", ":80") };
-            let host = host.strip_suffix(port).unwrap_or(&host);
-            Some(format!("{scheme}://{host}{}", latin1(target)))
-        });
-        let plain = first("websocket-protocol");
-        let subprotocol = match draft {
-            // A library of the time asks with draft 75's field name and expects the answer with draft 76's.
-            Draft::Draft76 => first("sec-websocket-protocol").or(plain),
-            _ => plain,
-        };
-        let keys = [first("sec-websocket-key1"), first("sec-websocket-key2")];
-        let answer = match keys {
-            [Some(key1), Some(key2)] => {
-                number(&key1).zip(number(&key2)).zip(body.get(..8)).map(|((number1, number2), key3)| {
-                    let challenge = [&number1.to_be_bytes()[..], &number2.to_be_bytes()[..], key3].concat();
-                    Md5::digest(challenge).to_vec()
-                })
-            }
-            _ => None,
-        };
-        Self { draft, origin: first("origin"), location, subprotocol, answer }
-    }
-
-    /// The client's checks of a 101 (draft 76 section 4.1 steps 28 to 41, draft 75 section 4.1 steps 12 to 23).
-    fn faults(&self, head: &[u8], fields: &[(String, String)]) -> Vec<&'static str> {
-        let mut faults = Vec::new();
-        let mut want = |what, right: bool| {
-            if !right {
-                faults.push(what);
-            }
-        };
-        let one = |name: &str| {
-            let mut values = values(fields, name);
-            values.next().filter(|_| values.next().is_none())
-        };
-        let prefix = match self.draft {
-            Draft::Neither => return faults,
-            Draft::Draft75 => {
-                let start = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
-                    Connection: Upgrade\r\n";
-                want("first lines", head.starts_with(start));
-                "websocket-"
-            }
-            Draft::Draft76 => {
-                want("Upgrade", one("upgrade") == Some("WebSocket"));
-                want("Connection", one("connection").is_some_and(|it| it.eq_ignore_ascii_case("upgrade")));
-                "sec-websocket-"
-            }
-        };
-        want("fields", fields.iter().all(|(name, _)| !name.is_empty()));
-        if let Some(origin) = &self.origin {
-            let sent = one(&format!("{prefix}origin"));
-            want("origin", sent == Some(origin) || sent == Some(&origin.to_ascii_lowercase()));
-        }
-        want("location", one(&format!("{prefix}location")) == self.location.as_deref());
-        let protocol = format!("{prefix}protocol");
-        match &self.subprotocol {
-            Some(asked) => want("subprotocol", one(&protocol) == Some(asked)),
-            None => want("subprotocol", values(fields, &protocol).next().is_none()),
-        }
-        faults
-    }
-}
-
-/// Section 4.1 steps 16 to 22, from the client's side: the numbers it encoded.
-fn number(key: &str) -> Option<u32> {
-    let digits: String = key.chars().filter(char::is_ascii_digit).collect();
-    let spaces = key.bytes().filter(|byte| *byte == b' ').count() as u128;
-    let number: u128 = digits.parse().ok()?;
-    number.checked_rem(spaces).filter(|rest| *rest == 0)?;
-    u32::try_from(number / spaces).ok()
-}
-
-/// The fields of a head, names in lower case. Each byte becomes the character with the same number, so that none is
-/// lost.
-fn fields(head: &[u8]) -> Vec<(String, String)> {
-    let lines = head.split(|byte| *byte == b'\n').skip(1);
-    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines
-        .filter_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let value = &line[colon + 1..];
-            let value = value.strip_prefix(b" ").unwrap_or(value);
-            Some((latin1(&line[..colon]).to_ascii_lowercase(), latin1(value)))
-        })
-        .collect()
-}
-
-fn values<'a>(fields: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
-    fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
-}
+/// The longest message that is shown in full, in bytes.
+const LONGEST: usize = 80;
 
 /// A message as a line: short ones in full, long ones by length and checksum.
 fn text(bytes: &[u8]) -> String {
-    const LONGEST: usize = 80;
     if bytes.len() <= LONGEST {
         return match str::from_utf8(bytes) {
             Ok(text) => format!("{text:?}"),
@@ -342,11 +285,11 @@ mod tests {
         .into_bytes()
     }
 
-    fn saw(draft: Draft, sent: &[u8], received: &[&[u8]], end: bool) -> Vec<String> {
+    fn saw(protocol: Protocol, sent: &[u8], received: &[&[u8]], end: bool) -> Vec<String> {
         let last = received.len() - 1;
         let turn = |(at, bytes): (usize, &&[u8])| Received { bytes: bytes.to_vec(), end: end && at == last };
         let turns: Vec<_> = received.iter().enumerate().map(turn).collect();
-        see(draft, None, false, sent, &turns)
+        see(protocol, None, false, sent, &turns)
             .into_iter()
             .map(|(turn, what)| format!("{turn} {what}"))
             .collect()
@@ -360,7 +303,7 @@ mod tests {
         let head = response76(UPGRADE);
         let frames = b"8jKS'y:G*Co,Wxa-\0a\xff\xff".as_slice();
         assert_eq!(
-            saw(Draft::Draft76, &sent, &[&head, frames, b"\0x"], true),
+            saw(Protocol::Draft76, &sent, &[&head, frames, b"\0x"], true),
             [
                 "1 101",
                 "2 answer",
@@ -370,8 +313,8 @@ mod tests {
                 "3 end"
             ]
         );
-        assert_eq!(saw(Draft::Draft76, &sent, &[&head, &[b'x'; 16]], false), ["1 101", "2 wrong answer"]);
-        assert_eq!(saw(Draft::Draft76, &sent, &[&head], true)[1], "1 no answer to the keys");
+        assert_eq!(saw(Protocol::Draft76, &sent, &[&head, &[b'x'; 16]], false), ["1 101", "2 wrong answer"]);
+        assert_eq!(saw(Protocol::Draft76, &sent, &[&head], true)[1], "1 no answer to the keys");
     }
 
     #[test]
@@ -379,15 +322,15 @@ mod tests {
         let sent = request(KEYS);
         let head = response76("Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n: x\r\n");
         assert_eq!(
-            saw(Draft::Draft76, &sent, &[&head], false),
+            saw(Protocol::Draft76, &sent, &[&head], false),
             ["1 101, wrong: Upgrade, Connection, fields"]
         );
         let sent = request("Sec-WebSocket-Protocol: a b\r\n");
         let head = response76(UPGRADE);
-        assert_eq!(saw(Draft::Draft76, &sent, &[&head], false), ["1 101, wrong: subprotocol"]);
+        assert_eq!(saw(Protocol::Draft76, &sent, &[&head], false), ["1 101, wrong: subprotocol"]);
         let sent = request("");
         assert_eq!(
-            saw(Draft::Draft75, &sent, &[&head], false),
+            saw(Protocol::Draft75, &sent, &[&head], false),
             ["1 101, wrong: first lines, origin, location"]
         );
     }
@@ -399,27 +342,27 @@ mod tests {
             let head = response76(UPGRADE).escape_ascii().to_string();
             let head = head.replace("ws://example.com/demo", location);
             let head = head.replace("\\r", "\r").replace("\\n", "\n").into_bytes();
-            see(Draft::Draft76, None, true, &sent, &[Received { bytes: head, end: false }]).remove(0).1
+            see(Protocol::Draft76, None, true, &sent, &[Received { bytes: head, end: false }]).remove(0).1
         };
         assert_eq!(saw("wss://example.com:80/demo"), "101");
         assert_eq!(saw("ws://example.com/demo"), "101, wrong: location");
-        let given = Request::read(Draft::Draft76, Some("ws://a/b"), true, &sent).location;
+        let given = Request::read(Protocol::Draft76, Some("ws://a/b"), true, &sent).location;
         assert_eq!(given.as_deref(), Some("wss://a/b"));
     }
 
     #[test]
     fn a_refusal_is_a_response_or_an_eof() {
         let response = b"HTTP/1.1 400 no\r\nContent-Length: 2\r\n\r\nno".as_slice();
-        assert_eq!(saw(Draft::Draft76, &request(KEYS), &[response], true), ["1 refused", "1 end"]);
-        assert_eq!(saw(Draft::Draft76, &request(KEYS), &[b""], true), ["1 refused", "1 end"]);
+        assert_eq!(saw(Protocol::Draft76, &request(KEYS), &[response], true), ["1 refused", "1 end"]);
+        assert_eq!(saw(Protocol::Draft76, &request(KEYS), &[b""], true), ["1 refused", "1 end"]);
         let two = response.repeat(2);
         assert_eq!(
-            saw(Draft::Neither, b"GET / HTTP/1.1\r\n\r\n", &[&two], false),
+            saw(Protocol::None, b"GET / HTTP/1.1\r\n\r\n", &[&two], false),
             ["1 response", "1 response"]
         );
         let continued = [b"HTTP/1.1 100 Continue\r\n\r\n", response].concat();
-        assert_eq!(saw(Draft::Neither, b"", &[&continued], false), ["1 response"]);
-        assert_eq!(saw(Draft::Neither, b"", &[b"<x/>\0"], true), ["1 bytes that are no response", "1 end"]);
+        assert_eq!(saw(Protocol::None, b"", &[&continued], false), ["1 response"]);
+        assert_eq!(saw(Protocol::None, b"", &[b"<x/>\0"], true), ["1 bytes that are no response", "1 end"]);
     }
 
     #[test]
@@ -428,10 +371,69 @@ mod tests {
         let head =
             b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
             WebSocket-Origin: http://example.com\r\nWebSocket-Location: ws://example.com/demo\r\n\r\n";
-        let saw = |bytes: &[u8]| saw(Draft::Draft75, &sent, &[head, bytes], true)[1..].join(" ");
+        let saw = |bytes: &[u8]| saw(Protocol::Draft75, &sent, &[head, bytes], true)[1..].join(" ");
         assert_eq!(saw(b"\xff\0"), "2 frame of type ff 2 end");
         assert_eq!(saw(b"\0a\xff\0b"), "2 message \"a\" 2 part of a frame 2 end");
         assert_eq!(saw(b"\0\xe9\xff"), "2 message that is not UTF-8: \\xe9 2 end");
         assert!(saw(&[&[0][..], &[b'x'; 100], &[0xff]].concat()).starts_with("2 message of 100 bytes, MD5 "));
+    }
+
+    const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: soap, chat\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    /// What a client of RFC 6455 sees of a head that ends with these fields.
+    fn saw6455(head: &str) -> String {
+        let received = format!("HTTP/1.1 {head}\r\n");
+        saw(Protocol::Rfc6455, REQUEST.as_bytes(), &[received.as_bytes()], false).join("; ")
+    }
+
+    const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+
+    #[test]
+    fn an_answer_of_rfc_6455_is_compared() {
+        let right = format!("101 x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n{ACCEPT}");
+        assert_eq!(saw6455(&right), "1 101");
+        assert_eq!(
+            saw6455(&format!("{right}Sec-WebSocket-Protocol: chat\r\n")),
+            "1 101, subprotocol \"chat\""
+        );
+        for (more, fault) in [
+            ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: soap\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Protocol: soap, chat\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Protocol: x\r\n", "Sec-WebSocket-Protocol"),
+            ("Sec-WebSocket-Extensions: permessage-deflate\r\n", "Sec-WebSocket-Extensions"),
+            ("Upgrade: websocket\r\n", "Upgrade"),
+        ] {
+            assert_eq!(saw6455(&format!("{right}{more}")), format!("1 101, wrong: {fault}"));
+        }
+        assert_eq!(saw6455("101 x\r\n"), "1 101, wrong: Upgrade, Connection, Sec-WebSocket-Accept");
+        let other = right.replace("s3pP", "S3pP");
+        assert_eq!(saw6455(&other), "1 101, wrong: Sec-WebSocket-Accept");
+    }
+
+    #[test]
+    fn a_refusal_may_name_other_versions() {
+        for (fields, seen) in [
+            ("", "1 refused"),
+            ("Sec-WebSocket-Version: 8, 7\r\n", "1 refused, versions named"),
+            ("Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n", "1 refused"),
+        ] {
+            assert_eq!(saw6455(&format!("426 x\r\nContent-Length: 0\r\n{fields}")), seen);
+        }
+    }
+
+    #[test]
+    fn what_does_not_count_is_forgotten() {
+        for (what, code, left) in [
+            ("closing 1000 \"a b\"", true, "closing 1000"),
+            ("closing 1000 \"a b\"", false, "closing"),
+            ("closing 1000", true, "closing 1000"),
+            ("closing", true, "closing"),
+            ("message \"closing 1000\"", false, "message \"closing 1000\""),
+        ] {
+            let mut what = what.to_owned();
+            forget_reason(&mut what, code);
+            assert_eq!(what, left);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Action, Connection, Draft, Step, Trace, Variables};
+use legacy_websocket_trace::{Action, Connection, Step, Trace, Variables};
 
 /// One step for the runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +83,9 @@ pub(crate) fn plan(trace: &Trace, variables: &Variables, chunking: Chunking) -> 
             cut(ops, |_, _, _| random.usize(1..=24))
         }
         Chunking::Parts { handshake } => {
-            let draft76 = trace.draft == Draft::Draft76;
             let cuts: BTreeMap<_, _> = sent(&ops)
                 .into_iter()
-                .map(|(connection, sent)| (connection, parts::cuts(&sent, draft76, handshake)))
+                .map(|(connection, sent)| (connection, parts::cuts(&sent, trace.protocol, handshake)))
                 .collect();
             cut(ops, |connection, start, left| {
                 let cuts = cuts.get(&connection).map_or(&[][..], Vec::as_slice);
@@ -162,10 +161,12 @@ fn written(trace: &Trace, variables: &Variables) -> Vec<Op> {
             Step::Application(action) => {
                 let text = match action {
                     Action::Send(_, text)
+                    | Action::SendBinary(_, text)
                     | Action::Broadcast(text)
+                    | Action::Close(_, Some((_, text)))
                     | Action::Accept(_, Some(text))
                     | Action::Reject(_, _, text) => text.bytes(variables),
-                    Action::Close(_) | Action::Accept(_, None) | Action::Shutdown => Vec::new(),
+                    Action::Close(_, None) | Action::Accept(_, None) | Action::Shutdown => Vec::new(),
                 };
                 ops.push(Op::Application(action.clone(), text));
             }
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     fn parts(chunking: Chunking) -> Vec<String> {
-        let text = "legacy-websocket-trace 1\ntitle: t\ndraft: 75\nsection: s\nseverity: MAY\n\
+        let text = "legacy-websocket-trace 2\ntitle: t\nprotocol: draft75\nsection: s\nseverity: MAY\n\
                     C \"ab\"\nC \"cd\"\nS \"x\"\nS \"y\"\nC \"ef\"\nC2 \"gh\"\nC fin\n";
         let ops = plan(&text.parse().unwrap(), &Variables::default(), chunking);
         let name = |op: &Op| match op {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use legacy_websocket_trace::{Action, Connection, Literal, Trace, Variables};
+use legacy_websocket_trace::{Action, Bytes, Connection, Framer, Literal, Protocol, Trace, Variables};
 
 use crate::client::{Received, see};
 use crate::plan::{Chunking, Op, plan};
@@ -19,6 +19,8 @@ const MAX_OUTPUT: usize = 64 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what a replay gives")]
 pub struct Outcome {
+    /// The protocol that the clients speak.
+    pub protocol: Protocol,
     /// By turn and connection.
     pub turns: Vec<BTreeMap<Connection, Turn>>,
     /// What the clients see: connection, turn, item.
@@ -82,7 +84,7 @@ impl<S: Subject> Replayer<S> {
                 received.push(Received::reset());
             }
             let url = trace.url.as_deref().map(|url| variables.fill(url));
-            let news = see(trace.draft, url.as_deref(), false, sent, &received);
+            let news = see(trace.protocol, url.as_deref(), false, sent, &received);
             seen.extend(news.into_iter().map(|(turn, what)| (*connection, turn, what)));
         }
         for connection in sent.keys() {
@@ -90,7 +92,7 @@ impl<S: Subject> Replayer<S> {
         }
         let last = sent.keys().max().copied().unwrap_or_default();
         self.next_id += u64::from(last) + 1;
-        Outcome { turns, seen, stopped: output > MAX_OUTPUT }
+        Outcome { protocol: trace.protocol, turns, seen, stopped: output > MAX_OUTPUT }
     }
 }
 
@@ -143,11 +145,11 @@ impl<S: Subject> Run<'_, S> {
                 *self.now = self.now.saturating_add(time);
                 self.input(Input::Time);
             }
-            Op::Application(action, text) => {
-                let text = String::from_utf8_lossy(&text);
+            Op::Application(action, bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
                 let base = self.base;
                 let id = |connection| base + u64::from(connection);
-                self.input(Input::Commands(&[Command::from_action(&action, id, &text)]));
+                self.input(Input::Commands(&[Command::from_action(&action, id, &bytes, &text)]));
             }
             Op::Wait => self.turns.push(BTreeMap::new()),
         }
@@ -188,6 +190,11 @@ impl<S: Subject> Run<'_, S> {
                     answers.push((id, Answer::Echo(text)));
                     line
                 }
+                Event::Binary(bytes) => {
+                    let line = format!("binary message {}", Literal::from(bytes.as_slice()));
+                    answers.push((id, Answer::EchoBinary(bytes)));
+                    line
+                }
                 Event::Request(what) => {
                     answers.push((id, Answer::NotFound));
                     format!("request: {what}")
@@ -211,6 +218,7 @@ impl<S: Subject> Run<'_, S> {
 
 enum Answer {
     Echo(String),
+    EchoBinary(Vec<u8>),
     NotFound,
 }
 
@@ -218,6 +226,7 @@ impl Answer {
     fn command(&self, id: u64) -> Command<'_> {
         match self {
             Self::Echo(text) => Command::Send(id, text),
+            Self::EchoBinary(bytes) => Command::SendBinary(id, bytes),
             Self::NotFound => Command::Respond(id, 404, NOT_FOUND),
         }
     }
@@ -228,6 +237,7 @@ impl Outcome {
     #[must_use]
     pub fn render(&self) -> String {
         let mut out = String::new();
+        let mut framers: BTreeMap<Connection, Framer> = BTreeMap::new();
         let many = self.turns.iter().flat_map(BTreeMap::keys).any(|connection| *connection != 1);
         for (number, turn) in (1..).zip(&self.turns) {
             let _ = writeln!(out, "turn {number}");
@@ -235,7 +245,7 @@ impl Outcome {
                 if many {
                     let _ = writeln!(out, "  connection {connection}");
                 }
-                turn.render(&mut out);
+                turn.render(framers.entry(*connection).or_default(), self.protocol, &mut out);
             }
         }
         out.push_str("the client sees\n");
@@ -252,13 +262,17 @@ pub(crate) fn render_seen(seen: &[(Connection, u32, String)]) -> String {
 }
 
 impl Turn {
-    fn render(&self, out: &mut String) {
+    fn render(&self, framer: &mut Framer, protocol: Protocol, out: &mut String) {
         for event in &self.events {
             let _ = writeln!(out, "    {event}");
         }
         if !self.bytes.is_empty() {
-            let strings = Literal::from(self.bytes.as_slice()).strings();
-            let _ = writeln!(out, "    write {}", strings.join("\n          "));
+            for part in framer.split(&self.bytes, protocol.has_frames()).0 {
+                for (at, line) in Bytes(vec![part]).lines().iter().enumerate() {
+                    let start = if at == 0 { "    write" } else { "         " };
+                    let _ = writeln!(out, "{start} {}", line.strip_prefix("+ ").unwrap_or(line));
+                }
+            }
         }
         match self.then {
             Then::Keep => {}
@@ -277,8 +291,9 @@ mod tests {
     use crate::subject::Native;
 
     fn outcome(steps: &str) -> Outcome {
-        let text =
-            format!("legacy-websocket-trace 1\ntitle: t\ndraft: 75\nsection: s\nseverity: MAY\n\n{steps}");
+        let text = format!(
+            "legacy-websocket-trace 2\ntitle: t\nprotocol: draft75\nsection: s\nseverity: MAY\n\n{steps}"
+        );
         let native = Native::new(Options::default()).unwrap();
         Replayer::new(native).replay(&text.parse().unwrap(), &Variables::default(), Chunking::Written)
     }

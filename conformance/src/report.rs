@@ -13,7 +13,7 @@ mod terminal;
 use std::fmt;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Draft, Severity};
+use legacy_websocket_trace::{Protocol, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::client;
@@ -25,7 +25,7 @@ pub use self::junit::junit;
 pub use self::terminal::summary;
 
 /// The version of the JSON form.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One run against one server: what `--json` writes and `conformance report` reads.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -49,8 +49,11 @@ pub struct Server {
     pub name: String,
     /// Its URL.
     pub url: String,
-    /// `75`, `76` or `auto`: both.
-    pub draft: String,
+    /// The protocols that it was declared to speak; empty if none was declared.
+    pub protocols: Vec<String>,
+    /// The protocols of which it refused every handshake, not counting those that it was declared to speak.
+    #[serde(default)]
+    pub refused: Vec<String>,
     /// Whether it was declared to echo messages.
     pub echo: bool,
     /// The settings it was declared to have.
@@ -66,9 +69,9 @@ pub struct Case {
     /// What happens, in one line.
     pub title: String,
     /// The protocol the client speaks.
-    #[serde(with = "json::DraftName")]
-    pub draft: Draft,
-    /// The section of the draft.
+    #[serde(with = "json::ProtocolName")]
+    pub protocol: Protocol,
+    /// The section of the specification.
     pub section: String,
     /// How much it matters.
     #[serde(with = "json::SeverityName")]
@@ -104,13 +107,13 @@ pub struct Case {
 pub enum Verdict {
     /// It was not run: [`Case::reason`] says why.
     NotApplicable,
-    /// As the draft requires.
+    /// As the specification requires.
     Pass,
-    /// Differs from our engine where the draft allows it or is silent.
+    /// Differs from our engine where the specification allows it or is silent.
     Differs,
-    /// Violates a SHOULD of the draft.
+    /// Violates a SHOULD.
     FailsShould,
-    /// Violates a MUST of the draft.
+    /// Violates a MUST.
     FailsMust,
 }
 
@@ -143,6 +146,9 @@ pub struct Entry {
     pub bytes: Vec<u8>,
     /// The number of bytes.
     pub length: usize,
+    /// The frame of RFC 6455 that ends with these bytes, as in a trace.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub frame: String,
 }
 
 /// A side of a connection.
@@ -167,8 +173,16 @@ pub enum Kind {
     Challenge,
     /// A text frame, or a part of one.
     Text,
-    /// FF 00.
+    /// A binary frame, or a part of one.
+    Binary,
+    /// A frame that continues a message, or a part of one.
+    Continuation,
+    /// FF 00, or a close frame.
     Closing,
+    /// A ping.
+    Ping,
+    /// A pong.
+    Pong,
     /// A frame of a reserved type, or a part of one.
     Reserved,
     /// Other bytes: a body, noise.
@@ -208,12 +222,13 @@ pub(crate) fn cause(expected: Option<&Seen>, seen: Option<&Seen>) -> String {
         }
         Some(Seen { what, .. }) if client::is_message(what) => "a message that is not UTF-8".into(),
         Some(Seen { what, .. }) if what.starts_with("frame of type") => "a frame that no server sends".into(),
+        Some(Seen { what, .. }) if what.starts_with("pong ") => "a pong".into(),
         Some(Seen { what, .. }) => what.clone(),
     };
     let (one, other) = (kind(expected), kind(seen));
     let other = match (expected, seen) {
         (Some(expected), Some(seen)) if expected.what == seen.what => "it in another turn".into(),
-        _ if one == other => other.replacen("a message", "another message", 1),
+        _ if one == other => other.replacen("a ", "another ", 1),
         _ => other,
     };
     format!("expected {one}, saw {other}")
@@ -258,6 +273,7 @@ impl Entry {
             kind,
             bytes: bytes.iter().copied().take(Self::MAX_BYTES).collect(),
             length: bytes.len(),
+            frame: String::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The drafts' requirements of a server, and the cases that test them.
+//! The specifications' requirements of a server, and the cases that test them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,16 +10,16 @@ use crate::corpus::Case;
 /// The text of `requirements.toml`.
 const TEXT: &str = include_str!("../requirements.toml");
 
-/// One requirement of a draft.
+/// One requirement of a specification.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Requirement {
     /// Its id, as used in cases.
     pub id: String,
-    /// `75`, `76`, or both.
-    pub draft: String,
-    /// The section of the draft.
+    /// One of [`SPECIFICATIONS`].
+    pub specification: String,
+    /// Its section.
     pub section: String,
     /// `MUST`, `SHOULD`, `MAY` or `field`.
     pub severity: String,
@@ -27,6 +27,24 @@ pub struct Requirement {
     pub text: String,
     /// Why no case tests it, if none does.
     pub reason: Option<String>,
+}
+
+/// The names of specifications in `requirements.toml`, and their titles.
+const SPECIFICATIONS: [(&str, &str); 5] = [
+    ("6455", "RFC 6455"),
+    ("hybi", "hybi-07 to -12"),
+    ("76", "Draft 76"),
+    ("75", "Draft 75"),
+    ("75 and 76", "Drafts 75 and 76"),
+];
+
+impl Requirement {
+    /// The specification, for readers.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        let found = SPECIFICATIONS.iter().find(|(name, _)| *name == self.specification);
+        found.map_or(self.specification.as_str(), |(_, title)| title)
+    }
 }
 
 #[derive(Deserialize)]
@@ -56,6 +74,9 @@ pub fn check(requirements: &[Requirement], cases: &[&Case]) -> Result<(), String
             (true, Some(_)) => drop(writeln!(wrong, "{id} has a case, and a reason why it has none")),
             _ => {}
         }
+        if SPECIFICATIONS.iter().all(|(name, _)| *name != requirement.specification) {
+            let _ = writeln!(wrong, "{id} is of {}, which is none", requirement.specification);
+        }
     }
     for (id, cases) in by_id {
         if !requirements.iter().any(|requirement| requirement.id == id) {
@@ -70,13 +91,15 @@ pub fn check(requirements: &[Requirement], cases: &[&Case]) -> Result<(), String
 pub fn table(requirements: &[Requirement], cases: &[&Case]) -> String {
     let by_id = by_id(cases);
     let mut out = String::from(
-        "# What the drafts ask of a server, and which cases test it\n\n\
+        "# What the specifications ask of a server, and which cases test it\n\n\
          Made by `cargo run -p conformance -- bless` from `conformance/requirements.toml` and the corpus: do not edit.\n",
     );
-    for (draft, title) in [("76", "Draft 76"), ("75", "Draft 75"), ("75 and 76", "Both drafts")] {
+    for (specification, title) in SPECIFICATIONS {
         let _ =
             writeln!(out, "\n## {title}\n\n| requirement | section | severity | cases |\n|---|---|---|---|");
-        for requirement in requirements.iter().filter(|requirement| requirement.draft == draft) {
+        for requirement in
+            requirements.iter().filter(|requirement| requirement.specification == specification)
+        {
             let cases = match (by_id.get(requirement.id.as_str()), &requirement.reason) {
                 (Some(cases), _) => named(cases),
                 (None, reason) => format!("none: {}", reason.as_deref().unwrap_or_default()),

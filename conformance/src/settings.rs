@@ -48,10 +48,10 @@ mod tests {
     #[test]
     fn settings_match_the_table_of_options() {
         let settings =
-            [setting("version", "draft75"), setting("authorise", ""), setting("idle-timeout", "1500ms")];
+            [setting("protocol", "draft75"), setting("authorise", ""), setting("idle-timeout", "1500ms")];
         let options = options(&settings).unwrap();
         assert!(options.authorise);
-        assert_eq!(options.version, legacy_websocket::Version::Draft75);
+        assert_eq!(options.protocols, [legacy_websocket::Protocol::Draft75].into_iter().collect());
         assert_eq!(options.limits.idle_timeout, 1500);
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use legacy_websocket_trace::{Action, Connection};
 
-pub use self::native::Native;
+pub use self::native::{Native, name};
 
 /// A build of the engine with its options.
 pub trait Subject {
@@ -38,10 +38,12 @@ pub enum Input<'a> {
 pub enum Command<'a> {
     /// Sends a message to one client.
     Send(u64, &'a str),
+    /// Sends a binary message to one client.
+    SendBinary(u64, &'a [u8]),
     /// Sends a message to all.
     Broadcast(&'a str),
-    /// Closes.
-    Close(u64),
+    /// Closes, with a code and a reason if they are not the usual ones.
+    Close(u64, Option<(u16, &'a str)>),
     /// Accepts an opening handshake.
     Accept(u64, Option<&'a str>),
     /// Refuses one.
@@ -70,6 +72,8 @@ pub struct Step {
 pub enum Event {
     /// A message.
     Message(String),
+    /// A binary message.
+    Binary(Vec<u8>),
     /// A plain HTTP request; holds the target.
     Request(String),
     /// Anything else, as written in snapshots.
@@ -125,12 +129,18 @@ impl Members {
 }
 
 impl<'a> Command<'a> {
-    /// Converts an action of a trace, given the connections' ids and the texts' bytes.
-    pub(crate) fn from_action(action: &Action, id: impl Fn(Connection) -> u64, text: &'a str) -> Self {
+    /// Converts an action of a trace, given the connections' ids, and the bytes of its string, also as text.
+    pub(crate) fn from_action(
+        action: &Action,
+        id: impl Fn(Connection) -> u64,
+        bytes: &'a [u8],
+        text: &'a str,
+    ) -> Self {
         match action {
             Action::Send(to, _) => Self::Send(id(*to), text),
+            Action::SendBinary(to, _) => Self::SendBinary(id(*to), bytes),
             Action::Broadcast(_) => Self::Broadcast(text),
-            Action::Close(of) => Self::Close(id(*of)),
+            Action::Close(of, with) => Self::Close(id(*of), with.as_ref().map(|(code, _)| (*code, text))),
             Action::Accept(of, subprotocol) => Self::Accept(id(*of), subprotocol.as_ref().map(|_| text)),
             Action::Reject(of, status, _) => Self::Reject(id(*of), *status, text),
             Action::Shutdown => Self::Shutdown,

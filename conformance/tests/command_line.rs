@@ -79,7 +79,7 @@ fn an_unreachable_server_is_reported_in_one_line() {
 #[test]
 fn hostile_traces_are_refused_or_replayed_quickly() {
     let trace = scratch("hostile").join("hostile.trace");
-    let head = "legacy-websocket-trace 1\ntitle: t\ndraft: 76\nsection: s\nseverity: MAY\n\n";
+    let head = "legacy-websocket-trace 2\ntitle: t\nprotocol: draft76\nsection: s\nseverity: MAY\n\n";
     fs::write(&trace, format!("{head}C4294967295 \"x\"\n")).unwrap();
     success(&run(&["replay", path(&trace)]));
     fs::write(&trace, format!("{head}{}", "C \"x\"*67108864\n".repeat(61))).unwrap();

@@ -104,7 +104,7 @@ fn filters_leave_what_they_name(chromium: &Path) {
             rows();
         };";
     let drive = "choose('outcome', 'must'); choose('outcome', 'na'); choose('severity', 'MAY');
-        choose('draft', '75'); choose('text', 'TITLE because'); choose('text', 'nowhere');";
+        choose('protocol', 'draft75'); choose('text', 'TITLE because'); choose('text', 'nowhere');";
     let shown = page.show(chromium, "", &format!("{rows}{drive}"));
     let left = "left frames/cut; left http/get; left http/get; left frames/whole; left frames/cut; left ; ";
     assert!(shown.contains(left), "{shown}");
@@ -169,9 +169,9 @@ impl Page {
 }
 
 fn report(name: &str) -> Report {
-    let case = |id: &str, draft, severity, verdict, reason, last| {
+    let case = |id: &str, protocol, severity, verdict, reason, last| {
         serde_json::json!({
-            "id": id, "title": "A title", "draft": draft, "section": "75 s3.1", "severity": severity, "requirements": ["chunking"],
+            "id": id, "title": "A title", "protocol": protocol, "section": "75 s3.1", "severity": severity, "requirements": ["chunking"],
             "verdict": verdict, "reason": reason,
             "expected": [seen("accepted"), seen("message \"h\"")], "seen": [seen("accepted"), seen(last)],
             "transcript": [
@@ -188,13 +188,13 @@ fn report(name: &str) -> Report {
         })
     };
     let json = serde_json::json!({
-        "format": 1,
-        "server": { "name": name, "url": "ws://127.0.0.1/", "draft": "auto", "echo": true, "settings": [] },
+        "format": 2,
+        "server": { "name": name, "url": "ws://127.0.0.1/", "protocols": [], "echo": true, "settings": [] },
         "started": "2010-05-06T12:00:00Z",
         "cases": [
-            case("frames/cut", "76", "MUST", "fails-must", "because", "end"),
-            case("frames/whole", "75", "SHOULD", "pass", "", "message \"h\""),
-            case("http/get", "neither", "MAY", "not-applicable", "there is no HTTP", "end"),
+            case("frames/cut", "draft76", "MUST", "fails-must", "because", "end"),
+            case("frames/whole", "draft75", "SHOULD", "pass", "", "message \"h\""),
+            case("http/get", "none", "MAY", "not-applicable", "there is no HTTP", "end"),
         ],
     });
     Report::read(json.to_string().as_bytes()).unwrap()

@@ -18,7 +18,7 @@ use support::wrong::{Liar, Wrong};
 
 /// Cases that find each wrong engine. Others may find it too.
 #[rustfmt::skip]
-const FOUND: [(Wrong, &[&str]); 26] = [
+const FOUND: [(Wrong, &[&str]); 42] = [
     (Wrong::AnswersLate, &["closing76/close-during-handshake", "closing76/shutdown-during-handshake", "handshake76/101-before-key3"]),
     (Wrong::WantsKey3AtOnce, &["application/76-accepts", "application/76-accepts-subprotocol", "application/76-leaves-undecided"]),
     (Wrong::TrimsKey3, &["handshake76/key3-01", "handshake76/key3-02", "handshake76/key3-05"]),
@@ -35,16 +35,32 @@ const FOUND: [(Wrong, &[&str]); 26] = [
     (Wrong::NamesUnaskedSubprotocols, &["application/76-accepts", "application/76-messages-ahead", "application/76-unasked-subprotocol"]),
     (Wrong::SplitsSubprotocols, &["handshake75/subprotocol-list", "handshake76/subprotocol-list", "recorded/chromium-cef1-hixie76/subproto-array"]),
     (Wrong::MixesStatusLines, &["application/75-accepts", "application/75-accepts-subprotocol", "application/75-messages-ahead"]),
-    (Wrong::NeverAnswersClosing, &["closing76/broadcast", "closing76/client-closes", "closing76/client-closes-behind-message"]),
+    (Wrong::NeverAnswersClosing, &["closing76/broadcast", "closing76/client-closes", "closing76/client-closes-behind-message", "closing6455/client-closes", "closing-hybi/hybi7-client-closes"]),
     (Wrong::ClosesDraft75, &["application/75-accepts", "application/75-accepts-subprotocol", "application/75-messages-ahead"]),
     (Wrong::ReadsOnBehindClosing, &["closing76/data-behind-closing-later"]),
-    (Wrong::SendsBehindClosing, &["closing76/server-closes-messages-follow", "closing76/server-closes-then-sends"]),
+    (Wrong::SendsBehindClosing, &["closing76/server-closes-messages-follow", "closing76/server-closes-then-sends", "closing6455/server-closes-then-sends"]),
     (Wrong::DeliversReservedTypes, &["frames75/type-01", "frames75/type-01-long", "frames75/type-01-with-nul"]),
     (Wrong::DropsNuls, &["frames75/nul-alone", "frames75/nul-inside", "frames75/type-80-empty"]),
     (Wrong::DecodesReads, &["closing76/long-zero-length", "closing76/long-zero-length-data", "frames75/byte-80"]),
     (Wrong::EndsMessagesWithReads, &["application/75-accepts", "application/75-messages-ahead", "application/76-accepts"]),
     (Wrong::LosesWhatAReadCuts, &["closing76/closing-cut"]),
     (Wrong::JoinsMessagesOfARead, &["vectors/framing-76/f03-two-messages-in-one-read"]),
+    (Wrong::ForgetsGuid, &["handshake6455/example", "handshake6455/key-of-section-4-1", "handshake-hybi/hybi7-plain", "handshake-hybi/hybi8-plain"]),
+    (Wrong::IgnoresVersions, &["refuse6455/version-0", "refuse6455/version-12", "refuse6455/version-14"]),
+    (Wrong::IgnoresSecOrigin, &["handshake-hybi/hybi7-origin-accepted", "handshake-hybi/hybi8-origin-accepted"]),
+    (Wrong::NamesUnaskedExtensions, &["handshake6455/extension-none", "handshake6455/extension-unknown", "handshake-hybi/hybi8-extension"]),
+    (Wrong::TakesUnmaskedFrames, &["frames6455/unmasked-text", "frames6455/unmasked-ping", "frames6455/unmasked-fragment", "frames-hybi/hybi8-unmasked"]),
+    (Wrong::TakesReservedBits, &["frames6455/rsv1", "frames6455/rsv2", "frames6455/rsv3", "frames6455/rsv-continuation"]),
+    (Wrong::TakesReservedOpcodes, &["frames6455/opcode-3", "frames6455/opcode-b", "frames6455/nothing-behind-a-failure"]),
+    (Wrong::TakesFragmentedControl, &["frames6455/ping-fragment", "frames6455/pong-fragment"]),
+    (Wrong::RepairsText, &["utf8-6455/invalid-byte", "utf8-6455/surrogate", "codes6455/fails-not-utf8", "frames-hybi/hybi7-not-utf8"]),
+    (Wrong::DeliversFragments, &["frames6455/fragments-two", "frames6455/text-inside-message", "frames-hybi/hybi7-fragments"]),
+    (Wrong::IgnoresPings, &["frames6455/ping", "frames6455/ping-between-fragments", "frames-hybi/hybi8-fragments"]),
+    (Wrong::EmptiesPongs, &["frames6455/ping", "frames6455/ping-125"]),
+    (Wrong::MasksFrames, &["frames6455/text", "frames6455/ping", "closing6455/client-closes"]),
+    (Wrong::WritesLongLengths, &["frames6455/text", "frames6455/length-125", "frames6455/ping"]),
+    (Wrong::HidesFailures, &["codes6455/fails-rsv", "codes6455/fails-not-utf8", "codes6455/fails-too-big"]),
+    (Wrong::EndsBehindClosing, &["closing6455/server-closes", "closing-hybi/hybi7-server-closes"]),
 ];
 
 #[test]

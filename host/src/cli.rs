@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     status
 }
 
-/// A server for the WebSocket protocols of 2010 (draft-hixie-75 and draft-hixie-76).
+/// A server for every WebSocket protocol that browsers have shipped: draft-hixie-75 and -76, hybi-07 to -12, RFC 6455.
 #[derive(Debug, Parser)]
 #[command(name = "legacy-websocket", version)]
 struct Cli {

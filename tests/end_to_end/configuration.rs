@@ -70,7 +70,7 @@ fn errors_in_the_file_are_reported() {
     refused("[tls]\ncert = 'x'", &["unknown key 'tls'"]);
     refused(
         "protocol = 'draft77'",
-        &["key 'protocol'", "draft77", "[possible values: auto, draft75, draft76]"],
+        &["key 'protocol'", "draft77", "possible values: draft75, draft76, hybi7, hybi8, rfc6455, all"],
     );
     refused("engine = 'v8'", &["key 'engine'", "[possible values: component, native]"]);
     refused("max-head-bytes = 0", &["key 'max-head-bytes'", "'0'", "must be at least 1"]);

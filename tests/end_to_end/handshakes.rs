@@ -1,4 +1,4 @@
-//! Opening handshakes of both drafts.
+//! Opening handshakes of drafts 75 and 76.
 
 use crate::support::client::Client;
 use crate::support::on_both_engines;
@@ -14,7 +14,6 @@ on_both_engines!(
     draft_75_opens_byte_for_byte_and_echoes,
     a_head_may_come_byte_by_byte,
     the_resource_name_is_returned_byte_for_byte,
-    rfc_6455_is_refused_with_an_explanation,
     a_single_key_is_refused,
 );
 
@@ -105,18 +104,6 @@ fn the_resource_name_is_returned_byte_for_byte(engine: &str) {
     let field = [b"\r\nWebSocket-Location: ws://example.com", &path[..], b"\r\n"].concat();
     assert!(contains(&answer, &field), "{}", answer.escape_ascii());
     client.echo("in");
-}
-
-fn rfc_6455_is_refused_with_an_explanation(engine: &str) {
-    let server = Server::start(&["--engine", engine]);
-    let later = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    let mut client = server.connect();
-    let answer = client.refused(later.as_bytes(), "426");
-    for part in ["RFC 6455", "draft-hixie-75", "draft-hixie-76"] {
-        assert!(answer.contains(part), "{answer}");
-    }
-    server.wait_for_log(&["rejected", &client.address().to_string(), "426", "RFC 6455"]);
 }
 
 fn a_single_key_is_refused(engine: &str) {

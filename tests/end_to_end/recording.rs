@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use legacy_websocket_trace::{Draft, Step, Trace, Variables};
+use legacy_websocket_trace::{Protocol, Step, Trace, Variables};
 use rlimit::Resource;
 
 use crate::support::client::Client;
@@ -14,6 +14,7 @@ use crate::support::{ANSWER, CLOSING, KEY3, answer76, frame, head75, head76, on_
 
 on_both_engines!(
     a_connection_is_recorded_and_can_be_replayed,
+    frames_are_recorded_readably_and_replayed_to_the_byte,
     a_long_connection_is_truncated_only_in_its_recording,
     serving_continues_when_the_recording_limit_is_reached,
     a_killed_server_leaves_traces,
@@ -40,8 +41,8 @@ fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
     server.stop();
 
     let traces = traces(&folder);
-    let drafts: Vec<_> = traces.iter().map(|trace| trace.draft).collect();
-    assert_eq!(drafts, [Draft::Draft76, Draft::Draft75, Draft::Neither]);
+    let protocols: Vec<_> = traces.iter().map(|trace| trace.protocol).collect();
+    assert_eq!(protocols, [Protocol::Draft76, Protocol::Draft75, Protocol::None]);
     let first = &traces[0];
     assert_eq!(first.title, "GET /demo HTTP/1.1");
     assert_eq!(first.client.as_deref(), Some("Old/1.0 (very)"));
@@ -56,6 +57,38 @@ fn a_connection_is_recorded_and_can_be_replayed(engine: &str) {
     for trace in &traces {
         replay(trace, server.connect());
     }
+}
+
+fn frames_are_recorded_readably_and_replayed_to_the_byte(engine: &str) {
+    let (folder, server) = start(engine, "frames", &[]);
+    let mut client = server.connect();
+    client.send(
+        b"GET /demo HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    client.read_until(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+    client.send(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+    client.expect(b"\x81\x05Hello");
+    client.send(b"\x89\x81\0\0\0\0p\x82\x81\0\0");
+    client.expect(b"\x8a\x01p");
+    client.send(b"\0\0\xff\x88\x82\0\0\0\0\x03\xe8");
+    client.expect(b"\x82\x01\xff\x88\x02\x03\xe8");
+    client.expect_end();
+    server.stop();
+
+    let (text, trace) = (texts(&folder).remove(0), traces(&folder).remove(0));
+    for line in [
+        "protocol: rfc6455",
+        "C frame text mask=37fa213d \"Hello\"",
+        "S frame text \"Hello\"",
+        // What was split between two reads is not lost.
+        "C frame ping mask=00000000 \"p\"\n& \"\\x82\\x81\\x00\\x00\"",
+        "S frame pong \"p\"",
+        "C \"\\x00\\x00\\xff\"\n& frame close mask=00000000 1000",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "no {line} in {text}");
+    }
+    replay(&trace, Server::start(&["--engine", engine]).connect());
 }
 
 fn a_long_connection_is_truncated_only_in_its_recording(engine: &str) {

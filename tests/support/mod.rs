@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod hosts;
+pub(crate) mod hybi;
 pub(crate) mod optional;
 pub(crate) mod peer;
 pub(crate) mod recorder;

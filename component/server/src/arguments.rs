@@ -78,7 +78,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Parsed, S
 
 fn help() -> String {
     let mut text = format!(
-        "A server for the WebSocket protocols of 2010 (draft-hixie-75 and draft-hixie-76), with the application \
+        "A server for every WebSocket protocol that browsers have shipped, with the application \
          that was composed into it.\n\nOptions:\n  \
          --listen <ADDRESS:PORT>\n          \
          Address to listen on (repeatable). Port 0 lets the system choose; the chosen one is printed. [default: \

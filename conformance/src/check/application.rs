@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use legacy_websocket_trace::{Action, Connection, Draft, Step};
+use legacy_websocket_trace::{Action, Connection, Protocol, Step};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
@@ -43,11 +43,20 @@ pub(super) enum Order<'a> {
         connection: Connection,
         text: Cow<'a, str>,
     },
+    /// A binary message, as hexadecimal digits.
+    SendBinary {
+        connection: Connection,
+        hex: String,
+    },
     Broadcast {
         text: Cow<'a, str>,
     },
     Close {
         connection: Connection,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<u16>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        reason: Cow<'a, str>,
     },
     Accept {
         connection: Connection,
@@ -160,12 +169,15 @@ impl Application {
 }
 
 impl<'a> Order<'a> {
-    fn of(action: &Action, text: &'a [u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
+    fn of(action: &Action, bytes: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
         match *action {
             Action::Send(connection, _) => Self::Send { connection, text },
             Action::Broadcast(_) => Self::Broadcast { text },
-            Action::Close(connection) => Self::Close { connection },
+            Action::SendBinary(connection, _) => Self::SendBinary { connection, hex: hex::encode(bytes) },
+            Action::Close(connection, ref with) => {
+                Self::Close { connection, code: with.as_ref().map(|(code, _)| *code), reason: text }
+            }
             Action::Accept(connection, ref subprotocol) => {
                 Self::Accept { connection, subprotocol: subprotocol.as_ref().map(|_| text) }
             }
@@ -179,7 +191,9 @@ impl<'a> Order<'a> {
         match self {
             Self::Connection { .. } => "tell connections by their clients' addresses",
             Self::Send { .. } => "send",
+            Self::SendBinary { .. } => "send binary messages",
             Self::Broadcast { .. } => "broadcast",
+            Self::Close { code: Some(_), .. } => "close with a code",
             Self::Close { .. } => "close",
             Self::Accept { .. } => "accept",
             Self::Reject { .. } => "reject",
@@ -202,7 +216,9 @@ impl Run<'_> {
     pub(super) async fn act(&mut self, action: &Action, text: &[u8]) -> io::Result<()> {
         let (event, of) = match action {
             Action::Accept(of, _) | Action::Reject(of, ..) => (HANDSHAKE, vec![*of]),
-            Action::Send(of, _) | Action::Close(of) => (CONNECTED, self.connected(Some(*of))),
+            Action::Send(of, _) | Action::SendBinary(of, _) | Action::Close(of, _) => {
+                (CONNECTED, self.connected(Some(*of)))
+            }
             Action::Broadcast(_) | Action::Shutdown => (CONNECTED, self.connected(None)),
         };
         let end = Instant::now() + self.target.patience;
@@ -227,8 +243,8 @@ impl Run<'_> {
 
     /// Of these connections, or of all, those whose client has seen the complete opening handshake.
     fn connected(&self, of: Option<Connection>) -> Vec<Connection> {
-        let is_last = |what: &str| match self.case.trace.draft {
-            Draft::Draft76 => what == "answer",
+        let is_last = |what: &str| match self.case.trace.protocol {
+            Protocol::Draft76 => what == "answer",
             _ => what.starts_with("101"),
         };
         let is_meant = |connection| of.is_none_or(|of| of == connection);

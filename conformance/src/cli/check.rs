@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use legacy_websocket_trace::{Draft, Setting, Variables};
+use legacy_websocket_trace::{Protocol, Setting, Variables};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -33,9 +33,11 @@ pub(super) struct Check {
     #[arg(value_parser = Url::parse)]
     url: Url,
 
-    /// The drafts it speaks; cases of the other one do not apply.
-    #[arg(long, value_enum, default_value_t = DraftArg::Auto)]
-    draft: DraftArg,
+    /// A protocol that it speaks: draft75, draft76, hybi7, hybi8 or rfc6455 (repeatable). Cases of others do not apply,
+    /// and it must not refuse every handshake of one that is named. By default all are tried, and those that it always
+    /// refuses do not apply.
+    #[arg(long, value_name = "NAME", value_parser = spoken)]
+    protocol: Vec<Protocol>,
 
     /// The server echoes every message. Otherwise only handshakes and closing can be checked.
     #[arg(long)]
@@ -125,13 +127,9 @@ pub(super) struct Check {
     max_differs: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DraftArg {
-    #[value(name = "75")]
-    Draft75,
-    #[value(name = "76")]
-    Draft76,
-    Auto,
+fn spoken(name: &str) -> Result<Protocol, String> {
+    let found = Protocol::named(name).filter(|protocol| *protocol != Protocol::None);
+    found.ok_or_else(|| "must be draft75, draft76, hybi7, hybi8 or rfc6455".into())
 }
 
 /// `ws://HOST[:PORT][/PATH]`, or `wss://`.
@@ -257,11 +255,7 @@ impl Check {
             address: self.url.resolve()?,
             tls: self.url.tls()?,
             variables,
-            draft: match self.draft {
-                DraftArg::Draft75 => Some(Draft::Draft75),
-                DraftArg::Draft76 => Some(Draft::Draft76),
-                DraftArg::Auto => None,
-            },
+            protocols: self.protocol.clone(),
             echo: self.echo,
             settings,
             patience: Duration::from_millis(self.patience),
@@ -278,12 +272,8 @@ impl Check {
         Server {
             name: self.name.clone().unwrap_or_else(|| self.url.text.clone()),
             url: self.url.text.clone(),
-            draft: match self.draft {
-                DraftArg::Draft75 => "75",
-                DraftArg::Draft76 => "76",
-                DraftArg::Auto => "auto",
-            }
-            .into(),
+            protocols: self.protocol.iter().map(|protocol| protocol.name().into()).collect(),
+            refused: Vec::new(),
             echo: self.echo,
             settings: self.setting.clone(),
         }

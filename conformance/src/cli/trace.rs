@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use legacy_websocket_trace::{EXTENSION, Step, Trace, Variables};
+use legacy_websocket_trace::{Bytes, EXTENSION, Part, Step, Trace, Variables};
 use tokio::runtime::Builder;
 
 use super::Outcome;
@@ -18,6 +18,7 @@ use crate::plan::Chunking;
 use crate::replay::Replayer;
 use crate::report::{Entry, Side};
 use crate::subject::Native;
+use crate::transcript::one_line;
 use crate::{expectation, settings};
 
 #[derive(Debug, Args)]
@@ -80,7 +81,7 @@ impl Replay {
             address: url.resolve()?,
             tls: url.tls()?,
             variables: url.variables(),
-            draft: None,
+            protocols: Vec::new(),
             echo: true,
             settings: case.trace.settings.clone(),
             patience: Duration::from_secs(2),
@@ -114,9 +115,9 @@ impl Show {
 /// Like the transcript of a run: client on the left, server on the right.
 fn show(trace: &Trace) -> String {
     let mut out = format!(
-        "{}\ndraft {}, {} ({})\n",
+        "{}\n{}, {} ({})\n",
         trace.title,
-        trace.draft.name(),
+        trace.protocol.name(),
         trace.section,
         trace.severity.name()
     );
@@ -124,29 +125,38 @@ fn show(trace: &Trace) -> String {
         let _ = writeln!(out, "{line}");
     }
     out.push('\n');
-    let variables = Variables::default();
-    let mut bytes = |side: Side, connection, bytes: &[u8]| {
-        bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| {
-            let _ = writeln!(out, "{}", text(side, connection, &printable(line, bytes.len())));
-        });
-    };
     for step in &trace.steps {
         match step {
-            Step::Client { connection, bytes: literal } => {
-                bytes(Side::Client, *connection, &literal.bytes(&variables))
+            Step::Client { connection, bytes } => show_bytes(Side::Client, *connection, bytes, &mut out),
+            Step::Server { connection, bytes } => show_bytes(Side::Server, *connection, bytes, &mut out),
+            other => {
+                let _ = writeln!(out, "{}", text(Side::Client, 0, &format!("({other})")));
             }
-            Step::Server { connection, bytes: literal } => {
-                bytes(Side::Server, *connection, &literal.bytes(&variables))
-            }
-            other => bytes(Side::Client, 0, format!("({other})").as_bytes()),
         }
     }
     out
 }
 
+/// Strings line by line, each frame on one.
+fn show_bytes(side: Side, connection: u32, bytes: &Bytes, out: &mut String) {
+    for part in &bytes.0 {
+        let Part::Literal(literal) = part else {
+            let frame = one_line(&Bytes(vec![part.clone()]));
+            let _ = writeln!(out, "{}", text(side, connection, &shortened(&frame)));
+            continue;
+        };
+        let bytes = literal.bytes(&Variables::default());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let _ = writeln!(out, "{}", text(side, connection, &printable(line, bytes.len())));
+        }
+    }
+}
+
 fn line(entry: &Entry) -> String {
     let what = if entry.bytes.is_empty() {
         format!("({:?})", entry.kind).to_lowercase()
+    } else if !entry.frame.is_empty() {
+        shortened(&entry.frame)
     } else {
         printable(&entry.bytes, entry.length)
     };
@@ -162,8 +172,13 @@ fn text(side: Side, connection: u32, what: &str) -> String {
 }
 
 /// The maximum shown on a line.
+const LONGEST: usize = 200;
+
+fn shortened(line: &str) -> String {
+    line.get(..LONGEST).map_or_else(|| line.into(), |start| format!("{start}…"))
+}
+
 fn printable(bytes: &[u8], length: usize) -> String {
-    const LONGEST: usize = 200;
     let shown = bytes.get(..LONGEST).unwrap_or(bytes).escape_ascii().to_string();
     if bytes.len() > LONGEST { format!("{shown}… ({length} bytes)") } else { shown }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use legacy_websocket_trace::{Frame, Protocol};
+
 /// Maximum splits per kind of position; a connection with thousands of frames reveals no more.
 const OF_A_KIND: usize = 2;
 
@@ -16,12 +18,14 @@ enum Place {
     Character,
     /// Inside or after a length, and inside the bytes that it counts.
     Length,
+    /// Inside a masking key.
+    Mask,
     /// Between FF and 00.
     Closing,
 }
 
 /// The offsets of the splits, ascending. `handshake`: split the opening handshake too.
-pub(super) fn cuts(sent: &[u8], draft76: bool, handshake: bool) -> Vec<usize> {
+pub(super) fn cuts(sent: &[u8], protocol: Protocol, handshake: bool) -> Vec<usize> {
     let mut cuts = Cuts { kinds: BTreeMap::new(), places: Vec::new() };
     let Some(end) = sent.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
         // An incomplete head, or no head.
@@ -33,14 +37,14 @@ pub(super) fn cuts(sent: &[u8], draft76: bool, handshake: bool) -> Vec<usize> {
         cuts.places.extend([line / 2, line.midpoint(end), end - 2]);
     }
     let mut at = end;
-    if draft76 {
+    if protocol == Protocol::Draft76 {
         at = sent.len().min(end + 8);
         if handshake {
             cuts.places.extend([end, end + 3]);
         }
     }
     while let Some(frame) = sent.get(at..).filter(|rest| !rest.is_empty()) {
-        at += cuts.frame(at, frame);
+        at += if protocol.has_frames() { cuts.masked_frame(at, frame) } else { cuts.frame(at, frame) };
     }
     let mut places = cuts.places;
     places.retain(|place| (1..sent.len()).contains(place));
@@ -61,6 +65,26 @@ impl Cuts {
             *count += 1;
             self.places.extend_from_slice(places);
         }
+    }
+
+    /// Splits the frame of RFC 6455 at the start of `frame`, which begins at offset `at`. Returns its length.
+    fn masked_frame(&mut self, at: usize, frame: &[u8]) -> usize {
+        let Some((header, size)) = Frame::size(frame) else {
+            self.add(Place::Type, &[at + 1]);
+            return frame.len();
+        };
+        let end = usize::try_from(size).unwrap_or(usize::MAX).min(frame.len());
+        let is_long = frame.get(1).is_some_and(|second| second & 0x7f > 125);
+        self.add(Place::Type, &[at + 1]);
+        if is_long {
+            self.add(Place::Length, &[at + 3, at + header.midpoint(end)]);
+        }
+        self.add(Place::Mask, &[at + header - 1, at + header]);
+        if end > header + 1 {
+            self.add(Place::Text, &[at + header + 1, at + header + 2, at + end - 1]);
+        }
+        self.add(Place::Closing, &[at + end]);
+        end
     }
 
     /// Splits the frame at the start of `bytes`, which begin at offset `at`. Returns its length.
@@ -99,10 +123,10 @@ mod tests {
     use super::*;
 
     /// The bytes sent, with a bar at each split.
-    fn cut(sent: &[u8], draft76: bool, handshake: bool) -> String {
+    fn cut(sent: &[u8], protocol: Protocol, handshake: bool) -> String {
         let mut out = String::new();
         let mut from = 0;
-        for place in cuts(sent, draft76, handshake) {
+        for place in cuts(sent, protocol, handshake) {
             out.push_str(&format!("{}|", sent[from..place].escape_ascii()));
             from = place;
         }
@@ -113,19 +137,26 @@ mod tests {
     fn every_part_is_split() {
         let frames = b"GET / x\r\na: b\r\n\r\n12345678\0h\xc3\xa9!\xff\x81\x80\x03xxx\xff\0";
         let expected = r"GET / x\r\na: b\r\n\r\n12345678\x00|h\xc3|\xa9!|\xff\x81|\x80|\x03x|xx\xff|\x00";
-        assert_eq!(cut(frames, true, false), expected);
+        assert_eq!(cut(frames, Protocol::Draft76, false), expected);
         let handshake = b"GET / x\r\na: b\r\n\r\n12345678\xff\0";
-        assert_eq!(cut(handshake, true, true), r"GET| / x\r\na: |b\r\n|\r\n|123|45678\xff|\x00");
+        assert_eq!(cut(handshake, Protocol::Draft76, true), r"GET| / x\r\na: |b\r\n|\r\n|123|45678\xff|\x00");
+    }
+
+    #[test]
+    fn masked_frames_are_split_in_their_parts() {
+        let frames = b"GET / x\r\n\r\n\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0\x81";
+        let expected = r"GET / x\r\n\r\n\x81|\x857\xfa!|=|\x7f|\x9f|MQ|X|\x88|\x80\x00\x00\x00|\x00|\x81";
+        assert_eq!(cut(frames, Protocol::Rfc6455, false), expected);
     }
 
     #[test]
     fn input_without_a_head_is_split_once() {
-        assert_eq!(cut(b"\x16\x03\x01\0", false, true), r"\x16\x03|\x01\x00");
-        assert_eq!(cut(b"\x16\x03\x01\0", false, false), r"\x16\x03\x01\x00");
-        assert_eq!(cut(b"x", false, true), "x");
-        assert_eq!(cut(b"GET\r\n\r\n\xff\xff\xff", false, false), r"GET\r\n\r\n\xff|\xff|\xff");
-        assert_eq!(cut(b"GET\r\n\r\n\0", false, false), r"GET\r\n\r\n\x00");
+        assert_eq!(cut(b"\x16\x03\x01\0", Protocol::None, true), r"\x16\x03|\x01\x00");
+        assert_eq!(cut(b"\x16\x03\x01\0", Protocol::None, false), r"\x16\x03\x01\x00");
+        assert_eq!(cut(b"x", Protocol::None, true), "x");
+        assert_eq!(cut(b"GET\r\n\r\n\xff\xff\xff", Protocol::Draft75, false), r"GET\r\n\r\n\xff|\xff|\xff");
+        assert_eq!(cut(b"GET\r\n\r\n\0", Protocol::Draft75, false), r"GET\r\n\r\n\x00");
         let many = [&b"GET\r\n\r\n"[..], &b"\0ab\xff".repeat(100)].concat();
-        assert_eq!(cuts(&many, false, false).len(), 6);
+        assert_eq!(cuts(&many, Protocol::Draft75, false).len(), 6);
     }
 }

@@ -42,9 +42,9 @@ struct Details<'a> {
 #[derive(Serialize)]
 struct Cell(usize, usize, usize, usize, Vec<Message>);
 
-/// Time, connection, side and kind (a text), length, bytes (texts, each character a byte).
+/// Time, connection, side and kind (a text), length, bytes (texts, each character a byte), the frame (a text).
 #[derive(Serialize)]
-struct Message(f64, u32, usize, usize, Vec<usize>);
+struct Message(f64, u32, usize, usize, Vec<usize>, usize);
 
 #[derive(Default)]
 struct Pool {
@@ -63,9 +63,7 @@ impl Pool {
     fn requirements(&mut self, case: &Case, known: &[Requirement]) -> Vec<usize> {
         let named = known.iter().filter(|known| case.requirements.contains(&known.id));
         named
-            .map(|it| {
-                self.text(&format!("{} (draft {}, {}, {})", it.text, it.draft, it.section, it.severity))
-            })
+            .map(|it| self.text(&format!("{} ({}, {}, {})", it.text, it.title(), it.section, it.severity)))
             .collect()
     }
 
@@ -80,7 +78,8 @@ impl Pool {
         let lines = entry.bytes.split_inclusive(|byte| *byte == b'\n');
         let bytes =
             lines.map(|line| self.texts.index(line.iter().copied().map(char::from).collect())).collect();
-        Message((entry.at * 100.0).round() / 100.0, entry.connection, kind, entry.length, bytes)
+        let frame = self.text(&entry.frame);
+        Message((entry.at * 100.0).round() / 100.0, entry.connection, kind, entry.length, bytes, frame)
     }
 
     fn text(&mut self, text: &str) -> usize {
@@ -120,6 +119,10 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Head => "head",
         Kind::Challenge => "challenge",
         Kind::Text => "text",
+        Kind::Binary => "binary",
+        Kind::Continuation => "continuation",
+        Kind::Ping => "ping",
+        Kind::Pong => "pong",
         Kind::Closing => "closing",
         Kind::Reserved => "reserved",
         Kind::Other => "other",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use legacy_websocket_trace::Severity;
+use legacy_websocket_trace::{Protocol, Severity};
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
 use super::matrix::{Counts, Matrix, Row};
@@ -26,7 +26,7 @@ pub fn html(reports: &[Report], mut to: impl Write) -> io::Result<()> {
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
                 meta name="color-scheme" content="light dark";
-                title { "WebSocket drafts 75 and 76: conformance" }
+                title { "WebSocket conformance" }
                 style { (PreEscaped(include_str!("html/style.css"))) }
             }
             body style={ "--servers:" (matrix.columns.len()) } {
@@ -51,7 +51,7 @@ fn heading(matrix: &Matrix<'_>) -> Markup {
         header {
             h1 { "WebSocket conformance" }
             p {
-                "draft-hixie-thewebsocketprotocol-75 and -76 · " (plural(matrix.rows.len(), "case")) " · "
+                "draft-hixie-75 and -76, hybi-07 to -12, RFC 6455 · " (plural(matrix.rows.len(), "case")) " · "
                 (plural(matrix.columns.len(), "server"))
             }
         }
@@ -105,7 +105,9 @@ fn runs(matrix: &Matrix<'_>) -> Markup {
             ul {
                 @for run in matrix.columns.iter().flat_map(|column| &column.runs) {
                     li {
-                        b { (run.server.name) } " " (run.server.url) " · draft " (run.server.draft)
+                        b { (run.server.name) } " " (run.server.url)
+                        @if !run.server.protocols.is_empty() { " · speaks " (run.server.protocols.join(", ")) }
+                        @if !run.server.refused.is_empty() { " · refuses " (run.server.refused.join(", ")) }
                         @if run.server.echo { " · echo" }
                         @for setting in &run.server.settings { " · " (setting) }
                         " · " time { (run.started) }
@@ -147,9 +149,9 @@ fn filters(servers: usize) -> Markup {
                 }
             }
             fieldset {
-                legend { "Draft" }
-                @for draft in ["75", "76", "neither"] {
-                    label { input type="checkbox" name="draft" value=(draft); " " (draft) }
+                legend { "Protocol" }
+                @for protocol in Protocol::ALL.map(Protocol::name) {
+                    label { input type="checkbox" name="protocol" value=(protocol); " " (protocol) }
                 }
             }
         }
@@ -213,7 +215,7 @@ fn case(row: &Row<'_>) -> Markup {
     let Row { case, cells } = row;
     let name = case.id.rsplit('/').next().unwrap_or(&case.id);
     markup! {
-        tr.case id=(case.id) data-severity=(case.severity.name()) data-draft=(case.draft.name()) {
+        tr.case id=(case.id) data-severity=(case.severity.name()) data-protocol=(case.protocol.name()) {
             th scope="row" { b { (name) } " " span { (case.title) } }
             td.section {
                 span class=(case.severity.name()) { (case.severity.name()) }
@@ -332,14 +334,17 @@ mod tests {
         const EVIL: &str = r#""'></script></style></title><script>alert(1)</script><img src="x"><!--&"#;
         let mut report = samples::report();
         let server = &mut report.server;
-        (server.name, server.url, server.draft) = (EVIL.into(), EVIL.into(), EVIL.into());
+        (server.name, server.url) = (EVIL.into(), EVIL.into());
+        (server.protocols, server.refused) = (vec![EVIL.into()], vec![EVIL.into()]);
         server.settings = vec![EVIL.into()];
         report.started = EVIL.into();
         for (at, case) in report.cases.iter_mut().enumerate() {
             (case.id, case.title, case.section) = (format!("{EVIL}/{at}"), EVIL.into(), EVIL.into());
             (case.reason, case.known) = (EVIL.into(), Some(EVIL.into()));
             case.expected.iter_mut().chain(&mut case.seen).for_each(|seen| seen.what = EVIL.into());
-            case.transcript.iter_mut().for_each(|entry| entry.bytes = EVIL.into());
+            case.transcript
+                .iter_mut()
+                .for_each(|entry| (entry.bytes, entry.frame) = (EVIL.into(), EVIL.into()));
         }
         let page = page(&[report]);
         let harmless = self::page(&[samples::report()]);

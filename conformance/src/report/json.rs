@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use legacy_websocket_trace::{Draft, Severity};
+use legacy_websocket_trace::{Protocol, Severity};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -54,14 +54,14 @@ struct Version {
 }
 
 #[derive(Deserialize, Serialize)]
-#[serde(remote = "Draft")]
-pub(super) enum DraftName {
-    #[serde(rename = "75")]
+#[serde(remote = "Protocol", rename_all = "lowercase")]
+pub(super) enum ProtocolName {
     Draft75,
-    #[serde(rename = "76")]
     Draft76,
-    #[serde(rename = "neither")]
-    Neither,
+    Hybi7,
+    Hybi8,
+    Rfc6455,
+    None,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -103,21 +103,21 @@ mod tests {
         let json = serde_json::to_value(samples::report()).unwrap();
         for (case, json) in samples::report().cases.iter().zip(json["cases"].as_array().unwrap()) {
             assert_eq!(
-                (&json["severity"], &json["draft"]),
-                (&case.severity.name().into(), &case.draft.name().into())
+                (&json["severity"], &json["protocol"]),
+                (&case.severity.name().into(), &case.protocol.name().into())
             );
         }
     }
 
     #[test]
     fn another_version_is_refused_regardless_of_its_content() {
-        let error = Report::read(br#"{"format": 2, "cases": {}}"#.as_slice()).unwrap_err();
-        assert_eq!(error.to_string(), "a conformance report of format 2; this program reads format 1");
+        let error = Report::read(br#"{"format": 1, "cases": {}}"#.as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), "a conformance report of format 1; this program reads format 2");
     }
 
     #[test]
     fn an_invalid_report_is_refused_with_its_position() {
-        let cut = r#"{"format": 1, "server"#;
+        let cut = r#"{"format": 2, "server"#;
         let bad = serde_json::to_string(&samples::report()).unwrap().replacen(r#""MUST""#, r#""MIGHT""#, 1);
         for (json, says) in [("", "EOF"), ("[]", "line 1"), (cut, "line 1 column 21"), (&bad, "`MIGHT`")] {
             let error = Report::read(json.as_bytes()).unwrap_err().to_string();

@@ -23,7 +23,8 @@ fn suite(report: &Report) -> TestSuite {
     let server = &report.server;
     let mut suite = TestSuite::new(server.name.as_str());
     suite.add_property(("url", server.url.as_str()));
-    suite.add_property(("draft", server.draft.as_str()));
+    suite.add_property(("protocols", server.protocols.join(", ").as_str()));
+    suite.add_property(("refused", server.refused.join(", ").as_str()));
     suite.add_property(("echo", if server.echo { "true" } else { "false" }));
     suite.add_property(("settings", server.settings.join(", ").as_str()));
     suite.add_property(("started", report.started.as_str()));

@@ -5,13 +5,13 @@ use super::*;
 /// One case of each verdict, and one known failure.
 pub(crate) fn report() -> Report {
     let cases = vec![
-        case("closing/answered", Draft::Draft76, Severity::Must, Verdict::FailsMust),
-        case("closing/known", Draft::Draft76, Severity::Should, Verdict::FailsShould)
+        case("closing/answered", Protocol::Draft76, Severity::Must, Verdict::FailsMust),
+        case("closing/known", Protocol::Draft76, Severity::Should, Verdict::FailsShould)
             .known("its author knows"),
-        case("handshake/75/plain", Draft::Draft75, Severity::Must, Verdict::Pass),
-        case("handshake/76/late", Draft::Draft76, Severity::Should, Verdict::FailsShould),
-        case("handshake/76/odd", Draft::Draft76, Severity::Field, Verdict::Differs),
-        case("http/post", Draft::Neither, Severity::May, Verdict::NotApplicable),
+        case("handshake/75/plain", Protocol::Draft75, Severity::Must, Verdict::Pass),
+        case("handshake/76/late", Protocol::Draft76, Severity::Should, Verdict::FailsShould),
+        case("handshake/76/odd", Protocol::Draft76, Severity::Field, Verdict::Differs),
+        case("http/post", Protocol::None, Severity::May, Verdict::NotApplicable),
     ];
     Report { format: FORMAT, server: server("sample"), started: "2010-05-06T12:00:00Z".into(), cases }
 }
@@ -20,20 +20,21 @@ pub(super) fn server(name: &str) -> Server {
     Server {
         name: name.into(),
         url: "ws://127.0.0.1:8000/echo".into(),
-        draft: "auto".into(),
+        protocols: vec!["draft75".into(), "draft76".into()],
+        refused: vec!["hybi7".into()],
         echo: true,
         settings: vec!["max-message-bytes 64".into()],
     }
 }
 
-pub(super) fn case(id: &str, draft: Draft, severity: Severity, verdict: Verdict) -> Case {
+pub(super) fn case(id: &str, protocol: Protocol, severity: Severity, verdict: Verdict) -> Case {
     let entry = |at, from, kind, bytes: &[u8]| Entry::new(Duration::from_millis(at), 1, from, kind, bytes);
     let accepted = Seen { connection: 1, turn: 1, what: "accepted".into() };
     let echoed = Seen { connection: 1, turn: 2, what: r#"message "h\u00e9""#.into() };
     let case = Case {
         id: id.into(),
         title: format!("the title of {id}"),
-        draft,
+        protocol,
         section: "76 s5.2 step 5".into(),
         severity,
         requirements: Vec::new(),
@@ -72,5 +73,5 @@ impl Case {
 }
 
 pub(super) fn of(id: &str, verdict: Verdict) -> Case {
-    case(id, Draft::Draft76, Severity::Must, verdict)
+    case(id, Protocol::Draft76, Severity::Must, verdict)
 }

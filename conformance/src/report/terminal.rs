@@ -35,6 +35,11 @@ pub fn summary(report: &Report, max_cases: usize, max_differs: usize, mut to: im
     if more > 0 {
         writeln!(to, "{DIM}… and {more} more that differ{DIM:#}")?;
     }
+    for protocol in &report.server.refused {
+        let reason = format!("every handshake of {protocol} is refused");
+        let cases = report.cases.iter().filter(|case| case.reason == reason).count();
+        writeln!(to, "{DIM}{}: {} not applicable{DIM:#}", printable(&reason), number(cases))?;
+    }
     let bold = Style::new().bold();
     write!(to, "{bold}{}{bold:#}:", printable(&report.server.name))?;
     for (at, verdict) in Verdict::ALL.into_iter().enumerate() {
@@ -164,6 +169,7 @@ fails a SHOULD: expected a message, saw end: 1 case
   handshake/76/late  76 s5.2 step 5  the connection ended
 differs: expected a message, saw end: 1 case
   handshake/76/odd  76 s5.2 step 5  the connection ended
+every handshake of hybi7 is refused: 0 cases not applicable
 sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (1 known failure)
 "
         );
@@ -177,7 +183,7 @@ sample: 1 passes, 1 fails a MUST, 2 fail a SHOULD, 1 differs, 1 not applicable (
         let text = plain(&report, 4, 0);
         assert!(text.starts_with("fails a MUST: expected a message, saw end: 300 cases\n  a/0  "), "{text}");
         assert!(text.contains("  … and 296 more\n… and 3 more that differ\n"), "{text}");
-        assert_eq!(text.lines().count(), 8);
+        assert_eq!(text.lines().count(), 9);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The engine as a Rust library.
 
+use legacy_websocket::hybi::CloseCode;
 use legacy_websocket::{
-    CloseCause, ConnectionId, Destination, Disposition, Draft, Event as Told, FrameError, Loss, Misuse,
-    Options, Peer, Server, Transmission,
+    CloseCause, ConnectionId, Destination, Disposition, Event as Told, FrameError, Loss, Misuse, Options,
+    Peer, Protocol, Server, Transmission,
 };
 
 use super::{Command, Event, Input, Members, Step, Subject, Then, Write};
@@ -69,7 +70,12 @@ fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)>
             server.broadcast(text, None);
             return None;
         }
-        Command::Close(id) => (id, "close", server.close(ConnectionId(id))),
+        Command::SendBinary(id, bytes) => (id, "send-binary", server.send_binary(ConnectionId(id), bytes)),
+        Command::Close(id, None) => (id, "close", server.close(ConnectionId(id))),
+        Command::Close(id, Some((code, reason))) => {
+            let close = |code| server.close_with(ConnectionId(id), code, reason);
+            (id, "close", CloseCode::new(code).ok_or(Misuse::Invalid).and_then(close))
+        }
         Command::Accept(id, subprotocol) => (id, "accept", server.accept(ConnectionId(id), subprotocol, &[])),
         Command::Reject(id, status, reason) => {
             (id, "reject", server.reject(ConnectionId(id), status, reason))
@@ -86,6 +92,7 @@ fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)>
         Ok(()) => return None,
         Err(Misuse::UnknownConnection) => "unknown-connection",
         Err(Misuse::WrongState) => "wrong-state",
+        Err(Misuse::Unsupported) => "not-text",
         Err(_) => "invalid",
     };
     Some((id, Event::Other(format!("failed: {name}, {why}"))))
@@ -113,29 +120,44 @@ fn writes(Transmission { to, bytes, then }: Transmission, members: &mut Members)
 }
 
 fn lower(event: Told<'_>) -> (u64, Event) {
-    let draft = |draft| if draft == Draft::Draft75 { 75 } else { 76 };
     let asked =
         |name: Option<String>| name.map_or_else(String::new, |name| format!(", subprotocol {name:?}"));
     let (id, text) = match event {
         Told::Message { connection, text } => return (connection.0, Event::Message(text.into_owned())),
+        Told::Binary { connection, bytes } => return (connection.0, Event::Binary(bytes)),
         Told::Request { connection, head, body, .. } => {
             let asked = format!("{} {}, body of {}", head.method(), head.target_text(), body.len());
             return (connection.0, Event::Request(asked));
         }
         Told::StateChanged { connection, new, .. } => (connection, format!("state: {new:?}").to_lowercase()),
-        Told::Handshake { connection, draft: which, subprotocol, .. } => {
-            (connection, format!("handshake: draft {}{}", draft(which), asked(subprotocol)))
+        Told::Handshake { connection, protocol, subprotocol, .. } => {
+            (connection, format!("handshake: {}{}", name(protocol), asked(subprotocol)))
         }
-        Told::Connected { connection, draft: which, subprotocol, .. } => {
-            (connection, format!("connected: draft {}{}", draft(which), asked(subprotocol)))
+        Told::Connected { connection, protocol, subprotocol, .. } => {
+            (connection, format!("connected: {}{}", name(protocol), asked(subprotocol)))
         }
-        Told::Closed { connection, cause: why } => (connection, format!("closed: {}", cause(why))),
+        Told::Closed { connection, cause: why, code, reason } => {
+            let code = code.map_or_else(String::new, |code| format!(", {code} {reason:?}"));
+            (connection, format!("closed: {}{code}", cause(why)))
+        }
         Told::Rejected { connection, status, reason, .. } => {
             (connection, format!("rejected: {status} {reason}"))
         }
         _ => (ConnectionId(0), "an event unknown to the suite".into()),
     };
     (id.0, Event::Other(text))
+}
+
+/// The protocol's name in snapshots.
+#[must_use]
+pub fn name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Draft75 => "draft 75",
+        Protocol::Draft76 => "draft 76",
+        Protocol::Hybi7 => "hybi-07",
+        Protocol::Hybi8 => "hybi-08",
+        Protocol::Rfc6455 => "RFC 6455",
+    }
 }
 
 /// The cause's name in the WIT package.
@@ -149,6 +171,7 @@ fn cause(cause: CloseCause) -> String {
         CloseCause::SlowReader => "slow-reader",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::PingTimeout => "ping-timeout",
         CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",

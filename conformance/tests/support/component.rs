@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write};
+use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write, name};
 use legacy_websocket::Options;
 use legacy_websocket::step::{
-    self, CloseCause, CommandKind, Destination, Disposition, Draft, Failure, Opened, Outgoing, Recipients,
+    self, CloseCause, Closing, CommandKind, Destination, Disposition, Failure, Opened, Outgoing,
+    OutgoingBinary, Recipients,
 };
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost};
 
@@ -72,7 +73,13 @@ fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<step::
     let commands = commands.iter().zip(&ends).map(|(command, ends)| match *command {
         Command::Send(id, text) => step::Command::Send(Outgoing { to: Recipients::One(id), text, ends }),
         Command::Broadcast(text) => step::Command::Send(Outgoing { to: Recipients::All, text, ends }),
-        Command::Close(id) => step::Command::Close(id),
+        Command::SendBinary(id, bytes) => {
+            step::Command::SendBinary(OutgoingBinary { to: Recipients::One(id), bytes })
+        }
+        Command::Close(connection, with) => {
+            let (code, reason) = (with.map(|(code, _)| code), with.map_or("", |(_, reason)| reason));
+            step::Command::Close(Closing { connection, code, reason })
+        }
         Command::Accept(connection, subprotocol) => {
             step::Command::Accept(step::Acceptance { connection, subprotocol, fields: &[] })
         }
@@ -116,7 +123,6 @@ fn lower(step: step::Step, members: &mut Members) -> Step {
 fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
     let asked =
         |name: Option<String>| name.map_or_else(String::new, |name| format!(", subprotocol {name:?}"));
-    let draft = |draft| if draft == Draft::Draft75 { 75 } else { 76 };
     let (id, text) = match event {
         step::Event::Messages(batch) => {
             let starts = [0].into_iter().chain(batch.ends.iter().copied());
@@ -126,6 +132,7 @@ fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
             };
             return starts.zip(&batch.ends).map(message).collect();
         }
+        step::Event::Binary(it) => return vec![(it.connection, Event::Binary(it.bytes))],
         step::Event::Request(request) => {
             let target = String::from_utf8_lossy(&request.head.target).into_owned();
             let asked = format!("{} {target}, body of {}", request.head.method, request.body.len());
@@ -135,18 +142,22 @@ fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
             (change.connection, format!("state: {:?}", change.new).to_lowercase().replace("state::", ""))
         }
         step::Event::Handshake(it) => {
-            (it.connection, format!("handshake: draft {}{}", draft(it.draft), asked(it.subprotocol)))
+            (it.connection, format!("handshake: {}{}", name(it.protocol), asked(it.subprotocol)))
         }
         step::Event::Connected(it) => {
-            (it.connection, format!("connected: draft {}{}", draft(it.draft), asked(it.subprotocol)))
+            (it.connection, format!("connected: {}{}", name(it.protocol), asked(it.subprotocol)))
         }
-        step::Event::Closed(it) => (it.connection, format!("closed: {}", cause(it.cause))),
+        step::Event::Closed(it) => {
+            let code = it.code.map_or_else(String::new, |code| format!(", {code} {:?}", it.reason));
+            (it.connection, format!("closed: {}{code}", cause(it.cause)))
+        }
         step::Event::Rejected(it) => (it.connection, format!("rejected: {} {}", it.status, it.reason)),
         // No trace requests one.
         step::Event::Tick(_) => return Vec::new(),
         step::Event::Failed(it) => {
             let command = match it.command {
                 CommandKind::Send => "send",
+                CommandKind::SendBinary => "send-binary",
                 CommandKind::Close => "close",
                 CommandKind::Accept => "accept",
                 CommandKind::Reject => "reject",
@@ -156,6 +167,7 @@ fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
                 Failure::UnknownConnection => "unknown-connection",
                 Failure::WrongState => "wrong-state",
                 Failure::Invalid => "invalid",
+                Failure::NotText => "not-text",
             };
             (it.connection, format!("failed: {command}, {why}"))
         }
@@ -173,6 +185,7 @@ fn cause(cause: CloseCause) -> String {
         CloseCause::SlowReader => "slow-reader",
         CloseCause::HandshakeTimeout => "handshake-timeout",
         CloseCause::IdleTimeout => "idle-timeout",
+        CloseCause::PingTimeout => "ping-timeout",
         CloseCause::MessageTimeout => "message-timeout",
         CloseCause::CloseTimeout => "close-timeout",
         CloseCause::Refused => "refused",

@@ -21,8 +21,9 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Order {
     Send(String),
+    SendBinary(Vec<u8>),
     Broadcast(String),
-    Close,
+    Close(Option<(u16, String)>),
     Accept(Option<String>),
     Reject(u16, String),
     Shutdown,
@@ -130,7 +131,13 @@ impl Controls {
                 }
                 "send" => Order::Send(text(&line["text"]).expect("a text")),
                 "broadcast" => Order::Broadcast(text(&line["text"]).expect("a text")),
-                "close" => Order::Close,
+                "send-binary" => {
+                    Order::SendBinary(hex::decode(text(&line["hex"]).expect("a text")).expect("digits"))
+                }
+                "close" => {
+                    let code = line["code"].as_u64().map(|code| u16::try_from(code).expect("a code"));
+                    Order::Close(code.map(|code| (code, text(&line["reason"]).unwrap_or_default())))
+                }
                 "accept" => Order::Accept(text(&line["subprotocol"])),
                 "reject" => {
                     let status = line["status"].as_u64().expect("a number");

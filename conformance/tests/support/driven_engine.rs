@@ -109,7 +109,10 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         let command = match order {
             Order::Send(text) => Command::Send(id, text),
             Order::Broadcast(text) => Command::Broadcast(text),
-            Order::Close => Command::Close(id),
+            Order::SendBinary(bytes) => Command::SendBinary(id, bytes),
+            Order::Close(with) => {
+                Command::Close(id, with.as_ref().map(|(code, reason)| (*code, reason.as_str())))
+            }
             Order::Accept(subprotocol) => Command::Accept(id, subprotocol.as_deref()),
             Order::Reject(status, reason) => Command::Reject(id, *status, reason),
             Order::Shutdown => Command::Shutdown,
@@ -137,20 +140,14 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
             if answers.is_empty() && !is_due {
                 return;
             }
-            let commands: Vec<_> = answers
-                .iter()
-                .map(|(id, text)| match text {
-                    Some(text) => Command::Send(*id, text),
-                    None => Command::Respond(*id, 404, "There is nothing here.\n"),
-                })
-                .collect();
+            let commands: Vec<_> = answers.iter().map(|(id, event)| command_for(*id, event)).collect();
             let input = if commands.is_empty() { Input::Time } else { Input::Commands(&commands) };
             step = self.subject.input(self.now, input);
         }
     }
 
-    /// Writes output and reports events. Returns the application's answers: a message, or 404.
-    fn carry_out(&mut self, step: Step) -> Vec<(u64, Option<String>)> {
+    /// Writes output and reports events. Returns those that the application answers.
+    fn carry_out(&mut self, step: Step) -> Vec<(u64, Event)> {
         for write in step.writes {
             let Some(Link { stream, .. }) = self.links.get_mut(&write.id) else { continue };
             // A failed write shows up as an end when reading.
@@ -164,8 +161,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         let mut answers = Vec::new();
         for (id, event) in step.events {
             match event {
-                Event::Message(text) => answers.push((id, Some(text))),
-                Event::Request(_) => answers.push((id, None)),
+                Event::Message(_) | Event::Binary(_) | Event::Request(_) => answers.push((id, event)),
                 Event::Other(text) => {
                     let name = text.split(':').next().unwrap_or_default();
                     if let Some(link) = self.links.get(&id) {
@@ -175,5 +171,14 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
             }
         }
         answers
+    }
+}
+
+/// The application echoes, and answers plain HTTP with 404.
+pub(crate) fn command_for(id: u64, event: &Event) -> Command<'_> {
+    match event {
+        Event::Message(text) => Command::Send(id, text),
+        Event::Binary(bytes) => Command::SendBinary(id, bytes),
+        Event::Request(_) | Event::Other(_) => Command::Respond(id, 404, "There is nothing here.\n"),
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use conformance::settings;
-use legacy_websocket::step::{Acceptance, Command, Event, Outgoing, Recipients, Refusal, Response};
+use legacy_websocket::step::{
+    Acceptance, Closing, Command, Event, Outgoing, OutgoingBinary, Recipients, Refusal, Response,
+};
 use legacy_websocket_host::{Application, Server, ShellOptions, bind};
 use legacy_websocket_trace::Setting;
 use tokio::net::TcpListener;
@@ -147,6 +149,10 @@ impl Application for Driven {
                     text: &it.text,
                     ends: &it.ends,
                 })),
+                Event::Binary(it) => commands.push(Command::SendBinary(OutgoingBinary {
+                    to: Recipients::One(it.connection),
+                    bytes: &it.bytes,
+                })),
                 Event::Request(request) => commands.push(Command::Respond(Response {
                     connection: request.connection,
                     status: 404,
@@ -166,7 +172,13 @@ fn command<'a>(connection: u64, order: &'a Order, ends: &'a [u32]) -> Command<'a
     match order {
         Order::Send(text) => Command::Send(Outgoing { to: Recipients::One(connection), text, ends }),
         Order::Broadcast(text) => Command::Send(Outgoing { to: Recipients::All, text, ends }),
-        Order::Close => Command::Close(connection),
+        Order::SendBinary(bytes) => {
+            Command::SendBinary(OutgoingBinary { to: Recipients::One(connection), bytes })
+        }
+        Order::Close(None) => Command::close(connection),
+        Order::Close(Some((code, reason))) => {
+            Command::Close(Closing { connection, code: Some(*code), reason })
+        }
         Order::Accept(subprotocol) => {
             let subprotocol = subprotocol.as_deref();
             Command::Accept(Acceptance { connection, subprotocol, fields: &[] })

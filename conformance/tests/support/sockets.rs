@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use conformance::Chunkings;
 use conformance::check::{Target, check, is_exclusive};
 use conformance::corpus::{self, Case};
-use conformance::subject::{Command, Event, Input, Subject, Then};
+use conformance::subject::{Event, Input, Subject, Then};
 use conformance::{expectation, report};
 use legacy_websocket_trace::{Setting, Variables};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use super::driven_engine::command_for;
 
 /// Concurrent cases.
 const JOBS: u32 = 64;
@@ -28,7 +30,7 @@ pub(crate) fn target(address: SocketAddr, patience: Duration) -> Target {
         address,
         tls: None,
         variables: Variables::default(),
-        draft: None,
+        protocols: Vec::new(),
         echo: true,
         settings: Vec::new(),
         patience,
@@ -140,11 +142,8 @@ fn answer(
         let commands: Vec<_> = step
             .events
             .iter()
-            .filter_map(|(id, event)| match event {
-                Event::Message(text) => Some(Command::Send(*id, text)),
-                Event::Request(_) => Some(Command::Respond(*id, 404, "There is nothing here.\n")),
-                Event::Other(_) => None,
-            })
+            .filter(|(_, event)| !matches!(event, Event::Other(_)))
+            .map(|(id, event)| command_for(*id, event))
             .collect();
         if commands.is_empty() {
             return Ok(Then::Keep);

@@ -1,10 +1,13 @@
 //! Deliberately wrong engines: the right one behind a wrapper that introduces a bug. Each is a bug that a server of
 //! the time had (see the notes of the cases that find it).
 
+mod frames;
+
 use std::collections::HashMap;
 
 use conformance::subject::{Command, Input, Native, Step, Subject, Then, Write};
 use legacy_websocket::Options;
+use legacy_websocket_trace::Framer;
 use md5::{Digest, Md5};
 
 /// The bug.
@@ -62,6 +65,38 @@ pub(crate) enum Wrong {
     LosesWhatAReadCuts,
     /// Messages that arrive in one read are joined.
     JoinsMessagesOfARead,
+    /// Sec-WebSocket-Accept is made from the key alone.
+    ForgetsGuid,
+    /// Every version is taken for 13.
+    IgnoresVersions,
+    /// The origin is only looked for in Origin.
+    IgnoresSecOrigin,
+    /// An extension is accepted that nobody asked for.
+    NamesUnaskedExtensions,
+    /// Frames need not be masked.
+    TakesUnmaskedFrames,
+    /// Reserved bits are ignored.
+    TakesReservedBits,
+    /// Frames of reserved opcodes are messages of bytes.
+    TakesReservedOpcodes,
+    /// Control frames may be fragments.
+    TakesFragmentedControl,
+    /// Text that is not UTF-8 is repaired.
+    RepairsText,
+    /// Each fragment is a message.
+    DeliversFragments,
+    /// Pings are not answered.
+    IgnoresPings,
+    /// Pongs are empty.
+    EmptiesPongs,
+    /// Frames of the server are masked.
+    MasksFrames,
+    /// Lengths have at least 16 bits.
+    WritesLongLengths,
+    /// What fails the connection is answered with 1000.
+    HidesFailures,
+    /// TCP ends right behind our close frame.
+    EndsBehindClosing,
 }
 
 /// The right engine behind the wrapper.
@@ -80,6 +115,14 @@ struct Link {
     /// The head has been passed on.
     open: bool,
     draft76: bool,
+    /// It has the frames of RFC 6455.
+    framed: bool,
+    /// Input of which no whole frame has come, and whether it is passed on unread.
+    partial: Vec<u8>,
+    raw: bool,
+    output: Framer,
+    /// Sec-WebSocket-Key.
+    key: Vec<u8>,
     key3: Vec<u8>,
     /// The position of the next byte in a frame.
     inside: Option<u8>,
@@ -120,7 +163,8 @@ impl Liar {
             rest = link.head.split_off(end);
             link.open = true;
             link.draft76 = link.head.windows(18).any(|part| part.eq_ignore_ascii_case(b"Sec-WebSocket-Key1"));
-            let head = self.head(std::mem::take(&mut link.head));
+            link.framed = frames::are_in(&link.head);
+            let head = self.head(&mut link);
             if link.draft76 && self.is(Wrong::WantsKey3AtOnce) && rest.len() < 8 {
                 step.writes.push(Write { id, bytes: Vec::new(), then: Then::Abort });
                 self.engine.input(now, Input::Reset(id));
@@ -135,7 +179,11 @@ impl Liar {
             add(&mut step, self.engine.input(now, Input::Bytes(id, &key3)));
         }
         if !rest.is_empty() {
-            let frames = self.frames(&mut link, &rest);
+            let frames = if link.framed {
+                frames::read(self.wrong, &mut link, &rest)
+            } else {
+                self.frames(&mut link, &rest)
+            };
             add(&mut step, self.engine.input(now, Input::Bytes(id, &frames)));
         }
         if link.closed && self.is(Wrong::ReadsOnBehindClosing) {
@@ -151,7 +199,8 @@ impl Liar {
     }
 
     /// A complete head, as passed to the engine.
-    fn head(&self, head: Vec<u8>) -> Vec<u8> {
+    fn head(&self, link: &mut Link) -> Vec<u8> {
+        let head = std::mem::take(&mut link.head);
         let lines = head.split_inclusive(|byte| *byte == b'\n');
         let mut first_key = true;
         let mut out = Vec::new();
@@ -170,6 +219,14 @@ impl Liar {
                     out.extend_from_slice(format!("Sec-WebSocket-Key{number}: ").as_bytes());
                     out.extend_from_slice(&key(wrong, value));
                     out.extend_from_slice(b"\r\n");
+                }
+                (b"sec-websocket-version", Some(Wrong::IgnoresVersions)) => {
+                    out.extend_from_slice(b"Sec-WebSocket-Version: 13\r\n");
+                }
+                (b"sec-websocket-origin", Some(Wrong::IgnoresSecOrigin)) => {}
+                (b"sec-websocket-key", Some(Wrong::ForgetsGuid)) => {
+                    link.key = value.trim_ascii().to_vec();
+                    out.extend_from_slice(line);
                 }
                 (b"connection", Some(Wrong::WantsConnectionAlone)) if value.contains(&b',') => {
                     out.extend_from_slice(b"Connection: no\r\n");
@@ -237,6 +294,9 @@ impl Liar {
     fn write(&mut self, write: &mut Write) {
         let Some(wrong) = self.wrong else { return };
         let link = self.links.entry(write.id).or_default();
+        if link.framed {
+            return frames::write(wrong, link, write);
+        }
         let bytes = &mut write.bytes;
         match wrong {
             Wrong::AnswersLate if link.draft76 && !bytes.starts_with(b"HTTP/1.1 4") => {
@@ -290,18 +350,33 @@ impl Subject for Liar {
             Input::Commands(commands) => {
                 for command in commands {
                     match command {
-                        Command::Close(id) => self.links.entry(*id).or_default().silent = true,
+                        Command::Close(id, _) => self.links.entry(*id).or_default().silent = true,
                         Command::Send(id, text)
                             if self.is(Wrong::SendsBehindClosing)
-                                && self.links.get(id).is_some_and(|link| link.silent && link.draft76) =>
+                                && self
+                                    .links
+                                    .get(id)
+                                    .is_some_and(|link| link.silent && (link.draft76 || link.framed)) =>
                         {
-                            let bytes = [b"\0", text.as_bytes(), b"\xff"].concat();
+                            let framed = self.links.get(id).is_some_and(|link| link.framed);
+                            let bytes = if framed {
+                                frames::text(text)
+                            } else {
+                                [b"\0", text.as_bytes(), b"\xff"].concat()
+                            };
                             extra.push(Write { id: *id, bytes, then: Then::Keep });
                         }
                         _ => {}
                     }
                 }
                 self.engine.input(now, input)
+            }
+            Input::Fin(id) => {
+                // What no frame was made of is the engine's, too.
+                let partial = self.links.get_mut(&id).map(|link| std::mem::take(&mut link.partial));
+                let mut step = self.engine.input(now, Input::Bytes(id, &partial.unwrap_or_default()));
+                add(&mut step, self.engine.input(now, Input::Fin(id)));
+                step
             }
             input => self.engine.input(now, input),
         };

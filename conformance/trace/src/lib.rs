@@ -6,9 +6,9 @@
 //! ```
 //! use legacy_websocket_trace::{Literal, Step, Trace, Variables};
 //!
-//! let trace: Trace = r#"legacy-websocket-trace 1
+//! let trace: Trace = r#"legacy-websocket-trace 2
 //! title: a client says hello and leaves
-//! draft: 75
+//! protocol: draft75
 //! section: 75 s5.3
 //! severity: MUST
 //!
@@ -27,6 +27,9 @@
 //! # Ok::<_, legacy_websocket_trace::ParseError>(())
 //! ```
 
+mod bytes;
+mod frame;
+mod framer;
 mod literal;
 mod parse;
 mod print;
@@ -34,11 +37,17 @@ mod print;
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::bytes::{Bytes, Part};
+pub use crate::frame::{Frame, LengthBits};
+pub use crate::framer::Framer;
 pub use crate::literal::{Literal, Piece, Variable, Variables};
 pub use crate::parse::{ParseError, Problem};
 
 /// The first line of every trace.
-pub const HEADER: &str = "legacy-websocket-trace 1";
+pub const HEADER: &str = "legacy-websocket-trace 2";
+
+/// The first line before there were later protocols than the two drafts. Such traces are still read.
+pub const OLD_HEADER: &str = "legacy-websocket-trace 1";
 
 /// The file extension, after the last dot.
 pub const EXTENSION: &str = "trace";
@@ -50,12 +59,12 @@ pub struct Trace {
     /// What happens, in one line.
     pub title: String,
     /// The protocol the client speaks.
-    pub draft: Draft,
-    /// The section of the draft: `76 s5.2 step 5`, or `field` for behaviour met in the field.
+    pub protocol: Protocol,
+    /// The section of the specification: `76 s5.2 step 5`, `6455 s5.1`, or `field` for behaviour met in the field.
     pub section: String,
     /// How much it matters.
     pub severity: Severity,
-    /// The drafts' requirements that it tests.
+    /// The requirements that it tests.
     pub requirements: Vec<String>,
     /// Options that the server needs for it.
     pub settings: Vec<Setting>,
@@ -74,21 +83,27 @@ pub struct Trace {
 }
 
 /// The protocol the client of a trace speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "there are two drafts and there will be no third")]
-pub enum Draft {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "all that browsers shipped; there will be no other")]
+pub enum Protocol {
     /// draft-hixie-thewebsocketprotocol-75.
     Draft75,
     /// draft-hixie-thewebsocketprotocol-76.
     Draft76,
-    /// Neither: plain HTTP, a later protocol, noise.
+    /// draft-ietf-hybi-thewebsocketprotocol-07.
+    Hybi7,
+    /// draft-ietf-hybi-thewebsocketprotocol-08 to -12.
+    Hybi8,
+    /// RFC 6455, and hybi-13 to -17.
+    Rfc6455,
+    /// None of these: plain HTTP, noise.
     #[default]
-    Neither,
+    None,
 }
 
-/// How much a case matters: the drafts' own words.
+/// How much a case matters: the specifications' own words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "the drafts' words, and one for what they do not say")]
+#[expect(clippy::exhaustive_enums, reason = "the specifications' words, and one for what they do not say")]
 pub enum Severity {
     /// The draft requires it, of the server or through a comparison its clients make.
     Must,
@@ -123,7 +138,7 @@ pub enum Step {
         /// The connection.
         connection: Connection,
         /// The bytes.
-        bytes: Literal,
+        bytes: Bytes,
     },
     /// The client ends its side of TCP, or resets the connection.
     ClientEnd {
@@ -137,7 +152,7 @@ pub enum Step {
         /// The connection.
         connection: Connection,
         /// The bytes.
-        bytes: Literal,
+        bytes: Bytes,
     },
     /// How a server ended the connection when the trace was recorded. A runner treats it as [`Step::Wait`].
     ServerEnd {
@@ -160,10 +175,13 @@ pub enum Step {
 pub enum Action {
     /// Sends a message to one connection.
     Send(Connection, Literal),
+    /// Sends a binary message to one connection.
+    SendBinary(Connection, Literal),
     /// Sends a message to every connected client.
     Broadcast(Literal),
-    /// Closes a connection.
-    Close(Connection),
+    /// Closes a connection, with a code and a reason if it is not the usual code without a reason. The drafts of hixie
+    /// have neither.
+    Close(Connection, Option<(u16, Literal)>),
     /// Accepts an opening handshake, optionally naming a subprotocol.
     Accept(Connection, Option<Literal>),
     /// Refuses an opening handshake with a status and a reason.
@@ -172,15 +190,34 @@ pub enum Action {
     Shutdown,
 }
 
-impl Draft {
+impl Protocol {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 6] =
+        [Self::Draft75, Self::Draft76, Self::Hybi7, Self::Hybi8, Self::Rfc6455, Self::None];
+
     /// The name in a trace file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Draft75 => "75",
-            Self::Draft76 => "76",
-            Self::Neither => "neither",
+            Self::Draft75 => "draft75",
+            Self::Draft76 => "draft76",
+            Self::Hybi7 => "hybi7",
+            Self::Hybi8 => "hybi8",
+            Self::Rfc6455 => "rfc6455",
+            Self::None => "none",
         }
+    }
+
+    /// The protocol of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+
+    /// Whether it has the frames of RFC 6455 section 5.2.
+    #[must_use]
+    pub fn has_frames(self) -> bool {
+        matches!(self, Self::Hybi7 | Self::Hybi8 | Self::Rfc6455)
     }
 }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Action, Connection, Draft, HEADER, Literal, Piece, Setting, Severity, Step, Trace, Variable};
+use crate::frame;
+use crate::{
+    Action, Bytes, Connection, HEADER, Literal, OLD_HEADER, Part, Piece, Protocol, Setting, Severity, Step,
+    Trace, Variable,
+};
 
 /// Why a text is not a valid trace.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -40,13 +44,16 @@ pub enum Problem {
     /// Neither a field nor a step.
     #[error("not a step: {0:?}")]
     UnknownStep(String),
+    /// A frame with an unknown opcode or attribute.
+    #[error("not a frame: {0}")]
+    NotAFrame(String),
     /// A string without an end, or with something after it.
     #[error("not a string: {0}")]
     NotAString(String),
     /// An escape unknown to the format.
     #[error("unknown escape: {0:?}")]
     Escape(String),
-    /// A `+` with nothing to continue.
+    /// A `+` or `&` with nothing to continue.
     #[error("nothing to continue")]
     NothingToContinue,
     /// Repetitions that exceed [`MAX_REPEATED_BYTES`].
@@ -65,10 +72,12 @@ impl FromStr for Trace {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
-        if lines.next().is_none_or(|(_, line)| line != HEADER) {
-            return Err(ParseError { line: 1, problem: Problem::Header });
-        }
-        let mut parser = Parser::default();
+        let is_old = match lines.next() {
+            Some((_, HEADER)) => false,
+            Some((_, OLD_HEADER)) => true,
+            _ => return Err(ParseError { line: 1, problem: Problem::Header }),
+        };
+        let mut parser = Parser { is_old, ..Parser::default() };
         let mut last = 1;
         for (at, line) in lines {
             last = at;
@@ -81,6 +90,8 @@ impl FromStr for Trace {
 #[derive(Default)]
 struct Parser {
     trace: Trace,
+    /// It has the old header.
+    is_old: bool,
     seen: Vec<&'static str>,
     /// Bytes of repetitions so far.
     repeated: usize,
@@ -90,7 +101,7 @@ struct Parser {
 const REPEATABLE: [&str; 3] = ["setting", "variant", "note"];
 const FIELDS: [&str; 11] = [
     "title",
-    "draft",
+    "protocol",
     "section",
     "severity",
     "requirements",
@@ -101,7 +112,7 @@ const FIELDS: [&str; 11] = [
     "variant",
     "note",
 ];
-const REQUIRED: [&str; 4] = ["title", "draft", "section", "severity"];
+const REQUIRED: [&str; 4] = ["title", "protocol", "section", "severity"];
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), Problem> {
@@ -119,6 +130,16 @@ impl Parser {
             self.count(&more)?;
             return self.continuation(more);
         }
+        if let Some(part) = line.strip_prefix("& ") {
+            let part = part_of_bytes(part)?;
+            self.count(part.literal())?;
+            let Some(Step::Client { bytes, .. } | Step::Server { bytes, .. }) = self.trace.steps.last_mut()
+            else {
+                return Err(Problem::NothingToContinue);
+            };
+            bytes.0.push(part);
+            return Ok(());
+        }
         let mut step = step(line)?;
         if let Some(literal) = step.literal_mut() {
             self.count(literal)?;
@@ -128,7 +149,8 @@ impl Parser {
     }
 
     fn field(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        let Some(name) = FIELDS.into_iter().find(|field| *field == name) else {
+        let current = if self.is_old && name == "draft" { "protocol" } else { name };
+        let Some(name) = FIELDS.into_iter().find(|field| *field == current) else {
             return Err(Problem::UnknownField(name.into()));
         };
         if !self.trace.steps.is_empty() || (self.seen.contains(&name) && !REPEATABLE.contains(&name)) {
@@ -142,9 +164,9 @@ impl Parser {
         let trace = &mut self.trace;
         match name {
             "title" => trace.title = value.into(),
-            "draft" => {
-                let all = [Draft::Draft75, Draft::Draft76, Draft::Neither];
-                trace.draft = all.into_iter().find(|draft| draft.name() == value).ok_or_else(wrong)?;
+            "protocol" => {
+                let old = self.is_old.then(|| old_protocol(value)).flatten();
+                trace.protocol = old.or_else(|| Protocol::named(value)).ok_or_else(wrong)?;
             }
             "section" => trace.section = value.into(),
             "severity" => {
@@ -158,8 +180,8 @@ impl Parser {
             "url" => trace.url = Some(value.into()),
             "client" => trace.client = Some(value.into()),
             "source" => trace.source = Some(value.into()),
-            "setting" => trace.settings.push(setting(value)),
-            "variant" => trace.variants.push(setting(value)),
+            "setting" => trace.settings.push(setting(value, self.is_old)),
+            "variant" => trace.variants.push(setting(value, self.is_old)),
             _ => trace.notes.push(value.into()),
         }
         Ok(())
@@ -192,13 +214,17 @@ impl Parser {
 }
 
 impl Step {
-    /// The string of a step that has one.
+    /// The last string of a step that has one.
     fn literal_mut(&mut self) -> Option<&mut Literal> {
         match self {
-            Self::Client { bytes, .. } | Self::Server { bytes, .. } => Some(bytes),
+            Self::Client { bytes, .. } | Self::Server { bytes, .. } => {
+                bytes.0.last_mut().map(Part::literal_mut)
+            }
             Self::Application(
                 Action::Send(_, text)
+                | Action::SendBinary(_, text)
                 | Action::Broadcast(text)
+                | Action::Close(_, Some((_, text)))
                 | Action::Accept(_, Some(text))
                 | Action::Reject(_, _, text),
             ) => Some(text),
@@ -207,8 +233,35 @@ impl Step {
     }
 }
 
-fn setting(value: &str) -> Setting {
+impl Part {
+    fn literal(&self) -> &Literal {
+        match self {
+            Self::Literal(literal) => literal,
+            Self::Frame(frame) => &frame.payload,
+        }
+    }
+
+    fn literal_mut(&mut self) -> &mut Literal {
+        match self {
+            Self::Literal(literal) => literal,
+            Self::Frame(frame) => &mut frame.payload,
+        }
+    }
+}
+
+/// The values of the field `draft`.
+fn old_protocol(name: &str) -> Option<Protocol> {
+    match name {
+        "75" => Some(Protocol::Draft75),
+        "76" => Some(Protocol::Draft76),
+        "neither" => Some(Protocol::None),
+        _ => None,
+    }
+}
+
+fn setting(value: &str, is_old: bool) -> Setting {
     let (name, value) = value.split_once(' ').unwrap_or((value, ""));
+    let name = if is_old && name == "version" { "protocol" } else { name };
     Setting { name: name.into(), value: value.into() }
 }
 
@@ -233,20 +286,34 @@ fn step(line: &str) -> Result<Step, Problem> {
     match (letter, end) {
         ("C", Some(reset)) => Ok(Step::ClientEnd { connection, reset }),
         ("S", Some(reset)) => Ok(Step::ServerEnd { connection, reset }),
-        ("C", None) => Ok(Step::Client { connection, bytes: literal(rest)? }),
-        ("S", None) => Ok(Step::Server { connection, bytes: literal(rest)? }),
+        ("C", None) => Ok(Step::Client { connection, bytes: Bytes(vec![part_of_bytes(rest)?]) }),
+        ("S", None) => Ok(Step::Server { connection, bytes: Bytes(vec![part_of_bytes(rest)?]) }),
         ("A", _) => Ok(Step::Application(action(connection, rest).ok_or_else(unknown)??)),
         _ => Err(unknown()),
+    }
+}
+
+/// A string or a frame.
+fn part_of_bytes(text: &str) -> Result<Part, Problem> {
+    match text.strip_prefix("frame ") {
+        Some(rest) => Ok(Part::Frame(frame::parse(rest)?)),
+        None => Ok(Part::Literal(literal(text)?)),
     }
 }
 
 fn action(connection: Connection, text: &str) -> Option<Result<Action, Problem>> {
     let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
     Some(match (verb, rest) {
-        ("close", "") => Ok(Action::Close(connection)),
+        ("close", "") => Ok(Action::Close(connection, None)),
+        ("close", rest) => {
+            let (code, reason) = rest.split_once(' ').unwrap_or((rest, "\"\""));
+            let code = code.parse().ok()?;
+            literal(reason).map(|reason| Action::Close(connection, Some((code, reason))))
+        }
         ("accept", "") => Ok(Action::Accept(connection, None)),
         ("shutdown", "") => Ok(Action::Shutdown),
         ("send", rest) => literal(rest).map(|text| Action::Send(connection, text)),
+        ("send-binary", rest) => literal(rest).map(|bytes| Action::SendBinary(connection, bytes)),
         ("broadcast", rest) => literal(rest).map(Action::Broadcast),
         ("accept", rest) => literal(rest).map(|name| Action::Accept(connection, Some(name))),
         ("reject", rest) => {
@@ -266,7 +333,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// One string, optionally repeated.
-fn literal(text: &str) -> Result<Literal, Problem> {
+pub(crate) fn literal(text: &str) -> Result<Literal, Problem> {
     let not = || Problem::NotAString(text.into());
     let mut rest = text.trim_end().strip_prefix('"').ok_or_else(not)?;
     let mut found = Literal::default();
@@ -328,7 +395,7 @@ fn repeat(literal: Literal, behind: &str) -> Option<Result<Literal, Problem>> {
 }
 
 /// Appends to the last piece if that is plain bytes too.
-fn push(literal: &mut Literal, piece: Piece) {
+pub(crate) fn push(literal: &mut Literal, piece: Piece) {
     match (literal.0.last_mut(), piece) {
         (_, Piece::Bytes(bytes, _)) if bytes.is_empty() => {}
         (Some(Piece::Bytes(held, 1)), Piece::Bytes(bytes, 1)) => held.extend_from_slice(&bytes),
@@ -341,7 +408,7 @@ mod tests {
     use super::*;
     use crate::Variables;
 
-    const FIELDS: &str = "title: t\ndraft: 76\nsection: 76 s5.3\nseverity: MUST\n";
+    const FIELDS: &str = "title: t\nprotocol: draft76\nsection: 76 s5.3\nseverity: MUST\n";
 
     fn parse(steps: &str) -> Result<Trace, ParseError> {
         format!("{HEADER}\n{FIELDS}\n{steps}").parse()
@@ -353,10 +420,11 @@ mod tests {
                     url: wss://a/b\nclient: c 1\nsource: s\nnote: n\nnote: m\n";
         let steps = "C \"a\\r\\n\"\n+ \"b\\x00${host}\\$\\\\\\\"\"\n+ \"x\"*100\n+ \"yz\"*3\nS \"ok\"\nwait\n\
                      C2 fin\nC3 reset\nS2 fin\nS reset\nafter 10s\nafter 1500ms\nA send \"t\"\nA broadcast \"t\"\n\
-                     A2 close\nA accept\nA accept \"p\"\nA reject 403 \"no\"\nA shutdown\n";
+                     A2 close\nA accept\nA accept \"p\"\nA reject 403 \"no\"\nA shutdown\n\
+                     A send-binary \"\\x00\"\nA close 4000\nA2 close 4000 \"bye\"\n";
         let text = format!("{HEADER}\n{FIELDS}{more}\n{steps}");
         let trace: Trace = text.parse().unwrap();
-        assert_eq!(trace.steps.len(), 16);
+        assert_eq!(trace.steps.len(), 19);
         assert_eq!(trace.to_string(), text);
     }
 
@@ -388,17 +456,36 @@ mod tests {
             ("after soon", Problem::UnknownStep("after soon".into())),
             ("A dance", Problem::UnknownStep("A dance".into())),
             ("+ \"a\"", Problem::NothingToContinue),
+            ("& \"a\"", Problem::NothingToContinue),
+            ("wait\n& frame ping", Problem::NothingToContinue),
+            ("C frame poke", Problem::NotAFrame("poke".into())),
+            ("A close often", Problem::UnknownStep("A close often".into())),
+            ("draft: 76", Problem::UnknownField("draft".into())),
             ("colour: red", Problem::UnknownField("colour".into())),
             ("title: again", Problem::MisplacedField("title".into())),
             ("note:", Problem::FieldValue("note".into(), String::new())),
             ("note: a\0b", Problem::FieldValue("note".into(), "a\0b".into())),
         ] {
-            assert_eq!(parse(steps), Err(ParseError { line: after_fields, problem }), "{steps}");
+            let line = after_fields + steps.matches('\n').count();
+            assert_eq!(parse(steps), Err(ParseError { line, problem }), "{steps}");
         }
         assert_eq!(parse("").unwrap_err().problem, Problem::NoSteps);
         assert_eq!("".parse::<Trace>().unwrap_err().problem, Problem::Header);
         let without = format!("{HEADER}\ntitle: t\nC fin\n");
-        assert_eq!(without.parse::<Trace>().unwrap_err().problem, Problem::MissingField("draft"));
+        assert_eq!(without.parse::<Trace>().unwrap_err().problem, Problem::MissingField("protocol"));
+    }
+
+    #[test]
+    fn traces_from_before_the_later_protocols_are_read() {
+        let fields = "title: t\ndraft: 76\nsection: s\nseverity: MUST\nsetting: version draft76\n";
+        let old: Trace = format!("{OLD_HEADER}\n{fields}\nC fin\n").parse().unwrap();
+        assert_eq!((old.protocol, old.settings[0].name.as_str()), (Protocol::Draft76, "protocol"));
+        assert!(old.to_string().starts_with(&format!("{HEADER}\ntitle: t\nprotocol: draft76\n")));
+        let neither = format!("{OLD_HEADER}\n{}\nC fin\n", fields.replace("76\nsection", "neither\nsection"));
+        assert_eq!(neither.parse::<Trace>().unwrap().protocol, Protocol::None);
+        let both =
+            format!("{OLD_HEADER}\n{fields}protocol: draft76\n\nC fin\n").parse::<Trace>().unwrap_err();
+        assert_eq!(both.problem, Problem::MisplacedField("protocol".into()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ impl Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}")?;
         field(f, "title", &self.title)?;
-        field(f, "draft", &self.draft.name())?;
+        field(f, "protocol", &self.protocol.name())?;
         field(f, "section", &self.section)?;
         field(f, "severity", &self.severity.name())?;
         if !self.requirements.is_empty() {
@@ -38,11 +38,11 @@ impl Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = |reset: &bool| if *reset { "reset" } else { "fin" };
         match self {
-            Self::Client { connection, bytes } => literal(f, &actor("C", *connection), bytes),
+            Self::Client { connection, bytes } => write!(f, "{} {bytes}", actor("C", *connection)),
             Self::ClientEnd { connection, reset } => {
                 write!(f, "{} {}", actor("C", *connection), end(reset))
             }
-            Self::Server { connection, bytes } => literal(f, &actor("S", *connection), bytes),
+            Self::Server { connection, bytes } => write!(f, "{} {bytes}", actor("S", *connection)),
             Self::ServerEnd { connection, reset } => {
                 write!(f, "{} {}", actor("S", *connection), end(reset))
             }
@@ -57,8 +57,17 @@ impl Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Send(connection, text) => literal(f, &format!("{} send", actor("A", *connection)), text),
+            Self::SendBinary(connection, bytes) => {
+                literal(f, &format!("{} send-binary", actor("A", *connection)), bytes)
+            }
             Self::Broadcast(text) => literal(f, "A broadcast", text),
-            Self::Close(connection) => write!(f, "{} close", actor("A", *connection)),
+            Self::Close(connection, None) => write!(f, "{} close", actor("A", *connection)),
+            Self::Close(connection, Some((code, reason))) if reason.0.is_empty() => {
+                write!(f, "{} close {code}", actor("A", *connection))
+            }
+            Self::Close(connection, Some((code, reason))) => {
+                literal(f, &format!("{} close {code}", actor("A", *connection)), reason)
+            }
             Self::Accept(connection, None) => write!(f, "{} accept", actor("A", *connection)),
             Self::Accept(connection, Some(subprotocol)) => {
                 literal(f, &format!("{} accept", actor("A", *connection)), subprotocol)

@@ -22,7 +22,7 @@ const BACKLOG: i32 = 1024;
 /// How many times a silent peer is probed before it counts as gone.
 const PROBES: u32 = 4;
 
-/// How the kernel detects peers that vanished silently, since the drafts have no ping.
+/// How the kernel detects peers that vanished silently, since drafts 75 and 76 have no ping.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keepalive {
     /// Silence after which a peer is probed. It counts as gone if it does not answer for as long again. Zero: never

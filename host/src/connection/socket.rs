@@ -129,7 +129,7 @@ impl From<Stream> for Socket {
 }
 
 impl Socket {
-    /// Reads. 0 bytes means the end, which TLS need not announce: neither draft relies on it.
+    /// Reads. 0 bytes means the end, which TLS need not announce: none of the protocols relies on it.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

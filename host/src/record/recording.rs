@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{io, mem};
 
-use legacy_websocket_trace::{Draft, Literal, Severity, Step, Trace};
+use legacy_websocket_trace::{Framer, Protocol, Severity, Step, Trace};
 
 use super::file::TraceFile;
 use super::{Connection, Entry, RecordOptions, What};
@@ -28,6 +28,11 @@ pub(super) struct Recording {
     file: Option<TraceFile>,
     /// The client's first bytes, until the file exists.
     head: Vec<u8>,
+    /// Once the client's head is complete: what it asks for has frames.
+    has_frames: Option<bool>,
+    /// The frames of either side.
+    client: Framer,
+    server: Framer,
     /// Lines not yet in the file, and how many of them are steps.
     waiting: String,
     waiting_steps: u64,
@@ -48,6 +53,9 @@ impl Recording {
             connection: Arc::clone(connection),
             file: None,
             head: Vec::new(),
+            has_frames: None,
+            client: Framer::default(),
+            server: Framer::default(),
             waiting: String::new(),
             waiting_steps: 0,
             last: connection.since,
@@ -146,9 +154,13 @@ impl Recording {
                 if self.file.is_none() {
                     self.head.extend_from_slice(&bytes);
                 }
-                Step::Client { connection: ONLY, bytes: Literal::from(bytes.as_slice()) }
+                let has_frames = self.has_frames();
+                Step::Client { connection: ONLY, bytes: self.client.split(&bytes, has_frames) }
             }
-            What::Server(bytes) => Step::Server { connection: ONLY, bytes: Literal::from(bytes.as_slice()) },
+            What::Server(bytes) => {
+                let has_frames = self.has_frames();
+                Step::Server { connection: ONLY, bytes: self.server.split(&bytes, has_frames) }
+            }
             What::ClientEnd { reset } => Step::ClientEnd { connection: ONLY, reset },
             What::ServerEnd { reset } => Step::ServerEnd { connection: ONLY, reset },
             What::Cut => {
@@ -172,6 +184,14 @@ impl Recording {
         self.waiting_steps += 1;
     }
 
+    /// Whether the client asks for a protocol that has frames, once that is known.
+    fn has_frames(&mut self) -> bool {
+        if self.has_frames.is_none() && self.is_worth_a_file() {
+            self.has_frames = Some(Head::new(&self.head).protocol().has_frames());
+        }
+        self.has_frames.unwrap_or_default()
+    }
+
     fn line(&mut self, line: &dyn Display) {
         // Cannot fail: writes to a string.
         let _ = writeln!(self.waiting, "{line}");
@@ -183,7 +203,7 @@ impl Recording {
         let peer = self.connection.peer.map(|peer| format!("peer {peer}"));
         Trace {
             title: head.title(),
-            draft: head.draft(),
+            protocol: head.protocol(),
             section: "field".into(),
             severity: Severity::Field,
             settings: options.settings.clone(),
@@ -221,14 +241,17 @@ impl Head {
         Some(value.trim()).filter(|value| !value.is_empty())
     }
 
-    fn draft(&self) -> Draft {
+    fn protocol(&self) -> Protocol {
         let has = |name| self.field(name).is_some();
-        if has("sec-websocket-version") || has("sec-websocket-key") || !has("upgrade") {
-            Draft::Neither
-        } else if has("sec-websocket-key1") || has("sec-websocket-key2") {
-            Draft::Draft76
-        } else {
-            Draft::Draft75
+        match self.field("sec-websocket-version") {
+            Some("7") => Protocol::Hybi7,
+            Some("8") => Protocol::Hybi8,
+            Some("13") => Protocol::Rfc6455,
+            None if has("upgrade") && !has("sec-websocket-key") => {
+                let has_key = has("sec-websocket-key1") || has("sec-websocket-key2");
+                if has_key { Protocol::Draft76 } else { Protocol::Draft75 }
+            }
+            _ => Protocol::None,
         }
     }
 }

@@ -48,16 +48,16 @@
 
   const filter = () => {
     const chosen = (name) => [...form.querySelectorAll(`[name=${name}]:checked`)].map((input) => input.value);
-    const [outcomes, severities, drafts] = ["outcome", "severity", "draft"].map(chosen);
+    const [outcomes, severities, protocols] = ["outcome", "severity", "protocol"].map(chosen);
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const disagree = form.elements.disagree?.checked;
-    const any = outcomes.length + severities.length + drafts.length + words.length > 0 || disagree === true;
+    const any = outcomes.length + severities.length + protocols.length + words.length > 0 || disagree === true;
     const allows = (list, value) => list.length === 0 || list.includes(value);
     let shown = 0;
     for (const row of rows) {
       const found = [...row.cells].slice(columns).map(outcome);
       const ran = new Set(found.filter((name) => name !== "na" && name !== "none"));
-      row.hidden = !(allows(severities, row.dataset.severity) && allows(drafts, row.dataset.draft) &&
+      row.hidden = !(allows(severities, row.dataset.severity) && allows(protocols, row.dataset.protocol) &&
         (outcomes.length === 0 || found.some((name) => outcomes.includes(name))) &&
         (!disagree || ran.size > 1) && words.every((word) => haystack(row).includes(word)));
       shown += !row.hidden;
@@ -122,7 +122,7 @@
     const parts = [
       make("h2", "", row.id),
       make("p", "", name.querySelector("span").textContent),
-      make("p", "quiet", `${section.textContent.trim()} · draft ${row.dataset.draft}`),
+      make("p", "quiet", `${section.textContent.trim()} · ${row.dataset.protocol}`),
       ...requirements[rows.indexOf(row)].map((text) => make("blockquote", "", texts[text])),
       tabs,
     ];
@@ -196,10 +196,10 @@
       turn = 0;
       return runs(transcript).map((run) => message(run, hex));
     };
-    const message = ({ at, connection, kind, length, parts }, hex) => {
+    const message = ({ at, connection, kind, length, parts, frame }, hex) => {
       const [side, what] = texts[kind].split(" ");
       const names = {
-        fin: "FIN: ends its side", reset: "RST: resets the connection", closing: "closing FF 00",
+        fin: "FIN: ends its side", reset: "RST: resets the connection", closing: frame ? "closing" : "closing FF 00",
         wait: `client waits: end of turn ${what === "wait" ? ++turn : ""}`, timeout: "client gives up waiting",
         application: "the server's application is told",
       };
@@ -212,6 +212,7 @@
         const cut = bytes.length < length ? `, the first ${bytes.length.toLocaleString("en")} shown` : "";
         label.append(make("small", "", count + (parts.length > 1 ? ` in ${parts.length} pieces` : "") + cut));
       }
+      if (frame) label.append(make("span", "frame", frame));
       if (!["wait", "timeout", "application"].includes(what)) lane.append(make("div", "arrow"));
       if (bytes.length) {
         const short = bytes.length <= 32 && !bytes.includes("\n");
@@ -233,21 +234,24 @@
   // Single bytes of one kind in a row become one message, with marks between them.
   const runs = (transcript) => {
     const found = [];
-    for (const [at, connection, kind, length, pieces] of transcript) {
+    for (const [at, connection, kind, length, pieces, text] of transcript) {
+      const frame = texts[text];
       const bytes = pieces.map((piece) => texts[piece]).join("");
       const last = found.at(-1);
       if (last && last.kind === kind && last.connection === connection && length === 1 && last.length === last.parts.length && !whole(last)) {
         last.length += length;
         last.parts.push(bytes);
+        last.frame = frame;
       } else {
-        found.push({ at, connection, kind, length, parts: [bytes] });
+        found.push({ at, connection, kind, length, parts: [bytes], frame });
       }
     }
     return found;
   };
 
   // Whether a run is a frame from end to end: the next byte begins another.
-  const whole = ({ kind, parts }) => {
+  const whole = ({ kind, parts, frame }) => {
+    if (frame) return true;
     const what = texts[kind].split(" ")[1];
     const ends = parts.length > 1 && parts.at(-1) === "\xff";
     return what === "closing" ? parts.length === 2 : what === "text" || (what === "reserved" && parts[0] < "\x80") ? ends : false;
