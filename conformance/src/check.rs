@@ -1,6 +1,7 @@
 //! Checks the corpus against a running server, over real sockets.
 
 mod application;
+mod lenient;
 mod socket;
 mod taken;
 mod tls;
@@ -14,6 +15,7 @@ use legacy_websocket_trace::{Action, Connection, Protocol, Setting, Step, Variab
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::application::Application;
+use self::lenient::{lenient, without_closing, without_responses};
 use self::socket::{News, Sockets};
 pub use self::tls::Tls;
 use crate::chunking::Chunkings;
@@ -457,67 +459,6 @@ enum Progress {
     Otherwise,
 }
 
-/// Leaves only what counts in a case. A fault of the 101 counts in cases about the opening handshake; in others the
-/// client continues in spite of it, so that one fault does not hide all others. Likewise the subprotocol, code and
-/// reason that a server chooses.
-fn lenient(case: &Case, mut sight: Sight) -> Sight {
-    let is_about = |area: &str| case.id.starts_with(area);
-    let trace = &case.trace;
-    let names_subprotocol = trace.settings.iter().any(|setting| setting.name == "subprotocol")
-        || has_action(case, |action| matches!(action, Action::Accept(_, Some(_))));
-    let gives_code = has_action(case, |action| matches!(action, Action::Close(_, Some(_))));
-    for (_, _, what) in &mut sight {
-        if !is_about("handshake") && !is_about("refuse") {
-            client::forgive(what);
-        }
-        if !names_subprotocol {
-            client::forget_subprotocol(what);
-        }
-        if !gives_code {
-            client::forget_reason(what, is_about("codes"));
-        }
-    }
-    let is_about_closing = ["closing", "codes", "application"].into_iter().any(is_about) || gives_code;
-    if trace.protocol.has_frames() && !is_about_closing { ended_by_closing(sight) } else { sight }
-}
-
-/// A server that fails a connection may send a close frame or just end TCP, and may wait for an answer: in cases that
-/// are not about this, the first of both is the end.
-fn ended_by_closing(sight: Sight) -> Sight {
-    let mut out = Sight::new();
-    for (connection, turn, mut what) in sight {
-        if what == client::CLOSING {
-            what = client::END.into();
-        }
-        let has_ended =
-            |out: &Sight| out.iter().any(|(it, _, what)| *it == connection && what == client::END);
-        if what != client::END || !has_ended(&out) {
-            out.push((connection, turn, what));
-        }
-    }
-    out
-}
-
-fn has_action(case: &Case, is: impl Fn(&Action) -> bool) -> bool {
-    case.trace.steps.iter().any(|step| matches!(step, Step::Application(action) if is(action)))
-}
-
-/// Drops closing frames that are followed by the end of TCP in the same turn.
-fn without_closing(sight: &Sight) -> Sight {
-    let is_followed = |at: usize| {
-        let (connection, turn, what) = &sight[at];
-        what == client::CLOSING
-            && sight.get(at + 1).is_some_and(|next| *next == (*connection, *turn, client::END.into()))
-    };
-    (0..sight.len()).filter(|at| !is_followed(*at)).map(|at| sight[at].clone()).collect()
-}
-
-/// Drops plain HTTP responses if TCP ends after them.
-fn without_responses(sight: &Sight) -> Sight {
-    let ends = sight.iter().any(|(_, _, what)| what == client::END);
-    sight.iter().filter(|(_, _, what)| !ends || what != client::RESPONSE).cloned().collect()
-}
-
 fn lines(sight: &Sight) -> Vec<Seen> {
     let line = |(connection, turn, what): &(Connection, u32, String)| Seen {
         connection: *connection,
@@ -533,4 +474,48 @@ fn difference(expected: &[Seen], seen: &[Seen]) -> (String, String) {
     let (expected, seen) = (expected.get(at), seen.get(at));
     let name = |seen: Option<&Seen>| seen.map_or_else(|| "nothing more".into(), ToString::to_string);
     (format!("expected {}; saw {}", name(expected), name(seen)), report::cause(expected, seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(text: &str) -> Setting {
+        let (name, value) = text.split_once(' ').unwrap_or((text, ""));
+        Setting { name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn protocols_are_settings_too_where_a_case_names_them() {
+        let both = ["protocol draft75", "protocol draft76"];
+        for (needed, speaks, has, applies) in [
+            (&[][..], &[][..], &[][..], true),
+            (&[], &[Protocol::Draft76], &[], true),
+            (&["authorise"], &[Protocol::Draft76], &["authorise"], true),
+            (&["authorise"], &[], &[], false),
+            (&both, &[Protocol::Draft76, Protocol::Draft75], &[], true),
+            (&both, &[Protocol::Draft76], &[], false),
+            (&both, &[], &[], false),
+            (&both, &[], &both, true),
+            (&[], &[], &both, false),
+        ] {
+            let target = Target {
+                address: ([127, 0, 0, 1], 80).into(),
+                tls: None,
+                variables: Variables::default(),
+                protocols: speaks.to_vec(),
+                echo: true,
+                settings: has.iter().map(|text| setting(text)).collect(),
+                patience: Duration::ZERO,
+                longest_pause: Duration::ZERO,
+                quiet: Duration::ZERO,
+                chunkings: Chunkings::Written,
+                seed: 0,
+                pause: Duration::ZERO,
+                application: None,
+            };
+            let needed: Vec<_> = needed.iter().map(|text| setting(text)).collect();
+            assert_eq!(has_settings(&needed, &target), applies, "{needed:?} {target:?}");
+        }
+    }
 }

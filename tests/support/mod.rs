@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod browser;
 pub(crate) mod chat;
+pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod hosts;
 pub(crate) mod hybi;

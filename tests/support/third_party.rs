@@ -5,6 +5,7 @@
 //! `ping`, `pong TEXT`; `close CODE REASON`. What there is none of is left out.
 
 use std::fmt::{self, Debug, Formatter};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,6 +42,26 @@ impl ThirdParty {
     pub(crate) fn websockets(python: &Path, server: SocketAddr, subprotocols: &[&str]) -> Self {
         let mut command = Command::new(python);
         Self::start(command.arg(folder().join("websockets_client.py")).arg(url(server)).args(subprotocols))
+    }
+
+    /// PhantomJS, which opens the server's page: it tells `shows LINE` instead of `text TEXT`, and of no `open`. It can
+    /// also be told to `press` the button of an ID.
+    pub(crate) fn phantomjs(phantomjs: &Path, server: SocketAddr, name: &str) -> Self {
+        let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/browser/room.js"));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("phantomjs-{name}"));
+        let mut file = File::create(&path).unwrap();
+        let mut child = Command::new(phantomjs)
+            .arg(script)
+            .arg(format!("http://{server}/"))
+            .arg(path)
+            // PhantomJS crashes at startup if this is set.
+            .env_remove("SSL_CERT_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("PhantomJS starts");
+        let lines = lines(child.stdout.take().unwrap());
+        Self::new(child, lines, move |line| writeln!(file, "{line}").unwrap())
     }
 
     /// One that reads lines on standard input and writes lines on standard output.
@@ -83,6 +104,17 @@ impl ThirdParty {
         while self.next(line) != line {}
     }
 
+    /// The same, of which only the beginning is known.
+    #[track_caller]
+    pub(crate) fn wait_for_start(&mut self, start: &str) -> String {
+        loop {
+            let line = self.next(start);
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
     #[track_caller]
     fn next(&mut self, awaited: &str) -> String {
         match self.lines.recv_timeout(DEADLINE) {
@@ -113,7 +145,7 @@ impl Drop for ThirdParty {
 }
 
 /// What a program writes, line by line.
-pub(crate) fn lines(stdout: ChildStdout) -> Receiver<String> {
+fn lines(stdout: ChildStdout) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         // Whoever no longer reads them is done with the client.

@@ -57,6 +57,24 @@ impl Bytes {
     }
 }
 
+impl Part {
+    /// The string, or the payload.
+    pub(crate) fn literal(&self) -> &Literal {
+        match self {
+            Self::Literal(literal) => literal,
+            Self::Frame(frame) => &frame.payload,
+        }
+    }
+
+    /// The string, or the payload.
+    pub(crate) fn literal_mut(&mut self) -> &mut Literal {
+        match self {
+            Self::Literal(literal) => literal,
+            Self::Frame(frame) => &mut frame.payload,
+        }
+    }
+}
+
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
         Self(vec![Part::Literal(bytes.into())])

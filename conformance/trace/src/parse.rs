@@ -233,22 +233,6 @@ impl Step {
     }
 }
 
-impl Part {
-    fn literal(&self) -> &Literal {
-        match self {
-            Self::Literal(literal) => literal,
-            Self::Frame(frame) => &frame.payload,
-        }
-    }
-
-    fn literal_mut(&mut self) -> &mut Literal {
-        match self {
-            Self::Literal(literal) => literal,
-            Self::Frame(frame) => &mut frame.payload,
-        }
-    }
-}
-
 /// The values of the field `draft`.
 fn old_protocol(name: &str) -> Option<Protocol> {
     match name {
