@@ -113,9 +113,9 @@ fn a_named_client_without_binary_is_reported(engine: &str) {
     let server = start(engine);
     let mut room = room(&server);
     let ids: Vec<_> = room.iter_mut().map(Member::id).collect();
-    for hixie in 0..2 {
-        room[4].say(&format!("binary:{}", ids[hixie]));
-        room[4].expect(&format!("CommandKind::SendBinary to {}: Failure::NotText", ids[hixie]));
+    for hixie in &ids[..2] {
+        room[4].say(&format!("binary:{hixie}"));
+        room[4].expect(&format!("CommandKind::SendBinary to {hixie}: Failure::NotText"));
     }
     room[4].say("binary:7001");
     room[4].expect("CommandKind::SendBinary to 7001: Failure::UnknownConnection");
