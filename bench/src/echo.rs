@@ -20,6 +20,7 @@ pub(crate) fn measure(
     let size = if bytes < 1024 { format!("{bytes} B") } else { format!("{} kB", bytes / 1024) };
     let name = protocol.label(format!("{size}, {in_flight} in flight"));
     let mut measure = Measure::new(name, "messages", servers);
+    measure.leave_out(|server| !server.speaks(protocol));
     rounds.run(servers, &mut measure, |server, length| {
         Load { connections, bytes, in_flight, protocol }.run(server, length)
     })?;

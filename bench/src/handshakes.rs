@@ -22,6 +22,7 @@ pub(crate) fn measure(
     rounds: Rounds,
 ) -> Result<Measure, Box<dyn Error>> {
     let mut measure = Measure::new(protocol.label("opening handshakes".into()), "handshakes", servers);
+    measure.leave_out(|server| !server.speaks(protocol));
     rounds.run(servers, &mut measure, |server, length| run(server, protocol, length))?;
     Ok(measure)
 }

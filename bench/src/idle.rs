@@ -21,7 +21,7 @@ pub(crate) fn measure(
 ) -> Result<Vec<(Kind, u64)>, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut figures = Vec::new();
-    for (at, &kind) in kinds.iter().enumerate() {
+    for (at, &kind) in kinds.iter().enumerate().filter(|(_, kind)| kind.speaks(protocol)) {
         // Each server's clients have their own addresses, because ports stay in TIME_WAIT for a minute.
         let net = u8::try_from(1 + at)?;
         let server = Process::start(kind, Role::Echo, workers)?;

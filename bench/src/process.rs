@@ -10,6 +10,8 @@ use std::{env, fs, thread};
 
 use clap::ValueEnum;
 
+use crate::load::Protocol;
+
 /// The server to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
@@ -78,6 +80,14 @@ impl Kind {
             }
         };
         [Self::Tcp].into_iter().chain(others).filter(available).collect()
+    }
+
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Netty => protocol == Protocol::Draft76,
+            Self::Tungstenite | Self::Ws => protocol == Protocol::Rfc6455,
+            _ => true,
+        }
     }
 
     /// Whether it is a third-party server.

@@ -44,6 +44,13 @@ impl Measure {
         self.servers[at].costs.push(cpu.as_secs_f64() * 1e6 / count);
     }
 
+    /// Leaves out the servers that this holds for.
+    pub(crate) fn leave_out(&mut self, mut is_out: impl FnMut(Kind) -> bool) {
+        for series in self.servers.iter_mut().filter(|series| is_out(series.kind)) {
+            series.failure = Some("it does not speak the protocol".into());
+        }
+    }
+
     /// Marks a server as unable to run the measure.
     pub(crate) fn fail(&mut self, at: usize, why: String) {
         let series = &mut self.servers[at];

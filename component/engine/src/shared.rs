@@ -1,6 +1,7 @@
 //! State shared by a server's connections: the policy, the clock, and the output.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Add;
 
@@ -73,6 +74,14 @@ pub(crate) struct Members {
     pub(crate) hybi: usize,
 }
 
+/// Several texts in one string.
+#[derive(Debug, Default)]
+pub(crate) struct EchoedTexts {
+    pub(crate) text: String,
+    /// Where each ends.
+    pub(crate) ends: Vec<u32>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) policy: Policy,
@@ -87,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Buffer for short texts in transit.
     pub(crate) short_texts: Vec<u8>,
+    /// Buffers for texts that are echoed.
+    pub(crate) echoed: EchoedTexts,
     /// Connections that ended in this call, to be removed from the table.
     pub(crate) ended: Vec<ConnectionId>,
     /// The members of a broadcast to all.
@@ -110,6 +121,7 @@ impl Shared {
             tick: None,
             counts: Counts::default(),
             short_texts: Vec::new(),
+            echoed: EchoedTexts::default(),
             ended: Vec::new(),
             members: Members::default(),
             bounded: false,

@@ -3,15 +3,17 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 
 use super::{Closing, Connection, Phase};
-use crate::event::{CloseCause, Event};
+use crate::event::{CloseCause, ConnectionId, Event};
 use crate::frame::{Decoder, Frame, Rules, encode, take_frames};
 use crate::framing::Framing;
 use crate::hybi;
 use crate::hybi::encode::{encode_binary, encode_text};
+use crate::hybi::session::Session;
 use crate::protocol::Protocol;
-use crate::shared::Shared;
+use crate::shared::{EchoedTexts, Shared};
 
 impl Connection {
     pub(super) fn take_message<'i>(
@@ -85,6 +87,12 @@ impl Connection {
         };
         let echoes = shared.policy.options.echo;
         let echo = echoes && *closing == Closing::NotYet;
+        if echo {
+            echo_texts(self.id, session, shared, input);
+            if input.is_empty() {
+                return None;
+            }
+        }
         let mut out = Vec::new();
         let taken = session.receive(input, room, &mut out);
         let cause = closing.ended_by();
@@ -121,6 +129,30 @@ impl Connection {
         }
         event
     }
+}
+
+/// Sends back the short texts at the start of the input, without an allocation for each.
+fn echo_texts(id: ConnectionId, session: &mut Session, shared: &mut Shared, input: &mut &[u8]) {
+    let mut echoed = mem::take(&mut shared.echoed);
+    let EchoedTexts { text, ends } = &mut echoed;
+    // If they are not valid, the first of them is refused next.
+    session.take_texts(input, usize::MAX, &mut shared.short_texts, text, ends);
+    if !ends.is_empty() {
+        let count = u64::try_from(ends.len()).unwrap_or(u64::MAX);
+        shared.count_messages(count, count);
+        shared.transmit(id, |out| {
+            let mut rest = text.as_str();
+            let mut start: u32 = 0;
+            for end in ends.drain(..) {
+                let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+                let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+                encode_text(text, out);
+                (rest, start) = (behind, end);
+            }
+        });
+        text.clear();
+    }
+    shared.echoed = echoed;
 }
 
 impl Closing {
