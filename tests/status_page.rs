@@ -99,7 +99,7 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     // Longest queue first.
     let first = shown.split(r#"<td class="peer">"#).nth(1).unwrap_or_default();
     assert!(first.starts_with(&slow.address().to_string()), "{first}");
-    for text in [">serving</span>", "draft 75: 1 · draft 76: 2 · opening: 0", "None yet.", "Nobody."] {
+    for text in [">serving</span>", "draft&nbsp;75:&nbsp;1 · draft&nbsp;76:&nbsp;2 · opening:&nbsp;0", "None yet.", "Nobody."] {
         assert!(shown.contains(text), "no {text} in {shown}");
     }
     client76.send(CLOSING);
