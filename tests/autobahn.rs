@@ -22,7 +22,8 @@ use support::hosts::{self, Composed};
 use support::optional::{install, trial};
 use support::server::Server;
 
-/// The groups of cases that are run. 12 and 13 are compression, which the server does not have. There is no 8 and no 11.
+/// The groups of cases that are run. 12 and 13 are compression, which the server does not have. There is no 8 and no
+/// 11.
 const CASES: [&str; 9] = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"];
 
 /// The protocols that Autobahn speaks as a client, and how many of those cases it has for each.

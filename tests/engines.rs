@@ -55,7 +55,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 /// A client's frame of RFC 6455; of its first byte, the reserved bits and unused opcodes are rare.
 fn masked(first: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
-    let first = if first.is_multiple_of(16) { first } else { first & 0x8b };
+    let first = if first.is_multiple_of(16) { first } else { first & 0x89 };
     let length = u8::try_from(payload.len()).expect("short");
     let header = if length < 126 { vec![first, 0x80 | length] } else { vec![first, 0xfe, 0, length] };
     let payload: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();

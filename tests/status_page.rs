@@ -99,7 +99,12 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     // Longest queue first.
     let first = shown.split(r#"<td class="peer">"#).nth(1).unwrap_or_default();
     assert!(first.starts_with(&slow.address().to_string()), "{first}");
-    for text in [">serving</span>", "draft&nbsp;75:&nbsp;1 · draft&nbsp;76:&nbsp;2 · opening:&nbsp;0", "None yet.", "Nobody."] {
+    for text in [
+        ">serving</span>",
+        "draft&nbsp;75:&nbsp;1 · draft&nbsp;76:&nbsp;2 · opening:&nbsp;0",
+        "None yet.",
+        "Nobody.",
+    ] {
         assert!(shown.contains(text), "no {text} in {shown}");
     }
     client76.send(CLOSING);
@@ -111,7 +116,7 @@ fn connections_and_counters_are_shown(chromium: &Path) {
     later.read_until(b" 426 ");
     let (_, shown) = show(chromium, &url);
     assert!(shown.contains("<span>by-peer</span>") && !shown.contains("<span>refused</span>"), "{shown}");
-    assert!(shown.contains("<span>a protocol that is off (426)</span>"), "{shown}");
+    assert!(shown.contains("<span>a protocol not spoken here (426)</span>"), "{shown}");
 }
 
 fn client_supplied_text_is_escaped(chromium: &Path) {
@@ -141,7 +146,7 @@ fn an_unresponsive_server_is_reported(chromium: &Path) {
     assert_eq!(title, "no answer \u{2013} legacy-websocket");
     assert!(shown.contains("what is shown is 12 s old"), "{shown}");
     // Refusals are counted once, with their reason in words.
-    assert!(shown.contains("a protocol that is off (426)"), "{shown}");
+    assert!(shown.contains("a protocol not spoken here (426)"), "{shown}");
     assert!(shown.contains("None yet."), "{shown}");
 }
 

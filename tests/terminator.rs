@@ -86,7 +86,7 @@ fn browse(folder: &Path, terminator: SocketAddr, listen: &str, options: &[&str])
     for line in [&opened, "opened", "< h\u{e9} \u{20ac} \u{1f600}", ", all in order", "STATE closed"] {
         assert!(saw.contains(line), "{line:?} is not in {saw}");
     }
-    server.wait_for_log(&["connected", "draft=draft76"]);
+    server.wait_for_log(&["connected", "protocol=draft76"]);
 }
 
 /// A running terminator. Dropping it kills it.

@@ -27,8 +27,8 @@ struct Cli {
 enum Command {
     /// Check a running server against the corpus.
     ///
-    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its protocol; differs, where the protocol allows it or is
-    /// silent; not applicable. The exit status is 0 without unknown failures, 1 with any, 2 on an error.
+    /// Each case gets a verdict: pass; fails a MUST or a SHOULD of its protocol; differs, where the protocol allows it
+    /// or is silent; not applicable. The exit status is 0 without unknown failures, 1 with any, 2 on an error.
     Check(Box<check::Check>),
     /// Combine the JSON reports of several servers into one page.
     Report(Merge),

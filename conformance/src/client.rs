@@ -1,5 +1,6 @@
 //! How a client of the time would interpret a server's bytes: the client's side of both drafts (draft 76 sections 4.1
-//! and 4.2, draft 75 sections 4.1 and 4.2) and of RFC 6455 (sections 4.1, 5 and 7), written independently of the engine.
+//! and 4.2, draft 75 sections 4.1 and 4.2) and of RFC 6455 (sections 4.1, 5 and 7), written independently of the
+//! engine.
 
 mod frames;
 mod request;

@@ -1,5 +1,6 @@
 //! The conformance suite for draft-hixie-thewebsocketprotocol-75 and -76 (hybi-00), hybi-07 to -12, and RFC 6455: a
-//! corpus of traces, the expected outcome of each, and runners that check a build of our engine, or any server, against it.
+//! corpus of traces, the expected outcome of each, and runners that check a build of our engine, or any server, against
+//! it.
 //!
 //! `README.md` beside this crate specifies the corpus for other implementations.
 

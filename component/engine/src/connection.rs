@@ -66,8 +66,8 @@ pub struct Connection {
     active: Millis,
     /// When something was last received, once connected.
     heard: Millis,
-    /// A ping was sent since then.
-    pinged: bool,
+    /// What became of a ping since then.
+    ping: Ping,
     /// What the peer's close frame said.
     close: Option<Box<(Option<CloseCode>, String)>>,
     /// Input deferred to a later turn.
@@ -109,6 +109,15 @@ enum Closing {
 }
 
 /// Getters.
+/// A ping for a client from which nothing has come for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ping {
+    None,
+    Sent(Millis),
+    /// The time for the answer was over at this time. It may have come all the same, in the input of the same turn.
+    Overdue(Millis),
+}
+
 impl Connection {
     /// Its id.
     #[must_use]
@@ -195,7 +204,7 @@ impl Connection {
             begun: None,
             active: 0,
             heard: 0,
-            pinged: false,
+            ping: Ping::None,
             close: None,
             deferred: None,
         };
@@ -251,7 +260,7 @@ impl Connection {
     /// Restarts the idle timeout and the ping interval: something was received.
     pub(crate) fn hear(&mut self, shared: &mut Shared) {
         self.heard = shared.now;
-        self.pinged = false;
+        self.ping = Ping::None;
         self.touch(shared);
     }
 

@@ -141,9 +141,6 @@ pub enum Refusal {
     /// A subprotocol that the options do not list.
     #[error("the subprotocol is not accepted")]
     Subprotocol,
-    /// A field of a later protocol, while none of those is accepted: [`LaterProtocol`].
-    #[error("this server speaks draft-hixie-75 and draft-hixie-76; the client asked for {0}")]
-    LaterProtocol(LaterProtocol),
     /// A later protocol that is not one of those accepted here (RFC 6455 section 4.2.2).
     #[error("this server does not speak {0}")]
     VersionOff(LaterProtocol),
@@ -194,7 +191,7 @@ impl Refusal {
             Self::Method => 405,
             Self::Timeout => 408,
             Self::BodyTooLong => 413,
-            Self::LaterProtocol(_) | Self::VersionOff(_) | Self::DraftOff => 426,
+            Self::VersionOff(_) | Self::DraftOff => 426,
             Self::HeadTooLong | Self::TooManyFields | Self::ChunkFieldsTooLong => 431,
             Self::TransferCoding => 501,
             Self::NoAnswer | Self::ShuttingDown => 503,

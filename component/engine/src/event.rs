@@ -144,7 +144,7 @@ pub enum Event<'i> {
         /// The request.
         head: Arc<Head>,
     },
-    /// A text message. Borrowed from the input if complete in it.
+    /// A text message. In the hixie drafts it is borrowed from the input if complete in it; later ones mask it.
     Message {
         /// The connection that sent the message.
         connection: ConnectionId,

@@ -127,9 +127,6 @@ pub(crate) fn examine(
     };
     match hybi::Handshake::read(head, &policy.versions) {
         Ok(None) => {}
-        Err(Refusal::VersionOff(later)) if policy.versions.is_empty() => {
-            return Err(Refusal::LaterProtocol(later));
-        }
         Err(refusal) => return Err(refusal),
         Ok(Some(handshake)) => {
             endpoint()?;

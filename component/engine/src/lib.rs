@@ -111,7 +111,7 @@
 //! - No input panics, whatever it is and however it is split; any chunking gives the same events and the same bytes.
 //!   (Only a pong, which is sent at once, may come before the application's answer to an earlier message of the same
 //!   read.)
-//! - Only incomplete data is buffered: a message complete in a read is borrowed from it.
+//! - Only incomplete data is buffered: a text of the hixie drafts that is complete in a read is borrowed from it.
 //! - Every limit ([`Limits`]) is checked before anything is buffered.
 //! - Nothing is sent after our closing handshake, and nothing is reported for a connection after its [`Event::Closed`].
 //!

@@ -33,6 +33,12 @@ impl Protocol {
         }
     }
 
+    /// It has the frames of RFC 6455.
+    #[must_use]
+    pub fn is_hybi(self) -> bool {
+        self.version().is_some()
+    }
+
     fn bit(self) -> u8 {
         match self {
             Self::Draft75 => 0x01,

@@ -12,10 +12,8 @@ use alloc::vec::Vec;
 pub use self::events::Events;
 use crate::connection::Connection;
 use crate::deferred::Deferred;
-use crate::error::{FrameError, InvalidOptions, Misuse};
-use crate::event::{
-    CloseCause, ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered,
-};
+use crate::error::{InvalidOptions, Misuse};
+use crate::event::{ConnectionId, Disposition, Event, Loss, Peer, Recipients, Transmission, Undelivered};
 use crate::head::Head;
 use crate::hybi::close::CloseCode;
 use crate::options::{Millis, Options};
@@ -123,6 +121,7 @@ impl Server {
     pub fn receive<'s, 'i>(&'s mut self, id: ConnectionId, input: &'i [u8]) -> Events<'s, 'i> {
         self.remove_ended();
         self.make_room(id, input);
+        self.shared.echo_one_by_one = false;
         let mut connection = self.connections.get_mut(&id).map(AsMut::as_mut);
         let mut input = input;
         if let Some(connection) = &mut connection {
@@ -402,7 +401,7 @@ impl Server {
                 return;
             };
             if let Some(connection) = self.connections.get_mut(&slowest) {
-                connection.end(&mut self.shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
+                connection.push_out(&mut self.shared);
             }
             self.remove_ended();
         }

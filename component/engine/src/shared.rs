@@ -67,7 +67,8 @@ impl Add for ConnectedCounts {
     }
 }
 
-/// How many connections a broadcast reaches, by their frames.
+/// How many connections a broadcast reaches: those with the frames of the hixie drafts, and those with the frames of
+/// hybi and RFC 6455.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Members {
     pub(crate) hixie: usize,
@@ -98,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) short_texts: Vec<u8>,
     /// Buffers for texts that are echoed.
     pub(crate) echoed: EchoedTexts,
+    /// Texts in the current input are no longer echoed together: some of them are not valid.
+    pub(crate) echo_one_by_one: bool,
     /// Connections that ended in this call, to be removed from the table.
     pub(crate) ended: Vec<ConnectionId>,
     /// The members of a broadcast to all.
@@ -122,6 +125,7 @@ impl Shared {
             counts: Counts::default(),
             short_texts: Vec::new(),
             echoed: EchoedTexts::default(),
+            echo_one_by_one: false,
             ended: Vec::new(),
             members: Members::default(),
             bounded: false,
@@ -154,10 +158,7 @@ impl Shared {
 
     /// A broadcast reaches one connection more, or one less.
     pub(crate) fn count_member(&mut self, protocol: Protocol, more: bool) {
-        let count = match protocol.version() {
-            None => &mut self.members.hixie,
-            Some(_) => &mut self.members.hybi,
-        };
+        let count = if protocol.is_hybi() { &mut self.members.hybi } else { &mut self.members.hixie };
         step(count, more);
     }
 
@@ -172,6 +173,28 @@ impl Shared {
         // There is a last one now.
         let mut none = Vec::new();
         write(self.transmissions.back_mut().map_or(&mut none, |last| &mut last.bytes))
+    }
+
+    /// The same for two destinations that have no connection in common.
+    pub(crate) fn transmit_to_both<T>(
+        &mut self,
+        one: Destination,
+        other: Destination,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> T,
+    ) -> T {
+        let mut last = self.transmissions.iter().rev();
+        let is_continued = last.next().is_some_and(|last| last.to == other && last.then == Disposition::Keep)
+            && last.next().is_some_and(|last| last.to == one && last.then == Disposition::Keep);
+        if !is_continued {
+            for to in [one, other] {
+                self.transmissions.push_back(Transmission { to, bytes: Vec::new(), then: Disposition::Keep });
+            }
+        }
+        // There are two now.
+        let (mut none, mut nothing) = (Vec::new(), Vec::new());
+        let mut last = self.transmissions.iter_mut().rev().map(|last| &mut last.bytes);
+        let other = last.next().unwrap_or(&mut none);
+        write(last.next().unwrap_or(&mut nothing), other)
     }
 
     /// Makes the last transmission one for these recipients. Not inlined: it is called from some fifty places.

@@ -138,15 +138,16 @@ fn a_broadcast_has_the_frames_of_each_client() {
 
     let mut server = self::server(&[Draft75, Rfc6455, Draft75, Hybi7]);
     assert_eq!(server.broadcast("a", None), 4);
+    assert_eq!(server.broadcast("a", None), 4);
     assert_eq!(server.broadcast("b", Some(id(2))), 3);
     assert_eq!(server.broadcast("c", Some(id(9))), 4);
-    assert_eq!(server.counts().messages_sent, 11);
+    assert_eq!(server.counts().messages_sent, 15);
     let (hixie, hybi) = (Destination::Many(vec![id(1), id(3)]), Destination::Many(vec![id(2), id(4)]));
     assert_eq!(
         transmissions(&mut server),
         [
-            (hixie.clone(), b"\0a\xff".to_vec()),
-            (hybi.clone(), b"\x81\x01a".to_vec()),
+            (hixie.clone(), b"\0a\xff\0a\xff".to_vec()),
+            (hybi.clone(), b"\x81\x01a\x81\x01a".to_vec()),
             (hixie.clone(), b"\0b\xff".to_vec()),
             (Destination::One(id(4)), b"\x81\x01b".to_vec()),
             (hixie.clone(), b"\0c\xff".to_vec()),
@@ -267,10 +268,60 @@ fn a_silent_client_is_pinged_and_then_dropped() {
     driver.drain();
     assert_eq!(driver.bytes, b"\x89\x00");
     driver.bytes.clear();
+    // A pong may be in the input of the turn in which the time is over.
     driver.server.advance(5000);
+    driver.drain();
+    assert_eq!(driver.bytes, b"");
+    driver.server.advance(5001);
     driver.drain();
     assert_eq!(driver.bytes, b"\x88\x02\x03\xe9");
     assert_eq!(driver.events.last().unwrap(), "closed PingTimeout");
+}
+
+#[test]
+fn a_server_that_was_paused_gives_its_clients_time_to_answer() {
+    let limits = Limits { ping_interval: 1000, ..Limits::default() };
+    let mut driver = driver(Options { limits, ..Options::default() });
+    for now in [50_000, 100_000, 150_000] {
+        driver.server.advance(now);
+        driver.drain();
+        assert_eq!(driver.bytes, b"\x89\x00");
+        driver.bytes.clear();
+        // The pong waited in the kernel as well.
+        driver.server.advance(now + 20_000);
+        drop(driver.server.receive(ID, &frame(0x8a, b"")));
+        driver.server.advance(now + 20_500);
+        driver.drain();
+        assert_eq!(driver.bytes, b"");
+    }
+    assert!(driver.events.iter().all(|event| !event.starts_with("closed")), "{:?}", driver.events);
+}
+
+/// Without a bound on the retries this takes minutes.
+#[test]
+fn an_echo_takes_a_long_read_of_empty_texts_before_a_wrong_one_once() {
+    const COUNT: usize = 200_000;
+    let mut driver = driver(Options { echo: true, ..Options::default() });
+    let input = [text("").repeat(COUNT), frame(0x81, b"\xff")].concat();
+    driver.receive(&input);
+    assert_eq!(driver.bytes.len(), 2 * COUNT + 4);
+    assert_eq!(driver.events.last().unwrap(), "closed Frame(NotUtf8)");
+}
+
+#[test]
+fn a_client_whose_memory_is_needed_is_told() {
+    let limits = Limits { max_buffered_bytes: 4096, max_message_bytes: 4096, ..Limits::default() };
+    let mut server = Server::new(Options { limits, ..Options::default() }).unwrap();
+    for id in [1, 2].map(ConnectionId) {
+        server.open(id, Peer { address: "peer".into(), secure: false }).unwrap();
+        drop(server.receive(id, &head_hybi(13, "")));
+    }
+    while server.poll_transmit().is_some() {}
+    let begun = [&b"\x01\xfe\x0b\xb8\0\0\0\0"[..], &[b'a'; 2900]].concat();
+    drop(server.receive(ConnectionId(1), &begun));
+    server.advance(5000);
+    drop(server.receive(ConnectionId(2), &begun));
+    assert_eq!(transmissions(&mut server), [(Destination::One(ConnectionId(1)), b"\x88\x02\x03\xf1".into())]);
 }
 
 #[test]

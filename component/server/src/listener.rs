@@ -66,7 +66,7 @@ impl Listener {
         wait_for(&socket, TcpSocket::finish_bind).map_err(failed)?;
         // Accepted sockets inherit these options. A host may not support them; serving works without.
         let _ = socket.set_listen_backlog_size(BACKLOG);
-        // The drafts have no ping that could detect a dead peer.
+        // Drafts 75 and 76 have no ping that could detect a dead peer.
         let _ = socket.set_keep_alive_enabled(keepalive != 0);
         if keepalive != 0 {
             let idle = keepalive.saturating_mul(NANOSECONDS).max(SECOND);

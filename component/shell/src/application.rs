@@ -93,6 +93,8 @@ pub fn command_bytes(command: &Command<'_>) -> usize {
         }
         Command::SendBinary(outgoing) => outgoing.bytes.len().saturating_add(recipients_bytes(&outgoing.to)),
         Command::Respond(response) => response.body.len(),
+        Command::Close(closing) => closing.reason.len(),
+        Command::Reject(refusal) => refusal.reason.len(),
         _ => 0,
     }
 }

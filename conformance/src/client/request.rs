@@ -132,8 +132,8 @@ impl Request {
         want("Sec-WebSocket-Protocol", named == 0 || asked);
     }
 
-    /// Whether a refusal names the versions that the server speaks (RFC 6455 section 4.4), and the client's is not one of
-    /// them: it may try another.
+    /// Whether a refusal names the versions that the server speaks (RFC 6455 section 4.4), and the client's is not one
+    /// of them: it may try another.
     pub(super) fn names_other_versions(&self, fields: &[(String, String)]) -> bool {
         let Some(asked) = self.version.filter(|_| self.protocol.has_frames()) else { return false };
         let mut named = items(fields, VERSION).filter_map(|item| item.parse::<u16>().ok()).peekable();

@@ -8,8 +8,8 @@ use super::{Case, Report, Verdict};
 const FEW: usize = 5;
 
 /// A protocol whose handshakes a server always refuses is not one that it speaks: it is named once,
-/// [`refused`](super::Server::refused), and its cases are not applicable. But a server that was declared to speak it, or
-/// that accepts no protocol at all, fails one case for all of them.
+/// [`refused`](super::Server::refused), and its cases are not applicable. But a server that was declared to speak it,
+/// or that accepts no protocol at all, fails one case for all of them.
 pub fn fold_refused(report: &mut Report) {
     let accepts_none = !report.cases.iter().any(sees_101);
     for protocol in Protocol::ALL {

@@ -33,6 +33,11 @@ const ANSWER: &[u8] = b"HTTP/1.1 101";
 const HTTP: &[u8] = b"HTTP/";
 
 impl Framer {
+    /// Bytes are missing here: what follows cannot be told apart, and stays as it is.
+    pub fn lose_track(&mut self) {
+        self.at = At::Other;
+    }
+
     /// The next bytes. `has_frames` says whether frames follow the head that ends in them.
     pub fn split(&mut self, mut bytes: &[u8], has_frames: bool) -> Bytes {
         let mut parts = Parts::default();
@@ -154,6 +159,14 @@ mod tests {
             let frames = parts.iter().flat_map(|part| &part.0).filter(|part| matches!(part, Part::Frame(_)));
             assert!(frames.count() >= 5, "{cut}: {parts:?}");
         }
+    }
+
+    #[test]
+    fn after_a_gap_there_are_no_frames() {
+        let mut framer = Framer::default();
+        framer.split(&[REQUEST, &FRAMES[..5]].concat(), true);
+        framer.lose_track();
+        assert_eq!(framer.split(FRAMES, true), Bytes(vec![Part::Literal(FRAMES.into())]));
     }
 
     #[test]

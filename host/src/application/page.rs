@@ -3,8 +3,8 @@
 use super::api::Application;
 use legacy_websocket::step::{Command, Event, Request, Response, ResponseField};
 
-/// Serves a page over plain HTTP for trying the server from any browser, of 2010 or later. Sends nothing over WebSocket: the
-/// engine's `echo` option does that.
+/// Serves a page over plain HTTP for trying the server from any browser, of 2010 or later. Sends nothing over
+/// WebSocket: the engine's `echo` option does that.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
 pub struct TestPage;

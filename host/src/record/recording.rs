@@ -147,6 +147,8 @@ impl Recording {
             let count = missing - self.missing;
             self.line(&format_args!("# {count} steps are missing here: the disk did not keep up"));
             self.missing = missing;
+            self.client.lose_track();
+            self.server.lose_track();
             self.is_whole = false;
         }
         let step = match what {

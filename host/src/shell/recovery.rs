@@ -26,8 +26,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Replaces a lost application. Its connections are closed as at shutdown, with code 1011; the fresh instance does not hear of
-    /// them.
+    /// Replaces a lost application. Its connections are closed as at shutdown, with code 1011; the fresh instance does
+    /// not hear of them.
     pub(super) fn replace_application(
         &mut self,
         lost: &ApplicationLost,

@@ -7,7 +7,6 @@ use core::mem;
 use super::{Connection, Phase};
 use crate::ahead::Ahead;
 use crate::deferred::Deferred;
-use crate::event::{CloseCause, Disposition};
 use crate::frame::hold;
 use crate::shared::Shared;
 
@@ -32,7 +31,7 @@ impl Connection {
                 self.deferred = Some(deferred);
                 self.account(shared);
             }
-            Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
+            Err(_) => self.push_out(shared),
         }
     }
 

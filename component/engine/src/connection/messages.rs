@@ -87,8 +87,8 @@ impl Connection {
         };
         let echoes = shared.policy.options.echo;
         let echo = echoes && *closing == Closing::NotYet;
-        if echo {
-            echo_texts(self.id, session, shared, input);
+        if echo && !shared.echo_one_by_one {
+            shared.echo_one_by_one = !echo_texts(self.id, session, shared, input);
             if input.is_empty() {
                 return None;
             }
@@ -131,12 +131,12 @@ impl Connection {
     }
 }
 
-/// Sends back the short texts at the start of the input, without an allocation for each.
-fn echo_texts(id: ConnectionId, session: &mut Session, shared: &mut Shared, input: &mut &[u8]) {
+/// Sends back the short texts at the start of the input, without an allocation for each. False: do not try again with
+/// this input.
+fn echo_texts(id: ConnectionId, session: &mut Session, shared: &mut Shared, input: &mut &[u8]) -> bool {
     let mut echoed = mem::take(&mut shared.echoed);
     let EchoedTexts { text, ends } = &mut echoed;
-    // If they are not valid, the first of them is refused next.
-    session.take_texts(input, usize::MAX, &mut shared.short_texts, text, ends);
+    let again = session.take_texts(input, usize::MAX, &mut shared.short_texts, text, ends);
     if !ends.is_empty() {
         let count = u64::try_from(ends.len()).unwrap_or(u64::MAX);
         shared.count_messages(count, count);
@@ -153,6 +153,7 @@ fn echo_texts(id: ConnectionId, session: &mut Session, shared: &mut Shared, inpu
         text.clear();
     }
     shared.echoed = echoed;
+    again
 }
 
 impl Closing {

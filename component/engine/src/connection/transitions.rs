@@ -6,10 +6,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Closing, Connection, Phase};
+use super::{Closing, Connection, Phase, Ping};
 use crate::ahead::Ahead;
 use crate::challenge::KEY3_BYTES;
-use crate::error::Refusal;
+use crate::error::{FrameError, Refusal};
 use crate::event::{CloseCause, Disposition, Event, State};
 use crate::frame::CLOSING;
 use crate::framing::Framing;
@@ -205,10 +205,15 @@ impl Connection {
             (CloseCause::MessageTimeout, CloseCode::POLICY_VIOLATION)
         } else if is_due(self.idle_deadline(shared)) {
             (CloseCause::IdleTimeout, CloseCode::GOING_AWAY)
-        } else if self.pinged {
-            (CloseCause::PingTimeout, CloseCode::GOING_AWAY)
         } else {
-            return self.ping(shared);
+            match self.ping {
+                Ping::None => return self.ping(shared),
+                Ping::Sent(_) => {
+                    self.ping = Ping::Overdue(shared.now);
+                    return self.start_open_timer(shared);
+                }
+                Ping::Overdue(_) => (CloseCause::PingTimeout, CloseCode::GOING_AWAY),
+            }
         };
         self.send_close(shared, code, "");
         self.end(shared, cause, Disposition::Finish);
@@ -218,9 +223,17 @@ impl Connection {
         if let Phase::Open { framing: Framing::Hybi(session), .. } = &mut self.phase {
             // It is open, and there is no payload.
             let _ = shared.transmit(self.id, |out| session.send_ping(b"", out));
-            self.pinged = true;
+            self.ping = Ping::Sent(shared.now);
         }
         self.start_open_timer(shared);
+    }
+
+    /// Ends it because the memory that all connections share is needed.
+    pub(crate) fn push_out(&mut self, shared: &mut Shared) {
+        if self.protocol.is_some_and(Protocol::is_hybi) {
+            self.send_close(shared, CloseCode::MESSAGE_TOO_BIG, "");
+        }
+        self.end(shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
     }
 
     /// The earliest of what is due while a client is connected.
@@ -238,9 +251,12 @@ impl Connection {
     /// When a ping is to be sent, or its answer must have come.
     fn ping_deadline(&self, shared: &Shared) -> Option<Millis> {
         let interval = shared.policy.options.limits.ping_interval;
-        let intervals = if self.pinged { interval.saturating_mul(2) } else { interval };
-        let has_pings = self.protocol.and_then(Protocol::version).is_some();
-        (has_pings && interval != 0).then(|| self.heard.saturating_add(intervals))
+        let has_pings = self.protocol.is_some_and(Protocol::is_hybi);
+        (has_pings && interval != 0).then(|| match self.ping {
+            Ping::None => self.heard.saturating_add(interval),
+            Ping::Sent(at) => at.saturating_add(interval),
+            Ping::Overdue(at) => at.saturating_add(1),
+        })
     }
 
     /// When the current message must be complete.

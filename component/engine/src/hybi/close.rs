@@ -33,11 +33,11 @@ impl CloseCode {
     /// The server failed.
     pub const INTERNAL_ERROR: Self = Self(1011);
 
-    /// The code of this number, if it may be in a close frame: 1000 to 1003, 1007 to 1011, and 3000 to 4999, which
-    /// belong to libraries and applications.
+    /// The code of this number, if it may be in a close frame: 1000 to 1003, 1007 to 1014 (1012 to 1014 are
+    /// registered since), and 3000 to 4999, which belong to libraries and applications.
     #[must_use]
     pub fn new(number: u16) -> Option<Self> {
-        matches!(number, 1000..=1003 | 1007..=1011 | 3000..=4999).then_some(Self(number))
+        matches!(number, 1000..=1003 | 1007..=1014 | 3000..=4999).then_some(Self(number))
     }
 
     /// Its number.
@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn only_codes_that_may_be_sent_are_taken() {
-        for number in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
+        for number in
+            [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+        {
             for version in Version::ALL {
                 assert_eq!(code(number, version), Ok(number));
             }
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn drafts_before_the_rfc_had_other_codes() {
-        for number in [1004, 1012, 1016, 1100, 2000, 2999] {
+        for number in [1004, 1016, 1100, 2000, 2999] {
             assert_eq!(code(number, Version::V13), Err(FrameError::CloseCode(number)));
             assert_eq!(code(number, Version::V8), Ok(number));
             assert_eq!(code(number, Version::V7), Ok(number));

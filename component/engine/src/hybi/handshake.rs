@@ -153,7 +153,11 @@ pub(crate) fn version_numbers(versions: &[Version]) -> String {
 
 /// The protocol after draft 76 that a request asks for, by the fields that only later ones have.
 pub(crate) fn later_protocol(head: &Head) -> Result<Option<LaterProtocol>, Refusal> {
-    let number = |value: &[u8]| str::from_utf8(trim(value)).ok()?.parse::<u16>().ok();
+    // As in the ABNF of section 4.3: neither a sign nor a leading zero.
+    let number = |value: &[u8]| {
+        let number = str::from_utf8(trim(value)).ok()?.parse::<u16>().ok()?;
+        (number.to_string().as_bytes() == trim(value)).then_some(number)
+    };
     if let Some(version) = head.value("Sec-WebSocket-Version") {
         return Ok(Some(number(version).map_or(LaterProtocol::Unnamed, LaterProtocol::Version)));
     }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// How many bytes are copied before they are unmasked: few enough to be in the L1 cache still. More than 2 kB has memcpy
-/// copy in a way that is ten times slower where source and destination lie badly.
+/// How many bytes are copied before they are unmasked: few enough to be in the L1 cache still. More than 2 kB has
+/// memcpy copy in a way that is ten times slower where source and destination lie badly.
 const PIECE: usize = 2048;
 
 /// A masking key, turned to the next byte of the payload.

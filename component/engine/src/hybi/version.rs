@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a later version would be another protocol")]
 pub enum Version {
-    /// draft-ietf-hybi-thewebsocketprotocol-07: Chrome 14, Firefox 6.
+    /// draft-ietf-hybi-thewebsocketprotocol-07: Firefox 6.
     V7,
-    /// draft-ietf-hybi-thewebsocketprotocol-08 to -12: Chrome 15, Firefox 7 to 10.
+    /// draft-ietf-hybi-thewebsocketprotocol-08 to -12: Chrome 14 and 15, Firefox 7 to 10.
     V8,
     /// RFC 6455, and draft-ietf-hybi-thewebsocketprotocol-13 to -17: all later browsers.
     V13,

@@ -143,18 +143,12 @@ impl Server {
             (0, 0) => 0,
             (_, 0) => shared.transmit_to(hixie.to, |out| encode_all(texts, |text| frame::encode(text, out))),
             (0, _) => shared.transmit_to(hybi.to, |out| encode_all(texts, |text| encode_text(text, out))),
-            _ => {
-                let mut frames = Vec::new();
-                let both = |out: &mut Vec<u8>| {
-                    encode_all(texts, |text| {
-                        frame::encode(text, out);
-                        encode_text(text, &mut frames);
-                    })
-                };
-                let sent = shared.transmit_to(hixie.to, both);
-                shared.transmit_to(hybi.to, |out| out.append(&mut frames));
-                sent
-            }
+            _ => shared.transmit_to_both(hixie.to, hybi.to, |hixie, hybi| {
+                encode_all(texts, |text| {
+                    frame::encode(text, hixie);
+                    encode_text(text, hybi);
+                })
+            }),
         };
         shared.count_messages(0, sent.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         count
@@ -198,5 +192,5 @@ impl Group {
 }
 
 fn is_hybi(connection: &Connection) -> bool {
-    connection.protocol().and_then(Protocol::version).is_some()
+    connection.protocol().is_some_and(Protocol::is_hybi)
 }

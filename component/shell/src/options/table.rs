@@ -210,14 +210,14 @@ const LIMITS: &[OptionSpec] = &[
     OptionSpec::new(
         "idle-timeout",
         Time(Zero::Means("never"), |settings| &mut settings.engine.limits.idle_timeout),
-        "How long a connected client may neither send nor receive anything.",
+        "How long a connected client may neither send nor receive anything; a pong counts.",
     )
     .setting("idle-timeout"),
     OptionSpec::new(
         "ping-interval",
         Time(Zero::Means("no pings"), |settings| &mut settings.engine.limits.ping_interval),
         "How long a connected client may send nothing before it is sent a ping; after as long again it is closed. \
-         Drafts 75 and 76 have no ping.",
+         Choose more than the longest download takes: meanwhile its answer is not read. Drafts 75 and 76 have no ping.",
     )
     .setting("ping-interval"),
     OptionSpec::new(

@@ -10,8 +10,8 @@
 //! - `storm:COUNT` sends COUNT messages to no connection, `cycle:` sends another for each failure.
 //!
 //! The variable `FAULT` causes a fault in the first call. Other `failed` events are reported to the last sender. When
-//! connections are lost with their engine, everyone is sent `gone`; when a client's close frame has a code, `closed CODE
-//! REASON`.
+//! connections are lost with their engine, everyone is sent `gone`; when a client's close frame has a code, `closed
+//! CODE REASON`.
 
 use std::env;
 use std::hint::{black_box, spin_loop};
