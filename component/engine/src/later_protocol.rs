@@ -21,7 +21,7 @@ impl fmt::Display for LaterProtocol {
             Self::Version(13) => f.write_str("RFC 6455 (Sec-WebSocket-Version 13)"),
             Self::Version(version) => write!(f, "a hybi draft (Sec-WebSocket-Version {version})"),
             Self::Draft(draft) => write!(f, "a hybi draft (Sec-WebSocket-Draft {draft})"),
-            Self::Unnamed => f.write_str("the later protocol that the client asks for, and does not name"),
+            Self::Unnamed => f.write_str("a later protocol without a number"),
         }
     }
 }
