@@ -101,7 +101,7 @@ impl Connection {
             Ok(Some(hybi::Event::Text(text))) => {
                 shared.count_messages(1, echo.into());
                 if echo {
-                    encode_text(&text, &mut out);
+                    shared.transmit(self.id, |bytes| encode_text(&text, bytes));
                 } else if !echoes {
                     event = Some(Event::Message { connection: self.id, text: Cow::Owned(text) });
                 }
@@ -109,7 +109,7 @@ impl Connection {
             Ok(Some(hybi::Event::Binary(bytes))) => {
                 shared.count_messages(1, echo.into());
                 if echo {
-                    encode_binary(&bytes, &mut out);
+                    shared.transmit(self.id, |out| encode_binary(&bytes, out));
                 } else if !echoes {
                     event = Some(Event::Binary { connection: self.id, bytes });
                 }

@@ -9,7 +9,7 @@ use crate::text;
 
 /// How many bytes are unmasked and checked together before they are appended: a `String` takes only what is known to be
 /// UTF-8.
-const PIECE: usize = 512;
+const PIECE: usize = 2048;
 
 /// A text message so far. Its bytes are checked once, when they come.
 #[derive(Debug, Default)]
