@@ -181,12 +181,22 @@ fn a_stopping_server_says_so_in_every_protocol(engine: &str) {
 fn a_lost_application_is_an_internal_error(engine: &str) {
     let server = start(engine);
     let mut room = room(&server);
-    wait_for_all(&mut room);
+    let ids: Vec<_> = room.iter_mut().map(Member::id).collect();
     let mut lost = Member { client: Client::open_hybi(server.address(), 13), is_hixie: false };
+    let worker = lost.id() % 2;
     lost.say("fault:panic");
     lost.client.expect(&unmasked(CLOSE, &close(1011, "")));
-    lost.client.send(&masked(CLOSE, &close(1011, "")));
-    lost.client.expect_end();
+    for ((at, member), id) in room.iter_mut().enumerate().zip(ids) {
+        match at {
+            _ if id % 2 != worker => {
+                member.say("e:still here");
+                member.expect("e:still here");
+            }
+            0 => member.client.expect_end(),
+            1 => member.client.expect(CLOSING),
+            _ => member.client.expect(&unmasked(CLOSE, &close(1011, ""))),
+        }
+    }
     // A fresh instance serves.
     drop(Client::open_hybi(server.address(), 13));
 }

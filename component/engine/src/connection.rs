@@ -31,7 +31,7 @@ use crate::event::{CloseCause, ConnectionId, Disposition, Event, Peer, State};
 use crate::forwarded::Forwarded;
 use crate::frame::TextLimits;
 use crate::framing::Framing;
-use crate::handshake::{Handshake, examine};
+use crate::handshake::{Handshake, asked_at, examine};
 use crate::head::{Head, HeadReader};
 use crate::http;
 use crate::hybi::close::CloseCode;
@@ -49,8 +49,8 @@ pub struct Connection {
     peer: Arc<Peer>,
     head: Option<Arc<Head>>,
     protocol: Option<Protocol>,
-    /// What our answer named.
-    subprotocol: Option<String>,
+    /// The place of the one that our answer named among those asked for: the head has it already, and it may be long.
+    subprotocol: Option<usize>,
     state: State,
     phase: Phase,
     timer: Timer,
@@ -145,8 +145,9 @@ impl Connection {
 
     /// The subprotocol named in our answer.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+    pub fn subprotocol(&self) -> Option<String> {
+        let (head, protocol) = (self.head.as_ref()?, self.protocol?);
+        asked_at(head, protocol, self.subprotocol?)
     }
 
     /// The head of the request that opened it, for as long as it lives; for plain HTTP that of the last
@@ -405,7 +406,7 @@ impl Connection {
                     let mut answer = Vec::new();
                     // The subprotocol was asked for.
                     let _ = handshake.write_answer(&head, subprotocol.as_deref(), &[], &mut answer);
-                    self.answer(shared, handshake, subprotocol, answer);
+                    self.answer(shared, handshake, subprotocol.as_deref(), answer);
                 }
             }
         }

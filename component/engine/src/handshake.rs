@@ -214,6 +214,22 @@ fn asked_subprotocol(head: &Head, draft: Protocol) -> Option<&[u8]> {
     }
 }
 
+/// The subprotocol at this place of those asked for: a list from hybi-07 on, before that one alone.
+pub(crate) fn asked_at(head: &Head, protocol: Protocol, place: usize) -> Option<String> {
+    match protocol.is_hybi() {
+        true => hybi::subprotocols(head).nth(place).map(String::from),
+        false => asked_text(head, protocol),
+    }
+}
+
+/// The place of a subprotocol that was asked for.
+pub(crate) fn place_asked(head: &Head, protocol: Protocol, subprotocol: &str) -> Option<usize> {
+    match protocol.is_hybi() {
+        true => hybi::subprotocols(head).position(|asked| asked == subprotocol),
+        false => Some(0),
+    }
+}
+
 /// The requested subprotocol as text, with U+FFFD for invalid UTF-8.
 fn asked_text(head: &Head, draft: Protocol) -> Option<String> {
     asked_subprotocol(head, draft).map(|bytes| String::from_utf8_lossy(bytes).into_owned())

@@ -289,7 +289,7 @@ impl Server {
         })
     }
 
-    /// Answers [`Event::Handshake`] by writing the 101. `subprotocol` is one that was requested, or none; a client that
+    /// Answers [`Event::Handshake`] by writing the 101. `subprotocol` is one that was requested, or none; a browser that
     /// requested some and gets none fails the connection. `fields` adds fields, such as Set-Cookie.
     ///
     /// # Errors

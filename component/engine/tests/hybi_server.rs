@@ -119,7 +119,7 @@ fn an_application_may_choose_any_subprotocol_that_was_asked_for() {
         driver.drain();
         if result.is_ok() {
             assert_eq!(driver.events.last().unwrap(), "message \"early\"");
-            assert_eq!(driver.server.connection(ID).unwrap().subprotocol(), Some(chosen));
+            assert_eq!(driver.server.connection(ID).unwrap().subprotocol().as_deref(), Some(chosen));
         }
     }
 }

@@ -29,7 +29,7 @@ impl Connection {
         let mut answer = Vec::new();
         handshake.write_answer(head, subprotocol, fields, &mut answer)?;
         if let Phase::Deciding { handshake, ahead } = mem::replace(&mut self.phase, Phase::Ended) {
-            self.answer(shared, handshake, subprotocol.map(String::from), answer);
+            self.answer(shared, handshake, subprotocol, answer);
             self.resume(shared, ahead);
         }
         Ok(())

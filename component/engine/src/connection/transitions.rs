@@ -1,7 +1,6 @@
 //! Transitions from one phase to another, whatever causes them.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -13,7 +12,7 @@ use crate::error::{FrameError, Refusal};
 use crate::event::{CloseCause, Disposition, Event, State};
 use crate::frame::CLOSING;
 use crate::framing::Framing;
-use crate::handshake::Handshake;
+use crate::handshake::{Handshake, place_asked};
 use crate::http;
 use crate::hybi::close::CloseCode;
 use crate::hybi::handshake::{upgrade_fields, version_numbers};
@@ -30,11 +29,13 @@ impl Connection {
         &mut self,
         shared: &mut Shared,
         handshake: Handshake,
-        subprotocol: Option<String>,
+        subprotocol: Option<&str>,
         mut answer: Vec<u8>,
     ) {
         shared.transmit(self.id, |out| out.append(&mut answer));
-        self.subprotocol = subprotocol;
+        if let (Some(head), Some(subprotocol)) = (&self.head, subprotocol) {
+            self.subprotocol = place_asked(head, handshake.protocol(), subprotocol);
+        }
         match handshake {
             Handshake::Hixie { parts: Some(parts), .. } => {
                 self.set_state(shared, State::Waiting);
@@ -56,12 +57,13 @@ impl Connection {
         self.active = shared.now;
         self.heard = shared.now;
         self.start_open_timer(shared);
+        let subprotocol = self.subprotocol();
         if let Some(head) = &self.head {
             shared.events.push_back(Event::Connected {
                 connection: self.id,
                 protocol,
                 peer: Arc::clone(&self.peer),
-                subprotocol: self.subprotocol.clone(),
+                subprotocol,
                 head: Arc::clone(head),
             });
         }

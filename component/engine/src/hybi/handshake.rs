@@ -84,10 +84,7 @@ impl Handshake {
 
     /// The subprotocols that the client asks for, the one it likes best first (section 1.9).
     pub fn subprotocols<'h>(&self, head: &'h Head) -> impl Iterator<Item = &'h str> {
-        head.values("Sec-WebSocket-Protocol")
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .filter_map(|item| str::from_utf8(trim(item)).ok())
-            .filter(|item| !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_graphic()))
+        subprotocols(head)
     }
 
     /// Appends the 101 (section 4.2.2). `subprotocol` is one of those asked for, or none; `fields` may add some, such
@@ -124,6 +121,13 @@ impl Handshake {
         out.extend_from_slice(b"\r\n");
         Ok(())
     }
+}
+
+pub(crate) fn subprotocols(head: &Head) -> impl Iterator<Item = &str> {
+    head.values("Sec-WebSocket-Protocol")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .filter_map(|item| str::from_utf8(trim(item)).ok())
+        .filter(|item| !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// Appends the HTTP answer to a refused opening handshake: status and reason. One of another version is told which of
