@@ -84,7 +84,7 @@ impl Handshake {
 
     /// The subprotocols that the client asks for, the one it likes best first (section 1.9).
     pub fn subprotocols<'h>(&self, head: &'h Head) -> impl Iterator<Item = &'h str> {
-        subprotocols(head)
+        subprotocols(head).into_iter()
     }
 
     /// Appends the 101 (section 4.2.2). `subprotocol` is one of those asked for, or none; `fields` may add some, such
@@ -123,11 +123,11 @@ impl Handshake {
     }
 }
 
-pub(crate) fn subprotocols(head: &Head) -> impl Iterator<Item = &str> {
-    head.values("Sec-WebSocket-Protocol")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .filter_map(|item| str::from_utf8(trim(item)).ok())
-        .filter(|item| !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_graphic()))
+/// A list, because each use of a lazy one is a kilobyte of the component.
+pub(crate) fn subprotocols(head: &Head) -> Vec<&str> {
+    let items = head.values("Sec-WebSocket-Protocol").flat_map(|value| value.split(|byte| *byte == b','));
+    let items = items.filter_map(|item| str::from_utf8(trim(item)).ok());
+    items.filter(|item| !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_graphic())).collect()
 }
 
 /// Appends the HTTP answer to a refused opening handshake: status and reason. One of another version is told which of
