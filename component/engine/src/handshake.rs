@@ -216,17 +216,19 @@ fn asked_subprotocol(head: &Head, draft: Protocol) -> Option<&[u8]> {
 
 /// The subprotocol at this place of those asked for: a list from hybi-07 on, before that one alone.
 pub(crate) fn asked_at(head: &Head, protocol: Protocol, place: usize) -> Option<String> {
-    match protocol.is_hybi() {
-        true => hybi::subprotocols(head).get(place).copied().map(String::from),
-        false => asked_text(head, protocol),
+    if protocol.is_hybi() {
+        hybi::subprotocols(head).get(place).copied().map(String::from)
+    } else {
+        asked_text(head, protocol)
     }
 }
 
 /// The place of a subprotocol that was asked for.
 pub(crate) fn place_asked(head: &Head, protocol: Protocol, subprotocol: &str) -> Option<usize> {
-    match protocol.is_hybi() {
-        true => hybi::subprotocols(head).iter().position(|asked| *asked == subprotocol),
-        false => Some(0),
+    if protocol.is_hybi() {
+        hybi::subprotocols(head).iter().position(|asked| *asked == subprotocol)
+    } else {
+        Some(0)
     }
 }
 

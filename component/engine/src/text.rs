@@ -67,6 +67,17 @@ pub(crate) fn decode(bytes: Cow<'_, [u8]>, invalid: InvalidUtf8) -> Result<Cow<'
     }
 }
 
+/// The texts of one string, by where each ends. Stops at an end that is no boundary, or before the last one.
+pub(crate) fn split<'t>(text: &'t str, ends: &'t [u32]) -> impl Iterator<Item = &'t str> {
+    let mut start = 0;
+    ends.iter().map_while(move |end| {
+        let end = usize::try_from(*end).ok()?;
+        let part = text.get(start..end);
+        start = end;
+        part
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;

@@ -14,6 +14,7 @@ use crate::hybi::encode::{encode_binary, encode_text};
 use crate::hybi::session::Session;
 use crate::protocol::Protocol;
 use crate::shared::{EchoedTexts, Shared};
+use crate::text;
 
 impl Connection {
     pub(super) fn take_message<'i>(
@@ -140,17 +141,9 @@ fn echo_texts(id: ConnectionId, session: &mut Session, shared: &mut Shared, inpu
     if !ends.is_empty() {
         let count = u64::try_from(ends.len()).unwrap_or(u64::MAX);
         shared.count_messages(count, count);
-        shared.transmit(id, |out| {
-            let mut rest = text.as_str();
-            let mut start: u32 = 0;
-            for end in ends.drain(..) {
-                let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-                let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
-                encode_text(text, out);
-                (rest, start) = (behind, end);
-            }
-        });
+        shared.transmit(id, |out| text::split(text, ends).for_each(|text| encode_text(text, out)));
         text.clear();
+        ends.clear();
     }
     shared.echoed = echoed;
     again

@@ -1,6 +1,7 @@
 //! The application's commands.
 
 use crate::options::Millis;
+use crate::text;
 
 /// A command. It borrows its contents, because it is read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,12 +139,6 @@ impl Outgoing<'_> {
 
     /// The messages, in order.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let mut start = 0;
-        self.ends.iter().map_while(move |end| {
-            let end = usize::try_from(*end).ok()?;
-            let text = self.text.get(start..end);
-            start = end;
-            text
-        })
+        text::split(self.text, self.ends)
     }
 }
