@@ -1,15 +1,9 @@
 //! What a client reads in frames of RFC 6455 (sections 5 and 7), which hybi-07 to -12 have too.
 
+use legacy_websocket_trace::opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use legacy_websocket_trace::{Frame, LengthBits, Protocol, Variables};
 
 use super::{CLOSING, take, text};
-
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 
 /// The longest payload of a control frame, in bytes.
 const MAX_CONTROL: usize = 125;

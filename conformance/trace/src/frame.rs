@@ -2,16 +2,22 @@
 
 use std::fmt::Write;
 
+use crate::opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use crate::parse::{Problem, literal, push};
 use crate::{Literal, Piece, Variables};
 
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
-const CLOSE: u8 = 0x8;
 
 /// The opcodes that have names.
-const NAMES: [(u8, &str); 6] =
-    [(0x0, "continuation"), (0x1, "text"), (0x2, "binary"), (CLOSE, "close"), (0x9, "ping"), (0xa, "pong")];
+const NAMES: [(u8, &str); 6] = [
+    (CONTINUATION, "continuation"),
+    (TEXT, "text"),
+    (BINARY, "binary"),
+    (CLOSE, "close"),
+    (PING, "ping"),
+    (PONG, "pong"),
+];
 
 /// A frame, as one side writes it. What is wrong with it is written, too.
 #[derive(Clone, Debug, PartialEq, Eq)]

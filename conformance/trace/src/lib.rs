@@ -31,6 +31,7 @@ mod bytes;
 mod frame;
 mod framer;
 mod literal;
+pub mod opcode;
 mod parse;
 mod print;
 

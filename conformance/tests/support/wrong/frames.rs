@@ -3,17 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conformance::subject::{Then, Write};
+use legacy_websocket_trace::opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use legacy_websocket_trace::{Bytes, Frame, LengthBits, Literal, Part, Piece, Variables};
 use sha1::{Digest, Sha1};
 
 use super::{Link, Wrong, find, replace};
-
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 
 /// Frames longer than this are passed on unread.
 const LONGEST: u64 = 1 << 20;
