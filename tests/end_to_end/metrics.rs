@@ -190,7 +190,8 @@ fn peers_that_never_read_exhaust_no_descriptors(engine: &str) {
     }
     assert_eq!(admin.get("/healthz"), "ok\n");
     let now = server.descriptors();
-    assert!(now < before + 100, "{now} descriptors, {before} before");
+    // 64 connections, and what the process opens otherwise.
+    assert!(now <= before + 70, "{now} descriptors, {before} before");
     server.open76().echo("in");
     drop(peers);
 }

@@ -81,7 +81,7 @@ impl Admin {
         let mut visits = Visits::new(self.options.max_connections);
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => visits.admit(Arc::clone(&self).serve(stream)),
+                Ok((stream, _)) => visits.admit(Arc::clone(&self).serve(stream)).await,
                 Err(error) => {
                     if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Admission) {
                         warn!(unlogged, "accept on the metrics listener failed: {error}");
