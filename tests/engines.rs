@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legacy_websocket_host::step::{
-    Closing, Command, Disposition, Event, Input, Opened, Outgoing, OutgoingBinary, Read, Received,
-    Recipients, Step,
+    Acceptance, Closing, Command, Disposition, Event, Input, Opened, Outgoing, OutgoingBinary, Protocol,
+    Read, Received, Recipients, Response, ResponseField, Step,
 };
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineOptions};
 use proptest::prelude::*;
@@ -23,6 +23,17 @@ const HEAD6455: &[u8] =
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Protocol: a, b\r\n\r\n";
 
+/// Plain HTTP, and what is none.
+const PLAIN: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST http://a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nSec-WebSocket-Version: 12\r\n\r\n",
+    b"GET / HTTP/1.1\r\nSec-WebSocket-Version: 8\r\n\r\n",
+    b"GET / HT",
+    b"\r\n\r\n",
+];
+
 #[derive(Clone, Debug)]
 enum Call {
     Open(u64),
@@ -33,6 +44,9 @@ enum Call {
     Say(Option<u64>, Vec<String>),
     SayBinary(Option<u64>, Vec<u8>),
     Close(u64, Option<u16>, String),
+    Accept(u64),
+    Respond(u64, u16, Vec<u8>),
+    Budget(u32),
     Shutdown,
     ApplicationLost,
 }
@@ -49,6 +63,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|(first, key, bytes)| masked(first, key, &bytes)),
         6 => "[a-zé€😀]{0,20}".prop_map(|text| [b"\0", text.as_bytes(), b"\xff"].concat()),
         1 => Just(b"\xff\0".to_vec()),
+        4 => prop::sample::select(PLAIN).prop_map(<[u8]>::to_vec),
         1 => prop::collection::vec(any::<u8>(), 0..20),
     ]
 }
@@ -74,11 +89,26 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(to, texts)| Call::Say(to, texts)),
         1 => (prop::option::of(id.clone()), prop::collection::vec(any::<u8>(), 0..200))
             .prop_map(|(to, bytes)| Call::SayBinary(to, bytes)),
-        1 => (id, prop::option::of(995_u16..5005), "[a-z€]{0,50}")
+        1 => (id.clone(), prop::option::of(995_u16..5005), "[a-z€]{0,50}")
             .prop_map(|(id, code, reason)| Call::Close(id, code, reason)),
+        2 => id.clone().prop_map(Call::Accept),
+        2 => (id, 190_u16..610, prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(id, status, body)| Call::Respond(id, status, body)),
+        1 => (0_u32..4).prop_map(Call::Budget),
         1 => Just(Call::Shutdown),
         1 => Just(Call::ApplicationLost),
     ]
+}
+
+fn options() -> impl Strategy<Value = EngineOptions> {
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(authorise, pass_through, speaks_6455)| {
+        let health_path = Some("/healthz".into());
+        let mut options = EngineOptions { authorise, pass_through, health_path, ..EngineOptions::default() };
+        if !speaks_6455 {
+            options.protocols = options.protocols.iter().filter(|it| *it != Protocol::Rfc6455).collect();
+        }
+        options
+    })
 }
 
 /// Applies a call to an engine.
@@ -123,6 +153,19 @@ fn apply(engine: &mut dyn Engine, call: &Call, now: &mut u64) -> Step {
         Call::Close(connection, code, reason) => {
             engine.command(&[Command::Close(Closing { connection: *connection, code: *code, reason })])
         }
+        Call::Accept(connection) => {
+            let (connection, subprotocol) = (*connection, None);
+            engine.command(&[Command::Accept(Acceptance { connection, subprotocol, fields: &[] })])
+        }
+        Call::Respond(connection, status, body) => {
+            let (connection, status) = (*connection, *status);
+            let fields = &[ResponseField { name: "Location", value: b"/elsewhere" }];
+            engine.command(&[Command::Respond(Response { connection, status, fields, body })])
+        }
+        Call::Budget(events) => {
+            engine.set_budget(*events).expect("the instance is alive");
+            engine.turn(*now, &[])
+        }
         Call::Shutdown => engine.turn(*now, &[Input::Shutdown]),
         Call::ApplicationLost => engine.turn(*now, &[Input::ApplicationLost]),
     };
@@ -138,11 +181,10 @@ fn factories() -> (EngineFactory, EngineFactory) {
 #[test]
 fn the_same_calls_give_the_same_steps() {
     let (component, native) = factories();
-    let options = EngineOptions::default();
     let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let calls = prop::collection::vec(call(), 1..40);
-    let result = runner.run(&calls, |calls| {
+    let result = runner.run(&(options(), calls), |(options, calls)| {
         let mut component = component.make(&options).expect("a component");
         let mut native = native.make(&options).expect("a native engine");
         let (mut here, mut there) = (0, 0);

@@ -165,7 +165,8 @@ fn written(trace: &Trace, variables: &Variables) -> Vec<Op> {
                     | Action::Broadcast(text)
                     | Action::Close(_, Some((_, text)))
                     | Action::Accept(_, Some(text))
-                    | Action::Reject(_, _, text) => text.bytes(variables),
+                    | Action::Reject(_, _, text)
+                    | Action::Respond(_, _, text) => text.bytes(variables),
                     Action::Close(_, None) | Action::Accept(_, None) | Action::Shutdown => Vec::new(),
                 };
                 ops.push(Op::Application(action.clone(), text));

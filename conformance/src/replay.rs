@@ -1,9 +1,9 @@
 //! Replays a trace against a build of the engine in this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use legacy_websocket_trace::{Action, Bytes, Connection, Framer, Literal, Protocol, Trace, Variables};
+use legacy_websocket_trace::{Action, Bytes, Connection, Framer, Literal, Part, Protocol, Trace, Variables};
 
 use crate::client::{Received, see};
 use crate::plan::{Chunking, Op, plan};
@@ -35,6 +35,8 @@ pub struct Outcome {
 pub struct Turn {
     /// The events for the application, in order.
     pub events: Vec<String>,
+    /// What the shell got of a connection that was given back to it, joined.
+    pub passed: Vec<u8>,
     /// The bytes written, joined.
     pub bytes: Vec<u8>,
     /// How the writing ended.
@@ -64,6 +66,7 @@ impl<S: Subject> Replayer<S> {
             turns: vec![BTreeMap::new()],
             sent: BTreeMap::new(),
             resets: BTreeMap::new(),
+            passed: BTreeSet::new(),
             output: 0,
         };
         let mut ops = plan(trace, variables, chunking);
@@ -111,6 +114,8 @@ struct Run<'a, S> {
     sent: BTreeMap<Connection, Vec<u8>>,
     /// The turn, from 0, in which the client reset the connection.
     resets: BTreeMap<Connection, usize>,
+    /// Connections that were given back to the shell.
+    passed: BTreeSet<Connection>,
     /// Bytes written so far, or to be written.
     output: usize,
 }
@@ -133,6 +138,9 @@ impl<S: Subject> Run<'_, S> {
             }
             Op::Bytes(connection, bytes) => {
                 self.sent.entry(connection).or_default().extend_from_slice(&bytes);
+                if self.passed.contains(&connection) {
+                    return self.pass(connection, &bytes);
+                }
                 self.input(Input::Bytes(self.id(connection), &bytes));
             }
             Op::End { connection, reset: true } => {
@@ -157,6 +165,13 @@ impl<S: Subject> Run<'_, S> {
 
     fn id(&self, connection: Connection) -> u64 {
         self.base + u64::from(connection)
+    }
+
+    /// The shell goes on with a connection that was given back to it.
+    fn pass(&mut self, connection: Connection, bytes: &[u8]) {
+        if let Some(turn) = self.turns.last_mut() {
+            turn.entry(connection).or_default().passed.extend_from_slice(bytes);
+        }
     }
 
     /// Passes in one input, and handles its consequences.
@@ -198,6 +213,11 @@ impl<S: Subject> Run<'_, S> {
                 Event::Request(what) => {
                     answers.push((id, Answer::NotFound));
                     format!("request: {what}")
+                }
+                Event::Passed(bytes) => {
+                    self.passed.insert(connection);
+                    turn.entry(connection).or_default().passed.extend(bytes);
+                    continue;
                 }
                 Event::Other(text) => text,
             };
@@ -266,12 +286,13 @@ impl Turn {
         for event in &self.events {
             let _ = writeln!(out, "    {event}");
         }
+        if !self.passed.is_empty() {
+            let passed = Part::Literal(Literal::from(self.passed.as_slice()));
+            render_bytes("passed", passed, out);
+        }
         if !self.bytes.is_empty() {
             for part in framer.split(&self.bytes, protocol.has_frames()).0 {
-                for (at, line) in Bytes(vec![part]).lines().iter().enumerate() {
-                    let start = if at == 0 { "    write" } else { "         " };
-                    let _ = writeln!(out, "{start} {}", line.strip_prefix("+ ").unwrap_or(line));
-                }
+                render_bytes("write", part, out);
             }
         }
         match self.then {
@@ -280,6 +301,13 @@ impl Turn {
             Then::Finish => out.push_str("    finish\n"),
             Then::Abort => out.push_str("    abort\n"),
         }
+    }
+}
+
+fn render_bytes(verb: &str, bytes: Part, out: &mut String) {
+    for (at, line) in Bytes(vec![bytes]).lines().iter().enumerate() {
+        let verb = if at == 0 { verb } else { &" ".repeat(verb.len()) };
+        let _ = writeln!(out, "    {verb} {}", line.strip_prefix("+ ").unwrap_or(line));
     }
 }
 

@@ -48,7 +48,7 @@ pub enum Command<'a> {
     Accept(u64, Option<&'a str>),
     /// Refuses one.
     Reject(u64, u16, &'a str),
-    /// Answers a request.
+    /// Answers a request, or an opening handshake with a response instead of the 101.
     Respond(u64, u16, &'a str),
     /// Stops.
     Shutdown,
@@ -76,6 +76,8 @@ pub enum Event {
     Binary(Vec<u8>),
     /// A plain HTTP request; holds the target.
     Request(String),
+    /// The connection is given back to the shell with these bytes.
+    Passed(Vec<u8>),
     /// Anything else, as written in snapshots.
     Other(String),
 }
@@ -143,6 +145,7 @@ impl<'a> Command<'a> {
             Action::Close(of, with) => Self::Close(id(*of), with.as_ref().map(|(code, _)| (*code, text))),
             Action::Accept(of, subprotocol) => Self::Accept(id(*of), subprotocol.as_ref().map(|_| text)),
             Action::Reject(of, status, _) => Self::Reject(id(*of), *status, text),
+            Action::Respond(of, status, _) => Self::Respond(id(*of), *status, text),
             Action::Shutdown => Self::Shutdown,
         }
     }

@@ -26,7 +26,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// The cases of the corpus in which the application acts, those in which only time passes, and those of the former in
 /// which time passes too.
-const ACTS: usize = 56;
+const ACTS: usize = 63;
 const PASSES: usize = 12;
 const BOTH: usize = 2;
 

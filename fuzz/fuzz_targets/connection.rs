@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(written, pongs_apart(&cut.bytes));
     assert_eq!(written, pongs_apart(&bytes.bytes));
     assert_eq!((&whole.end, &whole.end), (&cut.end, &bytes.end));
+    assert_eq!((&whole.passed, &whole.passed), (&cut.passed, &bytes.passed));
 });
 
 fn run(input: &Input<'_>, chunk: usize) -> Driver {
@@ -49,8 +50,8 @@ fn answer_all(driver: &mut Driver, told: usize) {
     }
     driver.drain();
     let told = driver.events.len();
-    let answered = driver.server.respond(ID, 200, &[], b"ok").is_ok();
     let accepted = driver.server.accept(ID, None, &[]).is_ok();
+    let answered = driver.server.respond(ID, 200, &[], b"ok").is_ok();
     driver.drain();
     if answered || accepted {
         // What came ahead of the answer comes out now.

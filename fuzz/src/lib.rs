@@ -31,7 +31,7 @@ impl<'a> Input<'a> {
         self.flags & (1 << bit) != 0
     }
 
-    /// Flags 0 to 5 are options of the engine.
+    /// Flags 0 to 6 are options of the engine.
     pub fn options(&self) -> Options {
         Options {
             skip_reserved_frames: self.flag(0),
@@ -40,6 +40,7 @@ impl<'a> Input<'a> {
             authorise: self.flag(3),
             trust_forwarded: self.flag(4),
             flash_policy: self.flag(5).then(|| "<cross-domain-policy/>".into()),
+            pass_through: self.flag(6),
             health_path: Some("/healthz".into()),
             limits: Limits { max_message_bytes: self.max_message_bytes, ..Limits::default() },
             ..Options::default()

@@ -35,7 +35,7 @@ use std::iter;
 
 pub use bindings::hixie::legacy_websocket::types::{
     Acceptance, Binary, CloseCause, Closed, Closing, Command, CommandKind, Connected, ConnectionId, Duration,
-    Event, Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, OutgoingBinary, Protocol,
+    Event, Failed, Failure, Field, Handshake, Instant, Messages, Outgoing, OutgoingBinary, Passed, Protocol,
     Recipients, Refusal, Rejection, Request, RequestHead, Response, State, StateChange,
 };
 

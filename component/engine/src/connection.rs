@@ -5,6 +5,7 @@
 //!  Head ─ handshake ─┴─────────────────────────┴─→ (76) Key3 ─→ Open ─→ Ended
 //!    │                                           (others) ───────↗
 //!    ├─ plain HTTP ─→ Body ─→ Responding ─ respond ─→ Head, or Ended
+//!    ├─ not for us ─→ Passing ─→ Ended
 //!    └─ "<policy" ──→ Policy ─→ Ended
 //! ```
 //!
@@ -21,6 +22,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use crate::ahead::Ahead;
 use crate::body::{BodyError, BodyReader};
@@ -29,9 +31,9 @@ use crate::deferred::Deferred;
 use crate::error::{MalformedHead, Refusal};
 use crate::event::{CloseCause, ConnectionId, Disposition, Event, Peer, State};
 use crate::forwarded::Forwarded;
-use crate::frame::TextLimits;
+use crate::frame::{TextLimits, hold};
 use crate::framing::Framing;
-use crate::handshake::{Handshake, asked_at, examine};
+use crate::handshake::{Handshake, asked_at, examine, is_foreign};
 use crate::head::{Head, HeadReader};
 use crate::http;
 use crate::hybi::close::CloseCode;
@@ -85,6 +87,8 @@ enum Phase {
     Body(Box<BodyReader>),
     /// The application's response; holds the input that arrived ahead of it.
     Responding { ahead: Ahead },
+    /// The end of this call, which gives the connection back; holds everything received on it.
+    Passing(Vec<u8>),
     /// The application's decision; holds the input that arrived ahead of it.
     Deciding { handshake: Handshake, ahead: Ahead },
     /// The rest of key3; the 101 has been written.
@@ -166,6 +170,11 @@ impl Connection {
     /// Whether it has ended. It is removed from the table at the server's next call.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
+    }
+
+    /// Whether it is to be given back.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.phase, Phase::Passing(_))
     }
 
     /// How much of the input we may have to buffer: for frames, only the bytes after the end of the last message.
@@ -288,6 +297,8 @@ impl Connection {
             Phase::Open { .. } => self.end_behind_answers(shared, CloseCause::ByUs),
             // Due at once.
             Phase::Ending { .. } => {}
+            // The shell sees it on the socket.
+            Phase::Passing(_) => {}
             // Some clients omit the NUL.
             Phase::Policy(have) if have.saturating_add(1) == POLICY_REQUEST.len() => self.send_policy(shared),
             _ => self.end(shared, CloseCause::EndOfStream, Disposition::Finish),
@@ -316,7 +327,7 @@ impl Connection {
             }
             Phase::Open { closing: Closing::NotYet, .. } => self.handle_open_timeout(shared),
             Phase::Ending { .. } => self.finish(shared),
-            Phase::Ended => {}
+            Phase::Passing(_) | Phase::Ended => {}
         }
     }
 
@@ -357,6 +368,10 @@ impl Connection {
                     self.end(shared, CloseCause::Frame(error), Disposition::Finish);
                 }
             }
+            Phase::Passing(bytes) => match hold(mem::take(bytes), input, room) {
+                Ok(held) => *bytes = held,
+                Err(error) => self.end(shared, CloseCause::Frame(error), Disposition::Finish),
+            },
             Phase::Key3 { parts, key3, have } => {
                 while let (Some(slot), Some((&byte, rest))) = (key3.get_mut(*have), input.split_first()) {
                     *slot = byte;
@@ -378,6 +393,9 @@ impl Connection {
     fn take_head(&mut self, shared: &mut Shared, head: Head) {
         let head = Arc::new(head);
         self.head = Some(Arc::clone(&head));
+        if shared.policy.options.pass_through && is_foreign(&head, &shared.policy) {
+            return self.pass(shared, head.received());
+        }
         let trusted = shared.policy.options.trust_forwarded;
         let forwarded = match trusted.then(|| Forwarded::read(&head)).transpose() {
             Ok(forwarded) => forwarded.unwrap_or_default(),

@@ -102,7 +102,8 @@ impl From<Loss> for CloseCause {
 
 /// An event for the application. The events of one connection come in the order `StateChanged` (at any time),
 /// `Handshake` (if requested), `Connected`, any number of `Message` and `Binary`, `Closed`; or `Rejected`, `Closed`; or
-/// any number of `Request`, `Closed`. `Closed` comes once, last. `Tick` belongs to no connection.
+/// any number of `Request`, `Closed`. Every connection ends with exactly one `Closed`, or with `Passed`. `Tick` belongs
+/// to no connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'i> {
@@ -115,8 +116,8 @@ pub enum Event<'i> {
         /// Its state after the change.
         new: State,
     },
-    /// An opening handshake waits for [`Server::accept`](crate::Server::accept) or
-    /// [`Server::reject`](crate::Server::reject). Only with
+    /// An opening handshake waits for [`Server::accept`](crate::Server::accept),
+    /// [`Server::reject`](crate::Server::reject) or [`Server::respond`](crate::Server::respond). Only with
     /// [`Options::authorise`](crate::Options::authorise); the handshake timeout runs.
     Handshake {
         /// The connection that sent the handshake.
@@ -177,7 +178,7 @@ pub enum Event<'i> {
         peer: Arc<Peer>,
         /// The HTTP status sent; 0 if nothing could be sent any more.
         status: u16,
-        /// One line; the same is sent to the peer.
+        /// One line; the same is sent to the peer, unless the application responded.
         reason: Cow<'static, str>,
     },
     /// Plain HTTP. Answer with [`Server::respond`](crate::Server::respond).
@@ -190,6 +191,14 @@ pub enum Event<'i> {
         head: Arc<Head>,
         /// The complete body; chunks are joined.
         body: Vec<u8>,
+    },
+    /// The connection is the shell's from here on: its request is not for this server, which has forgotten it. Only
+    /// with [`Options::pass_through`](crate::Options::pass_through).
+    Passed {
+        /// The connection that is given back.
+        connection: ConnectionId,
+        /// Everything received on it since the start of the request.
+        bytes: Vec<u8>,
     },
     /// The time that [`Server::tick_after`](crate::Server::tick_after) asked for has come.
     Tick {

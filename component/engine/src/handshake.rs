@@ -11,6 +11,8 @@ use crate::forwarded::Forwarded;
 use crate::head::{Head, trim};
 use crate::http;
 use crate::hybi::handshake as hybi;
+use crate::hybi::version::Version;
+use crate::later_protocol::LaterProtocol;
 use crate::location::{Endpoint, location};
 use crate::policy::Policy;
 use crate::protocol::Protocol;
@@ -155,6 +157,19 @@ pub(crate) fn examine(
     }
     let location = location(head, &endpoint, policy.public_url.as_ref());
     Ok(Some(Handshake::Hixie { parts, location }))
+}
+
+/// With [`Options::pass_through`](crate::Options::pass_through): whether a request is not for this server. Handshakes
+/// of protocols that only this server speaks are, even those it refuses.
+pub(crate) fn is_foreign(head: &Head, policy: &Policy) -> bool {
+    if !is_attempt(head) {
+        return !http::is_health_check(head, &policy.options);
+    }
+    match hybi::later_protocol(head) {
+        Ok(Some(LaterProtocol::Version(7 | 8))) | Ok(None) | Err(_) => false,
+        Ok(Some(LaterProtocol::Version(13))) => !policy.versions.contains(&Version::V13),
+        Ok(Some(_)) => true,
+    }
 }
 
 /// A request that names the WebSocket protocol anywhere is an attempted handshake, however broken.

@@ -21,6 +21,8 @@ pub struct Head {
     path_start: usize,
     target_end: usize,
     line_end: usize,
+    /// The path was empty; its slash is ours.
+    added_slash: bool,
 }
 
 impl Head {
@@ -116,6 +118,14 @@ impl Head {
         prefix.splitn(3, |byte| *byte == b'/').nth(2)
     }
 
+    /// The head as it was received.
+    pub(crate) fn received(&self) -> Vec<u8> {
+        let (before, path) = self.raw.split_at_checked(self.path_start).unwrap_or((&self.raw, &[]));
+        let mut received = before.to_vec();
+        received.extend_from_slice(path.get(usize::from(self.added_slash)..).unwrap_or_default());
+        received
+    }
+
     /// Takes a complete head that [`HeadReader`] accepted.
     fn new(mut raw: Vec<u8>) -> Self {
         let after = |at: usize, byte| {
@@ -128,13 +138,14 @@ impl Head {
         let mut line_end = after(target_end, b'\n').saturating_add(1);
         let prefix = raw.get(target_start..target_end).map_or(0, absolute_prefix);
         let path_start = target_start.saturating_add(prefix);
-        if prefix != 0 && raw.get(path_start) != Some(&b'/') {
+        let added_slash = prefix != 0 && raw.get(path_start) != Some(&b'/');
+        if added_slash {
             // "http://example.com?query": an empty path counts as "/".
             raw.insert(path_start.min(raw.len()), b'/');
             target_end = target_end.saturating_add(1);
             line_end = line_end.saturating_add(1);
         }
-        Self { raw: raw.into(), method_end, path_start, target_end, line_end }
+        Self { raw: raw.into(), method_end, path_start, target_end, line_end, added_slash }
     }
 }
 

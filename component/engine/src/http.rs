@@ -28,13 +28,16 @@ pub(crate) fn check(head: &Head, peer: &Peer, forwarded: &Forwarded, policy: &Po
 }
 
 /// Whether this is a load balancer's health check, answered before the application is asked: for the path in the
-/// options, or `OPTIONS /`, HAProxy's default. A browser's preflight has an Origin.
+/// options, or `OPTIONS /`, HAProxy's default, unless that is passed on. A browser's preflight has an Origin.
 pub(crate) fn is_health_check(head: &Head, options: &Options) -> bool {
     let path = head.target().split(|byte| *byte == b'?').next().unwrap_or_default();
     let is_health_path = options.health_path.as_deref().is_some_and(|health| health.as_bytes() == path);
     match head.method() {
         "GET" | "HEAD" => is_health_path,
-        "OPTIONS" => (is_health_path || matches!(path, b"/" | b"*")) && head.value("Origin").is_none(),
+        "OPTIONS" => {
+            let is_default = !options.pass_through && matches!(path, b"/" | b"*");
+            (is_health_path || is_default) && head.value("Origin").is_none()
+        }
         _ => false,
     }
 }
@@ -64,10 +67,11 @@ pub(crate) fn keeps_alive(head: &Head) -> bool {
     }
 }
 
-/// Writes the response to `head`.
+/// Writes the response to `head`; the connection ends after it unless `keep` is set.
 pub(crate) fn write_response(
     out: &mut Vec<u8>,
     head: &Head,
+    keep: bool,
     status: u16,
     fields: &[(String, Vec<u8>)],
     body: &[u8],
@@ -87,7 +91,7 @@ pub(crate) fn write_response(
     if !bodiless {
         out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
     }
-    let connection = if keeps_alive(head) { "keep-alive" } else { "close" };
+    let connection = if keep { "keep-alive" } else { "close" };
     out.extend_from_slice(format!("Connection: {connection}\r\n\r\n").as_bytes());
     if !bodiless && head.method() != "HEAD" {
         out.extend_from_slice(body);

@@ -102,6 +102,8 @@
 //! end waits until the application has had its chance to answer: it is a deadline already passed, which the second call
 //! carries out at once. (If step 1 waits no longer than [`Server::poll_timeout`] says, step 2 of the next turn does.)
 //!
+//! With [`Options::pass_through`], [`Event::Passed`] gives a connection back: from then on its socket is the shell's.
+//!
 //! On [`Disposition::Abort`] a shell drops pending output, closes the socket in both directions, and tells the engine
 //! nothing more about the connection. On [`Disposition::Finish`] it ends its own side and keeps reading until the peer
 //! ends or some seconds have passed, which this example omits.
@@ -113,7 +115,8 @@
 //!   read.)
 //! - Only incomplete data is buffered: a text of the hixie drafts that is complete in a read is borrowed from it.
 //! - Every limit ([`Limits`]) is checked before anything is buffered.
-//! - Nothing is sent after our closing handshake, and nothing is reported for a connection after its [`Event::Closed`].
+//! - Nothing is sent after our closing handshake, and nothing is reported for a connection after its [`Event::Closed`]
+//!   or [`Event::Passed`].
 //!
 //! # Features
 //!

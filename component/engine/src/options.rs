@@ -50,6 +50,12 @@ pub struct Options {
     pub trust_forwarded: bool,
     /// Ask the application before an opening handshake is answered: [`Event::Handshake`](crate::Event).
     pub authorise: bool,
+    /// Give back every connection whose request is not an opening handshake for this server, with all its bytes:
+    /// [`Event::Passed`](crate::Event). Opening handshakes of the hixie drafts and of hybi-07 to -12 are this server's,
+    /// whichever [`protocols`](Self::protocols) are accepted; those of RFC 6455 are if it is one of them. Everything
+    /// else is given back unchecked, except for requests of [`health_path`](Self::health_path) and what cannot be the
+    /// head of a request. For gateways.
+    pub pass_through: bool,
     /// Echo every message, without [`Event::Message`](crate::Event). For trying out clients.
     pub echo: bool,
     /// Skip and discard frames of reserved types (sections 5.3) within the message limit, instead of
@@ -61,7 +67,8 @@ pub struct Options {
     pub flash_policy: Option<String>,
     /// A path whose GET, HEAD and OPTIONS are answered with 200 before the application is asked: for load balancers.
     /// [`hosts`](Self::hosts) does not apply to it, since they connect by address. `OPTIONS /`, HAProxy's default
-    /// check, is always answered this way, except for a browser's preflight.
+    /// check, is always answered this way, except for a browser's preflight, and with
+    /// [`pass_through`](Self::pass_through).
     pub health_path: Option<String>,
     /// What a peer can make the server hold or wait for.
     pub limits: Limits,

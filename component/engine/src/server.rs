@@ -313,12 +313,13 @@ impl Server {
         self.command(id, |connection, shared| connection.reject(shared, status, reason))
     }
 
-    /// Answers [`Event::Request`]. The engine writes Content-Length and Connection; the body is omitted in answer to
-    /// HEAD and with 204 and 304.
+    /// Answers [`Event::Request`]; or [`Event::Handshake`], with a whole response instead of the 101, after which the
+    /// connection ends: [`Event::Rejected`] and [`Event::Closed`] follow as after [`reject`](Self::reject). The engine
+    /// writes Content-Length and Connection; the body is omitted in answer to HEAD and with 204 and 304.
     ///
     /// # Errors
-    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if no request waits; [`Misuse::Invalid`] for a status
-    /// outside 200 to 599 or a field that cannot be written.
+    /// [`Misuse::UnknownConnection`]; [`Misuse::WrongState`] if neither waits; [`Misuse::Invalid`] for a status outside
+    /// 200 to 599 or a field that cannot be written.
     pub fn respond(
         &mut self,
         id: ConnectionId,
@@ -351,16 +352,18 @@ impl Server {
 
 /// Output.
 impl Server {
-    /// The next event caused by a command or the clock.
+    /// The next event caused by a command or the clock, or the next connection that is given back: after that its
+    /// further input is the shell's.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        self.shared.events.pop_front()
+        self.poll_queued().or_else(|| self.poll_passed())
     }
 
     /// Whether [`poll_event`](Self::poll_event) would return an event.
     #[must_use]
     pub fn has_events(&self) -> bool {
-        !self.shared.events.is_empty()
+        let passes = |id| self.connections.get(id).is_some_and(|connection| connection.is_passing());
+        !self.shared.events.is_empty() || self.shared.passing.iter().any(passes)
     }
 
     /// The next bytes to write.
@@ -377,6 +380,24 @@ impl Server {
 }
 
 impl Server {
+    /// The next event of a connection that is not given back.
+    pub(crate) fn poll_queued(&mut self) -> Option<Event<'static>> {
+        self.shared.events.pop_front()
+    }
+
+    /// The next connection that is given back.
+    pub(crate) fn poll_passed(&mut self) -> Option<Event<'static>> {
+        loop {
+            let id = self.shared.passing.pop_front()?;
+            let connection = self.connections.get_mut(&id);
+            let passed = connection.and_then(|connection| connection.passed(&mut self.shared));
+            if passed.is_some() {
+                self.remove_ended();
+                return passed;
+            }
+        }
+    }
+
     fn command<T>(
         &mut self,
         id: ConnectionId,

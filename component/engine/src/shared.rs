@@ -109,6 +109,8 @@ pub(crate) struct Shared {
     pub(crate) bounded: bool,
     /// Connections with deferred input, longest wait first. Some may have ended.
     pub(crate) deferred: VecDeque<ConnectionId>,
+    /// Connections to be given back at the end of this call. Some may have ended.
+    pub(crate) passing: VecDeque<ConnectionId>,
     pub(crate) rejected: RejectedHeads,
 }
 
@@ -130,6 +132,7 @@ impl Shared {
             members: Members::default(),
             bounded: false,
             deferred: VecDeque::new(),
+            passing: VecDeque::new(),
             rejected: RejectedHeads::default(),
         }
     }

@@ -40,7 +40,7 @@ pub use self::command::{
 };
 pub use self::event::{
     Binary, CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
-    Rejection, Request, RequestHead, StateChange,
+    Passed, Rejection, Request, RequestHead, StateChange,
 };
 pub use self::io::{Destination, Input, Lost, Opened, Read, Received, Status, Step, Transmission};
 use crate::connection::Connection;
@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// Roughly how many events one call may return, over all connections and in about equal shares; the rest waits for
-    /// the next turn. 0, the default: no limit. [`Event::Failed`] is not limited.
+    /// the next turn. 0, the default: no limit. [`Event::Failed`] and [`Event::Passed`] are not limited.
     pub fn set_budget(&mut self, events: u32) {
         self.budget = if events == 0 { usize::MAX } else { usize::try_from(events).unwrap_or(usize::MAX) };
         self.server.set_bounded(events != 0);

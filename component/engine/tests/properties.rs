@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use legacy_websocket::{
-    ConnectedCounts, ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Server,
+    ConnectedCounts, ConnectionId, Destination, Disposition, Event, Limits, Loss, Options, Peer, Protocol,
+    Server,
 };
 use proptest::prelude::*;
 use support::hybi::{self, pongs_apart};
@@ -73,15 +74,19 @@ fn chunks() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    (any::<[bool; 5]>(), 1_usize..40).prop_map(|([skip, authorise, echo, policy, trust], max)| Options {
-        trust_forwarded: trust,
-        skip_reserved_frames: skip,
-        authorise,
-        echo,
-        health_path: Some("/healthz".into()),
-        flash_policy: policy.then(|| "<cross-domain-policy/>".into()),
-        limits: Limits { max_message_bytes: max, ..Limits::default() },
-        ..Options::default()
+    (any::<[bool; 6]>(), 1_usize..40).prop_map(|([skip, authorise, echo, policy, trust, pass], max)| {
+        Options {
+            trust_forwarded: trust,
+            skip_reserved_frames: skip,
+            authorise,
+            pass_through: pass,
+            protocols: Protocol::ALL.into_iter().filter(|it| !pass || *it != Protocol::Rfc6455).collect(),
+            echo,
+            health_path: Some("/healthz".into()),
+            flash_policy: policy.then(|| "<cross-domain-policy/>".into()),
+            limits: Limits { max_message_bytes: max, ..Limits::default() },
+            ..Options::default()
+        }
     })
 }
 
@@ -98,15 +103,19 @@ fn run(options: &Options, input: &[u8], cuts: &[usize]) -> Outcome {
     outcome(driver)
 }
 
-/// Events, what was written, and the end.
-type Outcome = (Vec<String>, (Vec<u8>, Vec<u8>), Option<String>);
+/// Events, what was written, the end, and what was given back.
+type Outcome = (Vec<String>, (Vec<u8>, Vec<u8>), Option<String>, Option<Vec<u8>>);
 
 fn outcome(driver: Driver) -> Outcome {
-    (driver.events, pongs_apart(&driver.bytes), driver.end)
+    (driver.events, pongs_apart(&driver.bytes), driver.end, driver.passed)
 }
 
 /// Takes up to `share` events off the input, and defers the rest. Returns the number of bytes consumed.
 fn receive_some(driver: &mut Driver, input: &[u8], share: usize) -> usize {
+    if let Some(passed) = &mut driver.passed {
+        passed.extend_from_slice(input);
+        return input.len();
+    }
     let told = driver.events.len();
     let mut events = driver.server.receive(ID, input);
     for _ in 0..share {
@@ -131,8 +140,8 @@ fn answer_all(driver: &mut Driver, mut told: usize) {
         }
         told = driver.events.len();
         // A pipelined request is reported once the one before it has been answered.
-        let answered = driver.server.respond(ID, 200, &[], b"ok");
         let accepted = driver.server.accept(ID, None, &[]);
+        let answered = driver.server.respond(ID, 200, &[], b"ok");
         driver.drain();
         if answered.is_err() && accepted.is_err() {
             break;
@@ -238,6 +247,7 @@ proptest! {
     fn every_connection_ends_once_and_is_silent_afterwards(
         steps in prop::collection::vec((0_u64..4, 0_u8..10, request(), frames()), 1..60),
         idle in 0_u64..100,
+        pass_through: bool,
     ) {
         let limits = Limits {
             max_message_bytes: 64,
@@ -245,7 +255,7 @@ proptest! {
             idle_timeout: idle,
             ..Limits::default()
         };
-        let mut server = Server::new(Options { limits, ..Options::default() }).unwrap();
+        let mut server = Server::new(Options { limits, pass_through, ..Options::default() }).unwrap();
         let mut log = Log::default();
         let mut now = 0;
         for (id, what, request, frames) in steps {
@@ -329,6 +339,10 @@ impl Log {
                     assert!(self.open.contains(&connection), "closed twice");
                     self.open.retain(|open| *open != connection);
                     self.finished.push(connection);
+                }
+                Event::Passed { connection, .. } => {
+                    assert!(self.open.contains(&connection), "given back twice");
+                    self.open.retain(|open| *open != connection);
                 }
                 Event::StateChanged { connection, .. }
                 | Event::Message { connection, .. }

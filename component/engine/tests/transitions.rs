@@ -11,39 +11,56 @@ use support::hybi::{frame, text};
 use support::{ANSWER, Driver, ID, KEY3, head_hybi, head75, head76};
 
 type Act = fn(&mut Driver);
-type Phase = (&'static str, bool, Act);
+type Phase = (&'static str, Needs, Act);
 type Input = (&'static str, Act);
 
+/// The option with which a phase is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Authorise,
+    PassThrough,
+}
+
 /// How to bring a connection into each phase.
-const PHASES: [Phase; 14] = [
-    ("head, nothing yet", false, |_| ()),
-    ("head, begun", false, |driver| driver.receive(b"GET /")),
-    ("Flash policy, begun", false, |driver| driver.receive(b"<policy")),
-    ("Flash policy but for its NUL", false, |driver| driver.receive(b"<policy-file-request/>")),
-    ("body", false, |driver| driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")),
-    ("body, in a chunk", false, |driver| {
+const PHASES: [Phase; 15] = [
+    ("head, nothing yet", Needs::Nothing, |_| ()),
+    ("head, begun", Needs::Nothing, |driver| driver.receive(b"GET /")),
+    ("Flash policy, begun", Needs::Nothing, |driver| driver.receive(b"<policy")),
+    ("Flash policy but for its NUL", Needs::Nothing, |driver| driver.receive(b"<policy-file-request/>")),
+    ("body", Needs::Nothing, |driver| {
+        driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")
+    }),
+    ("body, in a chunk", Needs::Nothing, |driver| {
         driver.receive(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n");
     }),
-    ("responding", false, |driver| driver.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
-    ("deciding", true, |driver| driver.receive(&head75(""))),
-    ("key3", false, |driver| driver.receive(&head76(""))),
-    ("open, draft 75", false, |driver| driver.receive(&head75(""))),
-    ("open, draft 76", false, open76),
-    ("closing, draft 76", false, |driver| {
+    ("responding", Needs::Nothing, |driver| driver.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
+    ("passing", Needs::PassThrough, |driver| {
+        // Nothing is polled yet.
+        driver.server.receive(ID, b"GET / HTTP/1.1\r\n\r\n").for_each(drop);
+    }),
+    ("deciding", Needs::Authorise, |driver| driver.receive(&head75(""))),
+    ("key3", Needs::Nothing, |driver| driver.receive(&head76(""))),
+    ("open, draft 75", Needs::Nothing, |driver| driver.receive(&head75(""))),
+    ("open, draft 76", Needs::Nothing, open76),
+    ("closing, draft 76", Needs::Nothing, |driver| {
         open76(driver);
         driver.server.close(ID).unwrap();
+        driver.drain();
     }),
-    ("closing, draft 76, our FIN sent", false, |driver| {
+    ("closing, draft 76, our FIN sent", Needs::Nothing, |driver| {
         open76(driver);
         driver.server.close(ID).unwrap();
         driver.drain();
         let at = driver.server.poll_timeout().unwrap();
         driver.server.advance(at);
+        driver.drain();
     }),
-    ("ending, draft 76", false, |driver| {
+    ("ending, draft 76", Needs::Nothing, |driver| {
         open76(driver);
         driver.server.advance(0);
         assert_eq!(driver.server.receive(ID, b"\0last\xff\xff\0\0ignored\xff").count(), 1);
+        driver.drain();
     }),
 ];
 
@@ -72,24 +89,27 @@ const INPUTS: [Input; 15] = [
 
 /// The phases in which later protocols differ.
 const HYBI_PHASES: [Phase; 5] = [
-    ("open, RFC 6455", false, open_hybi),
-    ("open, RFC 6455, pinged", false, |driver| {
+    ("open, RFC 6455", Needs::Nothing, open_hybi),
+    ("open, RFC 6455, pinged", Needs::Nothing, |driver| {
         open_hybi(driver);
         driver.server.advance(30_000);
+        driver.drain();
     }),
-    ("open, RFC 6455, in a message", false, |driver| {
+    ("open, RFC 6455, in a message", Needs::Nothing, |driver| {
         open_hybi(driver);
         driver.receive(&frame(0x01, b"first, "));
     }),
-    ("closing, RFC 6455", false, |driver| {
+    ("closing, RFC 6455", Needs::Nothing, |driver| {
         open_hybi(driver);
         driver.server.close(ID).unwrap();
+        driver.drain();
     }),
-    ("ending, RFC 6455", false, |driver| {
+    ("ending, RFC 6455", Needs::Nothing, |driver| {
         open_hybi(driver);
         driver.server.advance(0);
         let bytes = [text("last"), frame(0x88, b"\x0f\xa0bye"), text("ignored")].concat();
         assert_eq!(driver.server.receive(ID, &bytes).count(), 1);
+        driver.drain();
     }),
 ];
 
@@ -149,15 +169,15 @@ fn every_phase_of_rfc_6455_with_every_input() {
 
 fn check(name: &str, phases: &[Phase], inputs: &[Input]) {
     let mut table = String::new();
-    for (phase, authorise, enter) in phases {
+    for (phase, needs, enter) in phases {
         writeln!(table, "\n{phase}").unwrap();
         for (input, act) in inputs {
             let flash_policy = Some("<p/>".into());
             let limits = Limits { ping_interval: 30_000, ..Limits::default() };
+            let (authorise, pass_through) = (*needs == Needs::Authorise, *needs == Needs::PassThrough);
             let mut driver =
-                Driver::new(Options { authorise: *authorise, flash_policy, limits, ..Options::default() });
+                Driver::new(Options { authorise, pass_through, flash_policy, limits, ..Options::default() });
             enter(&mut driver);
-            driver.drain();
             driver.bytes.clear();
             driver.events.clear();
             act(&mut driver);
@@ -186,6 +206,7 @@ fn outcome(driver: &Driver) -> String {
         };
         parts.push(format!("writes {bytes}"));
     }
+    parts.extend(driver.passed.iter().map(|bytes| format!("bytes {}", bytes.escape_ascii())));
     parts.extend(driver.end.clone());
     if parts.is_empty() { "-".into() } else { parts.join("; ") }
 }

@@ -40,6 +40,9 @@ pub fn lower_event(event: Event) -> types::Event {
             head: lower_head(request.head),
             body: request.body,
         }),
+        Event::Passed(passed) => {
+            types::Event::Passed(types::Passed { connection: passed.connection, bytes: passed.bytes })
+        }
         Event::Closed(closed) => types::Event::Closed(types::Closed {
             connection: closed.connection,
             cause: lower_cause(closed.cause),

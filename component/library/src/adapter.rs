@@ -15,6 +15,7 @@ pub(crate) fn default_options() -> wit::Options {
         public_url,
         trust_forwarded,
         authorise,
+        pass_through,
         echo,
         skip_reserved_frames,
         invalid_utf8,
@@ -30,6 +31,7 @@ pub(crate) fn default_options() -> wit::Options {
         public_url,
         trust_forwarded,
         authorise,
+        pass_through,
         echo,
         skip_reserved_frames,
         invalid_utf8: match invalid_utf8 {
@@ -63,6 +65,7 @@ pub(crate) fn lift_options(options: wit::Options) -> Options {
         public_url: options.public_url,
         trust_forwarded: options.trust_forwarded,
         authorise: options.authorise,
+        pass_through: options.pass_through,
         echo: options.echo,
         skip_reserved_frames: options.skip_reserved_frames,
         invalid_utf8: match options.invalid_utf8 {

@@ -46,6 +46,7 @@ fn decides(command: &Command<'_>) -> Option<u64> {
     match command {
         Command::Accept(acceptance) => Some(acceptance.connection),
         Command::Reject(refusal) => Some(refusal.connection),
+        Command::Respond(response) => Some(response.connection),
         Command::Close(closing) => Some(closing.connection),
         _ => None,
     }
@@ -153,7 +154,7 @@ mod tests {
     use core::convert::Infallible;
 
     use legacy_websocket::step::{
-        CommandKind, Failed, Failure, Handshake, Outgoing, Protocol, Refusal, RequestHead,
+        CommandKind, Failed, Failure, Handshake, Outgoing, Protocol, Refusal, RequestHead, Response,
     };
 
     use super::*;
@@ -166,18 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn accept_reject_and_close_decide_a_handshake() {
-        let events = [1, 2, 3, 4].map(handshake);
+    fn accept_reject_respond_and_close_decide_a_handshake() {
+        let events = [1, 2, 3, 4, 5].map(handshake);
         let mut commands = vec![
             Command::Accept(Acceptance { connection: 1, subprotocol: None, fields: &[] }),
             Command::Reject(Refusal { connection: 2, status: 403, reason: "no" }),
             Command::close(3),
+            Command::Respond(Response { connection: 5, status: 401, fields: &[], body: b"" }),
             Command::Send(Outgoing { to: Recipients::One(4), text: "too early", ends: &[9] }),
         ];
         let handshakes = Handshakes::of(&events);
         handshakes.accept_undecided(&mut commands);
         let accepted = Acceptance { connection: 4, subprotocol: Some("chat"), fields: &[] };
-        assert_eq!((commands.len(), commands.last()), (5, Some(&Command::Accept(accepted))));
+        assert_eq!((commands.len(), commands.last()), (6, Some(&Command::Accept(accepted))));
     }
 
     #[test]

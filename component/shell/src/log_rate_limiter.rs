@@ -17,12 +17,14 @@ pub enum LogCategory {
     Output,
     /// The same, during a failing call.
     Failure,
+    /// A gateway's backends: that one fails, or closes a connection unusually.
+    Backend,
 }
 
 /// Suppresses lines of each category beyond its budget per second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogRateLimiter {
-    windows: [Window; 6],
+    windows: [Window; 7],
 }
 
 /// A line may be written.
@@ -51,7 +53,7 @@ impl LogCategory {
     /// Lines per second. An application's traceback has a few dozen lines, and is useless if truncated.
     fn budget(self) -> u32 {
         match self {
-            Self::Admission | Self::Rejection | Self::Closure | Self::Instance => 10,
+            Self::Admission | Self::Rejection | Self::Closure | Self::Instance | Self::Backend => 10,
             Self::Output | Self::Failure => 100,
         }
     }

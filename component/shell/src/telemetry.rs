@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::fmt::{Arguments, Display, Formatter, Result};
 
 use legacy_websocket::step::{
-    CloseCause, Closed, Event, Loss, Protocol, Rejection, Request, RequestHead, State,
+    CloseCause, Closed, Event, Loss, Passed, Protocol, Rejection, Request, RequestHead, State,
 };
 
 use crate::log_rate_limiter::{LogCategory, LogPermit};
@@ -121,6 +121,10 @@ pub fn observe(to: &mut impl Telemetry, event: &Event) {
             debug(to, *connection, "request", rest);
         }
         Event::Closed(closed) => observe_closed(to, closed),
+        Event::Passed(Passed { connection, bytes }) => {
+            debug(to, *connection, "passed", format_args!(" bytes={}", bytes.len()));
+            to.peers().forget(*connection);
+        }
         Event::Failed(failed) => {
             let (command, why) = (command_name(failed.command), failure_name(failed.why));
             debug(to, failed.connection, "command failed", format_args!(" command={command} why={why}"));
@@ -328,6 +332,7 @@ mod tests {
                 head: head(),
                 body: vec![0; 5],
             }),
+            Event::Passed(Passed { connection: 1, bytes: vec![0; 5] }),
             Event::Failed(Failed { connection: 1, command: CommandKind::Send, why: Failure::WrongState }),
             Event::Tick(1),
         ];

@@ -68,6 +68,11 @@ pub(super) enum Order<'a> {
         status: u16,
         reason: Cow<'a, str>,
     },
+    Respond {
+        connection: Connection,
+        status: u16,
+        body: Cow<'a, str>,
+    },
     Shutdown,
     /// Advances the server's clock by this much.
     Advance {
@@ -182,6 +187,7 @@ impl<'a> Order<'a> {
                 Self::Accept { connection, subprotocol: subprotocol.as_ref().map(|_| text) }
             }
             Action::Reject(connection, status, _) => Self::Reject { connection, status, reason: text },
+            Action::Respond(connection, status, _) => Self::Respond { connection, status, body: text },
             Action::Shutdown => Self::Shutdown,
         }
     }
@@ -197,6 +203,7 @@ impl<'a> Order<'a> {
             Self::Close { .. } => "close",
             Self::Accept { .. } => "accept",
             Self::Reject { .. } => "reject",
+            Self::Respond { .. } => "respond to a handshake",
             Self::Shutdown => "stop the server",
             Self::Advance { .. } => "advance the server's clock",
         }
@@ -215,7 +222,9 @@ impl Run<'_> {
     /// Has the application act, once it can know about the connections concerned.
     pub(super) async fn act(&mut self, action: &Action, text: &[u8]) -> io::Result<()> {
         let (event, of) = match action {
-            Action::Accept(of, _) | Action::Reject(of, ..) => (HANDSHAKE, vec![*of]),
+            Action::Accept(of, _) | Action::Reject(of, ..) | Action::Respond(of, ..) => {
+                (HANDSHAKE, vec![*of])
+            }
             Action::Send(of, _) | Action::SendBinary(of, _) | Action::Close(of, _) => {
                 (CONNECTED, self.connected(Some(*of)))
             }

@@ -129,6 +129,7 @@ fn lower(event: Told<'_>) -> (u64, Event) {
             let asked = format!("{} {}, body of {}", head.method(), head.target_text(), body.len());
             return (connection.0, Event::Request(asked));
         }
+        Told::Passed { connection, bytes } => return (connection.0, Event::Passed(bytes)),
         Told::StateChanged { connection, new, .. } => (connection, format!("state: {new:?}").to_lowercase()),
         Told::Handshake { connection, protocol, subprotocol, .. } => {
             (connection, format!("handshake: {}{}", name(protocol), asked(subprotocol)))

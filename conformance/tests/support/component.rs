@@ -138,6 +138,7 @@ fn lower_event(event: step::Event) -> Vec<(u64, Event)> {
             let asked = format!("{} {target}, body of {}", request.head.method, request.body.len());
             return vec![(request.connection, Event::Request(asked))];
         }
+        step::Event::Passed(it) => return vec![(it.connection, Event::Passed(it.bytes))],
         step::Event::StateChanged(change) => {
             (change.connection, format!("state: {:?}", change.new).to_lowercase().replace("state::", ""))
         }

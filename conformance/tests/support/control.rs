@@ -26,6 +26,7 @@ pub(crate) enum Order {
     Close(Option<(u16, String)>),
     Accept(Option<String>),
     Reject(u16, String),
+    Respond(u16, String),
     Shutdown,
     Advance(u64),
     /// The case that stopped the server has ended.
@@ -142,6 +143,10 @@ impl Controls {
                 "reject" => {
                     let status = line["status"].as_u64().expect("a number");
                     Order::Reject(status as u16, text(&line["reason"]).expect("a text"))
+                }
+                "respond" => {
+                    let status = line["status"].as_u64().expect("a number");
+                    Order::Respond(status as u16, text(&line["body"]).expect("a text"))
                 }
                 "shutdown" => Order::Shutdown,
                 "advance" => Order::Advance(line["ms"].as_u64().expect("a number")),

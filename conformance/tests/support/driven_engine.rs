@@ -115,6 +115,7 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
             }
             Order::Accept(subprotocol) => Command::Accept(id, subprotocol.as_deref()),
             Order::Reject(status, reason) => Command::Reject(id, *status, reason),
+            Order::Respond(status, body) => Command::Respond(id, *status, body),
             Order::Shutdown => Command::Shutdown,
             Order::Advance(ms) => {
                 self.now += ms;
@@ -162,6 +163,8 @@ impl<S: Subject, M: Fn() -> S> Driven<M, S> {
         for (id, event) in step.events {
             match event {
                 Event::Message(_) | Event::Binary(_) | Event::Request(_) => answers.push((id, event)),
+                // There is nowhere to pass it on to.
+                Event::Passed(_) => {}
                 Event::Other(text) => {
                     let name = text.split(':').next().unwrap_or_default();
                     if let Some(link) = self.links.get(&id) {
@@ -179,6 +182,8 @@ pub(crate) fn command_for(id: u64, event: &Event) -> Command<'_> {
     match event {
         Event::Message(text) => Command::Send(id, text),
         Event::Binary(bytes) => Command::SendBinary(id, bytes),
-        Event::Request(_) | Event::Other(_) => Command::Respond(id, 404, "There is nothing here.\n"),
+        Event::Request(_) | Event::Passed(_) | Event::Other(_) => {
+            Command::Respond(id, 404, "There is nothing here.\n")
+        }
     }
 }

@@ -184,6 +184,9 @@ fn command<'a>(connection: u64, order: &'a Order, ends: &'a [u32]) -> Command<'a
             Command::Accept(Acceptance { connection, subprotocol, fields: &[] })
         }
         Order::Reject(status, reason) => Command::Reject(Refusal { connection, status: *status, reason }),
+        Order::Respond(status, body) => {
+            Command::Respond(Response { connection, status: *status, fields: &[], body: body.as_bytes() })
+        }
         Order::Shutdown | Order::Advance(_) | Order::Restart => unreachable!("none of the application's"),
     }
 }

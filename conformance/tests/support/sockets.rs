@@ -142,7 +142,7 @@ fn answer(
         let commands: Vec<_> = step
             .events
             .iter()
-            .filter(|(_, event)| !matches!(event, Event::Other(_)))
+            .filter(|(_, event)| !matches!(event, Event::Other(_) | Event::Passed(_)))
             .map(|(id, event)| command_for(*id, event))
             .collect();
         if commands.is_empty() {

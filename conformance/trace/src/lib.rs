@@ -187,6 +187,8 @@ pub enum Action {
     Accept(Connection, Option<Literal>),
     /// Refuses an opening handshake with a status and a reason.
     Reject(Connection, u16, Literal),
+    /// Answers an opening handshake with a response of this status and body instead of the 101.
+    Respond(Connection, u16, Literal),
     /// Stops the server.
     Shutdown,
 }

@@ -300,10 +300,13 @@ fn action(connection: Connection, text: &str) -> Option<Result<Action, Problem>>
         ("send-binary", rest) => literal(rest).map(|bytes| Action::SendBinary(connection, bytes)),
         ("broadcast", rest) => literal(rest).map(Action::Broadcast),
         ("accept", rest) => literal(rest).map(|name| Action::Accept(connection, Some(name))),
-        ("reject", rest) => {
-            let (status, reason) = rest.split_once(' ')?;
+        ("reject" | "respond", rest) => {
+            let (status, text) = rest.split_once(' ')?;
             let status = status.parse().ok()?;
-            literal(reason).map(|reason| Action::Reject(connection, status, reason))
+            literal(text).map(|text| match verb {
+                "reject" => Action::Reject(connection, status, text),
+                _ => Action::Respond(connection, status, text),
+            })
         }
         _ => return None,
     })
@@ -405,10 +408,11 @@ mod tests {
         let steps = "C \"a\\r\\n\"\n+ \"b\\x00${host}\\$\\\\\\\"\"\n+ \"x\"*100\n+ \"yz\"*3\nS \"ok\"\nwait\n\
                      C2 fin\nC3 reset\nS2 fin\nS reset\nafter 10s\nafter 1500ms\nA send \"t\"\nA broadcast \"t\"\n\
                      A2 close\nA accept\nA accept \"p\"\nA reject 403 \"no\"\nA shutdown\n\
+                     A respond 401 \"who?\"\n\
                      A send-binary \"\\x00\"\nA close 4000\nA2 close 4000 \"bye\"\n";
         let text = format!("{HEADER}\n{FIELDS}{more}\n{steps}");
         let trace: Trace = text.parse().unwrap();
-        assert_eq!(trace.steps.len(), 19);
+        assert_eq!(trace.steps.len(), 20);
         assert_eq!(trace.to_string(), text);
     }
 

@@ -75,6 +75,9 @@ impl Display for Action {
             Self::Reject(connection, status, reason) => {
                 literal(f, &format!("{} reject {status}", actor("A", *connection)), reason)
             }
+            Self::Respond(connection, status, body) => {
+                literal(f, &format!("{} respond {status}", actor("A", *connection)), body)
+            }
             Self::Shutdown => f.write_str("A shutdown"),
         }
     }

@@ -191,6 +191,7 @@ fn connection_of(event: &Event) -> Option<u64> {
         Event::Closed(closed) => closed.connection,
         Event::Rejected(rejection) => rejection.connection,
         Event::Request(request) => request.connection,
+        Event::Passed(passed) => passed.connection,
         // Failures reported by the fresh engine.
         Event::Failed(_) | Event::Tick(_) => return None,
     })

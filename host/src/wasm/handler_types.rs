@@ -78,6 +78,9 @@ pub(crate) fn lower_events<'a>(events: &'a [Event], heads: &'a Heads<'a>) -> Vec
                 head: lower_head(&request.head),
                 body: &request.body,
             }),
+            Event::Passed(passed) => {
+                theirs::Event::Passed(theirs::Passed { connection: passed.connection, bytes: &passed.bytes })
+            }
             Event::Closed(closed) => theirs::Event::Closed(theirs::Closed {
                 connection: closed.connection,
                 cause: lower_cause(&closed.cause),

@@ -2,7 +2,7 @@
 
 use legacy_websocket::step::{
     Binary, CloseCause, Closed, Command, CommandKind, Connected, Destination, Disposition, Event, Failed,
-    Failure, Field, Handshake, Input, Loss, Messages, Protocol, Read, Recipients, Rejection, Request,
+    Failure, Field, Handshake, Input, Loss, Messages, Passed, Protocol, Read, Recipients, Rejection, Request,
     RequestHead, ResponseField, State, StateChange, Status, Step, Transmission,
 };
 use legacy_websocket::{ConnectedCounts, Counts, InvalidUtf8, Options, Protocols};
@@ -25,6 +25,7 @@ pub(crate) fn with_options<T>(options: &Options, use_them: impl FnOnce(theirs::O
         public_url: options.public_url.as_deref(),
         trust_forwarded: options.trust_forwarded,
         authorise: options.authorise,
+        pass_through: options.pass_through,
         echo: options.echo,
         skip_reserved_frames: options.skip_reserved_frames,
         invalid_utf8: match options.invalid_utf8 {
@@ -194,6 +195,9 @@ fn lift_event(event: theirs::Event) -> Event {
         }
         theirs::Event::Request(theirs::Request { connection, peer, head, body }) => {
             Event::Request(Request { connection, peer, head: lift_head(head), body })
+        }
+        theirs::Event::Passed(theirs::Passed { connection, bytes }) => {
+            Event::Passed(Passed { connection, bytes })
         }
         theirs::Event::Closed(theirs::Closed { connection, cause, code, reason }) => {
             Event::Closed(Closed { connection, cause: lift_cause(cause), code, reason })

@@ -7,6 +7,7 @@ use core::mem;
 
 use super::transitions::ANSWER_TIME;
 use super::{Closing, Connection, Phase};
+use crate::ahead::Ahead;
 use crate::error::{Misuse, Refusal};
 use crate::event::{CloseCause, Disposition, Event, State};
 use crate::framing::Framing;
@@ -42,18 +43,32 @@ impl Connection {
         fields: &[(String, Vec<u8>)],
         body: &[u8],
     ) -> Result<(), Misuse> {
-        let (Phase::Responding { ahead }, Some(head)) = (&mut self.phase, self.head.clone()) else {
+        let Some(head) = self.head.clone() else {
             return Err(Misuse::WrongState);
         };
+        let is_request = match self.phase {
+            Phase::Responding { .. } => true,
+            Phase::Deciding { .. } => false,
+            _ => return Err(Misuse::WrongState),
+        };
+        let keep = is_request && http::keeps_alive(&head);
         let mut out = Vec::new();
-        http::write_response(&mut out, &head, status, fields, body)?;
-        let ahead = mem::take(ahead);
+        http::write_response(&mut out, &head, keep, status, fields, body)?;
         shared.transmit(self.id, |bytes| bytes.append(&mut out));
-        if !http::keeps_alive(&head) {
+        if !is_request {
+            let reason = alloc::format!("the application answered with {status}");
+            self.rejected(shared, status, reason.into(), CloseCause::Refused);
+            return Ok(());
+        }
+        if !keep {
             self.end(shared, CloseCause::Responded, Disposition::Finish);
             return Ok(());
         }
-        self.phase = Phase::Head(HeadReader::default());
+        let next = Phase::Head(HeadReader::default());
+        let ahead = match mem::replace(&mut self.phase, next) {
+            Phase::Responding { ahead } => ahead,
+            _ => Ahead::default(),
+        };
         self.start_handshake_timer(shared);
         self.resume(shared, ahead);
         if self.half_closed && !matches!(self.phase, Phase::Responding { .. }) {
@@ -108,7 +123,7 @@ impl Connection {
         match &self.phase {
             Phase::Head(reader) if reader.held() == 0 => self.close(shared, code, ""),
             Phase::Head(_) => self.refuse_unread(shared, Refusal::ShuttingDown, CloseCause::Refused),
-            Phase::Body(_) | Phase::Responding { .. } | Phase::Deciding { .. } => {
+            Phase::Body(_) | Phase::Responding { .. } | Phase::Deciding { .. } | Phase::Passing(_) => {
                 self.refuse(shared, Refusal::ShuttingDown, CloseCause::Refused);
             }
             _ => self.close(shared, code, ""),

@@ -122,6 +122,17 @@ impl Connection {
             let more = if status == 426 { upgrade_fields(&versions) } else { Vec::new() };
             shared.transmit(self.id, |out| http::write_refusal(out, status, &reason, &more));
         }
+        self.rejected(shared, status, reason, cause);
+    }
+
+    /// Ends a connection whose request was answered with this status.
+    pub(super) fn rejected(
+        &mut self,
+        shared: &mut Shared,
+        status: u16,
+        reason: Cow<'static, str>,
+        cause: CloseCause,
+    ) {
         if let Some(head) = &self.head {
             shared.rejected.push(shared.turn, self.id, head);
         }
@@ -132,6 +143,31 @@ impl Connection {
             reason,
         });
         self.end(shared, cause, Disposition::Finish);
+    }
+
+    /// Collects what else arrives on the connection in this call, which ends by giving it back.
+    pub(super) fn pass(&mut self, shared: &mut Shared, received: Vec<u8>) {
+        if received.len() > shared.room().saturating_add(self.held) {
+            return self.end(shared, CloseCause::Frame(FrameError::NoRoom), Disposition::Finish);
+        }
+        self.phase = Phase::Passing(received);
+        self.timer.set(shared, self.id, None);
+        shared.passing.push_back(self.id);
+    }
+
+    /// Gives it back, unless it has ended since.
+    pub(crate) fn passed(&mut self, shared: &mut Shared) -> Option<Event<'static>> {
+        let Phase::Passing(bytes) = &mut self.phase else {
+            return None;
+        };
+        let mut bytes = mem::take(bytes);
+        if let Some(deferred) = self.deferred.take() {
+            bytes.extend_from_slice(deferred.bytes());
+        }
+        self.phase = Phase::Ended;
+        self.account(shared);
+        shared.ended.push(self.id);
+        Some(Event::Passed { connection: self.id, bytes })
     }
 
     /// The peer's last bytes end the connection. If messages came in the same turn the application may answer those
@@ -276,6 +312,7 @@ impl Connection {
     pub(crate) fn account(&mut self, shared: &mut Shared) {
         let held = match &self.phase {
             Phase::Head(reader) => reader.held(),
+            Phase::Passing(bytes) => bytes.capacity(),
             Phase::Body(reader) => reader.held(),
             Phase::Responding { ahead } | Phase::Deciding { ahead, .. } => ahead.held(),
             Phase::Open { framing, .. } => framing.held(),

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::event::{
     Binary, CloseCause, Closed, CommandKind, Connected, Event, Failed, Failure, Field, Handshake, Messages,
-    Rejection, Request, RequestHead, StateChange,
+    Passed, Rejection, Request, RequestHead, StateChange,
 };
 use super::io::{Destination, Step, Transmission};
 use crate::error::{FrameError, Misuse};
@@ -110,7 +110,7 @@ impl StepBuilder {
 
     pub(super) fn drain_events(&mut self, server: &mut Server) {
         while self.left != 0
-            && let Some(event) = server.poll_event()
+            && let Some(event) = server.poll_queued()
         {
             self.event(event);
         }
@@ -118,6 +118,10 @@ impl StepBuilder {
 
     pub(super) fn finish(mut self, server: &mut Server) -> Step {
         self.drain_events(server);
+        // Now their input of this call is complete. They are the shell's, whatever the application's budget.
+        while let Some(event) = server.poll_passed() {
+            self.event(event);
+        }
         // Due at once: events that exceeded the budget.
         let more = server.has_events();
         while let Some(transmission) = server.poll_transmit() {
@@ -178,6 +182,9 @@ fn owned(event: engine::Event<'_>) -> Option<Event> {
             head: (&*head).into(),
             body,
         }),
+        engine::Event::Passed { connection, bytes } => {
+            Event::Passed(Passed { connection: connection.0, bytes })
+        }
         engine::Event::Tick { now } => Event::Tick(now),
     })
 }

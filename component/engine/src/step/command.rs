@@ -16,7 +16,7 @@ pub enum Command<'a> {
     Accept(Acceptance<'a>),
     /// Refuse a [`Handshake`](super::Handshake) or [`Request`](super::Request); closes a connected client.
     Reject(Refusal<'a>),
-    /// Answer a [`Request`](super::Request).
+    /// Answer a [`Request`](super::Request), or a [`Handshake`](super::Handshake) with a response instead of the 101.
     Respond(Response<'a>),
     /// Ask for one tick after this many milliseconds (0 counts as 1).
     Tick(Millis),
@@ -93,10 +93,10 @@ pub struct Refusal<'a> {
     pub reason: &'a str,
 }
 
-/// Answers a request: [`crate::Server::respond`].
+/// Answers a request, or an opening handshake without accepting it: [`crate::Server::respond`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The connection whose request is answered.
+    /// The connection whose request or handshake is answered.
     pub connection: u64,
     /// 200 to 599.
     pub status: u16,

@@ -13,7 +13,8 @@ use crate::protocol::Protocol;
 pub enum Event {
     /// The state has changed.
     StateChanged(StateChange),
-    /// An opening handshake waits for [`Command::Accept`](super::Command) or [`Command::Reject`](super::Command).
+    /// An opening handshake waits for [`Command::Accept`](super::Command), [`Command::Reject`](super::Command) or
+    /// [`Command::Respond`](super::Command).
     Handshake(Handshake),
     /// The opening handshake is complete: messages may be sent to the connection.
     Connected(Connected),
@@ -27,6 +28,8 @@ pub enum Event {
     Rejected(Rejection),
     /// Plain HTTP, to be answered with [`Command::Respond`](super::Command).
     Request(Request),
+    /// The connection is the shell's from here on. Never for the application.
+    Passed(Passed),
     /// A command had no effect.
     Failed(Failed),
     /// The time requested with [`Command::Tick`](super::Command) has come; holds the current time.
@@ -104,6 +107,15 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// A connection whose request is not for this server: [`crate::Event::Passed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The connection that is given back; the engine has forgotten it.
+    pub connection: u64,
+    /// Everything received on it since the start of the request.
+    pub bytes: Vec<u8>,
+}
+
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
@@ -133,7 +145,7 @@ pub struct Rejection {
     pub peer: String,
     /// The HTTP status sent; 0 if nothing could be sent any more.
     pub status: u16,
-    /// One line; the same is sent to the peer.
+    /// One line; the same is sent to the peer, unless the application responded.
     pub reason: String,
 }
 

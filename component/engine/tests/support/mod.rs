@@ -48,13 +48,16 @@ pub struct Driver {
     /// Finish or abort; set once.
     pub end: Option<String>,
     pub events: Vec<String>,
+    /// What the shell got of the connection once it was given back.
+    pub passed: Option<Vec<u8>>,
 }
 
 impl Driver {
     pub fn new(options: Options) -> Self {
         let mut server = Server::new(options).unwrap();
         server.open(ID, Peer { address: "peer".into(), secure: false }).unwrap();
-        let mut driver = Self { server, bytes: Vec::new(), writes: 0, end: None, events: Vec::new() };
+        let mut driver =
+            Self { server, bytes: Vec::new(), writes: 0, end: None, events: Vec::new(), passed: None };
         driver.drain();
         driver
     }
@@ -66,6 +69,9 @@ impl Driver {
 
     /// The same with an application.
     pub fn receive_and_answer(&mut self, input: &[u8], answer: impl FnOnce(&mut Self)) {
+        if let Some(passed) = &mut self.passed {
+            return passed.extend_from_slice(input);
+        }
         self.server.advance(0);
         let events: Vec<_> = self.server.receive(ID, input).map(|event| show(&event)).collect();
         self.events.extend(events);
@@ -79,6 +85,9 @@ impl Driver {
     pub fn drain(&mut self) {
         while let Some(event) = self.server.poll_event() {
             self.events.push(show(&event));
+            if let Event::Passed { bytes, .. } = event {
+                self.passed = Some(bytes);
+            }
         }
         while let Some(Transmission { to, bytes, then }) = self.server.poll_transmit() {
             assert_eq!(to, Destination::One(ID));
@@ -138,6 +147,7 @@ pub fn show(event: &Event<'_>) -> String {
         Event::Request { head, body, .. } => {
             write!(line, "request {} {} {}", head.method(), head.target_text(), body.escape_ascii())
         }
+        Event::Passed { .. } => write!(line, "passed"),
         other => write!(line, "{other:?}"),
     };
     written.unwrap();

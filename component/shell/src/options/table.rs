@@ -124,6 +124,13 @@ const PROTOCOL: &[OptionSpec] = &[
     .only(NO_SHELL)
     .setting("authorise"),
     OptionSpec::new(
+        "pass-through",
+        Switch(|settings| &mut settings.engine.pass_through),
+        "Give back every connection whose request is not an opening handshake for this server.",
+    )
+    .only(NO_SHELL)
+    .setting("pass-through"),
+    OptionSpec::new(
         "skip-reserved-frames",
         Switch(|settings| &mut settings.engine.skip_reserved_frames),
         "Skip frames of reserved types in drafts 75 and 76, as their own algorithm does, instead of closing the \
