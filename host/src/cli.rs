@@ -5,10 +5,12 @@ mod admin;
 mod compose;
 mod config;
 mod descriptors;
+mod gateway;
 mod listen;
 mod options;
 mod record;
 mod serve;
+mod server;
 mod signals;
 mod systemd;
 mod tls;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::compose::ComposeArgs;
+use self::gateway::Gateway;
 use self::serve::Serve;
 use crate::observe::log;
 
@@ -31,8 +34,12 @@ pub fn main() -> ExitCode {
     let cli: Cli = config::parse(env::args_os().collect()).unwrap_or_else(|error| error.exit());
     let result = match &cli.command {
         Command::Serve(serve) => {
-            start_log(serve.table.debug());
+            start_log(serve.server.table.debug());
             serve.run()
+        }
+        Command::Gateway(gateway) => {
+            start_log(gateway.server.table.debug());
+            gateway.run()
         }
         Command::Compose(compose) => {
             start_log(false);
@@ -64,24 +71,34 @@ enum Command {
     /// Serve an application, or an echo and a page to try it with.
     Serve(Box<Serve>),
 
+    /// Serve backends that speak RFC 6455 to clients of every protocol, and pass everything else through.
+    Gateway(Box<Gateway>),
+
     /// Turn an application into a server: one component that runs on any WASI 0.2 host.
     Compose(ComposeArgs),
 
     /// Check a configuration file, and the files that it names.
     CheckConfig {
-        /// TOML, as for serve --config.
+        /// TOML, as for --config: of gateway if it has a key `to` or `route`, otherwise of serve.
         file: PathBuf,
     },
 }
 
 /// Does everything `serve` does before it listens.
 fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
-    let line =
-        [OsStr::new("legacy-websocket"), OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
+    let command = OsStr::new(config::command(file)?);
+    let line = [OsStr::new("legacy-websocket"), command, OsStr::new("--config"), file.as_os_str()];
     let cli: Cli = config::parse(line.map(Into::into).into()).unwrap_or_else(|error| error.exit());
-    if let Command::Serve(serve) = &cli.command {
-        start_log(serve.table.debug());
-        serve.check()?;
+    match &cli.command {
+        Command::Serve(serve) => {
+            start_log(serve.server.table.debug());
+            serve.check()?;
+        }
+        Command::Gateway(gateway) => {
+            start_log(gateway.server.table.debug());
+            gateway.check()?;
+        }
+        Command::Compose(_) | Command::CheckConfig { .. } => {}
     }
     writeln!(stdout(), "{}: ok", file.display())?;
     Ok(())
@@ -102,10 +119,10 @@ mod tests {
     fn defaults_match_the_libraries() {
         let cli: Cli = config::parse(vec!["legacy-websocket".into(), "serve".into()]).unwrap();
         let Command::Serve(serve) = cli.command else { panic!("another command") };
-        let settings = serve.table.settings().unwrap();
+        let settings = serve.server.table.settings().unwrap();
         assert_eq!(format!("{:?}", settings.engine), format!("{:?}", Options::default()));
         // A program uses the whole machine; a library uses what it is given.
-        let options = ShellOptions { workers: 1, ..serve.shell_options(&settings) };
+        let options = ShellOptions { workers: 1, ..serve.server.shell_options(&settings) };
         assert_eq!(format!("{options:?}"), format!("{:?}", ShellOptions::default()));
     }
 }

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use legacy_websocket::step::{Disposition, Loss};
 use legacy_websocket_shell::{Action, Closing, Fin, Reading};
-use tokio::task::yield_now;
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::{Sleep, sleep};
 
-use crate::accept::incoming::{Accepted, ConnectionGuard};
+use crate::accept::incoming::{Accepted, ConnectionGuard, Peer};
 use crate::connection::connection_io::ConnectionIo;
 use crate::connection::read_batch::READ_BYTES;
+use crate::connection::socket::Socket;
+use crate::gateway::Passed;
 use crate::shell::Shell;
 
 /// How many reads one peer gets before the others get their turn.
@@ -35,14 +37,17 @@ pub(crate) struct Connection {
     /// Runs while pending output makes no progress, and while we wait for the peer's FIN.
     timer: Option<Pin<Box<Sleep>>>,
     closing: Closing,
-    _place: ConnectionGuard,
+    peer: Peer,
+    /// Until the connection is passed on.
+    guard: Option<ConnectionGuard>,
 }
 
 impl Connection {
     pub(crate) fn new(shell: Rc<Shell>, Accepted { socket, peer, guard }: Accepted) -> Self {
         let io = Rc::new(shell.io(socket));
         let id = shell.opened(peer, Rc::clone(&io));
-        Self { id, io, shell, heard: false, timer: None, closing: Closing::default(), _place: guard }
+        let (closing, guard) = (Closing::default(), Some(guard));
+        Self { id, io, shell, heard: false, timer: None, closing, peer, guard }
     }
 
     /// Ready when the connection should be closed.
@@ -70,6 +75,10 @@ impl Connection {
             };
             if is_flushed && then == Disposition::Finish {
                 return self.poll_linger(cx);
+            }
+            if is_flushed && let Some((socket, received)) = self.io.take_passed() {
+                self.pass(socket, received);
+                return Poll::Ready(());
             }
             if is_flushed {
                 self.timer = None;
@@ -146,6 +155,17 @@ impl Connection {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, after: Duration) -> Poll<()> {
         self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx)
+    }
+
+    /// Has the gateway serve it.
+    fn pass(&mut self, socket: Socket, received: Vec<u8>) {
+        if let (Some(gateway), Some(guard)) = (self.shell.gateway(), self.guard.take()) {
+            let (gateway, peer) = (Rc::clone(gateway), self.peer);
+            spawn_local(async move {
+                gateway.serve(Passed { socket, received, peer }).await;
+                drop(guard);
+            });
+        }
     }
 
     fn give_up(&mut self, why: Loss) -> Poll<()> {

@@ -51,6 +51,8 @@ pub mod cli;
 mod connection;
 mod engine;
 mod file;
+mod gateway;
+mod handle;
 mod observe;
 mod options;
 mod record;
@@ -67,6 +69,8 @@ pub use application::{
     Application, ApplicationError, ApplicationFactory, ApplicationLost, ApplicationOptions, TestPage,
 };
 pub use engine::{ComponentFactory, Engine, EngineError, EngineFactory, EngineLost};
+pub use gateway::{Binary, GatewayError, GatewayOptions, RouteOptions, Target};
+pub use handle::{Delivery, Handle};
 pub use legacy_websocket::{Limits, Options as EngineOptions, step};
 pub use observe::admin::{AdminOptions, serve_admin};
 pub use observe::metrics::Totals;

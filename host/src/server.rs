@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use legacy_websocket::Options;
+use legacy_websocket::{Options, Protocol};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
@@ -17,6 +17,8 @@ use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::{Application, ApplicationFactory, Program};
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
+use crate::gateway::{Gateway, GatewayOptions, GatewayStatus, Stage};
+use crate::handle::Handle;
 use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::ShellOptions;
 use crate::start_error::StartError;
@@ -82,11 +84,41 @@ impl Server {
         Self::serving(factory, engine_options, options, Program::Component(application))
     }
 
+    /// Serves backends that speak RFC 6455 to clients of every protocol: connects old clients to them, and passes
+    /// everything else through. Of [`Options::protocols`] RFC 6455 is not used: its clients speak with the backend
+    /// itself.
+    ///
+    /// # Errors
+    /// [`StartError`]: as for [`new`](Self::new), or the gateway's options are invalid.
+    pub fn gateway(
+        factory: EngineFactory,
+        mut engine_options: Options,
+        options: ShellOptions,
+        gateway: GatewayOptions,
+    ) -> Result<Self, StartError> {
+        engine_options.authorise = true;
+        engine_options.echo = false;
+        engine_options.pass_through = true;
+        let is_old = |protocol: &Protocol| *protocol != Protocol::Rfc6455;
+        engine_options.protocols = engine_options.protocols.iter().filter(is_old).collect();
+        let gateway = Arc::new(Gateway::new(gateway, &engine_options, &options)?);
+        Self::serve(factory, engine_options, options, |handle| Program::Gateway(gateway, handle))
+    }
+
     fn serving(
         factory: EngineFactory,
         engine_options: Options,
-        mut options: ShellOptions,
+        options: ShellOptions,
         application: Program,
+    ) -> Result<Self, StartError> {
+        Self::serve(factory, engine_options, options, |_| application)
+    }
+
+    fn serve(
+        factory: EngineFactory,
+        engine_options: Options,
+        mut options: ShellOptions,
+        application: impl FnOnce(Handle) -> Program,
     ) -> Result<Self, StartError> {
         options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
         let permits = Arc::new(Semaphore::new(options.max_connections));
@@ -95,6 +127,11 @@ impl Server {
         let (pool, inboxes) = WorkerPool::new(options.workers, options.worker_fill);
         let queue_budget = QueueBudget::new(options.max_total_queue_bytes, options.max_queue_bytes);
         let started = Instant::now();
+        let application = application(Handle::new(Arc::clone(&pool)));
+        let gateway = match &application {
+            Program::Gateway(gateway, _) => Some(Arc::clone(gateway)),
+            _ => None,
+        };
         let context = Arc::new(ServerContext {
             factory,
             engine_options,
@@ -104,6 +141,7 @@ impl Server {
             refusals,
             peers,
             pool: Arc::clone(&pool),
+            gateway,
             queue_budget,
             started,
         });
@@ -128,6 +166,12 @@ impl Server {
     #[must_use]
     pub fn replacements(&self) -> UnboundedSender<Arc<ApplicationFactory>> {
         self.replace.clone()
+    }
+
+    /// Sends, broadcasts and closes at any time, from any thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.context.pool))
     }
 
     /// Observes the running server.
@@ -169,9 +213,13 @@ async fn until_all_is_over(
     stop.await;
     info!(connections = context.open(), "stopping");
     context.pool.stop();
+    enter(context, Stage::Stopping);
     let (mut seen, mut unresponsive_workers) = (Vec::new(), 0);
     let orderly = async {
         drained(context).await;
+        if let Some(gateway) = &context.gateway {
+            gateway.drained().await;
+        }
         seen = context.pool.ask(WorkerMessage::Snapshot).await;
         context.pool.tell_all(|| WorkerMessage::End);
         threads.ended().await;
@@ -181,6 +229,7 @@ async fn until_all_is_over(
         () = give_up => {
             warn!(connections = context.open(), "drain timeout expired; dropping connections");
             context.pool.tell_all(|| WorkerMessage::Abort);
+            enter(context, Stage::Aborted);
             seen = context.pool.ask_within(GRACE / 2, WorkerMessage::Snapshot).await.into_iter().flatten().collect();
             context.pool.tell_all(|| WorkerMessage::End);
             if timeout(GRACE / 2, threads.ended()).await.is_err() {
@@ -191,6 +240,12 @@ async fn until_all_is_over(
     let totals =
         seen.into_iter().map(|snapshot| snapshot.totals).fold(Totals::default(), |all, one| all + one);
     Totals { unresponsive_workers, ..totals }
+}
+
+fn enter(context: &ServerContext, stage: Stage) {
+    if let Some(gateway) = &context.gateway {
+        gateway.enter(stage);
+    }
 }
 
 /// Completes when all permits are released.
@@ -274,6 +329,16 @@ impl Observer {
         let rows =
             self.context.pool.ask_within(ANSWER_TIME, |answer| WorkerMessage::Rows(limit, answer)).await;
         limit_rows(rows.into_iter().flatten(), limit)
+    }
+
+    /// The gateway's figures, if it is one.
+    pub(crate) fn gateway(&self) -> Option<GatewayStatus> {
+        self.context.gateway.as_ref().map(|gateway| gateway.status())
+    }
+
+    /// The backend of a client, in a gateway.
+    pub(crate) fn backend_of(&self, connection: u64) -> Option<String> {
+        self.context.gateway.as_ref()?.metrics().backend_of(connection)
     }
 
     /// Why no new connections can be served now.

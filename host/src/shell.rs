@@ -2,6 +2,7 @@
 //! transmissions to the connections. It never blocks.
 
 mod backpressure;
+mod external;
 mod idle_http;
 mod keep_alive;
 mod memory;
@@ -36,8 +37,9 @@ use crate::application::{ApplicationLost, Handler};
 use crate::connection::connection_io::ConnectionIo;
 use crate::connection::queue_budget::QueueAccount;
 use crate::connection::read_batch::ReadBatch;
-use crate::connection::socket::{PeerAddress, Socket};
+use crate::connection::socket::Socket;
 use crate::engine::{Engine, EngineError, EngineLost};
+use crate::gateway::PassThrough;
 use crate::observe::metrics::{Metrics, Totals};
 use crate::options::ShellOptions;
 use crate::workers::context::ServerContext;
@@ -72,6 +74,8 @@ pub(crate) struct Shell {
     resumed: Notify,
     /// Notified when the shell is retired, or a connection of a retired shell has closed.
     emptied: Notify,
+    /// Serves the connections that the engine does not want.
+    gateway: Option<Rc<PassThrough>>,
 }
 
 #[derive(Debug)]
@@ -122,7 +126,7 @@ struct Inner {
 /// The shell's state for a connection.
 #[derive(Debug)]
 struct Link {
-    peer: PeerAddress,
+    peer: Peer,
     /// The engine is done with it and the application has been told; pending output is still written.
     closed: bool,
     /// When it was accepted, in milliseconds since the start.
@@ -179,6 +183,7 @@ impl Shell {
             backpressure: Backpressure::default(),
             resumed: Notify::new(),
             emptied: Notify::new(),
+            gateway: context.gateway.as_ref().map(PassThrough::new),
         }))
     }
 
@@ -208,6 +213,10 @@ impl Shell {
         self.inner.borrow_mut().start_application()?;
         self.turn(&[]);
         Ok(())
+    }
+
+    pub(crate) fn gateway(&self) -> Option<&Rc<PassThrough>> {
+        self.gateway.as_ref()
     }
 
     /// The number of its connections.
@@ -249,7 +258,7 @@ impl Shell {
             inner.accepted += 1;
             let id = self.context.pool.id(self.worker, inner.accepted);
             inner.totals.connections += 1;
-            let link = Link { peer: peer.address, closed: false, since, io, member: None };
+            let link = Link { peer, closed: false, since, io, member: None };
             inner.connections.insert(id, link);
             id
         };
@@ -355,7 +364,7 @@ impl Shell {
             let mut inner = self.inner.borrow_mut();
             inner.leave(connection);
             match inner.connections.remove(&connection) {
-                Some(link) if !link.closed => inner.peers.keep(connection, link.peer.to_string()),
+                Some(link) if !link.closed => inner.peers.keep(connection, link.peer.address.to_string()),
                 _ => inner.peers.forget(connection),
             }
             inner.forget_kept(connection);

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::application::ApplicationError;
 use crate::engine::EngineError;
+use crate::gateway::GatewayError;
 
 /// Why a server cannot start.
 #[derive(Debug, Error)]
@@ -17,6 +18,9 @@ pub enum StartError {
     /// The application cannot be created.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// The gateway's options are not valid.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The system provides no thread, or no event queue for it.
     #[error("cannot start a worker: {0}")]
     Thread(#[from] io::Error),

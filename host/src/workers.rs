@@ -2,6 +2,7 @@
 
 mod activity;
 pub(crate) mod context;
+pub(crate) mod external;
 pub(crate) mod forward;
 pub(crate) mod forwarded;
 pub(crate) mod load;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::api::{Application, ApplicationError, ApplicationLost};
 use super::component::{ApplicationFactory, Instance};
+use crate::gateway::{Gateway, OldClients};
+use crate::handle::Handle;
 use legacy_websocket::step::{Command, Event, Refusal};
 
 /// How workers create their applications.
@@ -13,6 +15,8 @@ pub(crate) enum Program {
     Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
     /// A component.
     Component(Arc<ApplicationFactory>),
+    /// Backends.
+    Gateway(Arc<Gateway>, Handle),
 }
 
 impl fmt::Debug for Program {
@@ -20,6 +24,7 @@ impl fmt::Debug for Program {
         match self {
             Self::Native(_) => f.write_str("Native"),
             Self::Component(factory) => factory.fmt(f),
+            Self::Gateway(gateway, _) => gateway.fmt(f),
         }
     }
 }
@@ -29,6 +34,9 @@ impl Program {
         match self {
             Self::Native(make) => Ok(Handler::Native(make())),
             Self::Component(factory) => Handler::component(Arc::clone(factory)),
+            Self::Gateway(gateway, handle) => {
+                Ok(Handler::Native(Box::new(OldClients::new(Arc::clone(gateway), handle.clone()))))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, whose keys are the long options of `serve`.
+//! The configuration file: TOML, whose keys are the long options of `serve` or `gateway`.
 //!
 //! The file's content becomes arguments, so that each option is declared, checked and explained once.
 
@@ -13,9 +13,13 @@ use toml::{Table, Value};
 
 use crate::file::read_text;
 
-/// The subcommand that takes a configuration file, and the option that names the file.
+/// The subcommands that take a configuration file, and the option that names the file.
 const SERVE: &str = "serve";
+const GATEWAY: &str = "gateway";
 const CONFIG: &str = "config";
+
+/// The key of tables, each a value of the hidden option of the same name.
+const ROUTE: &str = "route";
 
 /// How similar an unknown key must be to a known one to suggest it.
 const ALIKE: f64 = 0.7;
@@ -28,6 +32,12 @@ pub(super) fn parse<C: CommandFactory + FromArgMatches>(line: Vec<OsString>) -> 
     let matches =
         command.try_get_matches_from_mut(&line.arguments).map_err(|error| line.blame(error, &command))?;
     C::from_arg_matches(&matches)
+}
+
+/// The subcommand that a file is for.
+pub(super) fn command(file: &Path) -> Result<&'static str, String> {
+    let table = read(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    Ok(if table.contains_key("to") || table.contains_key(ROUTE) { GATEWAY } else { SERVE })
 }
 
 /// Switches accept a value too, so that the command line can turn off what the file turns on.
@@ -44,7 +54,8 @@ fn with_switches(command: Command) -> Command {
             .hide_possible_values(true),
         _ => argument,
     };
-    command.mut_subcommand(SERVE, |serve| serve.mut_args(switch))
+    let command = command.mut_subcommand(SERVE, |serve| serve.mut_args(switch));
+    command.mut_subcommand(GATEWAY, |gateway| gateway.mut_args(switch))
 }
 
 /// A command line with the arguments from a file.
@@ -58,22 +69,22 @@ struct Line {
 fn with_file(command: &mut Command, line: Vec<OsString>) -> Result<Line, clap::Error> {
     // Errors are ignored here: the file may fix them, and otherwise they are found afterwards.
     let matches = command.clone().ignore_errors(true).try_get_matches_from(&line)?;
-    let serve = matches.subcommand_matches(SERVE);
-    let file = serve.and_then(|serve| serve.try_get_one::<PathBuf>(CONFIG).ok().flatten());
-    let (Some(serve), Some(file)) = (serve, file) else {
+    let serving = matches.subcommand().filter(|(name, _)| [SERVE, GATEWAY].contains(name));
+    let file = serving.and_then(|(_, given)| given.try_get_one::<PathBuf>(CONFIG).ok().flatten());
+    let (Some((name, given)), Some(file)) = (serving, file) else {
         return Ok(Line { arguments: line, file: PathBuf::new(), keys: Vec::new() });
     };
     let refuse = |command: &mut Command, why| {
         command.error(ErrorKind::InvalidValue, format!("{}: {why}", file.display()))
     };
     let table = read(file).map_err(|why| refuse(command, why))?;
-    let known = command.find_subcommand(SERVE).map(Command::get_arguments).into_iter().flatten();
+    let known = command.find_subcommand(name).map(Command::get_arguments).into_iter().flatten();
     let known: Vec<_> = known.filter(|argument| argument.get_id() != CONFIG).cloned().collect();
     let (mut arguments, mut keys) = (line, Vec::new());
     for (key, value) in table {
         let option = find(&known, &key).map_err(|why| refuse(command, why))?;
         let values = texts(&key, &value).map_err(|why| refuse(command, why))?;
-        if !is_on(serve, option) {
+        if !is_on(given, option) {
             // Only with an equals sign may a value begin with a dash.
             let argument = |value: String| match option.get_long() {
                 Some(long) => format!("--{long}={value}").into(),
@@ -132,12 +143,16 @@ fn find<'a>(known: &'a [Arg], wanted: &str) -> Result<&'a Arg, String> {
 }
 
 /// Whether the option is given on the command line itself.
-fn is_on(serve: &ArgMatches, option: &Arg) -> bool {
-    serve.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
+fn is_on(given: &ArgMatches, option: &Arg) -> bool {
+    given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
     match value {
+        Value::Array(tables) if key == ROUTE => tables
+            .iter()
+            .map(|table| serde_json::to_string(table).map_err(|error| error.to_string()))
+            .collect(),
         Value::Array(values) => values.iter().map(|value| text(key, value)).collect(),
         value => Ok(vec![text(key, value)?]),
     }

@@ -15,8 +15,14 @@ const OWN: usize = 24;
 const PER_WORKER: usize = 5;
 
 /// Raises the soft limit, which exists for programs that use select(). If it is still too low for the maximum number
-/// of connections, reduces that maximum, so that the server can refuse the excess with an answer.
-pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listeners: usize) {
+/// of connections, each of which takes `per_connection`, reduces that maximum, so that the server can refuse the excess
+/// with an answer.
+pub(super) fn fit(
+    options: &mut ShellOptions,
+    admin: &mut AdminOptions,
+    listeners: usize,
+    per_connection: usize,
+) {
     let Ok(limit) = rlimit::increase_nofile_limit(u64::MAX) else {
         return;
     };
@@ -24,7 +30,7 @@ pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listener
     let inherited = fs::read_dir("/proc/self/fd").map_or(3, Iterator::count);
     let fixed = inherited + OWN + listeners + options.workers * (PER_WORKER + listeners);
     let wanted = options.max_connections;
-    share_out(limit.saturating_sub(fixed), options, admin);
+    share_out(limit.saturating_sub(fixed), options, admin, per_connection);
     let now = options.max_connections;
     if now < wanted {
         warn!(
@@ -34,12 +40,17 @@ pub(super) fn fit(options: &mut ShellOptions, admin: &mut AdminOptions, listener
 }
 
 /// Distributes this many descriptors among the limits for peers.
-fn share_out(descriptors: usize, options: &mut ShellOptions, admin: &mut AdminOptions) {
+fn share_out(
+    descriptors: usize,
+    options: &mut ShellOptions,
+    admin: &mut AdminOptions,
+    per_connection: usize,
+) {
     let share = (descriptors / 8).max(1);
     admin.max_connections = share.min(admin.max_connections);
     options.max_refusals = share.min(options.max_refusals);
     let rest = descriptors.saturating_sub(admin.max_connections + options.max_refusals);
-    options.max_connections = rest.max(1).min(options.max_connections);
+    options.max_connections = (rest / per_connection).max(1).min(options.max_connections);
 }
 
 #[cfg(test)]
@@ -50,7 +61,7 @@ mod tests {
     fn limits_are_reduced_to_fit_the_descriptors() {
         let fits = |descriptors| {
             let (mut options, mut admin) = (ShellOptions::default(), AdminOptions::default());
-            share_out(descriptors, &mut options, &mut admin);
+            share_out(descriptors, &mut options, &mut admin, 1);
             (options.max_connections, options.max_refusals, admin.max_connections)
         };
         assert_eq!(fits(100_000), (16_384, 256, 64));

@@ -8,12 +8,17 @@ use std::task::{Context, Poll, Waker, ready};
 use legacy_websocket::step::Disposition;
 use legacy_websocket_shell::{Overflow, Payload, WriteQueue};
 use tokio::io::ReadBuf;
+use tokio::sync::oneshot;
 
 use crate::connection::queue_budget::QueueAccount;
 use crate::connection::socket::Socket;
+use crate::workers::external::Done;
 
 /// The number of slices passed to one vectored write.
 const MAX_SLICES: usize = 64;
+
+/// With this much pending or less, in bytes, more may be sent from outside of the application's calls.
+const WRITABLE_BYTES: usize = 64 << 10;
 
 /// Filled by the shell, which immediately writes what the kernel takes; the connection's task writes the rest.
 #[derive(Debug)]
@@ -28,6 +33,11 @@ struct Inner {
     /// Whether anything was queued since the last flush.
     touched: bool,
     parked: Option<Waker>,
+    /// Told when there is room for more output.
+    waiting: Vec<oneshot::Sender<Done>>,
+    /// What was received of a connection that the engine does not want.
+    #[expect(clippy::box_collection, reason = "idle connections should be small, and this is rare")]
+    passed: Option<Box<Vec<u8>>>,
 }
 
 impl ConnectionIo {
@@ -38,6 +48,8 @@ impl ConnectionIo {
             received: 0,
             touched: false,
             parked: None,
+            waiting: Vec::new(),
+            passed: None,
         }))
     }
 
@@ -69,6 +81,8 @@ impl ConnectionIo {
             }
         }
         queue.settle();
+        inner.tell_writable();
+        let Inner { socket, queue, .. } = &mut *inner;
         let done = queue.is_empty() && !socket.holds_output();
         if (inner.queue.then() != Disposition::Keep || !done)
             && let Some(waker) = inner.parked.take()
@@ -86,8 +100,32 @@ impl ConnectionIo {
             queue.settle();
             queue.account().publish();
             ready!(flushed)?;
+            inner.tell_writable();
         }
-        socket.poll_flush(cx)
+        inner.socket.poll_flush(cx)
+    }
+
+    /// Tells `waiting` once there is room for more output, at once if there is; drops it with the connection.
+    pub(crate) fn when_writable(&self, waiting: oneshot::Sender<Done>) {
+        let mut inner = self.0.borrow_mut();
+        inner.waiting.push(waiting);
+        inner.tell_writable();
+    }
+
+    /// The connection is for another owner, with what was received.
+    pub(crate) fn pass(&self, received: Vec<u8>) {
+        let mut inner = self.0.borrow_mut();
+        inner.passed = Some(Box::new(received));
+        if let Some(waker) = inner.parked.take() {
+            waker.wake();
+        }
+    }
+
+    /// If it was passed: the socket, with what was received.
+    pub(crate) fn take_passed(&self) -> Option<(Socket, Vec<u8>)> {
+        let mut inner = self.0.borrow_mut();
+        let received = inner.passed.take()?;
+        Some((std::mem::replace(&mut inner.socket, Socket::Taken), *received))
     }
 
     /// Whether the peer has taken any pending output since the kernel was full, though too little for the kernel to
@@ -106,6 +144,10 @@ impl ConnectionIo {
     /// Reads from the peer.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
+        if inner.passed.is_some() {
+            // Woken when it was passed.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(inner.socket.poll_read(cx, buffer))?;
         inner.received += (buffer.filled().len() - before) as u64;
@@ -154,6 +196,17 @@ impl ConnectionIo {
         match parked {
             Some(parked) => parked.clone_from(waker),
             None => *parked = Some(waker.clone()),
+        }
+    }
+}
+
+impl Inner {
+    fn tell_writable(&mut self) {
+        if self.queue.bytes() <= WRITABLE_BYTES {
+            for waiting in self.waiting.drain(..) {
+                // It may not care any more.
+                let _ = waiting.send(Ok(()));
+            }
         }
     }
 }

@@ -117,6 +117,8 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// It has another owner now: reads end, and writes fail.
+    Taken,
 }
 
 impl From<Stream> for Socket {
@@ -142,6 +144,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
                 read => read,
             }),
+            Self::Taken => Poll::Ready(Ok(())),
         }
     }
 
@@ -159,6 +162,7 @@ impl Socket {
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
                 }
             }
+            (Self::Taken, _) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
@@ -171,6 +175,7 @@ impl Socket {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -184,13 +189,14 @@ impl Socket {
                 let (stream, session) = stream.get_mut();
                 session.write_tls(&mut &*SockRef::from(&*stream))
             }
+            Self::Taken => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     /// Whether written data is still here, not yet in the kernel.
     pub(crate) fn holds_output(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Unix(_) => false,
+            Self::Plain(_) | Self::Unix(_) | Self::Taken => false,
             Self::Tls(stream) => stream.get_ref().1.wants_write(),
         }
     }
@@ -198,7 +204,7 @@ impl Socket {
     /// Ready when all of it is in the kernel.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -209,6 +215,44 @@ impl Socket {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Taken => Poll::Ready(Ok(())),
         }
+    }
+}
+
+/// For those to whom a connection is passed.
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Self::poll_read(&mut self, cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(&mut self, cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_write(&mut self, cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(&mut self, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_shutdown(&mut self, cx)
     }
 }

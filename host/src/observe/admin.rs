@@ -148,11 +148,15 @@ impl Admin {
         };
         if path == "/metrics" {
             let kind = "text/plain; version=0.0.4; charset=utf-8";
-            return respond(StatusCode::OK, kind, prometheus::text(&snapshot).into());
+            return respond(
+                StatusCode::OK,
+                kind,
+                prometheus::text(&snapshot, self.observer.gateway().as_ref()).into(),
+            );
         }
         let connections = self.observer.connections(status::ROWS).await;
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let json = status::json(&snapshot, self.observer.unready(), connections, &history);
+        let json = status::json(&snapshot, &self.observer, connections, &history);
         respond(StatusCode::OK, "application/json", json.into())
     }
 }

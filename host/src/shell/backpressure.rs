@@ -18,6 +18,8 @@ pub(super) struct Backpressure {
     /// The bytes each has caused since the others became congested.
     caused: RefCell<HashMap<u64, usize>>,
     waiting: RefCell<HashMap<u64, Waker>>,
+    /// Those that the program has paused.
+    paused: RefCell<HashSet<u64>>,
 }
 
 impl Backpressure {
@@ -41,8 +43,22 @@ impl Backpressure {
         }
     }
 
+    /// Pauses a connection until it is resumed.
+    pub(super) fn pause(&self, connection: u64) {
+        self.paused.borrow_mut().insert(connection);
+    }
+
+    pub(super) fn resume(&self, connection: u64) {
+        if self.paused.borrow_mut().remove(&connection) {
+            self.wake(connection);
+        }
+    }
+
     /// Whether a connection must wait.
     pub(super) fn holds(&self, connection: u64, congestion: Congestion) -> bool {
+        if self.paused.borrow().contains(&connection) {
+            return true;
+        }
         match congestion {
             Congestion::None => false,
             Congestion::Some => self.caused.borrow().get(&connection).is_some_and(|bytes| *bytes > ALLOWANCE),
@@ -71,6 +87,7 @@ impl Backpressure {
     pub(super) fn forget(&self, connection: u64) {
         self.caused.borrow_mut().remove(&connection);
         self.waiting.borrow_mut().remove(&connection);
+        self.paused.borrow_mut().remove(&connection);
     }
 }
 

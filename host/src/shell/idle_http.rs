@@ -27,7 +27,7 @@ impl Inner {
             }
             Some(Http::Responding { ahead: false, .. }) if then == Disposition::Keep => {
                 if let Some(link) = self.connections.get(&connection) {
-                    let ticket = self.context.peers.idle(link.peer.ip(), connection);
+                    let ticket = self.context.peers.idle(link.peer.address.ip(), connection);
                     self.keep_alive.insert(connection, Http::Idle(ticket));
                 }
             }

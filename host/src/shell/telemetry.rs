@@ -52,7 +52,7 @@ impl Telemetry for Inner {
     }
 
     fn address(&self, connection: u64) -> Option<String> {
-        self.connections.get(&connection).map(|link| link.peer.to_string())
+        self.connections.get(&connection).map(|link| link.peer.address.to_string())
     }
 
     fn rejected_head(&mut self, connection: u64) -> Option<RequestHead> {

@@ -140,6 +140,7 @@ impl Driver for Inner {
         observe(self, event);
         match event {
             Event::Request(request) => self.observe_request(request.connection),
+            Event::Passed(passed) => self.pass(passed),
             Event::Closed(closed) => {
                 if let Some(link) = self.connections.get_mut(&closed.connection) {
                     link.closed = true;
@@ -159,6 +160,7 @@ impl Driver for Inner {
 
     fn tell(&mut self, mut events: Vec<Event>) -> Result<Option<Step>, Lost> {
         self.leave_out_orphans(&mut events);
+        events.retain(|event| !matches!(event, Event::Passed(_)));
         if events.is_empty() { Ok(None) } else { self.tell_application(&events) }
     }
 }

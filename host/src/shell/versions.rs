@@ -10,6 +10,7 @@ use crate::observe::metrics::{Row, Snapshot, limit_rows};
 use crate::shell::{Lost, Shell};
 use crate::start_error::StartError;
 use crate::workers::context::ServerContext;
+use crate::workers::external::ExternalCommand;
 
 #[derive(Debug)]
 pub(crate) struct ApplicationVersions {
@@ -97,6 +98,19 @@ impl ApplicationVersions {
         let draining = self.draining.borrow().clone();
         draining.iter().for_each(|shell| run(shell));
         run(&self.current());
+    }
+
+    /// Has each shell carry out the commands for its connections, and those for all.
+    pub(crate) fn carry_out_external(&self, commands: &[ExternalCommand]) {
+        self.each(|shell| {
+            let is_own = |command: &&ExternalCommand| {
+                command.connection().is_none_or(|connection| shell.has(connection))
+            };
+            let own: Vec<_> = commands.iter().filter(is_own).collect();
+            if !own.is_empty() {
+                shell.carry_out_external(&own);
+            }
+        });
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -11,6 +11,7 @@ use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::Program;
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
+use crate::gateway::Gateway;
 use crate::options::ShellOptions;
 use crate::workers::pool::WorkerPool;
 
@@ -28,6 +29,7 @@ pub(crate) struct ServerContext {
     pub(crate) refusals: Semaphore,
     pub(crate) peers: Arc<PeerLimiter>,
     pub(crate) pool: Arc<WorkerPool>,
+    pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) queue_budget: Arc<QueueBudget>,
     /// The origin of the server's clock.
     pub(crate) started: Instant,

@@ -18,7 +18,7 @@ pub(crate) struct ForwardedCommands {
 }
 
 #[derive(Debug)]
-pub(super) enum OwnedCommand {
+pub(crate) enum OwnedCommand {
     Send { to: Destination, said: Said },
     Close { connection: u64, code: Option<u16>, reason: Box<str> },
     Reject { connection: u64, status: u16, reason: Box<str> },
@@ -26,20 +26,20 @@ pub(super) enum OwnedCommand {
 
 /// What is sent, shared by all receiving workers.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub(crate) enum Said {
     Texts(Arc<SharedMessages>),
     Binary(Arc<[u8]>),
 }
 
 /// Texts in one string.
 #[derive(Debug)]
-pub(super) struct SharedMessages {
+pub(crate) struct SharedMessages {
     text: Box<str>,
     ends: Box<[u32]>,
 }
 
 #[derive(Debug)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     One(u64),
     Many(Vec<u64>),
     All,
@@ -103,7 +103,7 @@ impl ForwardedCommands {
 }
 
 impl OwnedCommand {
-    fn lend(&self) -> Command<'_> {
+    pub(super) fn lend(&self) -> Command<'_> {
         match self {
             Self::Send { to, said } => {
                 let to = match to {
@@ -147,7 +147,7 @@ impl Destination {
 
 impl SharedMessages {
     /// Joins all of them into one.
-    pub(super) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
+    pub(crate) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
         let (mut text, mut ends) = (String::new(), Vec::new());
         for outgoing in sends {
             // A batch never reaches 4 GB: one call of the application returns less.

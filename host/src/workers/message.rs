@@ -5,11 +5,12 @@ use std::sync::Arc;
 use legacy_websocket::step::Failed;
 use tokio::sync::oneshot;
 
-use crate::accept::incoming::Handoff;
+use crate::accept::incoming::{Handoff, Peer};
 use crate::accept::listener::ListenerHandle;
 use crate::application::ApplicationFactory;
 use crate::observe::metrics::{Row, Snapshot};
 use crate::start_error::StartError;
+use crate::workers::external::ExternalCommand;
 use crate::workers::forwarded::{ForwardedCommands, Origin};
 
 /// A message to a worker.
@@ -27,6 +28,18 @@ pub(crate) enum WorkerMessage {
     Failed {
         from: Origin,
         failed: Vec<Failed>,
+    },
+    /// A command from outside of the application's calls.
+    External(ExternalCommand),
+    /// Read from this connection, or do not for now.
+    SetReading {
+        connection: u64,
+        reads: bool,
+    },
+    /// Answers with the peer of a connection.
+    Peer {
+        connection: u64,
+        answer: oneshot::Sender<Option<Peer>>,
     },
     /// The other workers have carried out enough of this worker's commands.
     BackpressureReleased,

@@ -16,8 +16,12 @@ use crate::shell::Shell;
 use crate::shell::versions::ApplicationVersions;
 use crate::start_error::StartError;
 use crate::workers::context::ServerContext;
+use crate::workers::external::ExternalCommand;
 use crate::workers::forwarded::ForwardedCommands;
 use crate::workers::message::WorkerMessage;
+
+/// How many commands from outside of the application's calls are carried out together.
+const MAX_EXTERNAL: usize = 256;
 
 /// The payload of a thread's panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -103,6 +107,16 @@ impl Worker {
             WorkerMessage::Incoming(_) | WorkerMessage::End => {}
             WorkerMessage::CloseIdle(connection) => self.versions.each(|shell| shell.close_idle(connection)),
             WorkerMessage::Commands(forwarded) => self.carry_out(&forwarded),
+            WorkerMessage::External(command) => self.carry_out_external(command),
+            WorkerMessage::SetReading { connection, reads } => self
+                .versions
+                .each(|shell| if reads { shell.resume_reading(connection) } else { shell.pause(connection) }),
+            WorkerMessage::Peer { connection, answer } => {
+                let mut peer = None;
+                self.versions.each(|shell| peer = peer.or(shell.peer(connection)));
+                // The requester may be gone by now.
+                let _ = answer.send(peer);
+            }
             WorkerMessage::Retire => self.versions.retire(),
             WorkerMessage::Failed { from, failed } => {
                 if let Some(shell) = self.versions.of(from.version) {
@@ -131,6 +145,26 @@ impl Worker {
                 self.versions.each(Shell::shutdown);
             }
             WorkerMessage::Abort => self.versions.each(Shell::abort),
+        }
+    }
+
+    /// Carries out all such commands that have come by now, in one turn.
+    fn carry_out_external(&mut self, command: ExternalCommand) {
+        let (mut commands, mut other) = (vec![command], None);
+        while commands.len() < MAX_EXTERNAL
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            match message {
+                WorkerMessage::External(command) => commands.push(command),
+                message => {
+                    other = Some(message);
+                    break;
+                }
+            }
+        }
+        self.versions.carry_out_external(&commands);
+        if let Some(message) = other {
+            self.take(message);
         }
     }
 

@@ -5,12 +5,13 @@ use std::fmt::{Display, Write};
 use legacy_websocket::Protocol;
 use legacy_websocket_shell::protocol_name;
 
+use crate::gateway::GatewayStatus;
 use crate::observe::log;
 use crate::observe::metrics::{BOUNDS, Histogram, Snapshot};
 
 const PREFIX: &str = "legacy_websocket_";
 
-pub(super) fn text(now: &Snapshot) -> String {
+pub(super) fn text(now: &Snapshot, gateway: Option<&GatewayStatus>) -> String {
     let mut out = Text(String::with_capacity(8 * 1024));
     let (metrics, counts) = (&now.metrics, &now.counts);
 
@@ -107,10 +108,54 @@ pub(super) fn text(now: &Snapshot) -> String {
     let lost = log::lost_lines();
     out.single("log_lines_lost_total", "counter", "Lines of the log that could not be written.", lost);
     out.histogram("turn_seconds", "Time of turns: engine, application and writes.", &metrics.turns);
+    if let Some(gateway) = gateway {
+        backends(&mut out, gateway);
+    }
     out.single("uptime_seconds", "gauge", "Since the start.", now.uptime.as_secs_f64());
     out.family("info", "gauge", "What runs.");
     out.sample("info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     out.0
+}
+
+fn backends(out: &mut Text, gateway: &GatewayStatus) {
+    let backends = &gateway.backends;
+    let name = "backend_up";
+    out.family(name, "gauge", "Whether a backend could be connected to when that was last tried.");
+    for backend in backends {
+        out.sample(name, &[("backend", &backend.name)], u8::from(backend.down.is_none()));
+    }
+    let name = "backend_connections";
+    out.family(name, "gauge", "Open connections to a backend.");
+    for backend in backends {
+        out.sample(name, &[("backend", &backend.name)], backend.open);
+    }
+    let name = "backend_connects_total";
+    out.family(name, "counter", "Connections made to a backend.");
+    for backend in backends {
+        out.sample(name, &[("backend", &backend.name)], backend.connects);
+    }
+    let name = "backend_failures_total";
+    out.family(name, "counter", "Failures of a backend, by reason.");
+    for backend in backends {
+        for (reason, count) in &backend.failures {
+            out.sample(name, &[("backend", &backend.name), ("reason", reason)], count);
+        }
+    }
+    out.single("gateway_pairs", "gauge", "Old clients that are connected to a backend.", gateway.pairs);
+    let help = "Clients of RFC 6455 that are connected to a backend.";
+    out.single("gateway_tunnels", "gauge", help, gateway.tunnels);
+    let name = "gateway_requests_total";
+    out.family(name, "counter", "Requests passed through, by the status of the answer.");
+    for (status, count) in &gateway.requests {
+        out.sample(name, &[("status", &status.to_string())], count);
+    }
+    let help = "Binary messages of backends that were dropped, for the client has only text.";
+    out.single("gateway_binary_dropped_total", "counter", help, gateway.dropped);
+    let name = "gateway_backend_closes_total";
+    out.family(name, "counter", "Close frames of old clients' backends, by code; 1005 is one without.");
+    for (code, count) in &gateway.closes {
+        out.sample(name, &[("code", &code.to_string())], count);
+    }
 }
 
 struct Text(String);
@@ -121,9 +166,10 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
     }
 
-    /// No label value needs escaping: none comes from a peer.
+    /// No label value comes from a peer, but a backend's name may be a path.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
         let _ = writeln!(self.0, "{PREFIX}{name}{{{}}} {value}", labels.join(","));
     }
 
@@ -142,4 +188,8 @@ impl Text {
         }
         let _ = writeln!(self.0, "{PREFIX}{name}_sum {}\n{PREFIX}{name}_count {sum}", of.seconds);
     }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,13 +1,15 @@
 //! The data of the status page.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use legacy_websocket_shell::Printable;
 use serde::Serialize;
 
+use crate::gateway::{BackendStatus, GatewayStatus};
 use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
+use crate::server::Observer;
 use legacy_websocket_shell::{protocol_name, state_name};
 
 /// The interval between plot points, and their number: ten minutes.
@@ -125,6 +127,32 @@ struct Page<'a> {
     points: &'a VecDeque<Point>,
     rows: Vec<Connection>,
     more_rows: usize,
+    /// Only of a gateway.
+    gateway: Option<Gateway>,
+}
+
+#[derive(Serialize)]
+struct Gateway {
+    backends: Vec<Backend>,
+    /// Each route's path, and its backends.
+    routes: Vec<(String, Vec<String>)>,
+    pairs: usize,
+    tunnels: usize,
+    /// By the status of the answer.
+    requests: Vec<(String, u64)>,
+    binary_dropped: u64,
+    /// By code.
+    closes: Vec<(String, u64)>,
+}
+
+#[derive(Serialize)]
+struct Backend {
+    name: String,
+    /// How long it has not been reachable, in seconds, if it is not.
+    down: Option<f64>,
+    open: usize,
+    connects: u64,
+    failures: Vec<(&'static str, u64)>,
 }
 
 #[derive(Serialize)]
@@ -138,11 +166,13 @@ struct Connection {
     /// Bytes received and sent.
     bytes: [u64; 2],
     queue_bytes: usize,
+    /// Only in a gateway.
+    backend: Option<String>,
 }
 
 pub(super) fn json(
     now: &Snapshot,
-    unready: Option<&'static str>,
+    observer: &Observer,
     (rows, more_rows): (Vec<Row>, usize),
     history: &History,
 ) -> String {
@@ -153,7 +183,7 @@ pub(super) fn json(
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         uptime: now.uptime.as_secs_f64(),
-        unready,
+        unready: observer.unready(),
         open: now.counts.open,
         protocols: protocols.collect(),
         max_connections: now.max_connections,
@@ -176,16 +206,42 @@ pub(super) fn json(
         closed: metrics.closed.iter().map(|(cause, count)| (*cause, *count)).collect(),
         interval: INTERVAL.as_secs_f64(),
         points: &history.points,
-        rows: rows.into_iter().map(Connection::from).collect(),
+        rows: rows.into_iter().map(|row| Connection::new(row, observer)).collect(),
         more_rows,
+        gateway: observer.gateway().map(Gateway::from),
     };
     // Cannot fail: numbers and strings only.
     serde_json::to_string(&page).unwrap_or_default()
 }
 
-impl From<Row> for Connection {
-    fn from(Row { status, origin, age, bytes, queue_bytes }: Row) -> Self {
+impl From<GatewayStatus> for Gateway {
+    fn from(status: GatewayStatus) -> Self {
+        let backend = |backend: BackendStatus| Backend {
+            name: backend.name,
+            down: backend.down.map(|down| down.as_secs_f64()),
+            open: backend.open,
+            connects: backend.connects,
+            failures: backend.failures.into_iter().collect(),
+        };
+        let counted = |counts: BTreeMap<u16, u64>| {
+            counts.into_iter().map(|(number, count)| (number.to_string(), count)).collect()
+        };
         Self {
+            backends: status.backends.into_iter().map(backend).collect(),
+            routes: status.routes,
+            pairs: status.pairs,
+            tunnels: status.tunnels,
+            requests: counted(status.requests),
+            binary_dropped: status.dropped,
+            closes: counted(status.closes),
+        }
+    }
+}
+
+impl Connection {
+    fn new(Row { status, origin, age, bytes, queue_bytes }: Row, observer: &Observer) -> Self {
+        Self {
+            backend: observer.backend_of(status.connection),
             id: status.connection,
             peer: Printable::cut(status.peer.as_bytes()).to_string(),
             protocol: status.protocol.map(protocol_name),

@@ -1,0 +1,259 @@
+//! Connections to a backend.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use socket2::{SockRef, TcpKeepalive};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::target::Target;
+
+/// Idle time before TCP keepalive probes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// One backend, shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    target: Target,
+    /// The target, as text.
+    name: String,
+    tls: Option<Tls>,
+    retry_after: Duration,
+    down: Mutex<Option<Instant>>,
+    open: AtomicUsize,
+    connects: AtomicU64,
+    failures: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a backend could not be connected to.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    #[error("cannot connect: {0}")]
+    Io(#[from] io::Error),
+    #[error("does not accept a connection in time")]
+    Timeout,
+}
+
+/// A backend's figures.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendStatus {
+    pub(crate) name: String,
+    /// How long ago it could not be connected to, if it has not been since.
+    pub(crate) down: Option<Duration>,
+    pub(crate) open: usize,
+    pub(crate) connects: u64,
+    pub(crate) failures: BTreeMap<&'static str, u64>,
+}
+
+impl Backend {
+    /// # Errors
+    /// Why the name cannot be one of a certificate.
+    pub(super) fn new(
+        target: Target,
+        connector: Option<&TlsConnector>,
+        retry_after: Duration,
+    ) -> Result<Self, String> {
+        let tls = match (&target, connector) {
+            (Target::Tcp { host, secure: true, .. }, Some(connector)) => {
+                let name = ServerName::try_from(host.clone()).map_err(|error| format!("{host}: {error}"))?;
+                Some(Tls { connector: connector.clone(), name })
+            }
+            _ => None,
+        };
+        Ok(Self {
+            name: target.to_string(),
+            target,
+            tls,
+            retry_after,
+            down: Mutex::default(),
+            open: AtomicUsize::new(0),
+            connects: AtomicU64::new(0),
+            failures: Mutex::default(),
+        })
+    }
+
+    /// Whether it is worth a try: it was not down a moment ago.
+    pub(super) fn is_up(&self) -> bool {
+        let down = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        down.is_none_or(|at| at.elapsed() >= self.retry_after)
+    }
+
+    /// Connects, and remembers whether that was possible.
+    pub(super) async fn connect(self: &Arc<Self>, within: Duration) -> Result<BackendStream, ConnectError> {
+        let connected = timeout(within, self.open()).await;
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match connected {
+            Ok(Ok(socket)) => {
+                *down = None;
+                self.connects.fetch_add(1, Ordering::Relaxed);
+                self.open.fetch_add(1, Ordering::Relaxed);
+                Ok(BackendStream { socket, backend: Arc::clone(self) })
+            }
+            failed => {
+                *down = Some(Instant::now());
+                drop(down);
+                self.count_failure("connect");
+                Err(failed.map_or(ConnectError::Timeout, |failed| match failed {
+                    Err(error) => error.into(),
+                    Ok(_) => ConnectError::Timeout,
+                }))
+            }
+        }
+    }
+
+    /// Its host and port; `None` for a Unix socket.
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.name.split_once("://").map(|(_, authority)| authority)
+    }
+
+    pub(super) fn count_failure(&self, reason: &'static str) {
+        *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn status(&self) -> BackendStatus {
+        BackendStatus {
+            name: self.name.clone(),
+            down: self.down.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
+            open: self.open.load(Ordering::Relaxed),
+            connects: self.connects.load(Ordering::Relaxed),
+            failures: self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    async fn open(&self) -> io::Result<BackendSocket> {
+        let (host, port) = match &self.target {
+            Target::Unix(path) => return Ok(BackendSocket::Unix(UnixStream::connect(path).await?)),
+            Target::Tcp { host, port, .. } => (host.as_str(), *port),
+        };
+        let tcp = TcpStream::connect((host, port)).await?;
+        tcp.set_nodelay(true)?;
+        // One that has gone without a word is found, too.
+        SockRef::from(&tcp)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
+        Ok(match &self.tls {
+            Some(Tls { connector, name }) => {
+                BackendSocket::Tls(Box::new(connector.connect(name.clone(), tcp).await?))
+            }
+            None => BackendSocket::Tcp(tcp),
+        })
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// An open connection to a backend.
+#[derive(Debug)]
+pub(super) struct BackendStream {
+    socket: BackendSocket,
+    backend: Arc<Backend>,
+}
+
+#[derive(Debug)]
+enum BackendSocket {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+impl BackendStream {
+    pub(super) fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+}
+
+impl Drop for BackendStream {
+    fn drop(&mut self) {
+        self.backend.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells hyper which backend answered, by an extension of the response.
+impl Connection for BackendStream {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(Arc::clone(&self.backend))
+    }
+}
+
+impl AsyncRead for BackendStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            BackendSocket::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            BackendSocket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            BackendSocket::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for BackendStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            BackendSocket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            BackendSocket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            BackendSocket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            BackendSocket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            BackendSocket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            BackendSocket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            BackendSocket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            BackendSocket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            BackendSocket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            BackendSocket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            BackendSocket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            BackendSocket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Requests that are no old client's, by hyper: plain HTTP, and opening handshakes of RFC 6455.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, sleep_until};
+use tokio_io_timeout::TimeoutStream;
+use tower_service::Service;
+use tracing::debug;
+
+use super::backend::{Backend, BackendStream};
+use super::exchange::{self, ExchangeError, Why, in_words};
+use super::prefixed::Prefixed;
+use super::route::{self, Route, Unreachable};
+use super::tunnel::{self, Tunnel};
+use super::{Gateway, Stage, fields};
+use crate::accept::incoming::Peer;
+use crate::connection::socket::Socket;
+
+/// What a client is answered with: a backend's body, or a line of ours.
+pub(super) type Answer = Either<Download, Full<Bytes>>;
+
+/// A connection that the engine does not want.
+pub(crate) struct Passed {
+    pub(crate) socket: Socket,
+    /// All that was received of it.
+    pub(crate) received: Vec<u8>,
+    pub(crate) peer: Peer,
+}
+
+/// Passes requests through on one worker's thread.
+pub(crate) struct PassThrough {
+    gateway: Arc<Gateway>,
+    /// One for each route: each keeps connections to its backends.
+    clients: Vec<Client<Connector, Upload>>,
+}
+
+impl fmt::Debug for PassThrough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PassThrough").finish_non_exhaustive()
+    }
+}
+
+impl PassThrough {
+    pub(crate) fn new(gateway: &Arc<Gateway>) -> Rc<Self> {
+        let client = |route: &Arc<Route>| {
+            let within = gateway.options.connect_timeout;
+            Client::builder(TokioExecutor::new())
+                .http1_preserve_header_case(true)
+                .pool_timer(TokioTimer::new())
+                .set_host(false)
+                .build(Connector { route: Arc::clone(route), within })
+        };
+        let clients = gateway.routes.iter().map(client).collect();
+        Rc::new(Self { gateway: Arc::clone(gateway), clients })
+    }
+
+    /// Serves a connection until it ends.
+    pub(crate) async fn serve(self: Rc<Self>, Passed { socket, received, peer }: Passed) {
+        let mut stage = self.gateway.stage();
+        let tunnel = Rc::new(RefCell::new(None));
+        let service = {
+            let (this, tunnel) = (Rc::clone(&self), Rc::clone(&tunnel));
+            service_fn(move |request| {
+                let (this, tunnel) = (Rc::clone(&this), Rc::clone(&tunnel));
+                async move { Ok::<_, Infallible>(this.answer(request, peer, &tunnel).await) }
+            })
+        };
+        let mut stream = TimeoutStream::new(Prefixed::new(received, socket));
+        stream.set_write_timeout(Some(self.gateway.write_timeout));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.gateway.handshake_timeout)
+            .preserve_header_case(true)
+            // The backend's own.
+            .auto_date_header(false);
+        let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
+        let mut connection = pin!(connection);
+        let mut stops = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                _ = stage.wait_for(|stage| *stage >= Stage::Stopping), if !stops => {
+                    stops = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = aborted(&self.gateway) => return,
+            }
+        };
+        if let Err(error) = ended {
+            debug!(peer = %peer.address, "connection passed through: {}", in_words(&error));
+        }
+        let tunnel: Option<Tunnel> = tunnel.take();
+        if let Some(tunnel) = tunnel {
+            let _counted = self.gateway.metrics.tunnel();
+            tokio::select! {
+                () = tunnel.run() => {}
+                _ = aborted(&self.gateway) => {}
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        tunnel: &RefCell<Option<Tunnel>>,
+    ) -> Response<Answer> {
+        let answer = match self.ask(request, peer, tunnel).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                if let Refusal::Failed(error) = &refusal {
+                    error.report(&peer.address.to_string());
+                }
+                refusal.answer()
+            }
+        };
+        self.gateway.metrics.count_request(answer.status().as_u16());
+        answer
+    }
+
+    async fn ask(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Peer,
+        tunnel: &RefCell<Option<Tunnel>>,
+    ) -> Result<Response<Answer>, Refusal> {
+        if request.method() == Method::CONNECT {
+            return Err(Refusal::Method);
+        }
+        if is_old_handshake(&request) {
+            return Err(Refusal::OldHandshake);
+        }
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let (at, path) = self.route(&target).ok_or(Refusal::NoRoute)?;
+        let route = &self.gateway.routes[at];
+        let upgrades = fields::lists(request.headers(), UPGRADE, "websocket")
+            && fields::lists(request.headers(), CONNECTION, "upgrade");
+        let client = upgrades.then(|| hyper::upgrade::on(&mut request));
+        fields::prepare(request.headers_mut(), route, &peer, self.gateway.trust_forwarded);
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(client) = client {
+            let headers = request.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            *request.uri_mut() = path.parse().map_err(|_| Refusal::Target)?;
+            let (answer, opened) = tunnel::open(&self.gateway, route, request, client).await?;
+            *tunnel.borrow_mut() = opened;
+            return Ok(answer.map(Either::Left));
+        }
+        // The authority names the pool of connections; the connector takes them to the route's backends.
+        *request.uri_mut() = format!("http://backend{path}").parse().map_err(|_| Refusal::Target)?;
+        Ok(self.send(at, request).await?.map(Either::Left))
+    }
+
+    fn route<'t>(&self, target: &'t str) -> Option<(usize, std::borrow::Cow<'t, str>)> {
+        let (route, path) = route::find(&self.gateway.routes, target)?;
+        let at = self.gateway.routes.iter().position(|one| Arc::ptr_eq(one, route))?;
+        Some((at, path))
+    }
+
+    /// Sends a request on a connection that may have been used before.
+    async fn send(&self, at: usize, request: Request<Incoming>) -> Result<Response<Download>, ExchangeError> {
+        let progress = Progress::default();
+        let request = request.map(|body| Upload { body, progress: progress.clone() });
+        let mut asked = pin!(self.clients[at].request(request));
+        let response = loop {
+            let due = progress.last() + self.gateway.options.backend_timeout;
+            tokio::select! {
+                response = asked.as_mut() => break response,
+                () = sleep_until(due) => {
+                    if progress.last() + self.gateway.options.backend_timeout <= Instant::now() {
+                        let backend = self.gateway.routes[at].backends().first().cloned();
+                        return Err(ExchangeError { backend, why: Why::Timeout });
+                    }
+                }
+            }
+        };
+        let response = response.map_err(|error| explain(error, &self.gateway.routes[at]))?;
+        let backend = response.extensions().get::<Arc<Backend>>().cloned();
+        if response.status().is_informational() {
+            return Err(ExchangeError { backend, why: Why::Upgrade("nobody asked for it") });
+        }
+        Ok(download(response, backend))
+    }
+}
+
+/// Makes a backend's response the client's.
+pub(super) fn download(response: Response<Incoming>, backend: Option<Arc<Backend>>) -> Response<Download> {
+    let mut response = response.map(|body| Download { body, backend });
+    fields::remove_hop_by_hop(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    response
+}
+
+async fn aborted(gateway: &Gateway) {
+    // The sender lives as long as the gateway.
+    let _ = gateway.stage().wait_for(|stage| *stage == Stage::Aborted).await;
+}
+
+fn explain(error: hyper_util::client::legacy::Error, route: &Route) -> ExchangeError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(Unreached(failed)) = one.downcast_ref::<Unreached>()
+            && let Some(failed) = failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            return failed.into();
+        }
+        if let Some(error) = one.downcast_ref::<hyper::Error>() {
+            let backend = route.backends().first().cloned();
+            return ExchangeError { backend, why: exchange::response_error(error) };
+        }
+        cause = one.source();
+    }
+    ExchangeError { backend: route.backends().first().cloned(), why: Why::Response(in_words(&error)) }
+}
+
+/// An opening handshake of a draft: the engine reads only the first request of a connection.
+fn is_old_handshake<B>(request: &Request<B>) -> bool {
+    const KEY1: HeaderName = HeaderName::from_static("sec-websocket-key1");
+    let headers = request.headers();
+    if !fields::lists(headers, UPGRADE, "websocket") {
+        return false;
+    }
+    match headers.get(SEC_WEBSOCKET_VERSION) {
+        Some(version) => matches!(version.as_bytes(), b"7" | b"8"),
+        None => headers.contains_key(KEY1) || !headers.contains_key(SEC_WEBSOCKET_KEY),
+    }
+}
+
+/// Why a request is answered by the gateway itself.
+pub(super) enum Refusal {
+    Method,
+    NoRoute,
+    OldHandshake,
+    Target,
+    Failed(ExchangeError),
+}
+
+impl From<ExchangeError> for Refusal {
+    fn from(error: ExchangeError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Refusal {
+    fn answer(&self) -> Response<Answer> {
+        let (status, why) = match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "this is no proxy for other servers"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no backend serves this path"),
+            Self::Target => (StatusCode::BAD_REQUEST, "the request's target is not valid"),
+            Self::OldHandshake => {
+                let why = "an opening handshake before RFC 6455 must be the first request of its connection";
+                (StatusCode::BAD_REQUEST, why)
+            }
+            Self::Failed(error) => (error.status(), error.reason()),
+        };
+        let mut response = Response::new(Either::Right(Full::from(format!("{why}\n"))));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if matches!(self, Self::OldHandshake) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// When a request's last part was sent.
+#[derive(Clone, Debug)]
+struct Progress(Arc<Mutex<Instant>>);
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Progress {
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advance(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// The body of a request.
+#[derive(Debug)]
+struct Upload {
+    body: Incoming,
+    progress: Progress,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.progress.advance();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a backend's response.
+#[derive(Debug)]
+pub(super) struct Download {
+    body: Incoming,
+    backend: Option<Arc<Backend>>,
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Err(error))), Some(backend)) = (&frame, &self.backend) {
+            backend.count_failure("response");
+            exchange::warn_of(backend, "", &format!("breaks off its response: {}", in_words(error)));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Connects hyper's client to the backends of a route, in turn.
+#[derive(Clone, Debug)]
+struct Connector {
+    route: Arc<Route>,
+    within: Duration,
+}
+
+/// Which backend could not be reached, on its way through hyper's error.
+#[derive(Debug, thiserror::Error)]
+#[error("unreachable")]
+struct Unreached(Mutex<Option<Unreachable>>);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<BackendStream>;
+    type Error = Unreached;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<BackendStream>, Unreached>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreached>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { route, within } = self.clone();
+        Box::pin(async move {
+            let connected = route.connect(within).await;
+            connected.map(TokioIo::new).map_err(|failed| Unreached(Mutex::new(Some(failed))))
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Which backends a request goes to.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use legacy_websocket_shell::{LogCategory, LogPermit};
+use thiserror::Error;
+use tracing::warn;
+
+use super::backend::{Backend, BackendStream, ConnectError};
+use super::options::{Binary, RouteOptions};
+use crate::observe::log;
+
+/// A prefix of paths, and its backends.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Without a slash at its end: empty for `/`.
+    prefix: String,
+    strip: bool,
+    pub(super) binary: Binary,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) origin: Option<HeaderValue>,
+    backends: Vec<Arc<Backend>>,
+    /// The one whose turn it is.
+    next: AtomicUsize,
+}
+
+/// No backend of a route could be connected to; the last one's error.
+#[derive(Debug, Error)]
+#[error("{backend}: {error}")]
+pub(super) struct Unreachable {
+    pub(super) backend: Arc<Backend>,
+    pub(super) error: ConnectError,
+}
+
+impl Unreachable {
+    /// Logs it, where another backend takes its place.
+    fn report(&self) {
+        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
+            warn!(backend = %self.backend, unlogged, "backend {}; another takes its place", self.error);
+        }
+    }
+}
+
+impl Route {
+    /// # Errors
+    /// Which option is not valid, and why.
+    pub(super) fn new(options: &RouteOptions, backends: Vec<Arc<Backend>>) -> Result<Self, String> {
+        if !options.path.starts_with('/') || options.path.contains(['?', '#']) {
+            return Err(format!("route {}: a path begins with a slash and has no query", options.path));
+        }
+        let value = |name: &str, value: &Option<String>| match value {
+            None => Ok(None),
+            Some(text) => match text.parse::<HeaderValue>() {
+                Ok(value) if !text.is_empty() => Ok(Some(value)),
+                _ => Err(format!("{name} {text:?} cannot be the value of a field")),
+            },
+        };
+        Ok(Self {
+            prefix: options.path.trim_end_matches('/').into(),
+            strip: options.strip,
+            binary: options.binary,
+            host: value("backend-host", &options.backend_host)?,
+            origin: value("backend-origin", &options.backend_origin)?,
+            backends,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// The prefix, as the operator wrote it.
+    pub(super) fn path(&self) -> &str {
+        if self.prefix.is_empty() { "/" } else { &self.prefix }
+    }
+
+    pub(super) fn backends(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
+    /// The Host for a client that sends none.
+    pub(super) fn default_host(&self) -> HeaderValue {
+        let authority = self.backends.first().and_then(|backend| backend.authority());
+        let authority = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
+        authority.unwrap_or(HeaderValue::from_static("localhost"))
+    }
+
+    /// What the backend is asked for; `None` if the route does not take the target, a path with its query.
+    pub(super) fn rewrite<'t>(&self, target: &'t str) -> Option<Cow<'t, str>> {
+        let rest = target.strip_prefix(&self.prefix)?;
+        if !(rest.is_empty() || rest.starts_with(['/', '?'])) || !target.starts_with('/') {
+            return None;
+        }
+        Some(match rest {
+            _ if !self.strip => target.into(),
+            rest if rest.starts_with('/') => rest.into(),
+            rest => format!("/{rest}").into(),
+        })
+    }
+
+    /// Connects to the backend whose turn it is. Those that could not be connected to a moment ago are passed over
+    /// while there are others.
+    pub(super) async fn connect(&self, within: Duration) -> Result<BackendStream, Unreachable> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || {
+            (0..self.backends.len()).map(|at| &self.backends[(first.wrapping_add(at)) % self.backends.len()])
+        };
+        let up: Vec<_> = in_turn().filter(|backend| backend.is_up()).collect();
+        let candidates = if up.is_empty() { in_turn().collect() } else { up };
+        let mut failed = None::<Unreachable>;
+        for backend in candidates {
+            match backend.connect(within).await {
+                Ok(stream) => {
+                    if let Some(before) = failed {
+                        before.report();
+                    }
+                    return Ok(stream);
+                }
+                Err(error) => {
+                    if let Some(before) = failed.replace(Unreachable { backend: Arc::clone(backend), error })
+                    {
+                        before.report();
+                    }
+                }
+            }
+        }
+        // A route has at least one backend, so one has failed.
+        Err(failed.unwrap_or_else(|| Unreachable {
+            backend: Arc::clone(&self.backends[0]),
+            error: ConnectError::Timeout,
+        }))
+    }
+}
+
+/// The route with the longest prefix that takes the target, and what its backend is asked for.
+pub(super) fn find<'r, 't>(
+    routes: &'r [Arc<Route>],
+    target: &'t str,
+) -> Option<(&'r Arc<Route>, Cow<'t, str>)> {
+    // Sorted by length, longest first.
+    routes.iter().find_map(|route| Some((route, route.rewrite(target)?)))
+}
+
+/// Sorts them for [`find`].
+pub(super) fn sort(routes: &mut [Arc<Route>]) {
+    routes.sort_by_key(|route| Reverse(route.prefix.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, strip: bool) -> Arc<Route> {
+        let options = RouteOptions { strip, ..RouteOptions::new(path, Vec::new()) };
+        Arc::new(Route::new(&options, Vec::new()).unwrap())
+    }
+
+    #[test]
+    fn the_longest_prefix_of_whole_segments_wins() {
+        let mut routes = vec![route("/", false), route("/a/b/", true), route("/a", true)];
+        sort(&mut routes);
+        for (target, prefix, asked) in [
+            ("/", "/", "/"),
+            ("/?q", "/", "/?q"),
+            ("/ab", "/", "/ab"),
+            ("/a", "/a", "/"),
+            ("/a?q=/a", "/a", "/?q=/a"),
+            ("/a/", "/a", "/"),
+            ("/a/bc?d", "/a", "/bc?d"),
+            ("/a/b", "/a/b", "/"),
+            ("/a/b//c", "/a/b", "//c"),
+        ] {
+            let (route, found) = find(&routes, target).unwrap();
+            assert_eq!((route.path(), &*found), (prefix, asked), "{target}");
+        }
+        assert!(find(&routes, "*").is_none());
+        assert!(find(&[route("/a", false)], "/b").is_none());
+    }
+}

@@ -1,0 +1,485 @@
+//! Messages between an old client and its backend, until both sides have ended.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt, StreamExt};
+use legacy_websocket::Protocol;
+use legacy_websocket::step::{CloseCause, Outgoing, Recipients};
+use thiserror::Error;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_websockets::{CloseCode, Error, Message};
+
+use super::Gateway;
+use super::inbound::{FromClient, Inbound};
+use super::pair::BackendSocket;
+use crate::handle::{Delivery, Handle};
+
+/// Messages from a backend that go to the client together: at most about so many bytes.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// What becomes of binary messages for the client, and of its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// The client's protocol has binary messages, too.
+    Binary,
+    /// A binary message ends both connections.
+    Close,
+    /// Binary messages are texts in base64 for the client.
+    Base64,
+    /// Binary messages are dropped.
+    Drop,
+}
+
+/// How the backend's side has ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The client left, and the backend was told.
+    ByClient,
+    /// The backend sent a close frame; 1005 if it has no code.
+    ByBackend {
+        code: u16,
+        reason: String,
+    },
+    Failed(Failure),
+}
+
+/// What went wrong with a backend, or is not to be passed on.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    #[error("ended its connection without a close frame")]
+    Lost,
+    #[error("connection failed: {0}")]
+    Io(std::io::Error),
+    #[error("broke the protocol: {0}")]
+    Protocol(String),
+    #[error("sent a message that is too long")]
+    TooLong,
+    #[error("sent a binary message to a client that has only text: see the option binary")]
+    Binary,
+    #[error("cannot be sent what the client said: it is not base64")]
+    Base64,
+    #[error("does not answer a ping in time")]
+    Ping,
+    #[error("has sent nothing for too long")]
+    Idle,
+    #[error("does not answer a close frame in time")]
+    CloseTimeout,
+}
+
+impl Failure {
+    /// The label of the metric.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Lost | Self::Io(_) => "lost",
+            Self::Protocol(_) => "protocol",
+            Self::TooLong => "too-long",
+            Self::Binary => "binary",
+            Self::Base64 => "base64",
+            Self::Ping => "ping",
+            Self::Idle => "idle",
+            Self::CloseTimeout => "close-timeout",
+        }
+    }
+
+    /// What the backend is told; none if the library has told it, or it cannot hear.
+    fn code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Binary => Some(CloseCode::UNSUPPORTED_DATA),
+            Self::Base64 => Some(CloseCode::INVALID_FRAME_PAYLOAD_DATA),
+            Self::TooLong => Some(CloseCode::MESSAGE_TOO_BIG),
+            Self::Ping | Self::Idle => Some(CloseCode::GOING_AWAY),
+            Self::Lost | Self::Io(_) | Self::Protocol(_) | Self::CloseTimeout => None,
+        }
+    }
+
+    /// What a client is told whose protocol has close codes.
+    fn code_for_client(&self) -> u16 {
+        match self {
+            Self::TooLong => 1009,
+            Self::Base64 => 1007,
+            _ => 1011,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => Self::Io(error),
+            Error::PayloadTooLong { .. } => Self::TooLong,
+            Error::AlreadyClosed => Self::Lost,
+            error => Self::Protocol(error.to_string()),
+        }
+    }
+}
+
+/// The state of a pair.
+pub(super) struct Transfer<'g> {
+    gateway: &'g Gateway,
+    handle: &'g Handle,
+    connection: u64,
+    protocol: Protocol,
+    inbound: &'g Inbound,
+    socket: BackendSocket,
+    coding: Coding,
+    /// Whether the client's opening handshake is done.
+    connected: bool,
+    /// Messages on their way to the client, which has much to read.
+    delivery: Option<Delivery>,
+    closing: Closing,
+    /// When something last came from the backend, and when it was last sent a ping.
+    heard: Instant,
+    pinged: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Which side has ended, and how.
+#[derive(Debug)]
+enum Closing {
+    Neither,
+    /// The client's end; the backend has until then for its answer.
+    ByClient {
+        until: Instant,
+        awaits_answer: bool,
+    },
+    ByBackend {
+        code: u16,
+        reason: String,
+        until: Instant,
+    },
+    /// Our own close frame, if any, is on its way.
+    Failed {
+        failure: Failure,
+        until: Instant,
+    },
+}
+
+impl<'g> Transfer<'g> {
+    pub(super) fn new(
+        gateway: &'g Gateway,
+        handle: &'g Handle,
+        (connection, protocol): (u64, Protocol),
+        inbound: &'g Inbound,
+        socket: BackendSocket,
+        coding: Coding,
+    ) -> Self {
+        Self {
+            gateway,
+            handle,
+            connection,
+            protocol,
+            inbound,
+            socket,
+            coding,
+            connected: false,
+            delivery: None,
+            closing: Closing::Neither,
+            heard: Instant::now(),
+            pinged: None,
+            timer: None,
+        }
+    }
+
+    /// Completes when the backend's connection can be dropped.
+    pub(super) async fn run(mut self) -> Ended {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let mut goes_on = self.forward(cx);
+            let flushed = self.socket.poll_flush_unpin(cx);
+            goes_on |= self.receive(cx);
+            if let Some(ended) = self.ended(flushed.is_ready()) {
+                return Poll::Ready(ended);
+            }
+            goes_on |= self.poll_timer(cx);
+            if !goes_on {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes what the client said to the backend. Returns whether anything was done.
+    fn forward(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut goes_on = false;
+        while matches!(self.closing, Closing::Neither)
+            && matches!(self.socket.poll_ready_unpin(cx), Poll::Ready(Ok(())))
+            && let Poll::Ready((event, has_room)) = self.inbound.poll_next(cx)
+        {
+            goes_on = true;
+            if has_room {
+                self.handle.resume(self.connection);
+            }
+            match event {
+                FromClient::Connected => self.connected = true,
+                FromClient::Texts { text, ends } => self.forward_texts(&text, &ends),
+                FromClient::Binary(bytes) => self.send(Message::binary(bytes)),
+                FromClient::Closed { cause, code, reason } => self.client_closed(&cause, code, &reason),
+            }
+        }
+        if !matches!(self.closing, Closing::Neither) {
+            // Only to be told when the client is gone; nothing it says has a recipient.
+            while self.inbound.poll_next(cx).is_ready() {}
+        }
+        goes_on
+    }
+
+    fn forward_texts(&mut self, text: &str, ends: &[u32]) {
+        for text in (Outgoing { to: Recipients::All, text, ends }).texts() {
+            if self.coding != Coding::Base64 {
+                self.send(Message::text(text.to_owned()));
+                continue;
+            }
+            match STANDARD.decode(text) {
+                Ok(bytes) => self.send(Message::binary(bytes)),
+                Err(_) => return self.fail(Failure::Base64),
+            }
+        }
+    }
+
+    /// A failure is found when the queue is flushed.
+    fn send(&mut self, message: Message) {
+        let _ = self.socket.start_send_unpin(message);
+    }
+
+    fn client_closed(&mut self, cause: &CloseCause, code: Option<u16>, reason: &str) {
+        let answer = code_for_backend(self.protocol, cause, code);
+        if let Some(code) = answer {
+            // None is a close frame without a code.
+            self.send(Message::close(code.and_then(|code| CloseCode::try_from(code).ok()), reason));
+        }
+        let until = Instant::now() + self.gateway.close_timeout;
+        self.closing = Closing::ByClient { until, awaits_answer: answer.is_some() };
+    }
+
+    /// Takes what the backend said to the client. Returns whether anything was done.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(delivery) = &mut self.delivery {
+            // A client that cannot be sent to is gone, of which an event tells.
+            if Pin::new(delivery).poll(cx).is_pending() {
+                return false;
+            }
+            self.delivery = None;
+        }
+        if !self.connected && matches!(self.closing, Closing::Neither) {
+            return false;
+        }
+        let mut batch = Batch::default();
+        let mut goes_on = false;
+        while self.delivery.is_none() && batch.text.len() < BATCH_BYTES {
+            let Poll::Ready(message) = self.socket.poll_next_unpin(cx) else {
+                break;
+            };
+            goes_on = true;
+            self.hear();
+            match message {
+                Some(Ok(message)) => self.take(message, &mut batch),
+                Some(Err(error)) => {
+                    self.deliver(&mut batch);
+                    self.fail(error.into());
+                    break;
+                }
+                None => {
+                    self.deliver(&mut batch);
+                    self.backend_ended();
+                    return false;
+                }
+            }
+        }
+        self.deliver(&mut batch);
+        goes_on
+    }
+
+    fn hear(&mut self) {
+        let options = &self.gateway.options;
+        if options.backend_idle_timeout.is_some() || options.backend_ping_interval.is_some() {
+            self.heard = Instant::now();
+            self.pinged = None;
+        }
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Batch) {
+        if let Some((code, reason)) = message.as_close() {
+            let (code, reason) = (code.into(), reason.to_owned());
+            self.deliver(batch);
+            return self.backend_closed(code, reason);
+        }
+        if !matches!(self.closing, Closing::Neither) {
+            return;
+        }
+        if let Some(text) = message.as_text() {
+            return batch.push(text);
+        }
+        if message.is_binary() {
+            let bytes = message.into_payload();
+            match self.coding {
+                Coding::Binary => {
+                    self.deliver(batch);
+                    self.delivery = Some(self.handle.send_binary(self.connection, &bytes));
+                }
+                Coding::Base64 => batch.push(&STANDARD.encode(&*bytes)),
+                Coding::Drop => self.gateway.metrics.count_dropped(),
+                Coding::Close => {
+                    self.deliver(batch);
+                    self.fail(Failure::Binary);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, batch: &mut Batch) {
+        let Batch { text, ends } = std::mem::take(batch);
+        if !ends.is_empty() {
+            self.delivery = Some(self.handle.send_texts(self.connection, &text, &ends));
+        }
+    }
+
+    fn backend_closed(&mut self, code: u16, reason: String) {
+        if matches!(self.closing, Closing::Neither) {
+            let told = (code != 1005).then_some(code).filter(|code| !matches!(code, 1004..=1006 | 1015));
+            drop(self.handle.close(self.connection, told, &reason));
+            let until = Instant::now() + self.gateway.close_timeout;
+            self.closing = Closing::ByBackend { code, reason, until };
+        } else if let Closing::ByClient { awaits_answer, .. } = &mut self.closing {
+            *awaits_answer = false;
+        }
+    }
+
+    fn backend_ended(&mut self) {
+        match &mut self.closing {
+            Closing::Neither => self.fail(Failure::Lost),
+            Closing::ByClient { awaits_answer, .. } => *awaits_answer = false,
+            Closing::Failed { until, .. } => *until = Instant::now(),
+            Closing::ByBackend { .. } => {}
+        }
+    }
+
+    /// Ends both sides.
+    fn fail(&mut self, failure: Failure) {
+        match &mut self.closing {
+            Closing::Neither => {}
+            Closing::ByClient { awaits_answer, .. } => return *awaits_answer = false,
+            Closing::ByBackend { .. } | Closing::Failed { .. } => return,
+        }
+        drop(self.handle.close(self.connection, Some(failure.code_for_client()), ""));
+        let mut until = Instant::now();
+        if let Some(code) = failure.code() {
+            self.send(Message::close(Some(code), ""));
+            until += self.gateway.close_timeout;
+        }
+        self.closing = Closing::Failed { failure, until };
+    }
+
+    /// Whether the backend's connection can be dropped.
+    fn ended(&mut self, flushed: bool) -> Option<Ended> {
+        let now = Instant::now;
+        match &self.closing {
+            Closing::Neither => return None,
+            Closing::ByClient { awaits_answer: false, .. } if flushed => {}
+            Closing::ByClient { until, awaits_answer } => {
+                if now() < *until {
+                    return None;
+                }
+                return Some(if *awaits_answer {
+                    Ended::Failed(Failure::CloseTimeout)
+                } else {
+                    Ended::ByClient
+                });
+            }
+            Closing::ByBackend { .. } if flushed => {}
+            Closing::ByBackend { until, .. } if now() < *until => return None,
+            Closing::ByBackend { .. } => {}
+            Closing::Failed { until, .. } if now() < *until => return None,
+            Closing::Failed { .. } => {}
+        }
+        Some(match std::mem::replace(&mut self.closing, Closing::Neither) {
+            Closing::ByBackend { code, reason, .. } => Ended::ByBackend { code, reason },
+            Closing::Failed { failure, .. } => Ended::Failed(failure),
+            Closing::ByClient { .. } | Closing::Neither => Ended::ByClient,
+        })
+    }
+
+    /// Returns whether a deadline has passed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(due) = self.deadline() else {
+            self.timer = None;
+            return false;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        if matches!(self.closing, Closing::Neither) {
+            self.handle_timeout();
+        }
+        true
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.closing {
+            Closing::Neither => {}
+            Closing::ByClient { until, .. }
+            | Closing::ByBackend { until, .. }
+            | Closing::Failed { until, .. } => return Some(*until),
+        }
+        let after = |time: Option<Duration>, since: Instant| time.map(|time| since + time);
+        let options = &self.gateway.options;
+        let idle = after(options.backend_idle_timeout, self.heard);
+        let ping = after(options.backend_ping_interval, self.pinged.unwrap_or(self.heard));
+        idle.into_iter().chain(ping).min()
+    }
+
+    fn handle_timeout(&mut self) {
+        let options = &self.gateway.options;
+        if options.backend_idle_timeout.is_some_and(|time| self.heard.elapsed() >= time) {
+            self.fail(Failure::Idle);
+        } else if self.pinged.is_some() {
+            self.fail(Failure::Ping);
+        } else {
+            self.send(Message::ping(""));
+            self.pinged = Some(Instant::now());
+        }
+    }
+}
+
+/// Texts for the client.
+#[derive(Default)]
+struct Batch {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Batch {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        // Far below 4 GB: a message has a limit, and a batch one beside it.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+}
+
+/// The close frame that tells the backend how the client has ended: `None` for no close frame, `Some(None)` for one
+/// without a code.
+fn code_for_backend(protocol: Protocol, cause: &CloseCause, code: Option<u16>) -> Option<Option<u16>> {
+    let is_hixie = matches!(protocol, Protocol::Draft75 | Protocol::Draft76);
+    Some(match cause {
+        CloseCause::ByPeer if !is_hixie => code,
+        // FF 00 has no code, and draft 75 not even that.
+        CloseCause::ByPeer => Some(1000),
+        CloseCause::EndOfStream if protocol == Protocol::Draft75 => Some(1000),
+        CloseCause::Reset => return None,
+        CloseCause::MessageLimit | CloseCause::BufferLimit => Some(1009),
+        CloseCause::BadText => Some(1007),
+        CloseCause::BadFrame(_) => Some(1002),
+        CloseCause::MessageTimeout => Some(1008),
+        _ => Some(1001),
+    })
+}
