@@ -10,14 +10,20 @@ use super::server::Server;
 /// Starts a server with a metrics port.
 pub(crate) fn start(engine: &str, options: &[&str]) -> (Server, Admin) {
     let server = Server::start(&[&["--engine", engine, "--metrics", "0"], options].concat());
-    let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
-    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
-    (server, Admin(address))
+    let admin = Admin::of(&server);
+    (server, admin)
 }
 
 pub(crate) struct Admin(pub(crate) String);
 
 impl Admin {
+    /// That of a server started with `--metrics`.
+    #[track_caller]
+    pub(crate) fn of(server: &Server) -> Self {
+        let line = server.wait_for_log(&["status on http://127.0.0.1:"]);
+        Self(line.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned())
+    }
+
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.0.parse().unwrap())
     }

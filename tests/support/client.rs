@@ -1,9 +1,11 @@
 //! A client that speaks raw bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
+use socket2::SockRef;
 use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use super::{ANSWER, CLOSING, DEADLINE, KEY3, answer75, answer76, contains, frame, head75, head76};
@@ -21,7 +23,8 @@ impl Client {
         Self::with(TcpStream::connect(address).expect("connects"))
     }
 
-    fn with(stream: TcpStream) -> Self {
+    /// Over a socket that is connected already.
+    pub(crate) fn with(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -112,9 +115,60 @@ impl Client {
         false
     }
 
+    /// Waits until the other end, which is on this machine, has read everything: what is sent next comes in another
+    /// read.
+    #[track_caller]
+    pub(crate) fn wait_until_read(&self) {
+        let [ours, theirs] = [self.stream.local_addr(), self.stream.peer_addr()].map(|it| row(it.unwrap()));
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let table = fs::read_to_string("/proc/net/tcp").unwrap();
+            let queues = table.lines().find_map(|line| {
+                let mut columns = line.split_whitespace().skip(1);
+                (columns.next() == Some(&theirs) && columns.next() == Some(&ours)).then(|| columns.nth(1))?
+            });
+            // Bytes written and read; no line: it has closed.
+            if queues.is_none_or(|queues| queues.ends_with(":00000000")) {
+                return;
+            }
+            assert!(Instant::now() < end, "nobody reads");
+            thread::yield_now();
+        }
+    }
+
+    /// Whether bytes, or the end, are there to be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let is_readable = !self.ahead.is_empty() || self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).unwrap();
+        is_readable
+    }
+
+    /// Writes the same bytes until nobody has taken any for a moment; returns how many were written, at most about
+    /// `limit`.
+    #[track_caller]
+    pub(crate) fn write_until_full(&mut self, bytes: &[u8], limit: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut written = 0;
+        while written < limit {
+            match self.io().write(&bytes[written % bytes.len()..]) {
+                Ok(count) => written += count,
+                Err(error) if is_timeout(error.kind()) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        self.stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        written
+    }
+
     /// Closes our side (FIN).
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Resets the connection (RST).
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Calls `meanwhile` whenever the server has been silent for a moment, until it answers or closes its side.
@@ -234,6 +288,12 @@ impl Client {
 trait ReadWrite: Read + Write {}
 
 impl<T: Read + Write> ReadWrite for T {}
+
+/// An address as in `/proc/net/tcp`.
+fn row(address: SocketAddr) -> String {
+    let IpAddr::V4(ip) = address.ip() else { panic!("{address} is not of IPv4") };
+    format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())
+}
 
 fn is_end(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)

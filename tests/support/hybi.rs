@@ -16,11 +16,10 @@ pub(crate) fn head_hybi(version: u8, fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A frame from a client (section 5.2), masked. `first` is its first byte; the payload is at most 125 bytes.
+/// A frame from a client (section 5.2), masked. `first` is its first byte.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = unmasked(first, &[]);
-    frame[1] = 0x80 | u8::try_from(payload.len()).expect("short");
+    let mut frame = header(first, 0x80, payload.len());
     frame.extend(KEY);
     frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
@@ -28,9 +27,24 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The same from a server.
 pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("short");
-    assert!(length < 126, "a longer frame has another header");
-    [&[first, length], payload].concat()
+    [&header(first, 0, payload.len()), payload].concat()
+}
+
+fn header(first: u8, mask: u8, length: usize) -> Vec<u8> {
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..126), _) => vec![first, mask | length],
+        (_, Ok(length)) => [&[first, mask | 126][..], &length.to_be_bytes()].concat(),
+        _ => [&[first, mask | 127][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+/// A frame as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) first: u8,
+    pub(crate) is_masked: bool,
+    /// Without the masking.
+    pub(crate) payload: Vec<u8>,
 }
 
 /// The payload of a close frame.
@@ -45,6 +59,34 @@ pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8a;
 
 impl Client {
+    #[track_caller]
+    pub(crate) fn read_frame(&mut self) -> Frame {
+        let [first, second] = self.read_exact(2)[..] else { unreachable!() };
+        let length = match second & 0x7f {
+            126 => self.read_exact(2),
+            127 => self.read_exact(8),
+            length => vec![length],
+        };
+        let length = length.iter().fold(0, |length, &byte| (length << 8) | usize::from(byte));
+        let is_masked = second & 0x80 != 0;
+        let key = if is_masked { self.read_exact(4) } else { vec![0] };
+        let mut payload = self.read_exact(length);
+        payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+        Frame { first, is_masked, payload }
+    }
+
+    /// Expects an unmasked frame.
+    #[track_caller]
+    pub(crate) fn expect_frame(&mut self, first: u8, payload: &[u8]) {
+        let frame = self.read_frame();
+        let (seen, expected) = (&frame.payload, payload);
+        assert!(
+            frame.first == first && !frame.is_masked && seen == expected,
+            "{frame:?} instead of {first:#x} {}",
+            payload.escape_ascii()
+        );
+    }
+
     /// Connects and performs the opening handshake of a version.
     pub(crate) fn open_hybi(address: SocketAddr, version: u8) -> Self {
         let mut client = Self::connect(address);

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// A certificate for example.com with its key, in two files.
+/// A certificate for example.com and 127.0.0.1 with its key, in two files.
 pub(crate) struct Certificate {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
@@ -33,7 +33,7 @@ impl Certificate {
 
     fn write(certificate: &PathBuf, key: &PathBuf) -> CertificateDer<'static> {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(vec!["example.com".into()]).unwrap();
+            generate_simple_self_signed(vec!["example.com".into(), "127.0.0.1".into()]).unwrap();
         fs::write(certificate, cert.pem()).unwrap();
         fs::write(key, signing_key.serialize_pem()).unwrap();
         cert.der().clone()
