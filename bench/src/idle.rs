@@ -25,27 +25,35 @@ pub(crate) fn measure(
         // Each server's clients have their own addresses, because ports stay in TIME_WAIT for a minute.
         let net = u8::try_from(1 + at)?;
         let server = Process::start(kind, Role::Echo, workers)?;
-        let each = runtime.block_on(async {
-            // A first connection triggers one-time allocations.
-            let first = connect(server.address, kind, protocol, (net, 0)).await?;
-            let before = server.resident()?;
-            let mut streams = Vec::with_capacity(connections);
-            for number in 0..connections {
-                streams.push(connect(server.address, kind, protocol, (net, number)).await?);
-            }
-            let each = server.resident()?.saturating_sub(before) / connections as u64;
-            println!(
-                "{}: {:<17} {each:>7} bytes of resident memory each ({} MB before)",
-                protocol.label(format!("{connections} idle connections")),
-                kind.name(),
-                before >> 20
-            );
-            drop((first, streams));
-            Ok::<_, Box<dyn Error>>(each)
-        })?;
-        figures.push((kind, each));
+        figures.push((kind, runtime.block_on(grow(&server, connections, protocol, net))?));
     }
     Ok(figures)
+}
+
+/// Opens connections from the addresses 127.0.`net`.*, and prints and returns by how many bytes each the server grows.
+pub(crate) async fn grow(
+    server: &Process,
+    connections: usize,
+    protocol: Protocol,
+    net: u8,
+) -> Result<u64, Box<dyn Error>> {
+    let kind = server.kind;
+    // A first connection triggers one-time allocations.
+    let first = connect(server.address, kind, protocol, (net, 0)).await?;
+    let before = server.resident()?;
+    let mut streams = Vec::with_capacity(connections);
+    for number in 0..connections {
+        streams.push(connect(server.address, kind, protocol, (net, number)).await?);
+    }
+    let each = server.resident()?.saturating_sub(before) / connections as u64;
+    println!(
+        "{}: {:<17} {each:>7} bytes of resident memory each ({} MB before)",
+        protocol.label(format!("{connections} idle connections")),
+        kind.name(),
+        before >> 20
+    );
+    drop((first, streams));
+    Ok(each)
 }
 
 async fn connect(

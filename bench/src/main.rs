@@ -7,10 +7,13 @@ mod broadcast;
 mod bursts;
 mod echo;
 mod fairness;
+mod gateway;
 mod handshakes;
 mod idle;
 mod load;
 mod memory;
+mod nginx;
+mod pages;
 mod plot;
 mod process;
 mod server;
@@ -23,6 +26,7 @@ mod workers;
 
 use std::error::Error;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,6 +121,17 @@ enum Command {
         #[command(flatten)]
         servers: Servers,
     },
+    /// The gateway beside nginx, both in front of the same server: echo and pages; or its memory for idle clients.
+    Gateway {
+        #[command(flatten)]
+        rounds: Rounds,
+        /// Concurrent connections.
+        #[arg(long, default_value_t = 50)]
+        connections: usize,
+        /// Measure the gateway's resident memory for this many idle clients of draft 76 instead.
+        #[arg(long, value_name = "PAIRS")]
+        idle: Option<usize>,
+    },
     /// Everything beside other servers, as a table and a plot.
     All {
         #[command(flatten)]
@@ -138,6 +153,9 @@ enum Command {
     /// Runs a server (started by the load generator itself).
     #[command(hide = true)]
     Serve { kind: Kind, role: Role, workers: usize },
+    /// Runs a gateway (started by the load generator itself).
+    #[command(hide = true)]
+    ServeGateway { backend: SocketAddr },
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +227,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     match Cli::parse().command {
         Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
+        Command::ServeGateway { backend } => server::serve_gateway(backend),
         Command::Echo { servers, rounds, connections, protocols } => {
             let servers = servers.start(Role::Echo)?;
             Measure::print_head();
@@ -255,6 +274,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             memory::measure(&Kind::available(&servers.servers)[1..], servers.workers)
         }
         Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
+        Command::Gateway { idle: Some(pairs), .. } => {
+            // The gateway has two for each.
+            need_files(2 * pairs)?;
+            gateway::measure_idle(pairs)
+        }
+        Command::Gateway { rounds, connections, idle: None } => gateway::measure(connections, rounds),
         Command::All { rounds, plot } => all(rounds, &plot),
     }
 }

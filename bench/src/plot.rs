@@ -25,7 +25,7 @@ pub(crate) fn draw(measures: &[Measure], idle: &[(Kind, u64)], connections: usiz
         .iter()
         .map(|measure| Group {
             name: measure.name.clone(),
-            bars: measure.servers.iter().map(|series| (series.kind, measure.of_tcp(series))).collect(),
+            bars: measure.servers.iter().map(|series| (series.kind, measure.of_baseline(series))).collect(),
             show: |value| if value.is_nan() { "fails".into() } else { format!("{value:.2}") },
         })
         .collect();
@@ -132,6 +132,6 @@ fn class(kind: Kind) -> &'static str {
         // Those of one class never share a plot.
         Kind::Application | Kind::Wasmtime => "k5",
         Kind::WebsocketDriver | Kind::Ws => "k3",
-        Kind::Netty | Kind::Tungstenite => "k4",
+        Kind::Netty | Kind::Tungstenite | Kind::Gateway | Kind::Nginx => "k4",
     }
 }

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,12 @@ pub(crate) enum Kind {
     Tungstenite,
     /// npm's current ws, of tests/peers, which speaks RFC 6455 only.
     Ws,
+    /// The gateway, in front of another server.
+    #[value(skip)]
+    Gateway,
+    /// nginx, in front of another server.
+    #[value(skip)]
+    Nginx,
 }
 
 /// What a server does with a message.
@@ -65,6 +72,8 @@ impl Kind {
             Self::Netty => "Netty 00",
             Self::Tungstenite => "tokio-tungstenite",
             Self::Ws => "ws",
+            Self::Gateway => "gateway",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -85,7 +94,7 @@ impl Kind {
     pub(crate) fn speaks(self, protocol: Protocol) -> bool {
         match self {
             Self::Netty => protocol == Protocol::Draft76,
-            Self::Tungstenite | Self::Ws => protocol == Protocol::Rfc6455,
+            Self::Tungstenite | Self::Ws | Self::Nginx => protocol == Protocol::Rfc6455,
             _ => true,
         }
     }
@@ -103,7 +112,9 @@ impl Kind {
             | Self::Native
             | Self::Application
             | Self::Wasmtime
-            | Self::Tungstenite => None,
+            | Self::Tungstenite
+            | Self::Gateway
+            | Self::Nginx => None,
             Self::WebsocketDriver => Some("websocket-driver"),
             Self::Netty => Some("netty"),
             Self::Ws => Some("ws-current"),
@@ -146,6 +157,8 @@ impl<'a> Clock<'a> {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// The process to measure.
+    measured: u32,
     stdout: BufReader<ChildStdout>,
     pub(crate) kind: Kind,
     /// Whether it is the build that `--before` names.
@@ -166,7 +179,7 @@ impl Process {
         role: Role,
         workers: usize,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut command = match kind.peer() {
+        let command = match kind.peer() {
             Some(_) if role != Role::Echo => return Err(format!("{} only echoes", kind.name()).into()),
             // Some log every client that disconnects.
             Some(peer) => {
@@ -182,6 +195,18 @@ impl Process {
                 command
             }
         };
+        Self::announced(command, kind, before.is_some())
+    }
+
+    /// Starts a gateway with one worker in front of a server.
+    pub(crate) fn gateway(backend: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["serve-gateway", &backend.to_string()]);
+        Self::announced(command, Kind::Gateway, false)
+    }
+
+    /// Starts a server that prints its address.
+    fn announced(mut command: Command, kind: Kind, before: bool) -> Result<Self, Box<dyn Error>> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().ok_or("no output")?);
@@ -192,7 +217,27 @@ impl Process {
             .trim_end_matches("/echo")
             .trim_end_matches('/');
         let address = address.parse().map_err(|_| format!("{} said {line:?}", kind.name()))?;
-        Ok(Self { child, stdout, kind, before: before.is_some(), address })
+        Ok(Self { measured: child.id(), child, stdout, kind, before, address })
+    }
+
+    /// Starts a server that takes its listening socket as standard input.
+    pub(crate) fn inheriting(
+        mut command: Command,
+        kind: Kind,
+        listener: TcpListener,
+    ) -> Result<Self, Box<dyn Error>> {
+        let address = listener.local_addr()?;
+        let mut child = command.stdin(OwnedFd::from(listener)).stdout(Stdio::piped()).spawn()?;
+        let stdout = BufReader::new(child.stdout.take().ok_or("no output")?);
+        Ok(Self { measured: child.id(), child, stdout, kind, before: false, address })
+    }
+
+    /// Measures its child instead, which serves.
+    pub(crate) fn measure_child(&mut self) -> Result<(), Box<dyn Error>> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        self.measured = children.split_whitespace().next().ok_or("no child")?.parse()?;
+        Ok(())
     }
 
     /// Starts each server, followed by the same from the build `before`.
@@ -218,7 +263,7 @@ impl Process {
 
     /// User and system time used so far.
     fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.measured))?;
         // After the name in parentheses: state is field 3, utime 14, stime 15, in hundredths of a second.
         let fields: Vec<_> = stat.rsplit(") ").next().ok_or("stat")?.split(' ').collect();
         let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
@@ -236,7 +281,7 @@ impl Process {
     }
 
     fn status(&self, field: &str) -> Result<u64, Box<dyn Error>> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.measured))?;
         let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such field")?;
         let kilobytes: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
         Ok(kilobytes * 1024)
@@ -244,7 +289,7 @@ impl Process {
 
     /// Open descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize, Box<dyn Error>> {
-        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.measured))?.count())
     }
 
     /// Sends SIGTERM.
@@ -275,7 +320,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // SIGKILL would leave nginx's worker running.
+        if self.kind != Kind::Nginx || self.terminate().is_err() {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

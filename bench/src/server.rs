@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::hint::black_box;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use std::{process, thread};
 use bytes::Bytes;
 use legacy_websocket_host::step::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
-    Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, Server,
-    ShellOptions, TestPage, bind,
+    Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, GatewayOptions,
+    RouteOptions, Server, ShellOptions, TestPage, bind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,10 @@ use tokio::time::sleep;
 use crate::process::{Kind, Role};
 use crate::{tungstenite, wasmtime};
 
+const BUDGET: Budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
+
+const MAX_CONNECTIONS: usize = 100_000;
+
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
     if kind == Kind::Wasmtime {
@@ -35,28 +40,28 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
     runtime.block_on(async {
         let listener = bind("127.0.0.1:0".parse()?)?;
         println!("{}", listener.local_addr()?);
-        let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 30 };
         let factory = match kind {
             Kind::Tcp => return serve_tcp(listener, role).await,
             Kind::Native => EngineFactory::Native,
             Kind::Component | Kind::Application => {
                 let factory = match role {
-                    Role::Soak => ComponentFactory::from_file(&faulty()?, budget)?,
+                    Role::Soak => ComponentFactory::from_file(&faulty()?, BUDGET)?,
                     Role::Echo | Role::Broadcast | Role::Work | Role::Greeting => {
-                        ComponentFactory::embedded(budget)?
+                        ComponentFactory::embedded(BUDGET)?
                     }
                 };
                 EngineFactory::Component(Arc::new(factory))
             }
             Kind::Tungstenite if role == Role::Echo => return tungstenite::serve(listener).await,
             Kind::Tungstenite => return Err("tokio-tungstenite only echoes".into()),
-            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty | Kind::Ws => {
+            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty | Kind::Ws | Kind::Nginx => {
                 return Err("a program of its own".into());
             }
+            Kind::Gateway => return Err("a command of its own".into()),
         };
         let engine_options = EngineOptions { echo: role == Role::Echo, ..EngineOptions::default() };
         let mut options = ShellOptions::default();
-        options.max_connections = 100_000;
+        options.max_connections = MAX_CONNECTIONS;
         options.workers = workers;
         let server = match (kind, role) {
             (Kind::Application, role) => {
@@ -67,7 +72,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                         return Err("no component does that".into());
                     }
                 };
-                let application = ApplicationFactory::new("application", component, &budget.into())?;
+                let application = ApplicationFactory::new("application", component, &BUDGET.into())?;
                 Server::with_component(factory, engine_options, options, application)?
             }
             (_, Role::Soak) => return Err("what can trap is a component".into()),
@@ -78,14 +83,34 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
                 Server::new(factory, engine_options, options, || Box::new(Greeting::default()))?
             }
         };
-        let mut terminated = signal(SignalKind::terminate())?;
-        let stop = async {
-            terminated.recv().await;
-        };
-        let totals = server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
-        println!("{} {}", totals.traps, totals.application_traps);
-        Ok(())
+        run(server, listener).await
     })
+}
+
+/// Serves as a gateway with one worker until SIGTERM; the address goes to standard output.
+pub(crate) fn serve_gateway(backend: SocketAddr) -> Result<(), Box<dyn Error>> {
+    end_with_parent();
+    let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async {
+        let listener = bind("127.0.0.1:0".parse()?)?;
+        println!("{}", listener.local_addr()?);
+        let factory = EngineFactory::Component(Arc::new(ComponentFactory::embedded(BUDGET)?));
+        let mut options = ShellOptions::default();
+        options.max_connections = MAX_CONNECTIONS;
+        let mut gateway = GatewayOptions::default();
+        gateway.routes = vec![RouteOptions::new("/", vec![format!("http://{backend}").parse()?])];
+        run(Server::gateway(factory, EngineOptions::default(), options, gateway)?, listener).await
+    })
+}
+
+async fn run(server: Server, listener: TcpListener) -> Result<(), Box<dyn Error>> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let stop = async {
+        terminated.recv().await;
+    };
+    let totals = server.run(vec![listener], stop, sleep(Duration::from_secs(10))).await;
+    println!("{} {}", totals.traps, totals.application_traps);
+    Ok(())
 }
 
 /// The parent holds the other end of standard input.

@@ -28,14 +28,18 @@ pub(crate) struct Series {
 
 impl Measure {
     pub(crate) fn new(name: String, unit: &'static str, servers: &[Process]) -> Self {
-        let series = |server: &Process| Series {
-            kind: server.kind,
-            name: server.name(),
-            rates: Vec::new(),
-            costs: Vec::new(),
-            failure: None,
-        };
-        Self { name, unit, servers: servers.iter().map(series).collect() }
+        Self::of(name, unit, servers.iter().map(|server| (server.kind, server.name())))
+    }
+
+    /// A measure of servers by these names.
+    pub(crate) fn of(
+        name: String,
+        unit: &'static str,
+        servers: impl IntoIterator<Item = (Kind, String)>,
+    ) -> Self {
+        let series =
+            |(kind, name)| Series { kind, name, rates: Vec::new(), costs: Vec::new(), failure: None };
+        Self { name, unit, servers: servers.into_iter().map(series).collect() }
     }
 
     /// Adds a round of one server.
@@ -62,14 +66,20 @@ impl Measure {
     }
 
     /// Median of the ratios to the baseline; NaN if there are none.
-    pub(crate) fn of_tcp(&self, series: &Series) -> f64 {
+    pub(crate) fn of_baseline(&self, series: &Series) -> f64 {
         median(ratios(&series.rates, &self.servers[0].rates))
     }
 
     pub(crate) fn print_head() {
+        Self::print_head_for("TCP");
+    }
+
+    /// With the name of the baseline.
+    pub(crate) fn print_head_for(baseline: &str) {
+        let of = format!("of {baseline}");
         println!(
-            "{:<22} {:<18} {:>12} {:<11} {:>7}  {:>9} {:>7}",
-            "", "server", "a second", "", "of TCP", "CPU µs", "of TCP"
+            "{:<22} {:<18} {:>12} {:<11} {of:>8}  {:>9} {of:>8}",
+            "", "server", "a second", "", "CPU µs"
         );
     }
 
@@ -80,12 +90,12 @@ impl Measure {
                 continue;
             }
             println!(
-                "{:<22} {:<18} {:>12.0} {:<11} {:>7.2}  {:>9.2} {:>7.2}",
+                "{:<22} {:<18} {:>12.0} {:<11} {:>8.2}  {:>9.2} {:>8.2}",
                 self.name,
                 series.name,
                 median(series.rates.iter().copied()),
                 self.unit,
-                self.of_tcp(series),
+                self.of_baseline(series),
                 median(series.costs.iter().copied()),
                 median(ratios(&series.costs, &self.servers[0].costs)),
             );
