@@ -192,8 +192,9 @@ pub enum Event<'i> {
         /// The complete body; chunks are joined.
         body: Vec<u8>,
     },
-    /// The connection is the shell's from here on: its request is not for this server, which has forgotten it. Only
-    /// with [`Options::pass_through`](crate::Options::pass_through).
+    /// The connection is the shell's from here on: its request is not for this server, which has forgotten it. What is
+    /// to be written to it, the answers to health checks, goes first. Only with
+    /// [`Options::pass_through`](crate::Options::pass_through).
     Passed {
         /// The connection that is given back.
         connection: ConnectionId,
