@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn a_client_is_paused_when_full_and_resumed_at_half() {
-        let (inbound, mut cx) = (Inbound::default(), Context::from_waker(Waker::noop()));
+        let (inbound, cx) = (Inbound::default(), Context::from_waker(Waker::noop()));
         let eighth = || FromClient::Binary(vec![0; FULL_BYTES / 8]);
         let pushed: Vec<_> = (0..9).map(|_| inbound.push(eighth())).collect();
         assert_eq!(pushed, [false, false, false, false, false, false, false, true, false]);
-        let mut take = || match inbound.poll_next(&mut cx) {
+        let take = || match inbound.poll_next(&cx) {
             Poll::Ready((_, has_room)) => Some(has_room),
             Poll::Pending => None,
         };
-        let taken: Vec<_> = std::iter::from_fn(&mut take).collect();
+        let taken: Vec<_> = std::iter::from_fn(take).collect();
         assert_eq!(taken, [false, false, false, false, true, false, false, false, false]);
     }
 }
