@@ -9,7 +9,7 @@ use legacy_websocket_host::step::{Command, Event, Failure};
 use legacy_websocket_host::{Application, EngineFactory, EngineOptions, Handle, Server, ShellOptions, bind};
 use support::CLOSING;
 use support::client::Client;
-use support::hybi::{close, unmasked};
+use support::hybi::{CLOSE, close, unmasked};
 use tokio::sync::oneshot;
 
 /// Tells the test what it is told.
@@ -94,7 +94,9 @@ fn a_program_sends_broadcasts_and_closes_at_any_time() {
     assert_eq!(wait(handle.send_binary(new_id, b"\xff")), Ok(()));
     assert_eq!(wait(handle.send_binary(old_id, b"\xff")), Err(Failure::NotText));
     assert_eq!(wait(handle.close(new_id, Some(4000), "bye")), Ok(()));
-    new.expect(&[unmasked(0x81, b"all"), unmasked(0x82, b"\xff"), close(4000, "bye")].concat());
+    new.expect(
+        &[unmasked(0x81, b"all"), unmasked(0x82, b"\xff"), unmasked(CLOSE, &close(4000, "bye"))].concat(),
+    );
     drop(new);
     assert_eq!(program.told.recv().unwrap(), format!("closed {new_id}"));
     for nobody in [0, new_id, 1000] {

@@ -86,7 +86,7 @@ enum Command {
 
 /// Does everything `serve` does before it listens.
 fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
-    let command = OsStr::new(config::command(file)?);
+    let command = OsStr::new(config::command(file));
     let line = [OsStr::new("legacy-websocket"), command, OsStr::new("--config"), file.as_os_str()];
     let cli: Cli = config::parse(line.map(Into::into).into()).unwrap_or_else(|error| error.exit());
     match &cli.command {

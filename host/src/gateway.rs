@@ -98,8 +98,13 @@ impl Gateway {
                 let backend = match known {
                     Some(backend) => backend,
                     None => Arc::new(
-                        Backend::new(target.clone(), connector.as_ref(), options.retry_after)
-                            .map_err(GatewayError)?,
+                        Backend::new(
+                            target.clone(),
+                            connector.as_ref(),
+                            options.retry_after,
+                            shell.write_timeout,
+                        )
+                        .map_err(GatewayError)?,
                     ),
                 };
                 if !backends.iter().any(|known| Arc::ptr_eq(known, &backend)) {

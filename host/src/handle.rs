@@ -123,8 +123,8 @@ fn texts(text: &str, ends: &[u32]) -> Said {
     Said::Texts(SharedMessages::of([&Outgoing { to, text, ends }].into_iter()))
 }
 
-/// Completes when a command has been carried out and the client has read most of its output: less than 64 KiB of it
-/// waits. It fails with the reason if the command had no effect. Dropping it changes nothing.
+/// Completes when a command has been carried out and the system has taken most of the client's output: 64 KiB or less
+/// of it waits. It fails with the reason if the command had no effect. Dropping it changes nothing.
 #[derive(Debug)]
 #[must_use = "awaiting it slows down to the client's speed; `drop` it if that is not wanted"]
 pub struct Delivery(oneshot::Receiver<Done>);

@@ -116,7 +116,7 @@ impl Server {
 
     fn serve(
         factory: EngineFactory,
-        engine_options: Options,
+        mut engine_options: Options,
         mut options: ShellOptions,
         application: impl FnOnce(Handle) -> Program,
     ) -> Result<Self, StartError> {
@@ -132,6 +132,8 @@ impl Server {
             Program::Gateway(gateway, _) => Some(Arc::clone(gateway)),
             _ => None,
         };
+        // Nobody else could serve such connections.
+        engine_options.pass_through = gateway.is_some();
         let context = Arc::new(ServerContext {
             factory,
             engine_options,

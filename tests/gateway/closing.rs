@@ -5,7 +5,7 @@ use std::thread;
 use crate::pair::{PROTOCOLS, Pair, Protocol, start};
 use crate::support::CLOSING;
 use crate::support::admin::{Admin, until};
-use crate::support::hybi::{CLOSE, close, masked};
+use crate::support::hybi::{CLOSE, close, masked, unmasked};
 
 tests!(
     the_closing_frame_of_draft_76_is_1000,
@@ -16,6 +16,9 @@ tests!(
     a_reset_drops_the_backends_connection,
     what_the_client_said_last_arrives_before_the_close,
     what_the_backend_said_last_arrives_before_the_close,
+    a_close_in_one_piece_with_the_last_message_is_answered,
+    a_backend_that_breaks_the_protocol_is_told,
+    a_code_that_rfc_6455_reserves_is_left_out,
     the_backends_close_reaches_the_client,
     the_backends_close_without_a_code_reaches_the_client,
     the_backends_code_is_logged_and_counted,
@@ -121,6 +124,39 @@ fn what_the_backend_said_last_arrives_before_the_close() {
             protocol.expect_text(&mut pair.client, &number.to_string());
         }
         protocol.expect_closed(&mut pair.client, 1000, "");
+    }
+}
+
+fn a_close_in_one_piece_with_the_last_message_is_answered() {
+    let (gateway, backend) = start(&[]);
+    for protocol in PROTOCOLS {
+        let mut pair = Pair::open(protocol, &gateway, &backend);
+        pair.upstream.send(&[unmasked(0x81, b"bye"), unmasked(CLOSE, &close(1000, ""))].concat());
+        protocol.expect_text(&mut pair.client, "bye");
+        assert_eq!(pair.upstream.read_frame().first, CLOSE);
+        protocol.expect_closed(&mut pair.client, 1000, "");
+    }
+}
+
+fn a_backend_that_breaks_the_protocol_is_told() {
+    let (gateway, backend) = start(&[]);
+    for protocol in PROTOCOLS {
+        let mut pair = Pair::open(protocol, &gateway, &backend);
+        // A reserved opcode.
+        pair.upstream.send(&unmasked(0x83, b""));
+        pair.upstream.expect_close_code(1002);
+        pair.client.read_until_gone();
+    }
+}
+
+fn a_code_that_rfc_6455_reserves_is_left_out() {
+    let (gateway, backend) = start(&["--metrics", "0"]);
+    let admin = Admin::of(&gateway);
+    for version in [7, 8] {
+        let mut pair = Pair::open(Protocol::Hybi(version), &gateway, &backend);
+        pair.client.send(&masked(CLOSE, &close(1004, "too large")));
+        pair.upstream.expect_close(b"");
+        until(&admin, |metrics| metrics.get("legacy_websocket_gateway_pairs") == Some(&0.0));
     }
 }
 

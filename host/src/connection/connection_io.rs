@@ -17,7 +17,7 @@ use crate::workers::external::Done;
 /// The number of slices passed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// With this much pending or less, in bytes, more may be sent from outside of the application's calls.
+/// With this much pending or less, in bytes, whoever sends from outside of the application's calls is told to go on.
 const WRITABLE_BYTES: usize = 64 << 10;
 
 /// Filled by the shell, which immediately writes what the kernel takes; the connection's task writes the rest.
@@ -99,8 +99,8 @@ impl ConnectionIo {
             let flushed = poll_write_all(queue, |slices| socket.poll_write(cx, slices));
             queue.settle();
             queue.account().publish();
-            ready!(flushed)?;
             inner.tell_writable();
+            ready!(flushed)?;
         }
         inner.socket.poll_flush(cx)
     }
@@ -138,6 +138,7 @@ impl ConnectionIo {
         } else {
             write(queue, |slices| socket.push_on(slices))
         };
+        inner.tell_writable();
         pushed.is_ok_and(|written| written > 0)
     }
 

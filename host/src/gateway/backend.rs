@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -32,6 +33,7 @@ pub(crate) struct Backend {
     name: String,
     tls: Option<Tls>,
     retry_after: Duration,
+    write_timeout: Duration,
     down: Mutex<Option<Instant>>,
     open: AtomicUsize,
     connects: AtomicU64,
@@ -76,6 +78,7 @@ impl Backend {
         target: Target,
         connector: Option<&TlsConnector>,
         retry_after: Duration,
+        write_timeout: Duration,
     ) -> Result<Self, String> {
         let tls = match (&target, connector) {
             (Target::Tcp { host, secure: true, .. }, Some(connector)) => {
@@ -89,6 +92,7 @@ impl Backend {
             target,
             tls,
             retry_after,
+            write_timeout,
             down: Mutex::default(),
             open: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
@@ -111,6 +115,8 @@ impl Backend {
                 *down = None;
                 self.connects.fetch_add(1, Ordering::Relaxed);
                 self.open.fetch_add(1, Ordering::Relaxed);
+                let mut socket = Box::pin(TimeoutStream::new(socket));
+                socket.as_mut().set_write_timeout_pinned(Some(self.write_timeout));
                 Ok(BackendStream { socket, backend: Arc::clone(self) })
             }
             failed => {
@@ -172,7 +178,8 @@ impl fmt::Display for Backend {
 /// An open connection to a backend.
 #[derive(Debug)]
 pub(super) struct BackendStream {
-    socket: BackendSocket,
+    /// Fails if the backend takes nothing for too long.
+    socket: Pin<Box<TimeoutStream<BackendSocket>>>,
     backend: Arc<Backend>,
 }
 
@@ -208,20 +215,56 @@ impl AsyncRead for BackendStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            BackendSocket::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            BackendSocket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            BackendSocket::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        self.socket.as_mut().poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for BackendStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            BackendSocket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            BackendSocket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            BackendSocket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        self.socket.as_mut().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.as_mut().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.as_mut().poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for BackendSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for BackendSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -230,10 +273,10 @@ impl AsyncWrite for BackendStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            BackendSocket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            BackendSocket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            BackendSocket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -242,18 +285,18 @@ impl AsyncWrite for BackendStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            BackendSocket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            BackendSocket::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            BackendSocket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            BackendSocket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            BackendSocket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            BackendSocket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

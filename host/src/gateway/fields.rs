@@ -15,6 +15,9 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 
+const FORWARDED_FIELDS: [HeaderName; 6] =
+    [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_SSL, FORWARDED];
+
 /// Fields that are for one connection alone, beside those that Connection names (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -44,7 +47,9 @@ pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, trusts
 }
 
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    let named: Vec<_> = fields.get_all(CONNECTION).iter().flat_map(names).collect();
+    let named = fields.get_all(CONNECTION).iter().flat_map(names);
+    // What a proxy in front vouches for is not a client's to remove.
+    let named: Vec<_> = named.filter(|name| *name != HOST && !FORWARDED_FIELDS.contains(name)).collect();
     for name in named.into_iter().chain(HOP_BY_HOP) {
         fields.remove(name);
     }
@@ -87,8 +92,7 @@ fn names(value: &HeaderValue) -> Vec<HeaderName> {
 /// trusted: there it is a proxy.
 fn forward(fields: &mut HeaderMap, peer: &Peer, trusted: bool) {
     if !trusted {
-        for name in [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_SSL, FORWARDED]
-        {
+        for name in FORWARDED_FIELDS {
             fields.remove(name);
         }
     }

@@ -17,7 +17,7 @@ pub struct GatewayOptions {
     pub connect_timeout: Duration,
     /// How long a backend may take to begin its response after the last part of the request. More: 504.
     pub backend_timeout: Duration,
-    /// How long a WebSocket connection to a backend may be without anything from it; `None` for ever.
+    /// How long the backend of an old client may send nothing; `None` for ever.
     pub backend_idle_timeout: Option<Duration>,
     /// How often the backend of an old client is sent a ping; if it does not answer before the next, the connection
     /// ends. `None` for never.

@@ -16,7 +16,7 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use legacy_websocket::Protocol;
-use legacy_websocket::step::{Handshake, RequestHead};
+use legacy_websocket::step::{Failure, Handshake, RequestHead};
 use legacy_websocket_shell::Printable;
 use sha1::{Digest, Sha1};
 use tokio_websockets::{ClientBuilder, Limits, WebSocketStream};
@@ -45,6 +45,8 @@ pub(super) type BackendSocket = WebSocketStream<Prefixed<BackendStream>>;
 /// Connects an old client to its backend, and takes their messages to each other until both have ended.
 pub(super) async fn serve(gateway: Arc<Gateway>, handle: Handle, handshake: Handshake, inbound: Rc<Inbound>) {
     let _running = gateway.metrics.run();
+    let _end =
+        End { gateway: &gateway, handle: &handle, connection: handshake.connection, inbound: &inbound };
     let (connection, protocol, peer) = (handshake.connection, handshake.protocol, handshake.peer.clone());
     let mut stage = gateway.stage();
     let aborted = stage.wait_for(|stage| *stage == Stage::Aborted);
@@ -59,16 +61,30 @@ pub(super) async fn serve(gateway: Arc<Gateway>, handle: Handle, handshake: Hand
             debug!(connection, peer, %backend, "paired");
             let transfer = Transfer::new(&gateway, &handle, (connection, protocol), &inbound, socket, coding);
             let ended = transfer.run().await;
-            gateway.metrics.parted(connection);
             report(&gateway, &backend, &peer, &ended);
         }
     };
     tokio::select! {
         () = served => {}
-        _ = aborted => gateway.metrics.parted(connection),
+        _ = aborted => {}
     }
-    inbound.abandon();
-    handle.resume(connection);
+}
+
+/// Leaves nothing of a pair behind, however it ends.
+struct End<'p> {
+    gateway: &'p Gateway,
+    handle: &'p Handle,
+    connection: u64,
+    inbound: &'p Inbound,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.gateway.metrics.parted(self.connection);
+        self.inbound.abandon();
+        // It reads the client's closing handshake.
+        self.handle.resume(self.connection);
+    }
 }
 
 /// Counts and logs how the backend's side has ended.
@@ -150,7 +166,11 @@ impl Opening<'_> {
             sent.insert(SEC_WEBSOCKET_PROTOCOL, offered);
         }
         let mut request = Request::new(Empty::<Bytes>::new());
-        *request.uri_mut() = uri(&path);
+        let Ok(uri) = path.parse::<Uri>() else {
+            drop(self.handle.reject(*connection, 400, "the request's target is not valid"));
+            return Ok(None);
+        };
+        *request.uri_mut() = uri;
         *request.headers_mut() = sent;
         // The engine refuses the client itself a moment later.
         let within = self.gateway.options.backend_timeout.min(self.gateway.handshake_timeout * 9 / 10);
@@ -196,8 +216,11 @@ impl Opening<'_> {
                 return Err(ExchangeError { backend: Some(backend), why });
             }
         };
-        // If it has no effect, the client is gone, and the transfer is told.
-        drop(self.handle.accept(*connection, named, answer));
+        // Otherwise the client is gone, and the transfer is told.
+        if let Err(Failure::Invalid) = self.handle.accept(*connection, named, answer).await {
+            let why = Why::Upgrade("it cannot be passed on");
+            return Err(ExchangeError { backend: Some(backend), why });
+        }
         Ok(Some(Opened { socket, backend, coding }))
     }
 
@@ -223,8 +246,10 @@ impl Opening<'_> {
             return Err(failed(Why::Upgrade("nobody asked for it")));
         }
         let answer = fields::for_client(head.headers);
-        drop(self.handle.respond(self.handshake.connection, status, answer, body));
-        Ok(())
+        match self.handle.respond(self.handshake.connection, status, answer, body).await {
+            Err(Failure::Invalid) => Err(failed(Why::Response("its refusal cannot be passed on".into()))),
+            _ => Ok(()),
+        }
     }
 
     /// Where the page is from: versions 7 and 8 of hybi have a field of their own for it.
@@ -340,10 +365,6 @@ fn target(bytes: &[u8]) -> String {
     target
 }
 
-fn uri(path: &str) -> Uri {
-    path.parse().unwrap_or_default()
-}
-
 /// Without what hyper would not send.
 fn header_map(head: &RequestHead) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 8);
@@ -419,7 +440,7 @@ mod tests {
             (b"/\xff#\"|", "/%FF%23%22%7C"),
         ] {
             assert_eq!(target(sent), asked);
-            assert_eq!(uri(asked).to_string(), asked);
+            assert_eq!(asked.parse::<Uri>().unwrap().to_string(), asked);
         }
     }
 }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,6 +35,9 @@ use super::tunnel::{self, Tunnel};
 use super::{Gateway, Stage, fields};
 use crate::accept::incoming::Peer;
 use crate::connection::socket::Socket;
+
+/// How long an unused connection to a backend is kept: less than Node's 5 s, which may end it just as it is used.
+const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// What a client is answered with: a backend's body, or a line of ours.
 pub(super) type Answer = Either<Download, Full<Bytes>>;
@@ -66,6 +70,7 @@ impl PassThrough {
             Client::builder(TokioExecutor::new())
                 .http1_preserve_header_case(true)
                 .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(POOL_IDLE)
                 .set_host(false)
                 .build(Connector { route: Arc::clone(route), within })
         };
@@ -97,6 +102,8 @@ impl PassThrough {
         let mut stops = false;
         let ended = loop {
             tokio::select! {
+                // First: it may hold a request already when the server stops.
+                biased;
                 ended = connection.as_mut() => break ended,
                 _ = stage.wait_for(|stage| *stage >= Stage::Stopping), if !stops => {
                     stops = true;
@@ -165,6 +172,11 @@ impl PassThrough {
             let (answer, opened) = tunnel::open(&self.gateway, route, request, client).await?;
             *tunnel.borrow_mut() = opened;
             return Ok(answer.map(Either::Left));
+        }
+        let body = request.body();
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Of a GET, hyper would take no body without this.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         // The authority names the pool of connections; the connector takes them to the route's backends.
         *request.uri_mut() = format!("http://backend{path}").parse().map_err(|_| Refusal::Target)?;

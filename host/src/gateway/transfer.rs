@@ -86,14 +86,15 @@ impl Failure {
         }
     }
 
-    /// What the backend is told; none if the library has told it, or it cannot hear.
+    /// What the backend is told, unless the library has told it already; none if it cannot hear.
     fn code(&self) -> Option<CloseCode> {
         match self {
             Self::Binary => Some(CloseCode::UNSUPPORTED_DATA),
             Self::Base64 => Some(CloseCode::INVALID_FRAME_PAYLOAD_DATA),
             Self::TooLong => Some(CloseCode::MESSAGE_TOO_BIG),
             Self::Ping | Self::Idle => Some(CloseCode::GOING_AWAY),
-            Self::Lost | Self::Io(_) | Self::Protocol(_) | Self::CloseTimeout => None,
+            Self::Protocol(_) => Some(CloseCode::PROTOCOL_ERROR),
+            Self::Lost | Self::Io(_) | Self::CloseTimeout => None,
         }
     }
 
@@ -132,8 +133,11 @@ pub(super) struct Transfer<'g> {
     /// Messages on their way to the client, which has much to read.
     delivery: Option<Delivery>,
     closing: Closing,
-    /// When something last came from the backend, and when it was last sent a ping.
+    /// When to stop trying to tell the backend what the client said before it left.
+    gone_by: Option<Instant>,
+    /// When something last came from the backend.
     heard: Instant,
+    /// When it was last sent a ping, if nothing has come since.
     pinged: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -179,6 +183,7 @@ impl<'g> Transfer<'g> {
             connected: false,
             delivery: None,
             closing: Closing::Neither,
+            gone_by: None,
             heard: Instant::now(),
             pinged: None,
             timer: None,
@@ -193,8 +198,13 @@ impl<'g> Transfer<'g> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
             let mut goes_on = self.forward(cx);
-            let flushed = self.socket.poll_flush_unpin(cx);
             goes_on |= self.receive(cx);
+            // Last, since the library queues answers while it reads.
+            let flushed = self.socket.poll_flush_unpin(cx);
+            if let Poll::Ready(Err(error)) = flushed {
+                self.fail(error.into());
+                return Poll::Ready(self.ended(true).unwrap_or(Ended::ByClient));
+            }
             if let Some(ended) = self.ended(flushed.is_ready()) {
                 return Poll::Ready(ended);
             }
@@ -217,15 +227,25 @@ impl<'g> Transfer<'g> {
                 self.handle.resume(self.connection);
             }
             match event {
-                FromClient::Connected => self.connected = true,
+                FromClient::Connected => {
+                    self.connected = true;
+                    self.hear();
+                }
                 FromClient::Texts { text, ends } => self.forward_texts(&text, &ends),
                 FromClient::Binary(bytes) => self.send(Message::binary(bytes)),
                 FromClient::Closed { cause, code, reason } => self.client_closed(&cause, code, &reason),
             }
         }
         if !matches!(self.closing, Closing::Neither) {
-            // Only to be told when the client is gone; nothing it says has a recipient.
-            while self.inbound.poll_next(cx).is_ready() {}
+            // Nothing that the client says has a recipient, but it should not wait for one.
+            while let Poll::Ready((_, has_room)) = self.inbound.poll_next(cx) {
+                if has_room {
+                    self.handle.resume(self.connection);
+                }
+            }
+        } else if self.gone_by.is_none() && self.inbound.poll_ended(cx).is_ready() {
+            // The backend takes nothing at the moment.
+            self.gone_by = Some(Instant::now() + self.gateway.close_timeout);
         }
         goes_on
     }
@@ -243,7 +263,7 @@ impl<'g> Transfer<'g> {
         }
     }
 
-    /// A failure is found when the queue is flushed.
+    /// A failure is found when the queue is flushed. After a close frame there is nothing to send.
     fn send(&mut self, message: Message) {
         let _ = self.socket.start_send_unpin(message);
     }
@@ -252,7 +272,11 @@ impl<'g> Transfer<'g> {
         let answer = code_for_backend(self.protocol, cause, code);
         if let Some(code) = answer {
             // None is a close frame without a code.
-            self.send(Message::close(code.and_then(|code| CloseCode::try_from(code).ok()), reason));
+            // Some that a client of hybi may send are reserved in RFC 6455.
+            let code =
+                code.and_then(|code| CloseCode::try_from(code).ok()).filter(|code| !code.is_reserved());
+            // A reason needs a code.
+            self.send(Message::close(code, if code.is_some() { reason } else { "" }));
         }
         let until = Instant::now() + self.gateway.close_timeout;
         self.closing = Closing::ByClient { until, awaits_answer: answer.is_some() };
@@ -260,12 +284,17 @@ impl<'g> Transfer<'g> {
 
     /// Takes what the backend said to the client. Returns whether anything was done.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.closing, Closing::Neither) {
+            // What it was to slow down is over.
+            self.delivery = None;
+        }
         if let Some(delivery) = &mut self.delivery {
             // A client that cannot be sent to is gone, of which an event tells.
             if Pin::new(delivery).poll(cx).is_pending() {
                 return false;
             }
             self.delivery = None;
+            self.hear();
         }
         if !self.connected && matches!(self.closing, Closing::Neither) {
             return false;
@@ -431,14 +460,23 @@ impl<'g> Transfer<'g> {
             | Closing::ByBackend { until, .. }
             | Closing::Failed { until, .. } => return Some(*until),
         }
+        if self.delivery.is_some() || !self.connected {
+            // The backend is not read, and so not heard.
+            return self.gone_by;
+        }
         let after = |time: Option<Duration>, since: Instant| time.map(|time| since + time);
         let options = &self.gateway.options;
         let idle = after(options.backend_idle_timeout, self.heard);
         let ping = after(options.backend_ping_interval, self.pinged.unwrap_or(self.heard));
-        idle.into_iter().chain(ping).min()
+        idle.into_iter().chain(ping).chain(self.gone_by).min()
     }
 
     fn handle_timeout(&mut self) {
+        if self.gone_by.is_some_and(|by| by <= Instant::now()) {
+            let until = Instant::now();
+            self.closing = Closing::ByClient { until, awaits_answer: true };
+            return;
+        }
         let options = &self.gateway.options;
         if options.backend_idle_timeout.is_some_and(|time| self.heard.elapsed() >= time) {
             self.fail(Failure::Idle);

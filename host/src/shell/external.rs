@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use legacy_websocket::step::Passed;
+use legacy_websocket::step::{Failed, Passed};
 
 use super::{Inner, Shell};
 use crate::accept::incoming::Peer;
@@ -56,7 +56,9 @@ impl Shell {
             let (Some(connection), Some(done)) = (command.connection(), command.done.take()) else {
                 continue;
             };
-            let failure = failed.iter().position(|failed| failed.connection == connection);
+            let is_its =
+                |failed: &Failed| failed.connection == connection && failed.command == command.kind();
+            let failure = failed.iter().position(is_its);
             match (failure, self.io_of(connection)) {
                 (Some(at), _) => drop(done.send(Err(failed.remove(at).why))),
                 (None, Some(io)) => io.when_writable(done),

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use legacy_websocket::step::{Acceptance, Command, Failure, Response, ResponseField};
+use legacy_websocket::step::{Acceptance, Command, CommandKind, Failure, Response, ResponseField};
 use tokio::sync::oneshot;
 
 use crate::workers::forwarded::{Destination, OwnedCommand};
@@ -17,7 +17,7 @@ pub(crate) type Fields = Vec<(String, Vec<u8>)>;
 #[derive(Debug)]
 pub(crate) struct ExternalCommand {
     pub(crate) what: External,
-    /// Dropped without an answer if there is no such connection.
+    /// Dropped without an answer if there is no such connection, or the engine is lost.
     pub(crate) done: RefCell<Option<oneshot::Sender<Done>>>,
 }
 
@@ -51,6 +51,17 @@ impl ExternalCommand {
             )
             | External::Accept { connection, .. }
             | External::Respond { connection, .. } => Some(*connection),
+        }
+    }
+
+    /// How failures name it.
+    pub(crate) fn kind(&self) -> CommandKind {
+        match &self.what {
+            External::Shared(OwnedCommand::Send { said, .. }) => said.command(),
+            External::Shared(OwnedCommand::Close { .. }) => CommandKind::Close,
+            External::Shared(OwnedCommand::Reject { .. }) => CommandKind::Reject,
+            External::Accept { .. } => CommandKind::Accept,
+            External::Respond { .. } => CommandKind::Respond,
         }
     }
 

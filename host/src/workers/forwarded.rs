@@ -128,7 +128,7 @@ impl OwnedCommand {
 }
 
 impl Said {
-    fn command(&self) -> CommandKind {
+    pub(super) fn command(&self) -> CommandKind {
         match self {
             Self::Texts(_) => CommandKind::Send,
             Self::Binary(_) => CommandKind::SendBinary,
