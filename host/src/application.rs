@@ -1,6 +1,6 @@
 //! Applications: they take events and return commands.
 
-mod api;
+pub(crate) mod api;
 mod component;
 mod handler;
 mod page;

@@ -17,7 +17,7 @@ use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::{Application, ApplicationFactory, Program};
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
-use crate::gateway::{Gateway, GatewayOptions, GatewayStatus, Stage};
+use crate::gateway::{Gateway, GatewayOptions, GatewayStatus, OldClients, Stage};
 use crate::handle::Handle;
 use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::ShellOptions;
@@ -102,7 +102,12 @@ impl Server {
         let is_old = |protocol: &Protocol| *protocol != Protocol::Rfc6455;
         engine_options.protocols = engine_options.protocols.iter().filter(is_old).collect();
         let gateway = Arc::new(Gateway::new(gateway, &engine_options, &options)?);
-        Self::serve(factory, engine_options, options, |handle| Program::Gateway(gateway, handle))
+        let shared = Arc::clone(&gateway);
+        let program = |handle: Handle| -> Program {
+            let clients = move || OldClients::new(Arc::clone(&shared), handle.clone());
+            Program::Native(Box::new(move || Box::new(clients())))
+        };
+        Self::serve(factory, engine_options, options, Some(gateway), program)
     }
 
     fn serving(
@@ -111,13 +116,14 @@ impl Server {
         options: ShellOptions,
         application: Program,
     ) -> Result<Self, StartError> {
-        Self::serve(factory, engine_options, options, |_| application)
+        Self::serve(factory, engine_options, options, None, |_| application)
     }
 
     fn serve(
         factory: EngineFactory,
         mut engine_options: Options,
         mut options: ShellOptions,
+        gateway: Option<Arc<Gateway>>,
         application: impl FnOnce(Handle) -> Program,
     ) -> Result<Self, StartError> {
         options.max_connections = options.max_connections.min(MAX_CONNECTIONS);
@@ -128,10 +134,6 @@ impl Server {
         let queue_budget = QueueBudget::new(options.max_total_queue_bytes, options.max_queue_bytes);
         let started = Instant::now();
         let application = application(Handle::new(Arc::clone(&pool)));
-        let gateway = match &application {
-            Program::Gateway(gateway, _) => Some(Arc::clone(gateway)),
-            _ => None,
-        };
         // Nobody else could serve such connections.
         engine_options.pass_through = gateway.is_some();
         let context = Arc::new(ServerContext {

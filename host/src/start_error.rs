@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::application::ApplicationError;
 use crate::engine::EngineError;
-use crate::gateway::GatewayError;
+use crate::gateway::error::GatewayError;
 
 /// Why a server cannot start.
 #[derive(Debug, Error)]

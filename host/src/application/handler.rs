@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use super::api::{Application, ApplicationError, ApplicationLost};
 use super::component::{ApplicationFactory, Instance};
-use crate::gateway::{Gateway, OldClients};
-use crate::handle::Handle;
 use legacy_websocket::step::{Command, Event, Refusal};
 
 /// How workers create their applications.
@@ -15,8 +13,6 @@ pub(crate) enum Program {
     Native(Box<dyn Fn() -> Box<dyn Application> + Send + Sync>),
     /// A component.
     Component(Arc<ApplicationFactory>),
-    /// Backends.
-    Gateway(Arc<Gateway>, Handle),
 }
 
 impl fmt::Debug for Program {
@@ -24,7 +20,6 @@ impl fmt::Debug for Program {
         match self {
             Self::Native(_) => f.write_str("Native"),
             Self::Component(factory) => factory.fmt(f),
-            Self::Gateway(gateway, _) => gateway.fmt(f),
         }
     }
 }
@@ -34,9 +29,6 @@ impl Program {
         match self {
             Self::Native(make) => Ok(Handler::Native(make())),
             Self::Component(factory) => Handler::component(Arc::clone(factory)),
-            Self::Gateway(gateway, handle) => {
-                Ok(Handler::Native(Box::new(OldClients::new(Arc::clone(gateway), handle.clone()))))
-            }
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use legacy_websocket::step::{Command, Event};
 use tokio::task::spawn_local;
 
-use super::Gateway;
 use super::inbound::{FromClient, Inbound};
 use super::pair;
-use crate::application::Application;
+use super::shared::Gateway;
+use crate::application::api::Application;
 use crate::handle::Handle;
 
 /// The clients of one worker whose opening handshakes were the engine's own.

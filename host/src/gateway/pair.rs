@@ -29,8 +29,8 @@ use super::inbound::Inbound;
 use super::options::Binary;
 use super::prefixed::Prefixed;
 use super::route::{self, Route};
+use super::shared::{Gateway, Stage};
 use super::transfer::{Coding, Ended, Transfer};
-use super::{Gateway, Stage};
 use crate::handle::Handle;
 
 /// RFC 6455 section 1.3: what a server appends to the key.
@@ -38,9 +38,6 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// What is passed on of a body with which a backend refuses a handshake, in bytes.
 const MAX_REFUSAL_BYTES: usize = 1 << 20;
-
-/// A connection to a backend, after its opening handshake.
-pub(super) type BackendSocket = WebSocketStream<Prefixed<BackendStream>>;
 
 /// Connects an old client to its backend, and takes their messages to each other until both have ended.
 pub(super) async fn serve(gateway: Arc<Gateway>, handle: Handle, handshake: Handshake, inbound: Rc<Inbound>) {
@@ -119,7 +116,7 @@ struct Opening<'g> {
 }
 
 struct Opened {
-    socket: BackendSocket,
+    socket: WebSocketStream<Prefixed<BackendStream>>,
     backend: Arc<Backend>,
     coding: Coding,
 }

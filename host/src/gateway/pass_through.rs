@@ -28,11 +28,13 @@ use tower_service::Service;
 use tracing::debug;
 
 use super::backend::{Backend, BackendStream};
+use super::download::{Download, download};
 use super::exchange::{self, ExchangeError, Why, in_words};
+use super::fields;
 use super::prefixed::Prefixed;
 use super::route::{self, Route, Unreachable};
+use super::shared::{Gateway, Stage};
 use super::tunnel::{self, Tunnel};
-use super::{Gateway, Stage, fields};
 use crate::accept::incoming::Peer;
 use crate::connection::socket::Socket;
 
@@ -215,14 +217,6 @@ impl PassThrough {
     }
 }
 
-/// Makes a backend's response the client's.
-pub(super) fn download(response: Response<Incoming>, backend: Option<Arc<Backend>>) -> Response<Download> {
-    let mut response = response.map(|body| Download { body, backend });
-    fields::remove_hop_by_hop(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
-    response
-}
-
 async fn aborted(gateway: &Gateway) {
     // The sender lives as long as the gateway.
     let _ = gateway.stage().wait_for(|stage| *stage == Stage::Aborted).await;
@@ -334,38 +328,6 @@ impl Body for Upload {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if frame.is_ready() {
             self.progress.advance();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The body of a backend's response.
-#[derive(Debug)]
-pub(super) struct Download {
-    body: Incoming,
-    backend: Option<Arc<Backend>>,
-}
-
-impl Body for Download {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Poll::Ready(Some(Err(error))), Some(backend)) = (&frame, &self.backend) {
-            backend.count_failure("response");
-            exchange::warn_of(backend, "", &format!("breaks off its response: {}", in_words(error)));
         }
         frame
     }

@@ -12,11 +12,12 @@ use legacy_websocket::Protocol;
 use legacy_websocket::step::{CloseCause, Outgoing, Recipients};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_websockets::{CloseCode, Error, Message};
+use tokio_websockets::{CloseCode, Error, Message, WebSocketStream};
 
-use super::Gateway;
+use super::backend::BackendStream;
 use super::inbound::{FromClient, Inbound};
-use super::pair::BackendSocket;
+use super::prefixed::Prefixed;
+use super::shared::Gateway;
 use crate::handle::{Delivery, Handle};
 
 /// Messages from a backend that go to the client together: at most about so many bytes.
@@ -126,7 +127,7 @@ pub(super) struct Transfer<'g> {
     connection: u64,
     protocol: Protocol,
     inbound: &'g Inbound,
-    socket: BackendSocket,
+    socket: WebSocketStream<Prefixed<BackendStream>>,
     coding: Coding,
     /// Whether the client's opening handshake is done.
     connected: bool,
@@ -169,7 +170,7 @@ impl<'g> Transfer<'g> {
         handle: &'g Handle,
         (connection, protocol): (u64, Protocol),
         inbound: &'g Inbound,
-        socket: BackendSocket,
+        socket: WebSocketStream<Prefixed<BackendStream>>,
         coding: Coding,
     ) -> Self {
         Self {

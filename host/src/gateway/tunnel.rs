@@ -10,12 +10,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tracing::debug;
 
-use super::Gateway;
 use super::backend::Backend;
+use super::download::{Download, download};
 use super::exchange::{ExchangeError, Why, exchange};
 use super::fields;
-use super::pass_through::{Download, download};
 use super::route::Route;
+use super::shared::Gateway;
 
 /// A client and a backend that speak to each other.
 pub(super) struct Tunnel {

@@ -1,0 +1,172 @@
+//! What all workers of a gateway share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use legacy_websocket::Options;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::backend::Backend;
+use super::error::GatewayError;
+use super::metrics::{GatewayMetrics, GatewayStatus};
+use super::options::GatewayOptions;
+use super::route::{self, Route};
+use super::target::Target;
+use crate::file::{MAX_TEXT_BYTES, read};
+use crate::options::ShellOptions;
+
+/// What all workers of a gateway share.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(super) options: GatewayOptions,
+    /// The longest prefix first.
+    pub(super) routes: Vec<Arc<Route>>,
+    backends: Vec<Arc<Backend>>,
+    pub(super) metrics: GatewayMetrics,
+    /// Of the engine.
+    pub(super) trust_forwarded: bool,
+    pub(super) max_message_bytes: usize,
+    pub(super) handshake_timeout: Duration,
+    pub(super) close_timeout: Duration,
+    /// Of the shell.
+    pub(super) write_timeout: Duration,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Serving,
+    /// No new requests.
+    Stopping,
+    /// No more waiting.
+    Aborted,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        options: GatewayOptions,
+        engine: &Options,
+        shell: &ShellOptions,
+    ) -> Result<Self, GatewayError> {
+        if options.routes.is_empty() {
+            return Err(GatewayError("there is no route".into()));
+        }
+        let connector = connector(&options)?;
+        let (mut routes, mut backends) = (Vec::<Arc<Route>>::new(), Vec::<Arc<Backend>>::new());
+        for route in &options.routes {
+            let mut own = Vec::new();
+            for target in &route.to {
+                let name = target.to_string();
+                let known = backends.iter().find(|backend| backend.to_string() == name).cloned();
+                let backend = match known {
+                    Some(backend) => backend,
+                    None => Arc::new(
+                        Backend::new(
+                            target.clone(),
+                            connector.as_ref(),
+                            options.retry_after,
+                            shell.write_timeout,
+                        )
+                        .map_err(GatewayError)?,
+                    ),
+                };
+                if !backends.iter().any(|known| Arc::ptr_eq(known, &backend)) {
+                    backends.push(Arc::clone(&backend));
+                }
+                own.push(backend);
+            }
+            if own.is_empty() {
+                return Err(GatewayError(format!("route {} has no backend", route.path)));
+            }
+            let route = Route::new(route, own).map_err(GatewayError)?;
+            if routes.iter().any(|other| other.path() == route.path()) {
+                return Err(GatewayError(format!("there are two routes for {}", route.path())));
+            }
+            routes.push(Arc::new(route));
+        }
+        route::sort(&mut routes);
+        Ok(Self {
+            options,
+            routes,
+            backends,
+            metrics: GatewayMetrics::default(),
+            trust_forwarded: engine.trust_forwarded,
+            max_message_bytes: engine.limits.max_message_bytes,
+            handshake_timeout: Duration::from_millis(engine.limits.handshake_timeout),
+            close_timeout: Duration::from_millis(engine.limits.close_timeout),
+            write_timeout: shell.write_timeout,
+            stage: watch::Sender::new(Stage::Serving),
+        })
+    }
+
+    pub(crate) fn metrics(&self) -> &GatewayMetrics {
+        &self.metrics
+    }
+
+    pub(crate) fn status(&self) -> GatewayStatus {
+        let backends = self.backends.iter().map(|backend| backend.status()).collect();
+        let names = |route: &Route| route.backends().iter().map(|backend| backend.to_string()).collect();
+        let routes = self.routes.iter().map(|route| (route.path().into(), names(route))).collect();
+        self.metrics.status(backends, routes)
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.send_replace(stage);
+    }
+
+    /// Waits until every backend of an old client has been told that it is over.
+    pub(crate) async fn drained(&self) {
+        self.metrics.drained().await;
+    }
+
+    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+}
+
+/// For backends with `https`, if there is one.
+fn connector(options: &GatewayOptions) -> Result<Option<TlsConnector>, GatewayError> {
+    let is_secure = |target: &Target| matches!(target, Target::Tcp { secure: true, .. });
+    if !options.routes.iter().flat_map(|route| &route.to).any(is_secure) {
+        return Ok(None);
+    }
+    let roots = match &options.backend_ca {
+        Some(path) => read_roots(path).map_err(|why| GatewayError(format!("{}: {why}", path.display())))?,
+        None => system_roots()?,
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| GatewayError(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Some(TlsConnector::from(Arc::new(config))))
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, String> {
+    let text = read(path, MAX_TEXT_BYTES).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("no certificate found".into()) } else { Ok(roots) }
+}
+
+fn system_roots() -> Result<RootCertStore, GatewayError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // A system may have some that are of no use.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = "the system has no certificates to check https backends against; give --backend-ca";
+        return Err(GatewayError(why.into()));
+    }
+    Ok(roots)
+}
