@@ -11,6 +11,7 @@ mod backend;
 mod download;
 pub(crate) mod error;
 mod exchange;
+mod failure;
 mod fields;
 mod inbound;
 mod metrics;

@@ -142,10 +142,11 @@ impl Opening<'_> {
             return Ok(None);
         };
         let target = target(&head.target);
-        let Some((route, path)) = route::find(&self.gateway.routes, &target) else {
+        let Some((at, path)) = route::find(&self.gateway.routes, &target) else {
             drop(self.handle.reject(*connection, 404, "no backend serves this path"));
             return Ok(None);
         };
+        let route = &self.gateway.routes[at];
         let mut sent = header_map(head);
         let origin = self.origin(&sent);
         fields::remove_handshake(&mut sent);

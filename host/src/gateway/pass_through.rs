@@ -159,7 +159,7 @@ impl PassThrough {
             return Err(Refusal::OldHandshake);
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let (at, path) = self.route(&target).ok_or(Refusal::NoRoute)?;
+        let (at, path) = route::find(&self.gateway.routes, &target).ok_or(Refusal::NoRoute)?;
         let route = &self.gateway.routes[at];
         let upgrades = fields::lists(request.headers(), UPGRADE, "websocket")
             && fields::lists(request.headers(), CONNECTION, "upgrade");
@@ -183,12 +183,6 @@ impl PassThrough {
         // The authority names the pool of connections; the connector takes them to the route's backends.
         *request.uri_mut() = format!("http://backend{path}").parse().map_err(|_| Refusal::Target)?;
         Ok(self.send(at, request).await?.map(Either::Left))
-    }
-
-    fn route<'t>(&self, target: &'t str) -> Option<(usize, std::borrow::Cow<'t, str>)> {
-        let (route, path) = route::find(&self.gateway.routes, target)?;
-        let at = self.gateway.routes.iter().position(|one| Arc::ptr_eq(one, route))?;
-        Some((at, path))
     }
 
     /// Sends a request on a connection that may have been used before.

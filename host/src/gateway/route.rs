@@ -134,13 +134,10 @@ impl Route {
     }
 }
 
-/// The route with the longest prefix that takes the target, and what its backend is asked for.
-pub(super) fn find<'r, 't>(
-    routes: &'r [Arc<Route>],
-    target: &'t str,
-) -> Option<(&'r Arc<Route>, Cow<'t, str>)> {
+/// The place of the route with the longest prefix that takes the target, and what its backend is asked for.
+pub(super) fn find<'t>(routes: &[Arc<Route>], target: &'t str) -> Option<(usize, Cow<'t, str>)> {
     // Sorted by length, longest first.
-    routes.iter().find_map(|route| Some((route, route.rewrite(target)?)))
+    routes.iter().enumerate().find_map(|(at, route)| Some((at, route.rewrite(target)?)))
 }
 
 /// Sorts them for [`find`].
@@ -172,8 +169,8 @@ mod tests {
             ("/a/b", "/a/b", "/"),
             ("/a/b//c", "/a/b", "//c"),
         ] {
-            let (route, found) = find(&routes, target).unwrap();
-            assert_eq!((route.path(), &*found), (prefix, asked), "{target}");
+            let (at, found) = find(&routes, target).unwrap();
+            assert_eq!((routes[at].path(), &*found), (prefix, asked), "{target}");
         }
         assert!(find(&routes, "*").is_none());
         assert!(find(&[route("/a", false)], "/b").is_none());

@@ -38,7 +38,6 @@ impl Threads {
 
     /// Starts the next worker, and waits until it is ready. Returns whether its application requested a single
     /// instance.
-    /// instance.
     pub(crate) fn start(&mut self, inbox: UnboundedReceiver<WorkerMessage>) -> Result<bool, StartError> {
         let (index, context) = (self.threads.len(), Arc::clone(&self.context));
         let (started, result) = mpsc::channel();
