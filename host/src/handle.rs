@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use legacy_websocket::step::{Failure, Outgoing, Recipients};
+use legacy_websocket::step::Failure;
 use tokio::sync::oneshot;
 
 use crate::accept::incoming::Peer;
@@ -32,18 +32,17 @@ impl Handle {
 
     /// Sends a text message to a connected client.
     pub fn send(&self, connection: u64, text: &str) -> Delivery {
-        self.send_texts(connection, text, &[u32::try_from(text.len()).unwrap_or(u32::MAX)])
+        self.say(connection, texts(text))
     }
 
     /// Sends a binary message to a connected client. One of draft 75 or 76 cannot receive it: [`Failure::NotText`].
     pub fn send_binary(&self, connection: u64, bytes: &[u8]) -> Delivery {
-        let (to, said) = (Destination::One(connection), Said::Binary(bytes.into()));
-        self.command(connection, External::Shared(OwnedCommand::Send { to, said }))
+        self.say(connection, Said::Binary(bytes.into()))
     }
 
     /// Sends a text message to every connected client, except one if given.
     pub fn broadcast(&self, text: &str, except: Option<u64>) {
-        let said = texts(text, &[u32::try_from(text.len()).unwrap_or(u32::MAX)]);
+        let said = texts(text);
         for worker in 0..self.pool.size() {
             let to = except.map_or(Destination::All, Destination::AllBut);
             let what = External::Shared(OwnedCommand::Send { to, said: said.clone() });
@@ -88,10 +87,18 @@ impl Handle {
         self.tell(connection, WorkerMessage::SetReading { connection, reads: true });
     }
 
-    /// Sends several text messages in one string; `ends` as in [`Outgoing`].
-    pub(crate) fn send_texts(&self, connection: u64, text: &str, ends: &[u32]) -> Delivery {
+    /// Sends messages to a client.
+    pub(crate) fn say(&self, connection: u64, said: Said) -> Delivery {
         let to = Destination::One(connection);
-        self.command(connection, External::Shared(OwnedCommand::Send { to, said: texts(text, ends) }))
+        self.command(connection, External::Shared(OwnedCommand::Send { to, said }))
+    }
+
+    /// The same, if nobody waits for the delivery.
+    pub(crate) fn say_unconfirmed(&self, connection: u64, said: Said) {
+        let to = Destination::One(connection);
+        let what = External::Shared(OwnedCommand::Send { to, said });
+        let command = ExternalCommand { what, done: RefCell::default() };
+        self.tell(connection, WorkerMessage::External(command));
     }
 
     /// The peer, as the system or a PROXY header names it; `None` if the connection has ended.
@@ -118,9 +125,9 @@ impl Handle {
     }
 }
 
-fn texts(text: &str, ends: &[u32]) -> Said {
-    let to = Recipients::All;
-    Said::Texts(SharedMessages::of([&Outgoing { to, text, ends }].into_iter()))
+fn texts(text: &str) -> Said {
+    let ends = vec![u32::try_from(text.len()).unwrap_or(u32::MAX)];
+    Said::Texts(SharedMessages::new(text.to_owned(), ends))
 }
 
 /// Completes when a command has been carried out and the system has taken most of the client's output: 64 KiB or less

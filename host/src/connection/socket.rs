@@ -171,11 +171,12 @@ impl Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Taken => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        match (self, slices) {
+            (Self::Plain(stream), [only]) => Pin::new(stream).poll_write(cx, only),
+            (Self::Plain(stream), several) => Pin::new(stream).poll_write_vectored(cx, several),
+            (Self::Unix(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Self::Tls(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Self::Taken, _) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 

@@ -25,6 +25,9 @@ use super::target::Target;
 /// Idle time before TCP keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Up to so many bytes in several slices, a copy of them costs less than a vectored write.
+const COPIED_BYTES: usize = 2 << 10;
+
 /// One backend, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -229,7 +232,13 @@ impl AsyncWrite for BackendStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.as_mut().poll_write_vectored(cx, slices)
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        if bytes > COPIED_BYTES {
+            return self.socket.as_mut().poll_write_vectored(cx, slices);
+        }
+        let mut copy = Vec::with_capacity(bytes);
+        slices.iter().for_each(|slice| copy.extend_from_slice(slice));
+        self.socket.as_mut().poll_write(cx, &copy)
     }
 
     fn is_write_vectored(&self) -> bool {

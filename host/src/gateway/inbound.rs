@@ -54,8 +54,8 @@ impl Inbound {
         inner.ended |= matches!(event, FromClient::Closed { .. });
         inner.bytes += event.bytes();
         inner.events.push_back(event);
-        if let Some(waker) = inner.waiting.take() {
-            waker.wake();
+        if let Some(waker) = &inner.waiting {
+            waker.wake_by_ref();
         }
         let fills = inner.bytes >= FULL_BYTES && !inner.is_full;
         inner.is_full |= fills;
@@ -66,7 +66,7 @@ impl Inbound {
     pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<(FromClient, bool)> {
         let mut inner = self.0.borrow_mut();
         let Some(event) = inner.events.pop_front() else {
-            inner.waiting = Some(cx.waker().clone());
+            inner.wait(cx);
             return Poll::Pending;
         };
         inner.bytes -= event.bytes();
@@ -86,8 +86,17 @@ impl Inbound {
         if inner.ended {
             return Poll::Ready(());
         }
-        inner.waiting = Some(cx.waker().clone());
+        inner.wait(cx);
         Poll::Pending
+    }
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.clone_from(cx.waker()),
+            None => self.waiting = Some(cx.waker().clone()),
+        }
     }
 }
 

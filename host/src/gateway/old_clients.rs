@@ -43,7 +43,8 @@ impl Application for OldClients {
                     let inbound = Rc::new(Inbound::default());
                     self.clients.insert(handshake.connection, Rc::clone(&inbound));
                     let (gateway, handle) = (Arc::clone(&self.gateway), self.handle.clone());
-                    spawn_local(pair::serve(gateway, handle, handshake.clone(), inbound));
+                    let pair = spawn_local(pair::serve(gateway, handle, handshake.clone(), inbound));
+                    self.gateway.watch(handshake.connection, pair.abort_handle());
                 }
                 Event::Connected(connected) => self.push(connected.connection, FromClient::Connected),
                 Event::Messages(messages) => {

@@ -29,7 +29,7 @@ use super::inbound::Inbound;
 use super::options::Binary;
 use super::prefixed::Prefixed;
 use super::route::{self, Route};
-use super::shared::{Gateway, Stage};
+use super::shared::Gateway;
 use super::transfer::{Coding, Ended, Transfer};
 use crate::handle::Handle;
 
@@ -45,25 +45,17 @@ pub(super) async fn serve(gateway: Arc<Gateway>, handle: Handle, handshake: Hand
     let _end =
         End { gateway: &gateway, handle: &handle, connection: handshake.connection, inbound: &inbound };
     let (connection, protocol, peer) = (handshake.connection, handshake.protocol, handshake.peer.clone());
-    let mut stage = gateway.stage();
-    let aborted = stage.wait_for(|stage| *stage == Stage::Aborted);
-    let served = async {
-        let opening = Opening { gateway: &gateway, handle: &handle, handshake };
-        let opened = tokio::select! {
-            opened = opening.open() => opened,
-            () = poll_fn(|cx| inbound.poll_ended(cx)) => return debug!(peer, "left before its backend answered"),
-        };
-        if let Some(Opened { socket, backend, coding }) = opened {
-            gateway.metrics.paired(connection, &backend);
-            debug!(connection, peer, %backend, "paired");
-            let transfer = Transfer::new(&gateway, &handle, (connection, protocol), &inbound, socket, coding);
-            let ended = transfer.run().await;
-            report(&gateway, &backend, &peer, &ended);
-        }
+    let opening = Opening { gateway: &gateway, handle: &handle, handshake };
+    let opened = tokio::select! {
+        opened = opening.open() => opened,
+        () = poll_fn(|cx| inbound.poll_ended(cx)) => return debug!(peer, "left before its backend answered"),
     };
-    tokio::select! {
-        () = served => {}
-        _ = aborted => {}
+    if let Some(Opened { socket, backend, coding }) = opened {
+        gateway.metrics.paired(connection, &backend);
+        debug!(connection, peer, %backend, "paired");
+        let transfer = Transfer::new(&gateway, &handle, (connection, protocol), &inbound, socket, coding);
+        let ended = transfer.run().await;
+        report(&gateway, &backend, &peer, &ended);
     }
 }
 
@@ -77,6 +69,7 @@ struct End<'p> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
+        self.gateway.unwatch(self.connection);
         self.gateway.metrics.parted(self.connection);
         self.inbound.abandon();
         // It reads the client's closing handshake.

@@ -1,11 +1,13 @@
 //! What all workers of a gateway share.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use legacy_websocket::Options;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -37,6 +39,8 @@ pub(crate) struct Gateway {
     /// Of the shell.
     pub(super) write_timeout: Duration,
     stage: watch::Sender<Stage>,
+    /// The tasks of old clients, to be aborted.
+    pairs: Mutex<HashMap<u64, AbortHandle>>,
 }
 
 /// How far the server has come.
@@ -103,6 +107,7 @@ impl Gateway {
             close_timeout: Duration::from_millis(engine.limits.close_timeout),
             write_timeout: shell.write_timeout,
             stage: watch::Sender::new(Stage::Serving),
+            pairs: Mutex::default(),
         })
     }
 
@@ -119,11 +124,31 @@ impl Gateway {
 
     pub(crate) fn enter(&self, stage: Stage) {
         self.stage.send_replace(stage);
+        if stage == Stage::Aborted {
+            self.pairs().values().for_each(AbortHandle::abort);
+        }
     }
 
     /// Waits until every backend of an old client has been told that it is over.
     pub(crate) async fn drained(&self) {
         self.metrics.drained().await;
+    }
+
+    /// Aborts the task of an old client when the server no longer waits.
+    pub(super) fn watch(&self, connection: u64, pair: AbortHandle) {
+        self.pairs().insert(connection, pair.clone());
+        if *self.stage.borrow() == Stage::Aborted {
+            pair.abort();
+        }
+    }
+
+    /// The task is over.
+    pub(super) fn unwatch(&self, connection: u64) {
+        self.pairs().remove(&connection);
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, HashMap<u64, AbortHandle>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stage(&self) -> watch::Receiver<Stage> {

@@ -19,9 +19,17 @@ use super::inbound::{FromClient, Inbound};
 use super::prefixed::Prefixed;
 use super::shared::Gateway;
 use crate::handle::{Delivery, Handle};
+use crate::workers::forwarded::{Said, SharedMessages};
 
-/// Messages from a backend that go to the client together: at most about so many bytes.
-const BATCH_BYTES: usize = 64 << 10;
+/// Messages from a backend that go to the client together, and those that nobody waits for to be written: at most about
+/// so many bytes of each.
+const WINDOW_BYTES: usize = 32 << 10;
+
+/// A batch begins with room for so many bytes of short messages.
+const FIRST_BYTES: usize = 512;
+
+/// What a message costs beyond its content, in bytes.
+const MESSAGE_COST: usize = 16;
 
 /// What becomes of binary messages for the client, and of its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +68,8 @@ pub(super) struct Transfer<'g> {
     coding: Coding,
     /// Whether the client's opening handshake is done.
     connected: bool,
+    /// What the client was sent since it was last known to have read most of it, in bytes.
+    unconfirmed: usize,
     /// Messages on their way to the client, which has much to read.
     delivery: Option<Delivery>,
     closing: Closing,
@@ -111,6 +121,7 @@ impl<'g> Transfer<'g> {
             socket,
             coding,
             connected: false,
+            unconfirmed: 0,
             delivery: None,
             closing: Closing::Neither,
             gone_by: None,
@@ -127,8 +138,8 @@ impl<'g> Transfer<'g> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
-            let mut goes_on = self.forward(cx);
-            goes_on |= self.receive(cx);
+            self.forward(cx);
+            let mut goes_on = self.receive(cx);
             // Last, since the library queues answers while it reads.
             let flushed = self.socket.poll_flush_unpin(cx);
             if let Poll::Ready(Err(error)) = flushed {
@@ -145,14 +156,12 @@ impl<'g> Transfer<'g> {
         }
     }
 
-    /// Takes what the client said to the backend. Returns whether anything was done.
-    fn forward(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut goes_on = false;
+    /// Takes what the client has said so far to the backend, as far as the backend takes it.
+    fn forward(&mut self, cx: &mut Context<'_>) {
         while matches!(self.closing, Closing::Neither)
             && matches!(self.socket.poll_ready_unpin(cx), Poll::Ready(Ok(())))
             && let Poll::Ready((event, has_room)) = self.inbound.poll_next(cx)
         {
-            goes_on = true;
             if has_room {
                 self.handle.resume(self.connection);
             }
@@ -177,7 +186,6 @@ impl<'g> Transfer<'g> {
             // The backend takes nothing at the moment.
             self.gone_by = Some(Instant::now() + self.gateway.close_timeout);
         }
-        goes_on
     }
 
     fn forward_texts(&mut self, text: &str, ends: &[u32]) {
@@ -212,9 +220,10 @@ impl<'g> Transfer<'g> {
         self.closing = Closing::ByClient { until, awaits_answer: answer.is_some() };
     }
 
-    /// Takes what the backend said to the client. Returns whether anything was done.
+    /// Takes what the backend said to the client. Returns whether there is more to do at once.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        if !matches!(self.closing, Closing::Neither) {
+        let was_open = matches!(self.closing, Closing::Neither);
+        if !was_open {
             // What it was to slow down is over.
             self.delivery = None;
         }
@@ -230,19 +239,19 @@ impl<'g> Transfer<'g> {
             return false;
         }
         let mut batch = Batch::default();
-        let mut goes_on = false;
-        while self.delivery.is_none() && batch.text.len() < BATCH_BYTES {
+        while self.delivery.is_none() && batch.cost() < WINDOW_BYTES {
             let Poll::Ready(message) = self.socket.poll_next_unpin(cx) else {
-                break;
+                self.deliver(&mut batch);
+                // Otherwise the client's own events have another meaning now.
+                return self.delivery.is_some() || was_open != matches!(self.closing, Closing::Neither);
             };
-            goes_on = true;
             self.hear();
             match message {
                 Some(Ok(message)) => self.take(message, &mut batch),
                 Some(Err(error)) => {
                     self.deliver(&mut batch);
                     self.fail(error.into());
-                    break;
+                    return true;
                 }
                 None => {
                     self.deliver(&mut batch);
@@ -252,7 +261,7 @@ impl<'g> Transfer<'g> {
             }
         }
         self.deliver(&mut batch);
-        goes_on
+        true
     }
 
     fn hear(&mut self) {
@@ -280,7 +289,7 @@ impl<'g> Transfer<'g> {
             match self.coding {
                 Coding::Binary => {
                     self.deliver(batch);
-                    self.delivery = Some(self.handle.send_binary(self.connection, &bytes));
+                    self.say(Said::Binary((&*bytes).into()), bytes.len() + MESSAGE_COST);
                 }
                 Coding::Base64 => batch.push(&STANDARD.encode(&*bytes)),
                 Coding::Drop => self.gateway.metrics.count_dropped(),
@@ -293,10 +302,21 @@ impl<'g> Transfer<'g> {
     }
 
     fn deliver(&mut self, batch: &mut Batch) {
-        let Batch { text, ends } = std::mem::take(batch);
-        if !ends.is_empty() {
-            self.delivery = Some(self.handle.send_texts(self.connection, &text, &ends));
+        let batch = std::mem::take(batch);
+        if !batch.ends.is_empty() {
+            let cost = batch.cost();
+            self.say(Said::Texts(SharedMessages::new(batch.text, batch.ends)), cost);
         }
+    }
+
+    /// Sends to the client, and waits for the delivery once much was sent without.
+    fn say(&mut self, said: Said, cost: usize) {
+        self.unconfirmed += cost;
+        if self.unconfirmed < WINDOW_BYTES {
+            return self.handle.say_unconfirmed(self.connection, said);
+        }
+        self.unconfirmed = 0;
+        self.delivery = Some(self.handle.say(self.connection, said));
     }
 
     fn backend_closed(&mut self, code: u16, reason: String) {
@@ -428,9 +448,18 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, text: &str) {
+        if self.ends.is_empty() {
+            // It lives for a moment only.
+            self.text.reserve(text.len().max(FIRST_BYTES));
+            self.ends.reserve(FIRST_BYTES / 32);
+        }
         self.text.push_str(text);
         // Far below 4 GB: a message has a limit, and a batch one beside it.
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    fn cost(&self) -> usize {
+        self.text.len() + self.ends.len() * MESSAGE_COST
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) enum Said {
 /// Texts in one string.
 #[derive(Debug)]
 pub(crate) struct SharedMessages {
-    text: Box<str>,
-    ends: Box<[u32]>,
+    text: String,
+    ends: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -146,6 +146,11 @@ impl Destination {
 }
 
 impl SharedMessages {
+    /// `ends` as in [`Outgoing`].
+    pub(crate) fn new(text: String, ends: Vec<u32>) -> Arc<Self> {
+        Arc::new(Self { text, ends })
+    }
+
     /// Joins all of them into one.
     pub(crate) fn of<'a>(sends: impl Iterator<Item = &'a Outgoing<'a>>) -> Arc<Self> {
         let (mut text, mut ends) = (String::new(), Vec::new());
@@ -155,10 +160,10 @@ impl SharedMessages {
             text.push_str(outgoing.text);
             ends.extend(outgoing.ends.iter().map(|end| start.saturating_add(*end)));
         }
-        Arc::new(Self { text: text.into(), ends: ends.into() })
+        Self::new(text, ends)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&*self.ends)
+        self.text.len() + size_of_val(self.ends.as_slice())
     }
 }
