@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod descriptors;
 mod gateway;
+mod generate;
 mod listen;
 mod options;
 mod record;
@@ -22,7 +23,8 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::compose::ComposeArgs;
 use self::gateway::Gateway;
@@ -46,6 +48,12 @@ pub fn main() -> ExitCode {
             compose.run().map(|()| ExitCode::SUCCESS)
         }
         Command::CheckConfig { file } => check_config(file).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            generate::completions(Cli::command(), *shell).map(|()| ExitCode::SUCCESS)
+        }
+        Command::ManPages { folder } => {
+            generate::man_pages(Cli::command(), folder).map(|()| ExitCode::SUCCESS)
+        }
     };
     let status = match result {
         Ok(status) => status,
@@ -58,9 +66,18 @@ pub fn main() -> ExitCode {
     status
 }
 
+const TO_BEGIN: &str = "\
+To begin:
+  legacy-websocket gateway --to http://127.0.0.1:3000
+      Old browsers for a server that speaks RFC 6455: they connect to port 8000 here
+  legacy-websocket serve
+      An echo, and a page to try it with; with APPLICATION.WASM, an application
+  legacy-websocket compose APPLICATION.WASM -o SERVER.WASM
+      The application as a server for other WASI hosts";
+
 /// A server for every WebSocket protocol that browsers have shipped: draft-hixie-75 and -76, hybi-07 to -12, RFC 6455.
 #[derive(Debug, Parser)]
-#[command(name = "legacy-websocket", version)]
+#[command(name = "legacy-websocket", version, after_help = TO_BEGIN)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -82,6 +99,19 @@ enum Command {
         /// TOML, as for --config: of gateway if it has a key `to` or `route`, otherwise of serve.
         file: PathBuf,
     },
+
+    /// Print a script that completes commands and options in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+
+    /// Write a man page for each command.
+    #[command(hide = true)]
+    ManPages {
+        /// Where to.
+        folder: PathBuf,
+    },
 }
 
 /// Does everything `serve` does before it listens.
@@ -98,7 +128,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
             start_log(gateway.server.table.debug());
             gateway.check()?;
         }
-        Command::Compose(_) | Command::CheckConfig { .. } => {}
+        _ => {}
     }
     writeln!(stdout(), "{}: ok", file.display())?;
     Ok(())

@@ -336,16 +336,34 @@ fn an_invalid_application_is_refused_at_startup() {
     let garbage = file("garbage.wasm", b"garbage");
     let library = file("library.wasm", legacy_websocket_artifacts::LIBRARY);
     let middleware = file("middleware.wasm", legacy_websocket_artifacts::REQUIRE_COOKIE);
+    let older = file("older.wasm", &of_version_0_1(ECHO));
     for (path, reason) in [
         ("/no/such/file.wasm", "/no/such/file.wasm: No such file"),
         (garbage.as_str(), "is not a component of world `application`: it is not WebAssembly"),
-        (library.as_str(), "is not a component of world `application`"),
+        (library.as_str(), "it does not export hixie:legacy-websocket/handler@0.2.0"),
+        (
+            older.as_str(),
+            "it exports hixie:legacy-websocket/handler@0.1.0, not hixie:legacy-websocket/handler@0.2.0",
+        ),
         (middleware.as_str(), "which nobody provides"),
     ] {
         let output = run(&["serve", path, "--listen", "127.0.0.1:0"]);
         let log = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && log.contains(reason), "{path}: {log}");
     }
+}
+
+/// The same component with the interfaces of another version.
+fn of_version_0_1(component: &[u8]) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    for name in [&b"hixie:legacy-websocket/handler@0.2"[..], b"hixie:legacy-websocket/types@0.2"] {
+        let mut from = 0;
+        while let Some(at) = bytes[from..].windows(name.len()).position(|window| window == name) {
+            from += at + name.len();
+            bytes[from - 1] = b'1';
+        }
+    }
+    bytes
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Command-line options.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::file;
@@ -102,6 +104,35 @@ fn invalid_options_are_reported() {
         &["--max-queue-bytes", "--max-total-queue-bytes"],
     );
     expect_failure(&["--flash-policy", "/does/not/exist"], &["/does/not/exist", "No such file"]);
+    expect_failure(&["--listen", "8000"], &["--listen", "as in 127.0.0.1:8000"]);
+}
+
+#[test]
+fn without_arguments_it_says_what_one_can_do() {
+    let output = run(&[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for command in ["legacy-websocket gateway --to", "legacy-websocket serve", "legacy-websocket compose"] {
+        assert!(said.contains(command), "{said}");
+    }
+}
+
+#[test]
+fn completions_and_man_pages_have_every_command() {
+    let commands = ["serve", "gateway", "compose", "check-config", "completions"];
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("max-connections-per-peer"), "{shell}: {script}");
+        commands.iter().for_each(|command| assert!(script.contains(command), "{shell}: {command}"));
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("man-pages");
+    let output = run(&["man-pages", folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for command in commands {
+        let page = fs::read_to_string(folder.join(format!("legacy-websocket-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("legacy\\-websocket\\-{}", command.replace('-', "\\-"))), "{page}");
+    }
 }
 
 /// The longest timeouts mean "never"; adding one to the current time must not overflow.
@@ -126,7 +157,9 @@ fn an_address_in_use_is_reported() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(log.contains(&format!("cannot listen on {address}: ")) && log.contains("in use"), "{log}");
+    assert!(log.contains("another program listens there"), "{log}");
     assert_eq!(log.lines().count(), 1, "{log}");
+    expect_failure(&["--metrics", &address], &["--metrics", &address, "in use", "another program"]);
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn unusable_files_are_reported() {
         ("/does/not/exist", key, ["/does/not/exist", "No such file"]),
         (&empty, key, ["empty.pem", "no certificate"]),
         (one, &empty, ["empty.pem", "no private key"]),
-        (other, key, ["other.crt", "one.key"]),
+        (other, key, ["other.crt and", "one.key: the key does not belong to the certificate"]),
     ] {
         let output = run(&[
             "serve",

@@ -5,8 +5,7 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug};
 
 use crate::SERVER;
-
-const HANDLER: &str = "hixie:legacy-websocket/handler@0.2.0";
+use crate::handler::{HANDLER, not_an_application};
 
 /// Why components could not be composed.
 #[derive(Debug, Error)]
@@ -21,8 +20,8 @@ pub enum ComposeError {
     )]
     NoApplication,
     /// It exports no `handler` of this version, so it is no application.
-    #[error("it does not export {HANDLER}")]
-    NotAnApplication,
+    #[error("{0}")]
+    NotAnApplication(String),
     /// It imports no `handler` of this version or exports none, so nothing can stand behind it.
     #[error("it does not both import and export {HANDLER}")]
     NotAMiddleware,
@@ -60,8 +59,9 @@ fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8
     };
     let outer = register("outer", outer)?;
     let application = register("application", application)?;
-    if !exports_handler(&graph, application) {
-        return Err(ComposeError::NotAnApplication);
+    let exports = graph.types()[graph[application].ty()].exports.keys();
+    if let Some(why) = not_an_application(exports.map(String::as_str)) {
+        return Err(ComposeError::NotAnApplication(why));
     }
     if imports_handler(&graph, application) {
         return Err(ComposeError::NoApplication);
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_no_application_is_refused() {
         assert!(matches!(compose(b"text"), Err(ComposeError::NotAComponent(_))));
-        assert!(matches!(compose(LIBRARY), Err(ComposeError::NotAnApplication)));
+        assert!(matches!(compose(LIBRARY), Err(ComposeError::NotAnApplication(_))));
         assert!(matches!(compose(REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
         assert!(matches!(stack(REQUIRE_COOKIE, REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
     }
@@ -128,7 +128,7 @@ mod tests {
     fn what_is_no_middleware_is_refused() {
         assert!(matches!(stack(ECHO, ECHO), Err(ComposeError::NotAMiddleware)));
         assert!(matches!(stack(SERVER, ECHO), Err(ComposeError::NotAMiddleware)));
-        assert!(matches!(stack(REQUIRE_COOKIE, LIBRARY), Err(ComposeError::NotAnApplication)));
+        assert!(matches!(stack(REQUIRE_COOKIE, LIBRARY), Err(ComposeError::NotAnApplication(_))));
     }
 
     #[test]

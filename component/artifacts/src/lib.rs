@@ -1,7 +1,9 @@
 //! The built components, embedded, and what is composed of them.
 
 mod compose;
+mod handler;
 
 pub use compose::{ComposeError, compose, not_a_component, stack};
+pub use handler::not_an_application;
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));

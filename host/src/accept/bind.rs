@@ -32,6 +32,18 @@ pub(crate) struct Keepalive {
     pub(crate) write_timeout: Duration,
 }
 
+/// What to do about a failed bind, to be appended to the error.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root, CAP_NET_BIND_SERVICE or a socket from systemd"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
 impl Default for Keepalive {
     fn default() -> Self {
         Self::from(&Settings::default())

@@ -69,7 +69,7 @@ pub enum TlsError {
     #[error("{0}: no certificate found")]
     Empty(PathBuf),
     /// The two do not match, or are of an unsupported kind.
-    #[error("{certificates} and {key}: {error}")]
+    #[error("{certificates} and {key}: {}", mismatch(error))]
     Unusable {
         /// The certificates' path.
         certificates: PathBuf,
@@ -222,6 +222,13 @@ fn load(
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
         .map_err(|error| TlsError::Unusable { certificates: certificates.into(), key: key.into(), error })?;
     Ok(Current { acceptor: TlsAcceptor::from(Arc::new(config)), stamps })
+}
+
+fn mismatch(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".into(),
+        error => error.to_string(),
+    }
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use legacy_websocket::step::{Command, Event};
-use legacy_websocket_artifacts::not_a_component;
+use legacy_websocket_artifacts::{not_a_component, not_an_application};
 use legacy_websocket_shell::Handshakes;
 use tracing::debug;
 use wasmtime::Engine as Wasmtime;
@@ -64,6 +64,10 @@ impl ApplicationFactory {
             return Err(refused(wasmtime::Error::msg(why)));
         }
         let (wasmtime, component) = compile(bytes).map_err(refused)?;
+        let ty = component.component_type();
+        if let Some(why) = not_an_application(ty.exports(&wasmtime).map(|(name, _)| name)) {
+            return Err(refused(wasmtime::Error::msg(why)));
+        }
         let mut linker = Linker::new(&wasmtime);
         link(&mut linker, &component, &options.environment).map_err(refused)?;
         let pre = linker.instantiate_pre(&component).and_then(ApplicationPre::new).map_err(refused)?;

@@ -42,6 +42,9 @@ impl FromStr for Address {
         if name.is_empty() || name.contains([':', '[', ']', '/']) {
             return Err("not ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:PATH".into());
         }
+        if port.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("an address must come before the port, as in 127.0.0.1:{name}"));
+        }
         let port = port.parse::<u16>().map_err(|_| format!("a port must follow, as in {name}:8000"))?;
         Ok(Self::Name(name.into(), port))
     }
@@ -71,6 +74,7 @@ mod tests {
             ("localhost", "localhost:8000"),
             ("127.0.0.1", "127.0.0.1:8000"),
             ("localhost:http", "a port must follow"),
+            ("8000", "127.0.0.1:8000"),
             (":8000", "NAME:PORT"),
             ("::1:8000", "[IPV6]:PORT"),
             ("[::1]", "[IPV6]:PORT"),

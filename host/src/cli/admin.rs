@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::spawn;
 use tracing::info;
 
-use crate::accept::bind::bind;
+use crate::accept::bind::{bind, hint};
 use crate::observe::admin::{AdminOptions, serve_admin};
 use crate::server::Server;
 
@@ -47,7 +47,8 @@ impl AdminArgs {
         let Some(address) = self.metrics else {
             return Ok(None);
         };
-        let listener = bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        let listener = bind(address)
+            .map_err(|error| format!("--metrics: cannot listen on {address}: {error}{}", hint(&error)))?;
         Ok(Some(Admin { listener, options }))
     }
 }

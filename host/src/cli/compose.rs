@@ -34,7 +34,9 @@ impl ComposeArgs {
         let mut composed = read(&self.application)?;
         for middleware in self.with.iter().rev() {
             composed = stack(&read(middleware)?, &composed).map_err(|error| match error {
-                ComposeError::NoApplication | ComposeError::NotAnApplication => of(&self.application)(error),
+                ComposeError::NoApplication | ComposeError::NotAnApplication(_) => {
+                    of(&self.application)(error)
+                }
                 error => of(middleware)(error),
             })?;
         }

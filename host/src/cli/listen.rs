@@ -12,7 +12,7 @@ use tracing::warn;
 use super::address::{Address, NO_TLS};
 use super::systemd::{self, HandedOver};
 use super::tls::{NO_ADDRESS, TlsArgs};
-use crate::accept::bind::{Keepalive, bind_tcp, bind_unix};
+use crate::accept::bind::{Keepalive, bind_tcp, bind_unix, hint};
 use crate::accept::listener::Listener;
 use crate::accept::tls::Tls;
 use crate::observe::log;
@@ -106,7 +106,8 @@ fn resolve_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Result<V
 }
 
 fn cannot_listen(address: &Address, error: &io::Error) -> String {
-    format!("cannot listen on {address}: {error}")
+    let hint = if matches!(address, Address::Unix(_)) { "" } else { hint(error) };
+    format!("cannot listen on {address}: {error}{hint}")
 }
 
 /// A name may resolve to the same address more than once.
