@@ -77,7 +77,8 @@ impl Handle {
     }
 
     /// Reads nothing more from a client until [`resume`](Self::resume): TCP slows it down. What was read already still
-    /// comes.
+    /// comes. Its timeouts run on: one that is paused in the middle of a message for longer than
+    /// [`Limits::message_timeout`](crate::Limits) is closed.
     pub fn pause(&self, connection: u64) {
         self.tell(connection, WorkerMessage::SetReading { connection, reads: false });
     }
