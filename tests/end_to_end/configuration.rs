@@ -151,8 +151,26 @@ fn check_config_creates_no_files_and_starts_the_application() {
 }
 
 #[test]
-fn the_packaged_file_is_valid() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/legacy-websocket.toml");
-    let output = run(&["check-config", path]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn the_packaged_files_are_valid() {
+    for name in ["legacy-websocket.toml", "gateway.toml"] {
+        let output = run(&["check-config", &packaging(name)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_packaged_units_are_hardened_alike() {
+    let hardening = |unit: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(packaging(unit)).unwrap();
+        let (_, after) = text.split_once("this hardens the rest").unwrap();
+        after.lines().filter(|line| line.contains('=') && !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    let [server, gateway] =
+        ["legacy-websocket", "legacy-websocket-gateway"].map(|unit| format!("{unit}.service"));
+    assert_eq!(hardening(&server), hardening(&gateway));
+    assert!(hardening(&server).len() > 15, "{:?}", hardening(&server));
+}
+
+fn packaging(name: &str) -> String {
+    format!("{}/../packaging/{name}", env!("CARGO_MANIFEST_DIR"))
 }
