@@ -6,6 +6,8 @@ mod support;
 
 #[path = "autobahn/exceptions.rs"]
 mod exceptions;
+#[path = "autobahn/fuzzing_server.rs"]
+mod fuzzing_server;
 #[path = "autobahn/index.rs"]
 mod index;
 
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         let rfc6455 = &PROTOCOLS[..1];
         check(&run(wstest, "gateway", gateway, rfc6455), rfc6455);
     }));
+    trials.push(trial("old_clients_echo_through_a_gateway", &wstest, fuzzing_server::old_clients_echo));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let results = results.lock().unwrap();
     if results.len() == SERVERS.len()

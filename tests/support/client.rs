@@ -171,6 +171,24 @@ impl Client {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// Waits for bytes; true if the connection has ended without more of them.
+    #[track_caller]
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        if !self.ahead.is_empty() {
+            return false;
+        }
+        let mut buffer = [0; 4096];
+        let read = self.io().read(&mut buffer);
+        match read {
+            Ok(count) => {
+                self.ahead.extend_from_slice(&buffer[..count]);
+                count == 0
+            }
+            Err(error) if is_end(error.kind()) => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Calls `meanwhile` whenever the server has been silent for a moment, until it answers or closes its side.
     #[track_caller]
     pub(crate) fn wait_for_answer(&mut self, mut meanwhile: impl FnMut(&mut Self)) {
