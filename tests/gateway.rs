@@ -27,6 +27,10 @@ mod messages;
 mod pair;
 #[path = "gateway/recorded.rs"]
 mod recorded;
+#[path = "gateway/service.rs"]
+mod service;
+#[path = "gateway/stopping.rs"]
+mod stopping;
 #[path = "gateway/targets.rs"]
 mod targets;
 #[path = "gateway/third_party.rs"]
@@ -42,13 +46,14 @@ use libtest_mimic::Trial;
 
 type Test = (&'static str, fn());
 
-const MODULES: [(&str, &[Test]); 9] = [
+const MODULES: [(&str, &[Test]); 10] = [
     ("client_gone", client_gone::TESTS),
     ("closing", closing::TESTS),
     ("faults", faults::TESTS),
     ("handshake", handshake::TESTS),
     ("http", http::TESTS),
     ("messages", messages::TESTS),
+    ("stopping", stopping::TESTS),
     ("targets", targets::TESTS),
     ("transfer", transfer::TESTS),
     ("tunnel", tunnel::TESTS),

@@ -57,7 +57,7 @@ impl Backend {
     pub(crate) fn accept(&self) -> Upstream {
         let waiting = self.waiting.lock().unwrap().pop_front();
         match waiting.map_or_else(|| self.listener.accept().map(|(stream, _)| stream), Ok) {
-            Ok(stream) => Upstream(Client::with(stream)),
+            Ok(stream) => Upstream::new(stream),
             Err(error) => panic!("the gateway does not connect: {error}"),
         }
     }
@@ -109,6 +109,10 @@ impl Backend {
 pub(crate) struct Upstream(Client);
 
 impl Upstream {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self(Client::with(stream))
+    }
+
     #[track_caller]
     pub(crate) fn read_request(&mut self) -> Request {
         Request::parse(&self.read_until(b"\r\n\r\n"))
