@@ -29,6 +29,8 @@ mod pair;
 mod recorded;
 #[path = "gateway/service.rs"]
 mod service;
+#[path = "gateway/soak.rs"]
+mod soak;
 #[path = "gateway/stopping.rs"]
 mod stopping;
 #[path = "gateway/targets.rs"]
@@ -39,6 +41,8 @@ mod third_party;
 mod transfer;
 #[path = "gateway/tunnel.rs"]
 mod tunnel;
+#[path = "gateway/wire.rs"]
+mod wire;
 
 use std::process::ExitCode;
 
@@ -46,13 +50,14 @@ use libtest_mimic::Trial;
 
 type Test = (&'static str, fn());
 
-const MODULES: [(&str, &[Test]); 10] = [
+const MODULES: [(&str, &[Test]); 11] = [
     ("client_gone", client_gone::TESTS),
     ("closing", closing::TESTS),
     ("faults", faults::TESTS),
     ("handshake", handshake::TESTS),
     ("http", http::TESTS),
     ("messages", messages::TESTS),
+    ("soak", soak::TESTS),
     ("stopping", stopping::TESTS),
     ("targets", targets::TESTS),
     ("transfer", transfer::TESTS),

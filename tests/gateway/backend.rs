@@ -57,7 +57,7 @@ impl Backend {
     pub(crate) fn accept(&self) -> Upstream {
         let waiting = self.waiting.lock().unwrap().pop_front();
         match waiting.map_or_else(|| self.listener.accept().map(|(stream, _)| stream), Ok) {
-            Ok(stream) => Upstream::new(stream),
+            Ok(stream) => Upstream(Client::with(stream)),
             Err(error) => panic!("the gateway does not connect: {error}"),
         }
     }
@@ -109,10 +109,6 @@ impl Backend {
 pub(crate) struct Upstream(Client);
 
 impl Upstream {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Client::with(stream))
-    }
-
     #[track_caller]
     pub(crate) fn read_request(&mut self) -> Request {
         Request::parse(&self.read_until(b"\r\n\r\n"))
@@ -121,14 +117,7 @@ impl Upstream {
     /// Accepts an opening handshake (RFC 6455 section 4.2.2).
     #[track_caller]
     pub(crate) fn switch(&mut self, request: &Request, fields: &str) {
-        let accept = accept(request.field("Sec-WebSocket-Key"));
-        self.send(
-            format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\n{fields}\r\n"
-            )
-            .as_bytes(),
-        );
+        self.send(switching(request, fields).as_bytes());
     }
 
     /// Answers with a body.
@@ -209,7 +198,7 @@ pub(crate) struct Request {
 
 impl Request {
     #[track_caller]
-    fn parse(head: &[u8]) -> Self {
+    pub(crate) fn parse(head: &[u8]) -> Self {
         // Bytes that are not ASCII stand for themselves.
         let head: String = head.iter().map(|&byte| char::from(byte)).collect();
         let mut lines = head.trim_end().split("\r\n");
@@ -243,6 +232,15 @@ impl Request {
     pub(crate) fn lacks(&self, name: &str) {
         assert_eq!(self.find(name), None, "{name} in {self:#?}");
     }
+}
+
+/// The answer that accepts an opening handshake, with these fields.
+pub(crate) fn switching(request: &Request, fields: &str) -> String {
+    let accept = accept(request.field("Sec-WebSocket-Key"));
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{fields}\r\n"
+    )
 }
 
 /// The answer to a key (section 4.2.2, step 5).
