@@ -112,7 +112,6 @@ enum Closing {
     HalfClosed,
 }
 
-/// Getters.
 /// A ping for a client from which nothing has come for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ping {
@@ -122,6 +121,7 @@ enum Ping {
     Overdue(Millis),
 }
 
+/// Getters.
 impl Connection {
     /// Its id.
     #[must_use]

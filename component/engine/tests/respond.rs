@@ -29,7 +29,7 @@ fn a_handshake_of_any_protocol_is_answered_with_a_response() {
         let response = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 9\r\nConnection: close\r\n\r\nelsewhere";
         assert_eq!(driver.bytes.escape_ascii().to_string(), response.as_bytes().escape_ascii().to_string());
         assert_eq!(driver.end.as_deref(), Some("Finish"));
-        let news = ["rejected 302 the application answered with 302", "closed Refused"];
+        let news = ["rejected 302 answered with 302", "closed Refused"];
         assert_eq!(driver.news()[1..], news);
         assert!(driver.server.rejected_head(ID).is_some() && driver.server.connection(ID).is_none());
     }

@@ -56,7 +56,7 @@ impl Connection {
         http::write_response(&mut out, &head, keep, status, fields, body)?;
         shared.transmit(self.id, |bytes| bytes.append(&mut out));
         if !is_request {
-            let reason = alloc::format!("the application answered with {status}");
+            let reason = alloc::format!("answered with {status}");
             self.rejected(shared, status, reason.into(), CloseCause::Refused);
             return Ok(());
         }
