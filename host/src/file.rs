@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest component, in bytes. One with a language runtime has about 20 MB.
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 256 << 20;
@@ -42,6 +42,15 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large(limit));
     }
     read(path, limit)
+}
+
+/// The path of `unix:PATH`, by which sockets are named; `None` if the text names something else.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn unix_path(text: &str) -> Option<Result<PathBuf, String>> {
+    let path = text.strip_prefix("unix:")?;
+    Some(if path.is_empty() { Err("a path must follow unix:".into()) } else { Ok(path.into()) })
 }
 
 fn too_large(limit: u64) -> io::Error {

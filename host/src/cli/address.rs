@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::file::unix_path;
+
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {
@@ -28,12 +30,8 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                Err("a path must follow unix:".into())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
+        if let Some(path) = unix_path(text) {
+            return path.map(Self::Unix);
         }
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use hyper::Uri;
 
+use crate::file::unix_path;
+
 /// Where a backend listens: `http://HOST[:PORT]`, `https://HOST[:PORT]`, or `unix:PATH`. Displays as it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,12 +29,8 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                Err("a path must follow unix:".into())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
+        if let Some(path) = unix_path(text) {
+            return path.map(Self::Unix);
         }
         let form = "must be http://HOST[:PORT], https://HOST[:PORT] or unix:PATH";
         let uri = text.parse::<Uri>().map_err(|_| form)?;
