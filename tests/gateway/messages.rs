@@ -30,8 +30,10 @@ tests!(
     a_clients_message_over_the_limit_closes_both_sides,
     a_backends_message_over_the_limit_closes_both_sides,
     fragments_over_the_limit_close_both_sides,
+    a_backend_that_is_still_writing_is_told,
     frames_right_behind_the_answer_arrive,
     a_client_that_does_not_read_stops_the_backend,
+    a_slow_client_is_not_the_backends_fault,
     a_backend_that_does_not_read_stops_the_client,
 );
 
@@ -298,6 +300,18 @@ fn fragments_over_the_limit_close_both_sides() {
 }
 
 /// The client is closed, with no part of the message.
+/// A reset would take the close frame from it.
+fn a_backend_that_is_still_writing_is_told() {
+    let (gateway, backend) = start(&["--max-message-bytes", "1000"]);
+    for protocol in PROTOCOLS {
+        let mut pair = Pair::open(protocol, &gateway, &backend);
+        pair.upstream.send_frame(TEXT, &[b'x'; 16 << 20]);
+        pair.upstream.expect_close_code(1009);
+        pair.upstream.finish();
+        pair.upstream.expect_end();
+    }
+}
+
 #[track_caller]
 fn expect_too_big(pair: &mut Pair) {
     let end = pair.client.read_until_gone();
@@ -339,6 +353,33 @@ fn a_client_that_does_not_read_stops_the_backend() {
     // What was written whole arrives.
     for _ in 0..written / unmasked(TEXT, text.as_bytes()).len() {
         pair.client.expect(&frame(&text));
+    }
+}
+
+/// From there on, and around.
+fn rotated(bytes: &[u8], from: usize) -> Vec<u8> {
+    let (before, after) = bytes.split_at(from % bytes.len());
+    [after, before].concat()
+}
+
+/// What the backend says, and its pongs, wait behind what the client has not read.
+fn a_slow_client_is_not_the_backends_fault() {
+    for option in ["--backend-ping-interval", "--backend-idle-timeout"] {
+        let (gateway, backend) = start(&["--write-timeout", "1h", option, "1s"]);
+        let mut pair = Pair::open(Protocol::Draft76, &gateway, &backend);
+        let sent = unmasked(TEXT, "x".repeat(60_000).as_bytes());
+        let mut written = 0;
+        // Each waits for a second.
+        for _ in 0..3 {
+            written += pair.upstream.write_until_full(&rotated(&sent, written), FLOOD);
+        }
+        let text = frame(&"x".repeat(60_000));
+        for _ in 0..written / sent.len() {
+            pair.client.expect(&text);
+        }
+        pair.upstream.send(&sent[written % sent.len()..]);
+        pair.client.expect(&text);
+        pair.hear("still here");
     }
 }
 

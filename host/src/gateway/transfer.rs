@@ -1,6 +1,7 @@
 //! Messages between an old client and its backend, until both sides have ended.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use legacy_websocket::Protocol;
 use legacy_websocket::step::{CloseCause, Outgoing, Recipients};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
 use super::backend::BackendStream;
@@ -133,7 +135,12 @@ impl<'g> Transfer<'g> {
 
     /// Completes when the backend's connection can be dropped.
     pub(super) async fn run(mut self) -> Ended {
-        poll_fn(|cx| self.poll(cx)).await
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        if let Ended::Failed(Failure::TooLong | Failure::Protocol(_)) = ended {
+            // A reset, since there is more to read, would take the close frame from it.
+            let _ = timeout(self.gateway.close_timeout, discard(self.socket.get_mut())).await;
+        }
+        ended
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -437,6 +444,14 @@ impl<'g> Transfer<'g> {
             self.pinged = Some(Instant::now());
         }
     }
+}
+
+/// Ends our side, and reads until the backend has ended its own.
+async fn discard(stream: &mut Prefixed<BackendStream>) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
 }
 
 /// Texts for the client.
