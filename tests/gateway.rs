@@ -11,6 +11,8 @@ macro_rules! tests {
 
 #[path = "gateway/backend.rs"]
 mod backend;
+#[path = "gateway/blame.rs"]
+mod blame;
 #[path = "gateway/client_gone.rs"]
 mod client_gone;
 #[path = "gateway/closing.rs"]
@@ -50,7 +52,8 @@ use libtest_mimic::Trial;
 
 type Test = (&'static str, fn());
 
-const MODULES: [(&str, &[Test]); 11] = [
+const MODULES: [(&str, &[Test]); 12] = [
+    ("blame", blame::TESTS),
     ("client_gone", client_gone::TESTS),
     ("closing", closing::TESTS),
     ("faults", faults::TESTS),

@@ -7,12 +7,14 @@
 //!   any other ──────┴─ passed ─→ PassThrough ─ hyper, or a tunnel after the 101 ─→ backend
 //! ```
 
+mod activity;
 mod backend;
-mod download;
+mod body;
 pub(crate) mod error;
 mod exchange;
 mod failure;
 mod fields;
+mod health;
 mod inbound;
 mod metrics;
 mod old_clients;

@@ -20,6 +20,7 @@ tests!(
     while_a_plain_answer_is_awaited,
     while_events_are_awaited,
     after_the_backends_close,
+    while_the_backend_does_not_read,
 );
 
 /// Runs `leave` with a client for each protocol and each way to go, and expects that nothing is left.
@@ -179,4 +180,20 @@ fn after_the_backends_close() {
         pair.upstream.finish();
         pair.upstream.read_until_gone();
     });
+}
+
+/// What it has sent last is lost, but the backend's connection ends.
+fn while_the_backend_does_not_read() {
+    let (gateway, backend) =
+        start(&["--close-timeout", "300ms", "--write-timeout", "300ms", "--metrics", "0"]);
+    let admin = Admin::of(&gateway);
+    for protocol in PROTOCOLS {
+        for go in [Client::reset, drop] as [fn(Client); 2] {
+            let mut pair = Pair::open(protocol, &gateway, &backend);
+            // It may be closed for this, too.
+            pair.client.flood(&protocol.text(&"x".repeat(60_000)), 16 << 20);
+            go(pair.client);
+            is_empty(&admin);
+        }
+    }
 }

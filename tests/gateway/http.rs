@@ -12,6 +12,7 @@ use crate::support::server::Server;
 tests!(
     a_request_and_its_answer_pass,
     any_method_passes,
+    options_of_the_whole_server_pass,
     a_body_of_known_length_passes,
     a_chunked_body_passes,
     a_connection_is_kept_alive_on_both_sides,
@@ -117,6 +118,20 @@ fn any_method_passes() {
         upstream.respond("200 OK", "Connection: close\r\n", method.as_bytes());
         assert_eq!(response(&mut client).1, method.as_bytes());
     }
+}
+
+/// RFC 9110 section 9.3.7.
+fn options_of_the_whole_server_pass() {
+    let (gateway, backend) = start(&[]);
+    let (mut client, mut upstream, asked) =
+        ask(&gateway, &backend, b"OPTIONS * HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    assert_eq!(asked.line, "OPTIONS * HTTP/1.1");
+    upstream.respond("204 No Content", "Allow: GET\r\n", b"");
+    let head = client.read_until(b"\r\n\r\n").to_ascii_lowercase();
+    assert!(head.starts_with(b"http/1.1 204 "), "{}", head.escape_ascii());
+    client.send(b"GET * HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    let head = client.read_until(b"\r\n\r\n");
+    assert!(head.starts_with(b"HTTP/1.1 400 "), "{}", head.escape_ascii());
 }
 
 fn a_body_of_known_length_passes() {

@@ -23,6 +23,7 @@ tests!(
     old_and_new_clients_share_the_port,
     a_tunnel_is_counted,
     a_tunnel_carries_much,
+    a_tunnel_may_have_an_idle_timeout,
 );
 
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-own\r\n\
@@ -239,4 +240,13 @@ fn a_tunnel_carries_much() {
     }
     sends.join().unwrap();
     echoes.join().unwrap();
+}
+
+fn a_tunnel_may_have_an_idle_timeout() {
+    let (gateway, backend) = start(&["--tunnel-idle-timeout", "300ms"]);
+    let (mut client, mut upstream, _) = open(&gateway, &backend);
+    client.send(b"last words");
+    upstream.expect(b"last words");
+    upstream.expect_end();
+    client.expect_end();
 }

@@ -202,6 +202,15 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// Leaves the process room for so many descriptors more.
+    pub(crate) fn leave_descriptors(&self, count: usize) {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let used: BTreeSet<u64> =
+            entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect();
+        let limit = (0..).filter(|descriptor| !used.contains(descriptor)).nth(count);
+        self.limit(Resource::NOFILE, limit);
+    }
+
     /// Resident memory of the process.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -63,6 +63,11 @@ pub(super) struct Gateway {
         help_heading = "Backends")]
     backend_ping_interval: Duration,
 
+    /// How long nothing may pass in either direction between a client of RFC 6455 and its backend. 0s: for ever.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s",
+        help_heading = "Backends")]
+    tunnel_idle_timeout: Duration,
+
     /// How long a backend that could not be connected to is passed over while there are others.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s",
         help_heading = "Backends")]
@@ -132,6 +137,7 @@ impl Gateway {
             backend_timeout: self.backend_timeout,
             backend_idle_timeout: unless_zero(self.backend_idle_timeout),
             backend_ping_interval: unless_zero(self.backend_ping_interval),
+            tunnel_idle_timeout: unless_zero(self.tunnel_idle_timeout),
             retry_after: self.retry_after,
         }
     }

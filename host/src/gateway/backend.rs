@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::health::Health;
 use super::target::Target;
 
 /// Idle time before TCP keepalive probes.
@@ -37,7 +38,7 @@ pub(crate) struct Backend {
     tls: Option<Tls>,
     retry_after: Duration,
     write_timeout: Duration,
-    down: Mutex<Option<Instant>>,
+    health: Mutex<Health>,
     open: AtomicUsize,
     connects: AtomicU64,
     failures: Mutex<BTreeMap<&'static str, u64>>,
@@ -58,9 +59,23 @@ impl fmt::Debug for Tls {
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
     #[error("cannot connect: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error("does not accept a connection in time")]
     Timeout,
+    /// It is the gateway that lacks a descriptor or a port.
+    #[error("is not connected to, for the gateway is at its limits: {0}")]
+    Own(io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        // EMFILE, ENFILE, EADDRNOTAVAIL.
+        if matches!(error.raw_os_error(), Some(24 | 23)) || error.kind() == ErrorKind::AddrNotAvailable {
+            Self::Own(error)
+        } else {
+            Self::Io(error)
+        }
+    }
 }
 
 /// A backend's figures.
@@ -96,7 +111,7 @@ impl Backend {
             tls,
             retry_after,
             write_timeout,
-            down: Mutex::default(),
+            health: Mutex::default(),
             open: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
             failures: Mutex::default(),
@@ -105,33 +120,31 @@ impl Backend {
 
     /// Whether it is worth a try: it was not down a moment ago.
     pub(super) fn is_up(&self) -> bool {
-        let down = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        down.is_none_or(|at| at.elapsed() >= self.retry_after)
+        self.health().is_up(self.retry_after)
     }
 
     /// Connects, and remembers whether that was possible.
     pub(super) async fn connect(self: &Arc<Self>, within: Duration) -> Result<BackendStream, ConnectError> {
-        let connected = timeout(within, self.open()).await;
-        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        match connected {
+        let began = Instant::now();
+        let error = match timeout(within, self.open()).await {
             Ok(Ok(socket)) => {
-                *down = None;
+                self.health().connected();
                 self.connects.fetch_add(1, Ordering::Relaxed);
                 self.open.fetch_add(1, Ordering::Relaxed);
                 let mut socket = Box::pin(TimeoutStream::new(socket));
                 socket.as_mut().set_write_timeout_pinned(Some(self.write_timeout));
-                Ok(BackendStream { socket, backend: Arc::clone(self) })
+                return Ok(BackendStream { socket, backend: Arc::clone(self) });
             }
-            failed => {
-                *down = Some(Instant::now());
-                drop(down);
-                self.count_failure("connect");
-                Err(failed.map_or(ConnectError::Timeout, |failed| match failed {
-                    Err(error) => error.into(),
-                    Ok(_) => ConnectError::Timeout,
-                }))
-            }
+            Ok(Err(error)) => error.into(),
+            Err(_) => ConnectError::Timeout,
+        };
+        if let ConnectError::Own(_) = error {
+            self.count_failure("own");
+        } else {
+            self.health().failed(began);
+            self.count_failure("connect");
         }
+        Err(error)
     }
 
     /// Its host and port; `None` for a Unix socket.
@@ -146,16 +159,20 @@ impl Backend {
     pub(super) fn status(&self) -> BackendStatus {
         BackendStatus {
             name: self.name.clone(),
-            down: self.down.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed()),
+            down: self.health().down(),
             open: self.open.load(Ordering::Relaxed),
             connects: self.connects.load(Ordering::Relaxed),
             failures: self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
-    async fn open(&self) -> io::Result<BackendSocket> {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self) -> io::Result<Box<dyn BackendSocket>> {
         let (host, port) = match &self.target {
-            Target::Unix(path) => return Ok(BackendSocket::Unix(UnixStream::connect(path).await?)),
+            Target::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
             Target::Tcp { host, port, .. } => (host.as_str(), *port),
         };
         let tcp = TcpStream::connect((host, port)).await?;
@@ -164,10 +181,8 @@ impl Backend {
         SockRef::from(&tcp)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
         Ok(match &self.tls {
-            Some(Tls { connector, name }) => {
-                BackendSocket::Tls(Box::new(connector.connect(name.clone(), tcp).await?))
-            }
-            None => BackendSocket::Tcp(tcp),
+            Some(Tls { connector, name }) => Box::new(connector.connect(name.clone(), tcp).await?),
+            None => Box::new(tcp),
         })
     }
 }
@@ -182,15 +197,28 @@ impl fmt::Display for Backend {
 #[derive(Debug)]
 pub(super) struct BackendStream {
     /// Fails if the backend takes nothing for too long.
-    socket: Pin<Box<TimeoutStream<BackendSocket>>>,
+    socket: Pin<Box<TimeoutStream<Box<dyn BackendSocket>>>>,
     backend: Arc<Backend>,
 }
 
-#[derive(Debug)]
-enum BackendSocket {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    Unix(UnixStream),
+/// TCP, TLS, or a Unix socket.
+trait BackendSocket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
+    /// Tells TLS, as far as the kernel takes it at once, that the end is meant.
+    fn notify_end(&mut self) {}
+}
+
+impl BackendSocket for TcpStream {}
+
+impl BackendSocket for UnixStream {}
+
+impl BackendSocket for TlsStream<TcpStream> {
+    fn notify_end(&mut self) {
+        let (tcp, session) = self.get_mut();
+        session.send_close_notify();
+        while session.wants_write()
+            && session.write_tls(&mut &*SockRef::from(&*tcp)).is_ok_and(|count| count > 0)
+        {}
+    }
 }
 
 impl BackendStream {
@@ -201,6 +229,7 @@ impl BackendStream {
 
 impl Drop for BackendStream {
     fn drop(&mut self) {
+        self.socket.as_mut().get_pin_mut().get_mut().notify_end();
         self.backend.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -251,61 +280,5 @@ impl AsyncWrite for BackendStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.as_mut().poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for BackendSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for BackendSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

@@ -21,6 +21,7 @@ use crate::observe::log;
 #[derive(Debug, Error)]
 #[error("{why}")]
 pub(super) struct ExchangeError {
+    /// The one that was asked; `None` if it had not come to that.
     pub(super) backend: Option<Arc<Backend>>,
     pub(super) why: Why,
 }
@@ -34,6 +35,9 @@ pub(super) enum Why {
     /// The client has not sent its request in full.
     #[error("the request was cut short")]
     Request,
+    /// The client sends nothing more of its request.
+    #[error("the rest of the request does not come in time")]
+    Upload,
     #[error("answers with no HTTP: {0}")]
     Response(String),
     #[error("answers with a 101 that is wrong: {0}")]
@@ -45,7 +49,9 @@ impl ExchangeError {
     pub(super) fn status(&self) -> StatusCode {
         match self.why {
             Why::Timeout | Why::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+            Why::Connect(ConnectError::Own(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Why::Request => StatusCode::BAD_REQUEST,
+            Why::Upload => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -54,8 +60,10 @@ impl ExchangeError {
     pub(super) fn reason(&self) -> &'static str {
         match self.why {
             Why::Timeout | Why::Connect(ConnectError::Timeout) => "the backend does not answer in time",
+            Why::Connect(ConnectError::Own(_)) => "too many connections",
             Why::Connect(_) => "the backend cannot be reached",
             Why::Request => "the request was cut short",
+            Why::Upload => "the rest of the request does not come in time",
             Why::Response(_) | Why::Upgrade(_) => "the backend's answer is not valid",
         }
     }
@@ -63,14 +71,15 @@ impl ExchangeError {
     /// Counts and logs it.
     pub(super) fn report(&self, peer: &str) {
         let Some(backend) = &self.backend else {
-            return;
+            return debug!(peer, "{}", self.why);
         };
         match self.why {
             // Counted there.
             Why::Connect(_) => {}
             Why::Timeout => backend.count_failure("timeout"),
             Why::Response(_) | Why::Upgrade(_) => backend.count_failure("response"),
-            Why::Request => return debug!(peer, %backend, "{}", self.why),
+            // The client's own doing.
+            Why::Request | Why::Upload => return debug!(peer, %backend, "{}", self.why),
         }
         warn_of(backend, peer, &self.why.to_string());
     }
@@ -110,10 +119,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let deadline = Instant::now() + within;
-    let Ok(stream) = timeout_at(deadline, route.connect(connect_timeout)).await else {
-        return Err(ExchangeError { backend: route.backends().first().cloned(), why: Why::Timeout });
-    };
-    let stream = stream?;
+    let stream = route.connect(connect_timeout, Some(deadline)).await?;
     let backend = Arc::clone(stream.backend());
     let failed = |why| ExchangeError { backend: Some(Arc::clone(&backend)), why };
     match timeout_at(deadline, send(stream, request)).await {

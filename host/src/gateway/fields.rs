@@ -1,9 +1,12 @@
 //! The fields of heads on their way through the gateway.
 
+use hyper::Uri;
 use hyper::header::{
     self, CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+
+use legacy_websocket::Options;
 
 use super::route::Route;
 use crate::accept::incoming::Peer;
@@ -13,10 +16,19 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 
-const FORWARDED_FIELDS: [HeaderName; 6] =
-    [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT, FORWARDED_SSL, FORWARDED];
+/// What proxies tell of a client, and in what other proxies look for it.
+const FORWARDED_FIELDS: [HeaderName; 9] = [
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+    FORWARDED_PORT,
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+];
 
 /// Fields that are for one connection alone, beside those that Connection names (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -30,10 +42,37 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
 ];
 
+/// What backends are told of a client's way to the gateway.
+#[derive(Debug, Default)]
+pub(super) struct Forwarding {
+    /// What comes in these fields counts: a proxy has sent it.
+    trusted: bool,
+    /// The public URL, if the operator has told it.
+    public: Option<PublicUrl>,
+}
+
+#[derive(Debug)]
+struct PublicUrl {
+    secure: bool,
+    host: HeaderValue,
+}
+
+impl Forwarding {
+    pub(super) fn new(options: &Options) -> Self {
+        // The engine refuses one that is not valid.
+        let parse = |url: &str| {
+            let uri = url.parse::<Uri>().ok()?;
+            let host = HeaderValue::try_from(uri.authority()?.as_str()).ok()?;
+            Some(PublicUrl { secure: uri.scheme_str() == Some("wss"), host })
+        };
+        Self { trusted: options.trust_forwarded, public: options.public_url.as_deref().and_then(parse) }
+    }
+}
+
 /// Makes a client's fields those of a request to a backend of the route.
-pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, trusts_forwarded: bool) {
+pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, forwarding: &Forwarding) {
     remove_hop_by_hop(fields);
-    forward(fields, peer, trusts_forwarded);
+    forward(fields, peer, forwarding);
     match &route.host {
         Some(host) => drop(fields.insert(HOST, host.clone())),
         // A client of HTTP/1.0 may have none, and HTTP/1.1 needs one.
@@ -90,7 +129,8 @@ fn names(value: &HeaderValue) -> Vec<HeaderName> {
 
 /// Tells the backend of the client, and of what it asked for. What the client claims itself counts only where it is
 /// trusted: there it is a proxy.
-fn forward(fields: &mut HeaderMap, peer: &Peer, trusted: bool) {
+fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
+    let Forwarding { trusted, public } = forwarding;
     if !trusted {
         for name in FORWARDED_FIELDS {
             fields.remove(name);
@@ -105,9 +145,10 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, trusted: bool) {
             .join(&b", "[..]);
         set(fields, FORWARDED_FOR, &chain);
     }
-    let scheme = HeaderValue::from_static(if peer.secure { "https" } else { "http" });
+    let secure = public.as_ref().map_or(peer.secure, |public| public.secure);
+    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
     let secure = fields.entry(FORWARDED_PROTO).or_insert(scheme).as_bytes().eq_ignore_ascii_case(b"https");
-    let host = fields.get(HOST).cloned();
+    let host = public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
     if !fields.contains_key(FORWARDED_PORT) {
         let port = host.as_ref().and_then(|host| port(host.as_bytes()));
         set(fields, FORWARDED_PORT, port.unwrap_or(if secure { b"443" } else { b"80" }));
@@ -163,9 +204,13 @@ mod tests {
     }
 
     fn prepared(sent: &str, route: &RouteOptions, secure: bool, trusted: bool) -> String {
+        prepared_with(sent, route, secure, &Forwarding { trusted, public: None })
+    }
+
+    fn prepared_with(sent: &str, route: &RouteOptions, secure: bool, forwarding: &Forwarding) -> String {
         let mut fields = fields(sent);
         let address = PeerAddress::Ip("192.0.2.1:1024".parse().unwrap());
-        prepare(&mut fields, &Route::new(route, Vec::new()).unwrap(), &Peer { address, secure }, trusted);
+        prepare(&mut fields, &Route::new(route, Vec::new()).unwrap(), &Peer { address, secure }, forwarding);
         text(&fields)
     }
 
@@ -193,6 +238,37 @@ mod tests {
             "forwarded: for=c\nhost: a:81\nx-forwarded-for: 198.51.100.1, 192.0.2.1\nx-forwarded-host: b\n\
              x-forwarded-port: 8443\nx-forwarded-proto: https\n"
         );
+    }
+
+    #[test]
+    fn every_name_for_a_clients_own_word_is_removed() {
+        let route = RouteOptions::new("/", Vec::new());
+        let sent = "Host: a\nX-Real-IP: 1\nX-Client-IP: 2\nTrue-Client-IP: 3\nX-Forwarded-Ssl: on\n";
+        let told = prepared(sent, &route, false, false);
+        assert!(!told.contains("-ip") && !told.contains("-ssl"), "{told}");
+        // Nor can a client remove what a proxy in front has said.
+        let told = prepared(&format!("{sent}Connection: X-Real-IP\n"), &route, false, true);
+        assert!(told.contains("x-real-ip: 1\n"), "{told}");
+    }
+
+    #[test]
+    fn a_public_url_is_what_backends_are_told() {
+        let route = RouteOptions::new("/", Vec::new());
+        for (url, host, port, proto) in [
+            ("wss://example.com/", "example.com", "443", "https"),
+            ("ws://example.com:81/app", "example.com:81", "81", "http"),
+        ] {
+            let mut options = Options { public_url: Some(url.into()), ..Options::default() };
+            let set =
+                format!("x-forwarded-host: {host}\nx-forwarded-port: {port}\nx-forwarded-proto: {proto}\n");
+            let told = prepared_with("Host: a:8000\n", &route, false, &Forwarding::new(&options));
+            assert_eq!(told, format!("host: a:8000\nx-forwarded-for: 192.0.2.1\n{set}"));
+            // A proxy in front knows better.
+            options.trust_forwarded = true;
+            let forwarded = "Host: a\nX-Forwarded-Host: b\nX-Forwarded-Proto: http\nX-Forwarded-Port: 82\n";
+            let told = prepared_with(forwarded, &route, false, &Forwarding::new(&options));
+            assert!(told.contains("-host: b\nx-forwarded-port: 82\nx-forwarded-proto: http\n"), "{told}");
+        }
     }
 
     #[test]

@@ -17,11 +17,13 @@ pub struct GatewayOptions {
     pub connect_timeout: Duration,
     /// How long a backend may take to begin its response after the last part of the request. More: 504.
     pub backend_timeout: Duration,
-    /// How long the backend of an old client may send nothing; `None` for ever.
+    /// How long the backend of a client of draft 75, draft 76 or hybi may send nothing; `None` for ever.
     pub backend_idle_timeout: Option<Duration>,
     /// How often the backend of an old client is sent a ping; if it does not answer before the next, the connection
     /// ends. `None` for never.
     pub backend_ping_interval: Option<Duration>,
+    /// How long nothing may pass in a tunnel between a client of RFC 6455 and its backend; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// How long a backend that refused a connection is passed over while there are others.
     pub retry_after: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for GatewayOptions {
             backend_timeout: Duration::from_secs(60),
             backend_idle_timeout: None,
             backend_ping_interval: None,
+            tunnel_idle_timeout: None,
             retry_after: Duration::from_secs(10),
         }
     }

@@ -146,7 +146,7 @@ impl Opening<'_> {
         if let Some(origin) = origin {
             sent.insert(ORIGIN, origin);
         }
-        fields::prepare(&mut sent, route, &peer, self.gateway.trust_forwarded);
+        fields::prepare(&mut sent, route, &peer, &self.gateway.forwarding);
         let key = key();
         sent.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         sent.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -236,6 +236,7 @@ impl Opening<'_> {
         if status < 200 {
             return Err(failed(Why::Upgrade("nobody asked for it")));
         }
+        info_of(backend, &self.handshake.peer, &format!("the backend refuses the handshake with {status}"));
         let answer = fields::for_client(head.headers);
         match self.handle.respond(self.handshake.connection, status, answer, body).await {
             Err(Failure::Invalid) => Err(failed(Why::Response("its refusal cannot be passed on".into()))),

@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
+use hyper::http::Extensions;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 use tokio_io_timeout::TimeoutStream;
@@ -28,18 +30,21 @@ use tower_service::Service;
 use tracing::debug;
 
 use super::backend::{Backend, BackendStream};
-use super::download::{Download, download};
-use super::exchange::{self, ExchangeError, Why, in_words};
+use super::body::{Download, Progress, Upload, download, upload};
+use super::exchange::{self, ExchangeError, Why, exchange, in_words};
 use super::fields;
 use super::prefixed::Prefixed;
 use super::route::{self, Route, Unreachable};
 use super::shared::{Gateway, Stage};
 use super::tunnel::{self, Tunnel};
 use crate::accept::incoming::Peer;
-use crate::connection::socket::Socket;
+use crate::connection::socket::{PeerAddress, Socket};
 
 /// How long an unused connection to a backend is kept: less than Node's 5 s, which may end it just as it is used.
 const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// How many of them each worker keeps for a route.
+const MAX_POOLED: usize = 64;
 
 /// What a client is answered with: a backend's body, or a line of ours.
 pub(super) type Answer = Either<Download, Full<Bytes>>;
@@ -73,6 +78,7 @@ impl PassThrough {
                 .http1_preserve_header_case(true)
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(POOL_IDLE)
+                .pool_max_idle_per_host(MAX_POOLED)
                 .set_host(false)
                 .build(Connector { route: Arc::clone(route), within })
         };
@@ -121,7 +127,7 @@ impl PassThrough {
         if let Some(tunnel) = tunnel {
             let _counted = self.gateway.metrics.tunnel();
             tokio::select! {
-                () = tunnel.run() => {}
+                () = tunnel.run(self.gateway.options.tunnel_idle_timeout) => {}
                 _ = aborted(&self.gateway) => {}
             }
         }
@@ -164,14 +170,14 @@ impl PassThrough {
         let upgrades = fields::lists(request.headers(), UPGRADE, "websocket")
             && fields::lists(request.headers(), CONNECTION, "upgrade");
         let client = upgrades.then(|| hyper::upgrade::on(&mut request));
-        fields::prepare(request.headers_mut(), route, &peer, self.gateway.trust_forwarded);
+        fields::prepare(request.headers_mut(), route, &peer, &self.gateway.forwarding);
         *request.version_mut() = Version::HTTP_11;
         if let Some(client) = client {
             let headers = request.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
             *request.uri_mut() = path.parse().map_err(|_| Refusal::Target)?;
-            let (answer, opened) = tunnel::open(&self.gateway, route, request, client).await?;
+            let (answer, opened) = tunnel::open(&self.gateway, route, request, client, peer.address).await?;
             *tunnel.borrow_mut() = opened;
             return Ok(answer.map(Either::Left));
         }
@@ -180,35 +186,70 @@ impl PassThrough {
             // Of a GET, hyper would take no body without this.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        if path == "*" {
+            if request.method() != Method::OPTIONS {
+                return Err(Refusal::Target);
+            }
+            // The pool would ask for `/`.
+            let options = &self.gateway.options;
+            let (response, backend) =
+                exchange(route, request, options.connect_timeout, options.backend_timeout).await?;
+            return Ok(download(response, Some(backend), peer.address).map(Either::Left));
+        }
         // The authority names the pool of connections; the connector takes them to the route's backends.
         *request.uri_mut() = format!("http://backend{path}").parse().map_err(|_| Refusal::Target)?;
-        Ok(self.send(at, request).await?.map(Either::Left))
+        Ok(self.send(at, request, peer.address).await?.map(Either::Left))
     }
 
     /// Sends a request on a connection that may have been used before.
-    async fn send(&self, at: usize, request: Request<Incoming>) -> Result<Response<Download>, ExchangeError> {
-        let progress = Progress::default();
-        let request = request.map(|body| Upload { body, progress: progress.clone() });
+    async fn send(
+        &self,
+        at: usize,
+        request: Request<Incoming>,
+        peer: PeerAddress,
+    ) -> Result<Response<Download>, ExchangeError> {
+        let progress = Progress::new();
+        let mut request = request.map(|body| upload(body, progress.clone()));
+        let mut connection = capture_connection(&mut request);
         let mut asked = pin!(self.clients[at].request(request));
-        let response = loop {
-            let due = progress.last() + self.gateway.options.backend_timeout;
-            tokio::select! {
-                response = asked.as_mut() => break response,
-                () = sleep_until(due) => {
-                    if progress.last() + self.gateway.options.backend_timeout <= Instant::now() {
-                        let backend = self.gateway.routes[at].backends().first().cloned();
-                        return Err(ExchangeError { backend, why: Why::Timeout });
+        let failed =
+            |connection: &CaptureConnection, why| ExchangeError { backend: backend_of(connection), why };
+        let response = tokio::select! {
+            biased;
+            response = asked.as_mut() => Some(response),
+            // To connect has a time of its own.
+            _ = connection.wait_for_connection_metadata() => None,
+        };
+        progress.advance();
+        let response = match response {
+            Some(response) => response,
+            None => loop {
+                let due = progress.last() + self.gateway.options.backend_timeout;
+                tokio::select! {
+                    response = asked.as_mut() => break response,
+                    () = sleep_until(due) => {
+                        if progress.last() + self.gateway.options.backend_timeout <= Instant::now() {
+                            let why = if progress.awaits_client() { Why::Upload } else { Why::Timeout };
+                            return Err(failed(&connection, why));
+                        }
                     }
                 }
-            }
+            },
         };
-        let response = response.map_err(|error| explain(error, &self.gateway.routes[at]))?;
-        let backend = response.extensions().get::<Arc<Backend>>().cloned();
+        let response = response.map_err(|error| explain(error, backend_of(&connection)))?;
         if response.status().is_informational() {
-            return Err(ExchangeError { backend, why: Why::Upgrade("nobody asked for it") });
+            return Err(failed(&connection, Why::Upgrade("nobody asked for it")));
         }
-        Ok(download(response, backend))
+        let backend = response.extensions().get::<Arc<Backend>>().cloned();
+        Ok(download(response, backend, peer))
     }
+}
+
+/// The backend at the other end; `None` if there is no connection yet.
+fn backend_of(connection: &CaptureConnection) -> Option<Arc<Backend>> {
+    let mut extensions = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut extensions);
+    extensions.remove()
 }
 
 async fn aborted(gateway: &Gateway) {
@@ -216,7 +257,7 @@ async fn aborted(gateway: &Gateway) {
     let _ = gateway.stage().wait_for(|stage| *stage == Stage::Aborted).await;
 }
 
-fn explain(error: hyper_util::client::legacy::Error, route: &Route) -> ExchangeError {
+fn explain(error: hyper_util::client::legacy::Error, backend: Option<Arc<Backend>>) -> ExchangeError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(one) = cause {
         if let Some(Unreached(failed)) = one.downcast_ref::<Unreached>()
@@ -225,12 +266,11 @@ fn explain(error: hyper_util::client::legacy::Error, route: &Route) -> ExchangeE
             return failed.into();
         }
         if let Some(error) = one.downcast_ref::<hyper::Error>() {
-            let backend = route.backends().first().cloned();
             return ExchangeError { backend, why: exchange::response_error(error) };
         }
         cause = one.source();
     }
-    ExchangeError { backend: route.backends().first().cloned(), why: Why::Response(in_words(&error)) }
+    ExchangeError { backend, why: Why::Response(in_words(&error)) }
 }
 
 /// An opening handshake of a draft: the engine reads only the first request of a connection.
@@ -277,61 +317,11 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if matches!(self, Self::OldHandshake) {
+        let is_cut = status == StatusCode::REQUEST_TIMEOUT;
+        if is_cut || matches!(self, Self::OldHandshake) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
-    }
-}
-
-/// When a request's last part was sent.
-#[derive(Clone, Debug)]
-struct Progress(Arc<Mutex<Instant>>);
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
-
-impl Progress {
-    fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn advance(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
-/// The body of a request.
-#[derive(Debug)]
-struct Upload {
-    body: Incoming,
-    progress: Progress,
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.progress.advance();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -359,7 +349,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let Self { route, within } = self.clone();
         Box::pin(async move {
-            let connected = route.connect(within).await;
+            let connected = route.connect(within, None).await;
             connected.map(TokioIo::new).map_err(|failed| Unreached(Mutex::new(Some(failed))))
         })
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use legacy_websocket_shell::{LogCategory, LogPermit};
 use thiserror::Error;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::backend::{Backend, BackendStream, ConnectError};
@@ -100,9 +101,13 @@ impl Route {
         })
     }
 
-    /// Connects to the backend whose turn it is. Those that could not be connected to a moment ago are passed over
-    /// while there are others.
-    pub(super) async fn connect(&self, within: Duration) -> Result<BackendStream, Unreachable> {
+    /// Connects to the backend whose turn it is, or to another one by the deadline; to each at most `within`. Those that
+    /// could not be connected to a moment ago are passed over while there are others.
+    pub(super) async fn connect(
+        &self,
+        within: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<BackendStream, Unreachable> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..self.backends.len()).map(|at| &self.backends[(first.wrapping_add(at)) % self.backends.len()])
@@ -111,7 +116,11 @@ impl Route {
         let candidates = if up.is_empty() { in_turn().collect() } else { up };
         let mut failed = None::<Unreachable>;
         for backend in candidates {
-            match backend.connect(within).await {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if failed.is_some() && left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            match backend.connect(left.map_or(within, |left| left.min(within))).await {
                 Ok(stream) => {
                     if let Some(before) = failed {
                         before.report();
@@ -136,6 +145,10 @@ impl Route {
 
 /// The place of the route with the longest prefix that takes the target, and what its backend is asked for.
 pub(super) fn find<'t>(routes: &[Arc<Route>], target: &'t str) -> Option<(usize, Cow<'t, str>)> {
+    if target == "*" {
+        // The server as a whole (RFC 9110 section 9.3.7).
+        return Some((routes.iter().position(|route| route.prefix.is_empty())?, target.into()));
+    }
     // Sorted by length, longest first.
     routes.iter().enumerate().find_map(|(at, route)| Some((at, route.rewrite(target)?)))
 }
@@ -172,7 +185,8 @@ mod tests {
             let (at, found) = find(&routes, target).unwrap();
             assert_eq!((routes[at].path(), &*found), (prefix, asked), "{target}");
         }
-        assert!(find(&routes, "*").is_none());
+        assert_eq!(find(&routes, "*"), Some((2, "*".into())));
+        assert!(find(&[route("/a", false)], "*").is_none());
         assert!(find(&[route("/a", false)], "/b").is_none());
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::backend::Backend;
 use super::error::GatewayError;
+use super::fields::Forwarding;
 use super::metrics::{GatewayMetrics, GatewayStatus};
 use super::options::GatewayOptions;
 use super::route::{self, Route};
@@ -32,7 +33,7 @@ pub(crate) struct Gateway {
     backends: Vec<Arc<Backend>>,
     pub(super) metrics: GatewayMetrics,
     /// Of the engine.
-    pub(super) trust_forwarded: bool,
+    pub(super) forwarding: Forwarding,
     pub(super) max_message_bytes: usize,
     pub(super) handshake_timeout: Duration,
     pub(super) close_timeout: Duration,
@@ -101,7 +102,7 @@ impl Gateway {
             routes,
             backends,
             metrics: GatewayMetrics::default(),
-            trust_forwarded: engine.trust_forwarded,
+            forwarding: Forwarding::new(engine),
             max_message_bytes: engine.limits.max_message_bytes,
             handshake_timeout: Duration::from_millis(engine.limits.handshake_timeout),
             close_timeout: Duration::from_millis(engine.limits.close_timeout),

@@ -1,6 +1,7 @@
 //! Bytes both ways after a 101 of RFC 6455.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
@@ -10,12 +11,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tracing::debug;
 
+use super::activity::Activity;
 use super::backend::Backend;
-use super::download::{Download, download};
+use super::body::{Download, download};
 use super::exchange::{ExchangeError, Why, exchange};
 use super::fields;
 use super::route::Route;
 use super::shared::Gateway;
+use crate::connection::socket::PeerAddress;
 
 /// A client and a backend that speak to each other.
 pub(super) struct Tunnel {
@@ -30,6 +33,7 @@ pub(super) async fn open(
     route: &Route,
     request: Request<Incoming>,
     client: OnUpgrade,
+    peer: PeerAddress,
 ) -> Result<(Response<Download>, Option<Tunnel>), ExchangeError> {
     let options = &gateway.options;
     let (mut response, backend) =
@@ -38,13 +42,13 @@ pub(super) async fn open(
         if response.status().is_informational() {
             return Err(ExchangeError { backend: Some(backend), why: Why::Upgrade("nobody asked for it") });
         }
-        return Ok((download(response, Some(backend)), None));
+        return Ok((download(response, Some(backend), peer), None));
     }
     if !fields::lists(response.headers(), UPGRADE, "websocket") {
         return Err(ExchangeError { backend: Some(backend), why: Why::Upgrade("no upgrade to websocket") });
     }
     let server = on(&mut response);
-    let mut response = download(response, Some(Arc::clone(&backend)));
+    let mut response = download(response, Some(Arc::clone(&backend)), peer);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -52,15 +56,26 @@ pub(super) async fn open(
 }
 
 impl Tunnel {
-    /// Completes when both sides have ended.
-    pub(super) async fn run(self) {
+    /// Completes when both sides have ended, or nothing has passed for the idle timeout.
+    pub(super) async fn run(self, idle_timeout: Option<Duration>) {
         let Self { client, server, backend } = self;
         let (client, server) = match tokio::try_join!(client, server) {
             Ok(both) => both,
             Err(error) => return debug!(%backend, "no tunnel: {error}"),
         };
         let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-        if let Err(error) = copy_bidirectional(&mut client, &mut server).await {
+        let ended = match idle_timeout {
+            None => copy_bidirectional(&mut client, &mut server).await,
+            Some(time) => {
+                let activity = Activity::new();
+                let (mut client, mut server) = (activity.watch(client), activity.watch(server));
+                tokio::select! {
+                    ended = copy_bidirectional(&mut client, &mut server) => ended,
+                    () = activity.ceased(time) => return debug!(%backend, "tunnel: idle for too long"),
+                }
+            }
+        };
+        if let Err(error) = ended {
             debug!(%backend, "tunnel: {error}");
         }
     }

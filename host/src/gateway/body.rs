@@ -1,0 +1,130 @@
+//! Bodies on their way through the gateway.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::{Response, Version};
+use tokio::time::Instant;
+
+use super::backend::Backend;
+use super::exchange::{in_words, warn_of};
+use super::fields;
+use crate::connection::socket::PeerAddress;
+
+/// What of a body was just polled for: the next part, its end, or `Pending`.
+type Polled = Poll<Option<hyper::Result<Frame<Bytes>>>>;
+
+/// A body that is passed on, and somebody who is told of its parts.
+#[derive(Debug)]
+pub(super) struct Passing<W> {
+    body: Incoming,
+    watch: W,
+}
+
+pub(super) trait Watch: Unpin {
+    fn see(&mut self, polled: &Polled);
+}
+
+/// The body of a backend's response.
+pub(super) type Download = Passing<Source>;
+
+/// The body of a client's request.
+pub(super) type Upload = Passing<Progress>;
+
+/// Where a response comes from, and who gets it.
+#[derive(Debug)]
+pub(super) struct Source {
+    backend: Option<Arc<Backend>>,
+    peer: PeerAddress,
+}
+
+/// How far a request has been sent.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// When the last part was sent.
+    last: Instant,
+    /// The client has to send the next one.
+    awaits_client: bool,
+}
+
+/// Makes a backend's response the client's.
+pub(super) fn download(
+    response: Response<Incoming>,
+    backend: Option<Arc<Backend>>,
+    peer: PeerAddress,
+) -> Response<Download> {
+    let mut response = response.map(|body| Passing { body, watch: Source { backend, peer } });
+    fields::remove_hop_by_hop(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    response
+}
+
+pub(super) fn upload(body: Incoming, progress: Progress) -> Upload {
+    Passing { body, watch: progress }
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { last: Instant::now(), awaits_client: false })))
+    }
+
+    pub(super) fn last(&self) -> Instant {
+        self.state().last
+    }
+
+    pub(super) fn awaits_client(&self) -> bool {
+        self.state().awaits_client
+    }
+
+    pub(super) fn advance(&self) {
+        self.state().last = Instant::now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Progress {
+    fn see(&mut self, polled: &Polled) {
+        if polled.is_ready() {
+            self.advance();
+        }
+        self.state().awaits_client = polled.is_pending();
+    }
+}
+
+impl Watch for Source {
+    fn see(&mut self, polled: &Polled) {
+        if let (Poll::Ready(Some(Err(error))), Some(backend)) = (polled, &self.backend) {
+            backend.count_failure("response");
+            let what = format!("breaks off its response: {}", in_words(error));
+            warn_of(backend, &self.peer.to_string(), &what);
+        }
+    }
+}
+
+impl<W: Watch> Body for Passing<W> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.watch.see(&polled);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
