@@ -169,6 +169,10 @@ impl Upstream {
         self.send_frame(CLOSE, &code.to_be_bytes());
     }
 
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.0.into_stream()
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(self) {
         self.0.reset();

@@ -1,12 +1,16 @@
 //! Which backend a request goes to.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::backend::Backend;
+use tokio_rustls::rustls::StreamOwned;
+
+use crate::backend::{Backend, Request, switching};
 use crate::pair::{PROTOCOLS, Pair, Protocol, gateway, gateway_with, start};
 use crate::support::admin::{Admin, until};
 use crate::support::client::Client;
+use crate::support::hybi::head_hybi;
 use crate::support::server::{Server, run};
 use crate::support::tls::Certificate;
 use crate::support::{DEADLINE, frame, head75};
@@ -25,6 +29,7 @@ tests!(
     a_request_for_another_host_goes_to_the_backend_all_the_same,
     a_unix_socket_may_be_the_backend,
     a_backend_may_speak_tls,
+    a_tls_backend_is_told_of_the_end,
     a_backend_that_nobody_vouches_for_is_502,
     metrics_tell_of_backends_and_pairs,
     the_status_page_tells_of_backends,
@@ -302,6 +307,30 @@ fn a_backend_may_speak_tls() {
     let backend = Server::start_announcing(1, &certificate.options());
     let authority = certificate.certificate.to_str().unwrap();
     serves(&gateway(&format!("https://{}", backend.address()), &["--backend-ca", authority]));
+}
+
+/// By the alert of TLS, which says that nothing was cut off, even if the client is gone without a word.
+fn a_tls_backend_is_told_of_the_end() {
+    let certificate = Certificate::new("gateway-end");
+    let backend = Backend::start();
+    let to = format!("https://{}", backend.address());
+    let gateway = gateway(&to, &["--backend-ca", certificate.certificate.to_str().unwrap()]);
+    for request in PROTOCOLS.map(|protocol| protocol.request("")).into_iter().chain([head_hybi(13, "")]) {
+        let mut client = gateway.connect();
+        client.send(&request);
+        let tls = certificate.server();
+        let mut stream = StreamOwned::new(tls, backend.accept().into_stream());
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        stream.write_all(switching(&Request::parse(&head), "").as_bytes()).unwrap();
+        client.read_until(b"\r\n\r\n");
+        client.reset();
+        stream.read_to_end(&mut head).expect("an end that is meant");
+    }
 }
 
 fn a_backend_that_nobody_vouches_for_is_502() {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 /// A certificate for example.com and 127.0.0.1 with its key, in two files.
 pub(crate) struct Certificate {
@@ -43,6 +44,18 @@ impl Certificate {
     pub(crate) fn options(&self) -> [&str; 6] {
         let [certificate, key] = [&self.certificate, &self.key].map(|path| path.to_str().unwrap());
         ["--tls-listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key]
+    }
+
+    /// A server with this certificate, for a test's own sockets.
+    pub(crate) fn server(&self) -> ServerConnection {
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der.clone()], key)
+            .unwrap();
+        ServerConnection::new(Arc::new(config)).unwrap()
     }
 
     /// A client that trusts only this certificate.

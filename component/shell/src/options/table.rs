@@ -85,7 +85,7 @@ const PROTOCOL: &[OptionSpec] = &[
         "public-url",
         Text("URL", |settings| &mut settings.engine.public_url),
         "The server's URL as clients see it behind a TLS terminator or proxy, as wss://example.com/path. By default \
-         the location is built from Host.",
+         the location is built from Host. A gateway tells its backends, too.",
     )
     .setting("public-url"),
     OptionSpec::new(
@@ -98,8 +98,8 @@ const PROTOCOL: &[OptionSpec] = &[
     OptionSpec::new(
         "health-path",
         Text("PATH", |settings| &mut settings.engine.health_path),
-        "Health-check path for load balancers: answered with 200 without asking the application, with 503 while the \
-         server is stopping. OPTIONS /, HAProxy's default, is always answered.",
+        "Health-check path for load balancers: answered with 200 without asking the application or a backend, with \
+         503 while the server is stopping. OPTIONS /, HAProxy's default, is always answered, except by a gateway.",
     )
     .setting("health-path"),
     OptionSpec::new(
