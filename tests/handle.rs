@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -158,4 +159,25 @@ fn a_delivery_waits_for_a_client_that_does_not_read() {
     assert_eq!(wait(waiting), Ok(()));
     drop(reader.join().unwrap());
     program.stop();
+}
+
+#[test]
+fn a_server_stops_while_a_program_broadcasts() {
+    for _ in 0..20 {
+        let program = Program::start(2);
+        let mut client = Client::open76(program.address);
+        let handle = program.handle.clone();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    handle.broadcast("", None);
+                }
+            });
+            client.expect(b"\0\xff");
+            drop(client);
+            program.stop();
+            is_over.store(true, Ordering::SeqCst);
+        });
+    }
 }

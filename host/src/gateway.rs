@@ -9,7 +9,9 @@
 
 mod activity;
 mod backend;
+mod batch;
 mod body;
+mod close_code;
 pub(crate) mod error;
 mod exchange;
 mod failure;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::accept::incoming::Peer;
 use crate::workers::external::{Done, External, ExternalCommand, Fields};
-use crate::workers::forwarded::{Destination, OwnedCommand, Said, SharedMessages};
+use crate::workers::forwarded::{Destination, Outbound, OwnedCommand, SharedMessages};
 use crate::workers::message::WorkerMessage;
 use crate::workers::pool::WorkerPool;
 
@@ -32,20 +32,20 @@ impl Handle {
 
     /// Sends a text message to a connected client.
     pub fn send(&self, connection: u64, text: &str) -> Delivery {
-        self.say(connection, texts(text))
+        self.send_outbound(connection, texts(text))
     }
 
     /// Sends a binary message to a connected client. One of draft 75 or 76 cannot receive it: [`Failure::NotText`].
     pub fn send_binary(&self, connection: u64, bytes: &[u8]) -> Delivery {
-        self.say(connection, Said::Binary(bytes.into()))
+        self.send_outbound(connection, Outbound::Binary(bytes.into()))
     }
 
     /// Sends a text message to every connected client, except one if given.
     pub fn broadcast(&self, text: &str, except: Option<u64>) {
-        let said = texts(text);
+        let outbound = texts(text);
         for worker in 0..self.pool.size() {
             let to = except.map_or(Destination::All, Destination::AllBut);
-            let what = External::Shared(OwnedCommand::Send { to, said: said.clone() });
+            let what = External::Shared(OwnedCommand::Send { to, outbound: outbound.clone() });
             self.pool
                 .tell(worker, WorkerMessage::External(ExternalCommand { what, done: RefCell::default() }));
         }
@@ -89,15 +89,15 @@ impl Handle {
     }
 
     /// Sends messages to a client.
-    pub(crate) fn say(&self, connection: u64, said: Said) -> Delivery {
+    pub(crate) fn send_outbound(&self, connection: u64, outbound: Outbound) -> Delivery {
         let to = Destination::One(connection);
-        self.command(connection, External::Shared(OwnedCommand::Send { to, said }))
+        self.command(connection, External::Shared(OwnedCommand::Send { to, outbound }))
     }
 
     /// The same, if nobody waits for the delivery.
-    pub(crate) fn say_unconfirmed(&self, connection: u64, said: Said) {
+    pub(crate) fn send_unconfirmed(&self, connection: u64, outbound: Outbound) {
         let to = Destination::One(connection);
-        let what = External::Shared(OwnedCommand::Send { to, said });
+        let what = External::Shared(OwnedCommand::Send { to, outbound });
         let command = ExternalCommand { what, done: RefCell::default() };
         self.tell(connection, WorkerMessage::External(command));
     }
@@ -126,9 +126,9 @@ impl Handle {
     }
 }
 
-fn texts(text: &str) -> Said {
+fn texts(text: &str) -> Outbound {
     let ends = vec![u32::try_from(text.len()).unwrap_or(u32::MAX)];
-    Said::Texts(SharedMessages::new(text.to_owned(), ends))
+    Outbound::Texts(SharedMessages::new(text.to_owned(), ends))
 }
 
 /// Completes when a command has been carried out and the system has taken most of the client's output: 64 KiB or less

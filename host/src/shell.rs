@@ -330,6 +330,7 @@ impl Shell {
         let mut result = Err(EngineGone);
         self.take_reads();
         self.call(|engine, now| {
+            // Commands alone do not tell the engine the time.
             let is_late = self.engine_time.get() != now;
             let mut step = if is_late { engine.turn(now, &[])? } else { Step::default() };
             // These commands do not answer our application's events.

@@ -6,10 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use legacy_websocket::step::CloseCause;
 
-/// From so many bytes on, nothing more is read from the client.
+use super::batch::MESSAGE_COST;
+
+/// Reading from the client stops at this many bytes …
 const FULL_BYTES: usize = 256 << 10;
 
-/// Down to so many, it stays like that.
+/// … and resumes at this many.
 const ROOM_BYTES: usize = FULL_BYTES / 2;
 
 /// The events of one client, in order.
@@ -103,7 +105,7 @@ impl Inner {
 impl FromClient {
     fn bytes(&self) -> usize {
         match self {
-            Self::Texts { text, ends } => text.len() + size_of_val(ends.as_slice()),
+            Self::Texts { text, ends } => text.len() + ends.len() * MESSAGE_COST,
             Self::Binary(bytes) => bytes.len(),
             Self::Connected | Self::Closed { .. } => 0,
         }

@@ -16,22 +16,17 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
 use super::backend::BackendStream;
+use super::batch::{Batch, MESSAGE_COST};
+use super::close_code;
 use super::failure::Failure;
 use super::inbound::{FromClient, Inbound};
 use super::prefixed::Prefixed;
 use super::shared::Gateway;
 use crate::handle::{Delivery, Handle};
-use crate::workers::forwarded::{Said, SharedMessages};
+use crate::workers::forwarded::{Outbound, SharedMessages};
 
-/// Messages from a backend that go to the client together, and those that nobody waits for to be written: at most about
-/// so many bytes of each.
+/// Batches from a backend, and what is sent without waiting for its delivery, stay below about this many bytes each.
 const WINDOW_BYTES: usize = 32 << 10;
-
-/// A batch begins with room for so many bytes of short messages.
-const FIRST_BYTES: usize = 512;
-
-/// What a message costs beyond its content, in bytes.
-const MESSAGE_COST: usize = 16;
 
 /// What becomes of binary messages for the client, and of its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +65,15 @@ pub(super) struct Transfer<'g> {
     coding: Coding,
     /// Whether the client's opening handshake is done.
     connected: bool,
-    /// What the client was sent since it was last known to have read most of it, in bytes.
+    /// What the client was sent since the system had last taken most of it, in bytes.
     unconfirmed: usize,
-    /// Messages on their way to the client, which has much to read.
+    /// Of the last messages for the client, if there were many.
     delivery: Option<Delivery>,
     closing: Closing,
-    /// When to stop trying to tell the backend what the client said before it left.
-    gone_by: Option<Instant>,
+    /// Whether the system has taken everything for the backend.
+    is_flushed: bool,
     /// When something last came from the backend.
-    heard: Instant,
+    last_activity: Instant,
     /// When it was last sent a ping, if nothing has come since.
     pinged: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -87,10 +82,10 @@ pub(super) struct Transfer<'g> {
 /// Which side has ended, and how.
 #[derive(Debug)]
 enum Closing {
-    Neither,
-    /// The client's end; the backend has until then for its answer.
+    Open,
+    /// The client's end; the backend has until then for its answer, once the close frame is written.
     ByClient {
-        until: Instant,
+        until: Option<Instant>,
         awaits_answer: bool,
     },
     ByBackend {
@@ -125,9 +120,9 @@ impl<'g> Transfer<'g> {
             connected: false,
             unconfirmed: 0,
             delivery: None,
-            closing: Closing::Neither,
-            gone_by: None,
-            heard: Instant::now(),
+            closing: Closing::Open,
+            is_flushed: true,
+            last_activity: Instant::now(),
             pinged: None,
             timer: None,
         }
@@ -148,12 +143,12 @@ impl<'g> Transfer<'g> {
             self.forward(cx);
             let mut goes_on = self.receive(cx);
             // Last, since the library queues answers while it reads.
-            let flushed = self.socket.poll_flush_unpin(cx);
-            if let Poll::Ready(Err(error)) = flushed {
-                self.fail(error.into());
-                return Poll::Ready(self.ended(true).unwrap_or(Ended::ByClient));
+            match self.socket.poll_flush_unpin(cx) {
+                Poll::Ready(Ok(())) => self.flushed(),
+                Poll::Ready(Err(error)) => self.write_failed(error.into()),
+                Poll::Pending => self.is_flushed = false,
             }
-            if let Some(ended) = self.ended(flushed.is_ready()) {
+            if let Some(ended) = self.ended() {
                 return Poll::Ready(ended);
             }
             goes_on |= self.poll_timer(cx);
@@ -165,7 +160,7 @@ impl<'g> Transfer<'g> {
 
     /// Takes what the client has said so far to the backend, as far as the backend takes it.
     fn forward(&mut self, cx: &mut Context<'_>) {
-        while matches!(self.closing, Closing::Neither)
+        while matches!(self.closing, Closing::Open)
             && matches!(self.socket.poll_ready_unpin(cx), Poll::Ready(Ok(())))
             && let Poll::Ready((event, has_room)) = self.inbound.poll_next(cx)
         {
@@ -175,23 +170,20 @@ impl<'g> Transfer<'g> {
             match event {
                 FromClient::Connected => {
                     self.connected = true;
-                    self.hear();
+                    self.note_activity();
                 }
                 FromClient::Texts { text, ends } => self.forward_texts(&text, &ends),
                 FromClient::Binary(bytes) => self.send(Message::binary(bytes)),
                 FromClient::Closed { cause, code, reason } => self.client_closed(&cause, code, &reason),
             }
         }
-        if !matches!(self.closing, Closing::Neither) {
+        if !matches!(self.closing, Closing::Open) {
             // Nothing that the client says has a recipient, but it should not wait for one.
             while let Poll::Ready((_, has_room)) = self.inbound.poll_next(cx) {
                 if has_room {
                     self.handle.resume(self.connection);
                 }
             }
-        } else if self.gone_by.is_none() && self.inbound.poll_ended(cx).is_ready() {
-            // The backend takes nothing at the moment.
-            self.gone_by = Some(Instant::now() + self.gateway.close_timeout);
         }
     }
 
@@ -210,28 +202,27 @@ impl<'g> Transfer<'g> {
 
     /// A failure is found when the queue is flushed. After a close frame there is nothing to send.
     fn send(&mut self, message: Message) {
+        self.is_flushed = false;
         let _ = self.socket.start_send_unpin(message);
     }
 
     fn client_closed(&mut self, cause: &CloseCause, code: Option<u16>, reason: &str) {
-        let answer = code_for_backend(self.protocol, cause, code);
-        if let Some(code) = answer {
-            // None is a close frame without a code.
+        let told = close_code::for_backend(self.protocol, cause, code);
+        if let Some(code) = told {
             // Some that a client of hybi may send are reserved in RFC 6455.
             let code =
                 code.and_then(|code| CloseCode::try_from(code).ok()).filter(|code| !code.is_reserved());
             // A reason needs a code.
             self.send(Message::close(code, if code.is_some() { reason } else { "" }));
         }
-        let until = Instant::now() + self.gateway.close_timeout;
-        self.closing = Closing::ByClient { until, awaits_answer: answer.is_some() };
+        self.closing = Closing::ByClient { until: None, awaits_answer: told.is_some() };
     }
 
     /// Takes what the backend said to the client. Returns whether there is more to do at once.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let was_open = matches!(self.closing, Closing::Neither);
+        let was_open = matches!(self.closing, Closing::Open);
         if !was_open {
-            // What it was to slow down is over.
+            // There is nothing left to slow down.
             self.delivery = None;
         }
         if let Some(delivery) = &mut self.delivery {
@@ -240,9 +231,9 @@ impl<'g> Transfer<'g> {
                 return false;
             }
             self.delivery = None;
-            self.hear();
+            self.note_activity();
         }
-        if !self.connected && matches!(self.closing, Closing::Neither) {
+        if !self.connected && matches!(self.closing, Closing::Open) {
             return false;
         }
         let mut batch = Batch::default();
@@ -250,9 +241,9 @@ impl<'g> Transfer<'g> {
             let Poll::Ready(message) = self.socket.poll_next_unpin(cx) else {
                 self.deliver(&mut batch);
                 // Otherwise the client's own events have another meaning now.
-                return self.delivery.is_some() || was_open != matches!(self.closing, Closing::Neither);
+                return self.delivery.is_some() || was_open != matches!(self.closing, Closing::Open);
             };
-            self.hear();
+            self.note_activity();
             match message {
                 Some(Ok(message)) => self.take(message, &mut batch),
                 Some(Err(error)) => {
@@ -271,10 +262,10 @@ impl<'g> Transfer<'g> {
         true
     }
 
-    fn hear(&mut self) {
+    fn note_activity(&mut self) {
         let options = &self.gateway.options;
         if options.backend_idle_timeout.is_some() || options.backend_ping_interval.is_some() {
-            self.heard = Instant::now();
+            self.last_activity = Instant::now();
             self.pinged = None;
         }
     }
@@ -285,7 +276,7 @@ impl<'g> Transfer<'g> {
             self.deliver(batch);
             return self.backend_closed(code, reason);
         }
-        if !matches!(self.closing, Closing::Neither) {
+        if !matches!(self.closing, Closing::Open) {
             return;
         }
         if let Some(text) = message.as_text() {
@@ -296,7 +287,7 @@ impl<'g> Transfer<'g> {
             match self.coding {
                 Coding::Binary => {
                     self.deliver(batch);
-                    self.say(Said::Binary((&*bytes).into()), bytes.len() + MESSAGE_COST);
+                    self.send_outbound(Outbound::Binary((&*bytes).into()), bytes.len() + MESSAGE_COST);
                 }
                 Coding::Base64 => batch.push(&STANDARD.encode(&*bytes)),
                 Coding::Drop => self.gateway.metrics.count_dropped(),
@@ -312,24 +303,23 @@ impl<'g> Transfer<'g> {
         let batch = std::mem::take(batch);
         if !batch.ends.is_empty() {
             let cost = batch.cost();
-            self.say(Said::Texts(SharedMessages::new(batch.text, batch.ends)), cost);
+            self.send_outbound(Outbound::Texts(SharedMessages::new(batch.text, batch.ends)), cost);
         }
     }
 
     /// Sends to the client, and waits for the delivery once much was sent without.
-    fn say(&mut self, said: Said, cost: usize) {
+    fn send_outbound(&mut self, outbound: Outbound, cost: usize) {
         self.unconfirmed += cost;
         if self.unconfirmed < WINDOW_BYTES {
-            return self.handle.say_unconfirmed(self.connection, said);
+            return self.handle.send_unconfirmed(self.connection, outbound);
         }
         self.unconfirmed = 0;
-        self.delivery = Some(self.handle.say(self.connection, said));
+        self.delivery = Some(self.handle.send_outbound(self.connection, outbound));
     }
 
     fn backend_closed(&mut self, code: u16, reason: String) {
-        if matches!(self.closing, Closing::Neither) {
-            let told = (code != 1005).then_some(code).filter(|code| !matches!(code, 1004..=1006 | 1015));
-            drop(self.handle.close(self.connection, told, &reason));
+        if matches!(self.closing, Closing::Open) {
+            drop(self.handle.close(self.connection, close_code::for_client(code), &reason));
             let until = Instant::now() + self.gateway.close_timeout;
             self.closing = Closing::ByBackend { code, reason, until };
         } else if let Closing::ByClient { awaits_answer, .. } = &mut self.closing {
@@ -339,18 +329,40 @@ impl<'g> Transfer<'g> {
 
     fn backend_ended(&mut self) {
         match &mut self.closing {
-            Closing::Neither => self.fail(Failure::Lost),
-            Closing::ByClient { awaits_answer, .. } => *awaits_answer = false,
+            Closing::Open | Closing::ByClient { .. } => self.fail(Failure::Lost),
             Closing::Failed { until, .. } => *until = Instant::now(),
             Closing::ByBackend { .. } => {}
+        }
+    }
+
+    /// Everything for the backend is written.
+    fn flushed(&mut self) {
+        self.is_flushed = true;
+        if let Closing::ByClient { until, .. } = &mut self.closing {
+            until.get_or_insert_with(|| Instant::now() + self.gateway.close_timeout);
+        }
+    }
+
+    /// Nothing more can be written.
+    fn write_failed(&mut self, failure: Failure) {
+        self.is_flushed = false;
+        self.fail(failure);
+        match &mut self.closing {
+            Closing::Failed { until, .. } | Closing::ByBackend { until, .. } => *until = Instant::now(),
+            Closing::Open | Closing::ByClient { .. } => {}
         }
     }
 
     /// Ends both sides.
     fn fail(&mut self, failure: Failure) {
         match &mut self.closing {
-            Closing::Neither => {}
-            Closing::ByClient { awaits_answer, .. } => return *awaits_answer = false,
+            Closing::Open => {}
+            // It has got everything, and need not say so.
+            Closing::ByClient { awaits_answer, .. } if self.is_flushed => return *awaits_answer = false,
+            Closing::ByClient { .. } => {
+                self.closing = Closing::Failed { failure, until: Instant::now() };
+                return;
+            }
             Closing::ByBackend { .. } | Closing::Failed { .. } => return,
         }
         drop(self.handle.close(self.connection, Some(failure.code_for_client()), ""));
@@ -363,31 +375,25 @@ impl<'g> Transfer<'g> {
     }
 
     /// Whether the backend's connection can be dropped.
-    fn ended(&mut self, flushed: bool) -> Option<Ended> {
+    fn ended(&mut self) -> Option<Ended> {
         let now = Instant::now;
         match &self.closing {
-            Closing::Neither => return None,
-            Closing::ByClient { awaits_answer: false, .. } if flushed => {}
-            Closing::ByClient { until, awaits_answer } => {
-                if now() < *until {
-                    return None;
-                }
-                return Some(if *awaits_answer {
-                    Ended::Failed(Failure::CloseTimeout)
-                } else {
-                    Ended::ByClient
-                });
+            Closing::Open => return None,
+            Closing::ByClient { awaits_answer: false, .. } | Closing::ByBackend { .. } if self.is_flushed => {
             }
-            Closing::ByBackend { .. } if flushed => {}
-            Closing::ByBackend { until, .. } if now() < *until => return None,
-            Closing::ByBackend { .. } => {}
-            Closing::Failed { until, .. } if now() < *until => return None,
-            Closing::Failed { .. } => {}
+            Closing::ByClient { until, awaits_answer: true } if until.is_some_and(|until| now() >= until) => {
+                return Some(Ended::Failed(Failure::CloseTimeout));
+            }
+            Closing::ByClient { .. } => return None,
+            Closing::ByBackend { until, .. } | Closing::Failed { until, .. } if now() < *until => {
+                return None;
+            }
+            Closing::ByBackend { .. } | Closing::Failed { .. } => {}
         }
-        Some(match std::mem::replace(&mut self.closing, Closing::Neither) {
+        Some(match std::mem::replace(&mut self.closing, Closing::Open) {
             Closing::ByBackend { code, reason, .. } => Ended::ByBackend { code, reason },
             Closing::Failed { failure, .. } => Ended::Failed(failure),
-            Closing::ByClient { .. } | Closing::Neither => Ended::ByClient,
+            Closing::ByClient { .. } | Closing::Open => Ended::ByClient,
         })
     }
 
@@ -404,7 +410,7 @@ impl<'g> Transfer<'g> {
         if timer.as_mut().poll(cx).is_pending() {
             return false;
         }
-        if matches!(self.closing, Closing::Neither) {
+        if matches!(self.closing, Closing::Open) {
             self.handle_timeout();
         }
         true
@@ -412,30 +418,24 @@ impl<'g> Transfer<'g> {
 
     fn deadline(&self) -> Option<Instant> {
         match &self.closing {
-            Closing::Neither => {}
-            Closing::ByClient { until, .. }
-            | Closing::ByBackend { until, .. }
-            | Closing::Failed { until, .. } => return Some(*until),
+            Closing::Open => {}
+            Closing::ByClient { until, .. } => return *until,
+            Closing::ByBackend { until, .. } | Closing::Failed { until, .. } => return Some(*until),
         }
         if self.delivery.is_some() || !self.connected {
-            // The backend is not read, and so not heard.
-            return self.gone_by;
+            // The backend is not read: its silence means nothing.
+            return None;
         }
         let after = |time: Option<Duration>, since: Instant| time.map(|time| since + time);
         let options = &self.gateway.options;
-        let idle = after(options.backend_idle_timeout, self.heard);
-        let ping = after(options.backend_ping_interval, self.pinged.unwrap_or(self.heard));
-        idle.into_iter().chain(ping).chain(self.gone_by).min()
+        let idle = after(options.backend_idle_timeout, self.last_activity);
+        let ping = after(options.backend_ping_interval, self.pinged.unwrap_or(self.last_activity));
+        idle.into_iter().chain(ping).min()
     }
 
     fn handle_timeout(&mut self) {
-        if self.gone_by.is_some_and(|by| by <= Instant::now()) {
-            let until = Instant::now();
-            self.closing = Closing::ByClient { until, awaits_answer: true };
-            return;
-        }
         let options = &self.gateway.options;
-        if options.backend_idle_timeout.is_some_and(|time| self.heard.elapsed() >= time) {
+        if options.backend_idle_timeout.is_some_and(|time| self.last_activity.elapsed() >= time) {
             self.fail(Failure::Idle);
         } else if self.pinged.is_some() {
             self.fail(Failure::Ping);
@@ -452,46 +452,4 @@ async fn discard(stream: &mut Prefixed<BackendStream>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())
-}
-
-/// Texts for the client.
-#[derive(Default)]
-struct Batch {
-    text: String,
-    ends: Vec<u32>,
-}
-
-impl Batch {
-    fn push(&mut self, text: &str) {
-        if self.ends.is_empty() {
-            // It lives for a moment only.
-            self.text.reserve(text.len().max(FIRST_BYTES));
-            self.ends.reserve(FIRST_BYTES / 32);
-        }
-        self.text.push_str(text);
-        // Far below 4 GB: a message has a limit, and a batch one beside it.
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-    }
-
-    fn cost(&self) -> usize {
-        self.text.len() + self.ends.len() * MESSAGE_COST
-    }
-}
-
-/// The close frame that tells the backend how the client has ended: `None` for no close frame, `Some(None)` for one
-/// without a code.
-fn code_for_backend(protocol: Protocol, cause: &CloseCause, code: Option<u16>) -> Option<Option<u16>> {
-    let is_hixie = matches!(protocol, Protocol::Draft75 | Protocol::Draft76);
-    Some(match cause {
-        CloseCause::ByPeer if !is_hixie => code,
-        // FF 00 has no code, and draft 75 not even that.
-        CloseCause::ByPeer => Some(1000),
-        CloseCause::EndOfStream if protocol == Protocol::Draft75 => Some(1000),
-        CloseCause::Reset => return None,
-        CloseCause::MessageLimit | CloseCause::BufferLimit => Some(1009),
-        CloseCause::BadText => Some(1007),
-        CloseCause::BadFrame(_) => Some(1002),
-        CloseCause::MessageTimeout => Some(1008),
-        _ => Some(1001),
-    })
 }

@@ -57,7 +57,7 @@ impl ExternalCommand {
     /// How failures name it.
     pub(crate) fn kind(&self) -> CommandKind {
         match &self.what {
-            External::Shared(OwnedCommand::Send { said, .. }) => said.command(),
+            External::Shared(OwnedCommand::Send { outbound, .. }) => outbound.command(),
             External::Shared(OwnedCommand::Close { .. }) => CommandKind::Close,
             External::Shared(OwnedCommand::Reject { .. }) => CommandKind::Reject,
             External::Accept { .. } => CommandKind::Accept,

@@ -2,7 +2,9 @@
 
 use legacy_websocket::step::{Closing, Command, Outgoing, OutgoingBinary, Recipients, Refusal};
 
-use crate::workers::forwarded::{Destination, ForwardedCommands, Origin, OwnedCommand, Said, SharedMessages};
+use crate::workers::forwarded::{
+    Destination, ForwardedCommands, Origin, Outbound, OwnedCommand, SharedMessages,
+};
 use crate::workers::pool::WorkerPool;
 
 /// An application's commands, split into those for this worker and those for others.
@@ -67,15 +69,15 @@ impl<'a> SplitCommands<'a> {
         let (connection, owned, bytes) = match command {
             // A malformed command fails here, once.
             Command::Send(outgoing) if outgoing.is_well_formed() => {
-                let said = || {
-                    let said = SharedMessages::of(together.iter().filter_map(outgoing_text));
-                    (said.bytes(), Said::Texts(said))
+                let outbound = || {
+                    let texts = SharedMessages::of(together.iter().filter_map(outgoing_text));
+                    (texts.bytes(), Outbound::Texts(texts))
                 };
-                return self.take_sends(pool, from, together, &outgoing.to, said);
+                return self.take_sends(pool, from, together, &outgoing.to, outbound);
             }
             Command::SendBinary(OutgoingBinary { to, bytes }) => {
-                let said = || (bytes.len(), Said::Binary((*bytes).into()));
-                return self.take_sends(pool, from, together, to, said);
+                let outbound = || (bytes.len(), Outbound::Binary((*bytes).into()));
+                return self.take_sends(pool, from, together, to, outbound);
             }
             Command::Close(Closing { connection, code, reason }) => {
                 let (connection, code) = (*connection, *code);
@@ -104,13 +106,13 @@ impl<'a> SplitCommands<'a> {
         from: Origin,
         sends: &'a [Command<'a>],
         to: &'a Recipients<'a>,
-        say: impl Fn() -> (usize, Said),
+        make: impl Fn() -> (usize, Outbound),
     ) {
-        let mut said = None;
+        let mut outbound = None;
         let mut send = |worker: usize, to: Destination| {
-            let (bytes, said) = said.get_or_insert_with(&say);
+            let (bytes, outbound) = outbound.get_or_insert_with(&make);
             let bytes = *bytes + to.bytes();
-            self.elsewhere[worker].push(OwnedCommand::Send { to, said: said.clone() }, bytes);
+            self.elsewhere[worker].push(OwnedCommand::Send { to, outbound: outbound.clone() }, bytes);
         };
         let others = (0..pool.size()).filter(|worker| *worker != from.worker);
         let whole = sends.iter().map(Here::Whole);

@@ -19,14 +19,14 @@ pub(crate) struct ForwardedCommands {
 
 #[derive(Debug)]
 pub(crate) enum OwnedCommand {
-    Send { to: Destination, said: Said },
+    Send { to: Destination, outbound: Outbound },
     Close { connection: u64, code: Option<u16>, reason: Box<str> },
     Reject { connection: u64, status: u16, reason: Box<str> },
 }
 
 /// What is sent, shared by all receiving workers.
 #[derive(Clone, Debug)]
-pub(crate) enum Said {
+pub(crate) enum Outbound {
     Texts(Arc<SharedMessages>),
     Binary(Arc<[u8]>),
 }
@@ -83,11 +83,11 @@ impl ForwardedCommands {
             }
         };
         let failures = |command: &OwnedCommand| match command {
-            OwnedCommand::Send { to: Destination::One(connection), said } => {
-                vec![unknown(said.command())(connection)]
+            OwnedCommand::Send { to: Destination::One(connection), outbound } => {
+                vec![unknown(outbound.command())(connection)]
             }
-            OwnedCommand::Send { to: Destination::Many(connections), said } => {
-                connections.iter().map(unknown(said.command())).collect()
+            OwnedCommand::Send { to: Destination::Many(connections), outbound } => {
+                connections.iter().map(unknown(outbound.command())).collect()
             }
             OwnedCommand::Send { to: Destination::All | Destination::AllBut(_), .. } => Vec::new(),
             OwnedCommand::Close { connection, .. } => vec![unknown(CommandKind::Close)(connection)],
@@ -105,16 +105,18 @@ impl ForwardedCommands {
 impl OwnedCommand {
     pub(super) fn lend(&self) -> Command<'_> {
         match self {
-            Self::Send { to, said } => {
+            Self::Send { to, outbound } => {
                 let to = match to {
                     Destination::One(connection) => Recipients::One(*connection),
                     Destination::Many(connections) => Recipients::Many(connections),
                     Destination::All => Recipients::All,
                     Destination::AllBut(connection) => Recipients::AllBut(*connection),
                 };
-                match said {
-                    Said::Texts(said) => Command::Send(Outgoing { to, text: &said.text, ends: &said.ends }),
-                    Said::Binary(bytes) => Command::SendBinary(OutgoingBinary { to, bytes }),
+                match outbound {
+                    Outbound::Texts(texts) => {
+                        Command::Send(Outgoing { to, text: &texts.text, ends: &texts.ends })
+                    }
+                    Outbound::Binary(bytes) => Command::SendBinary(OutgoingBinary { to, bytes }),
                 }
             }
             Self::Close { connection, code, reason } => {
@@ -127,7 +129,7 @@ impl OwnedCommand {
     }
 }
 
-impl Said {
+impl Outbound {
     pub(super) fn command(&self) -> CommandKind {
         match self {
             Self::Texts(_) => CommandKind::Send,

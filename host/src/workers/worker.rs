@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,9 +78,11 @@ impl Worker {
         loop {
             tokio::select! {
                 message = self.inbox.recv() => match message {
-                    None | Some(WorkerMessage::End) => return,
+                    None => return,
                     Some(message) => {
-                        self.take(message);
+                        if self.take(message).is_break() {
+                            return;
+                        }
                         self.context.pool.activity(self.index).get_on();
                     }
                 },
@@ -98,16 +101,18 @@ impl Worker {
         self.running.spawn_local(async move { shell.run().await });
     }
 
-    fn take(&mut self, message: WorkerMessage) {
+    /// Breaks at the end of the worker.
+    fn take(&mut self, message: WorkerMessage) -> ControlFlow<()> {
         match message {
+            WorkerMessage::End => return ControlFlow::Break(()),
             WorkerMessage::Listen(handles) => self.listen(handles),
             WorkerMessage::Incoming(handoff) if !self.stopped => {
                 self.acceptor.borrow_mut().receive_handoff(handoff)
             }
-            WorkerMessage::Incoming(_) | WorkerMessage::End => {}
+            WorkerMessage::Incoming(_) => {}
             WorkerMessage::CloseIdle(connection) => self.versions.each(|shell| shell.close_idle(connection)),
             WorkerMessage::Commands(forwarded) => self.carry_out(&forwarded),
-            WorkerMessage::External(command) => self.carry_out_external(command),
+            WorkerMessage::External(command) => return self.carry_out_external(command),
             WorkerMessage::SetReading { connection, reads } => self
                 .versions
                 .each(|shell| if reads { shell.resume_reading(connection) } else { shell.pause(connection) }),
@@ -146,10 +151,11 @@ impl Worker {
             }
             WorkerMessage::Abort => self.versions.each(Shell::abort),
         }
+        ControlFlow::Continue(())
     }
 
-    /// Carries out all such commands that have come by now, in one turn.
-    fn carry_out_external(&mut self, command: ExternalCommand) {
+    /// Carries out all such commands that have come by now, in one turn, and takes what came after them.
+    fn carry_out_external(&mut self, command: ExternalCommand) -> ControlFlow<()> {
         let (mut commands, mut other) = (vec![command], None);
         while commands.len() < MAX_EXTERNAL
             && let Ok(message) = self.inbox.try_recv()
@@ -163,9 +169,7 @@ impl Worker {
             }
         }
         self.versions.carry_out_external(&commands);
-        if let Some(message) = other {
-            self.take(message);
-        }
+        other.map_or(ControlFlow::Continue(()), |message| self.take(message))
     }
 
     fn listen(&mut self, handles: Vec<ListenerHandle>) {
