@@ -14,4 +14,6 @@ wit_bindgen::generate!({
     path: "../../wit",
     world: "application",
     pub_export_macro: true,
+    // Tests compare what an application returns.
+    additional_derives: [PartialEq, Eq],
 });

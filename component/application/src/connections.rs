@@ -1,0 +1,167 @@
+//! What an application keeps for each connection.
+
+use std::collections::{BTreeMap, btree_map};
+
+use crate::{Closed, Connected, ConnectionId};
+
+/// A value for each connection, from `connected` to `closed`.
+///
+/// Both ends take the event itself: what has not begun cannot get in, and what has not ended is not lost. An id is never
+/// reused, so a value never meets another connection.
+///
+/// ```
+/// use legacy_websocket_application::{Application, Command, Connections, Event, Recipients};
+///
+/// /// Counts what each client says.
+/// #[derive(Default)]
+/// struct Count {
+///     said: Connections<u64>,
+/// }
+///
+/// impl Application for Count {
+///     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+///         let mut commands = Vec::new();
+///         for event in events {
+///             match event {
+///                 Event::Connected(connected) => self.said.insert(&connected, 0),
+///                 Event::Messages(messages) => {
+///                     if let Some(said) = self.said.get_mut(messages.connection) {
+///                         *said += messages.iter().count() as u64;
+///                         commands.push(Command::send(Recipients::One(messages.connection), said.to_string()));
+///                     }
+///                 }
+///                 Event::Closed(closed) => drop(self.said.remove(&closed)),
+///                 _ => {}
+///             }
+///         }
+///         commands
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections<T> {
+    values: BTreeMap<ConnectionId, T>,
+}
+
+impl<T> Connections<T> {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { values: BTreeMap::new() }
+    }
+
+    /// Keeps a value for a connection, until [`remove`](Self::remove).
+    pub fn insert(&mut self, connected: &Connected, value: T) {
+        self.values.insert(connected.connection, value);
+    }
+
+    /// Gives up the value of a connection that has ended. `None` if it has none: it never connected, or it was plain
+    /// HTTP.
+    pub fn remove(&mut self, closed: &Closed) -> Option<T> {
+        self.values.remove(&closed.connection)
+    }
+
+    /// The value of an open connection.
+    #[must_use]
+    pub fn get(&self, connection: ConnectionId) -> Option<&T> {
+        self.values.get(&connection)
+    }
+
+    /// The value of an open connection, to change it.
+    pub fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut T> {
+        self.values.get_mut(&connection)
+    }
+
+    /// Whether there is a value for the connection.
+    #[must_use]
+    pub fn contains(&self, connection: ConnectionId) -> bool {
+        self.values.contains_key(&connection)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// All, the oldest connection first.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self.values.iter())
+    }
+
+    /// All, the oldest connection first, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
+        self.values.iter_mut().map(|(id, value)| (*id, value))
+    }
+
+    /// The ids, the oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.values.keys().copied()
+    }
+
+    /// The values, that of the oldest connection first.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.values.values()
+    }
+}
+
+impl<T> Default for Connections<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Connections<T> {
+    type Item = (ConnectionId, &'a T);
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// The iterator of [`Connections::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a, T>(btree_map::Iter<'a, ConnectionId, T>);
+
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = (ConnectionId, &'a T);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(id, value)| (*id, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CloseCause, Protocol, RequestHead};
+
+    #[test]
+    fn a_value_lives_from_connected_to_closed() {
+        let mut connections = Connections::new();
+        for (id, name) in [(4, "b"), (2, "a")] {
+            connections
+                .insert(&Connected::new(id, Protocol::Draft75, RequestHead::get("/")), name.to_owned());
+        }
+        connections.get_mut(4).unwrap().push('!');
+        assert_eq!((connections.len(), connections.contains(2), connections.contains(3)), (2, true, false));
+        let all: Vec<_> = connections.iter().map(|(id, name)| (id, &**name)).collect();
+        assert_eq!(all, [(2, "a"), (4, "b!")]);
+        assert_eq!(connections.remove(&Closed::new(4, CloseCause::ByPeer)).as_deref(), Some("b!"));
+        assert_eq!(connections.remove(&Closed::new(4, CloseCause::ByPeer)), None);
+        assert_eq!(connections.get(4), None);
+        assert_eq!(connections.ids().collect::<Vec<_>>(), [2]);
+    }
+}
