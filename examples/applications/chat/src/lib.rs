@@ -1,10 +1,10 @@
 //! A chat: every message goes to everyone. With `/nick NAME`, `/stats`, `/protocol`, a history for new members and a
 //! page over HTTP, for every browser with WebSocket.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use legacy_websocket_application::{
-    Application, Command, Connected, ConnectionId, Event, Protocol, Recipients, Request, export,
+    Application, Command, Connected, ConnectionId, Connections, Event, Protocol, Recipients, Request, export,
 };
 
 const PAGE: &str = include_str!("../chat.html");
@@ -23,7 +23,7 @@ const UNSUPPORTED_DATA: u16 = 1003;
 
 #[derive(Debug, Default)]
 struct Chat {
-    members: BTreeMap<ConnectionId, Member>,
+    members: Connections<Member>,
     history: VecDeque<String>,
     said: u64,
     /// Guests so far. Connection ids have gaps, since HTTP requests are connections, too.
@@ -55,7 +55,7 @@ impl Application for Chat {
                     commands.push(Command::close_with(binary.connection, UNSUPPORTED_DATA, "text only"));
                 }
                 Event::Closed(closed) => {
-                    if let Some(member) = self.members.remove(&closed.connection) {
+                    if let Some(member) = self.members.remove(&closed) {
                         commands.push(notice(Recipients::All, &format!("{} left", member.name)));
                     }
                 }
@@ -71,10 +71,10 @@ impl Chat {
     fn join(&mut self, connected: &Connected, commands: &mut Vec<Command>) {
         let id = connected.connection;
         let name = self.guest();
-        commands.extend(self.history.iter().map(|line| Command::send(Recipients::One(id), line)));
-        commands.push(notice(Recipients::One(id), &format!("you are {name}")));
+        let greeting = format!("* you are {name}");
+        commands.push(Command::send_texts(Recipients::One(id), self.history.iter().chain([&greeting])));
         commands.push(notice(Recipients::AllBut(id), &format!("{name} joined")));
-        self.members.insert(id, Member { name, protocol: connected.protocol });
+        self.members.insert(connected, Member { name, protocol: connected.protocol });
     }
 
     /// An unused name.
@@ -96,13 +96,13 @@ impl Chat {
                 Err(why) => to_sender(why),
             },
             ("/stats", _) => to_sender(&self.stats()),
-            ("/protocol", _) => match self.members.get(&id) {
+            ("/protocol", _) => match self.members.get(id) {
                 Some(member) => to_sender(&format!("you speak {}", name_of(member.protocol))),
                 None => to_sender("you have left"),
             },
             (command, _) if command.starts_with('/') => to_sender(&format!("no such command: {command}")),
             _ => {
-                let name = self.members.get(&id).map_or("somebody", |member| &member.name);
+                let name = self.members.get(id).map_or("somebody", |member| &member.name);
                 let line = format!("{name}: {text}");
                 self.said += 1;
                 self.remember(line.clone());
@@ -126,7 +126,7 @@ impl Chat {
         if self.members.values().any(|member| member.name == name) {
             return Err("this name is taken");
         }
-        let member = self.members.get_mut(&id).ok_or("you have left")?;
+        let member = self.members.get_mut(id).ok_or("you have left")?;
         let old = std::mem::replace(&mut member.name, name.into());
         Ok(format!("{old} is now {name}"))
     }
@@ -155,10 +155,10 @@ fn notice(to: Recipients, text: &str) -> Command {
 }
 
 fn answer(request: &Request) -> Command {
-    match (request.head.method.as_str(), request.head.path()) {
-        ("GET" | "HEAD", b"/") => request.respond(200, "text/html; charset=utf-8", PAGE),
-        ("GET" | "HEAD", _) => request.respond(404, "text/plain", "There is only / here.\n"),
-        _ => request.respond(405, "text/plain", "GET and HEAD only.\n"),
+    match (request.method(), &*request.path()) {
+        ("GET" | "HEAD", "/") => request.respond_html(200, PAGE),
+        ("GET" | "HEAD", _) => request.respond_text(404, "There is only / here.\n"),
+        _ => request.respond_text(405, "GET and HEAD only.\n"),
     }
 }
 

@@ -10,7 +10,7 @@ impl Application for Echo {
         let answer = |event| match event {
             Event::Messages(messages) => Some(messages.back()),
             Event::Binary(binary) => Some(binary.back()),
-            Event::Request(request) => Some(request.respond(404, "text/plain", "Only WebSocket here.\n")),
+            Event::Request(request) => Some(request.respond_text(404, "Only WebSocket here.\n")),
             _ => None,
         };
         events.into_iter().filter_map(answer).collect()
