@@ -1,6 +1,6 @@
 //! What an application keeps for each connection.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use crate::{Closed, Connected, ConnectionId};
 
@@ -91,9 +91,8 @@ impl<T> Connections<T> {
     }
 
     /// All, the oldest connection first.
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter(self.values.iter())
+    pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
+        self.values.iter().map(|(id, value)| (*id, value))
     }
 
     /// All, the oldest connection first, to change them.
@@ -115,31 +114,6 @@ impl<T> Connections<T> {
 impl<T> Default for Connections<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<'a, T> IntoIterator for &'a Connections<T> {
-    type Item = (ConnectionId, &'a T);
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
-    }
-}
-
-/// The iterator of [`Connections::iter`].
-#[derive(Clone, Debug)]
-pub struct Iter<'a, T>(btree_map::Iter<'a, ConnectionId, T>);
-
-impl<'a, T> Iterator for Iter<'a, T> {
-    type Item = (ConnectionId, &'a T);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(id, value)| (*id, value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
     }
 }
 

@@ -48,6 +48,9 @@
 //! - `testing`: module `testing`, to test an application natively over the real engine, without sockets, in a time of
 //!   its own. For dev-dependencies: components never contain the engine.
 
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+extern crate alloc;
+
 #[doc(hidden)]
 pub mod bindings;
 mod command;
@@ -69,7 +72,9 @@ pub use bindings::hixie::legacy_websocket::types::{
     Recipients, Refusal, Rejection, Request, RequestHead, Response, State, StateChange,
 };
 
-pub use crate::connections::{Connections, Iter};
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+use crate::bindings::hixie::legacy_websocket::types;
+pub use crate::connections::Connections;
 #[doc(hidden)]
 pub use crate::middleware::bindings::hixie::legacy_websocket::handler::handle as call_next;
 pub use crate::middleware::{Layered, Middleware, Next};

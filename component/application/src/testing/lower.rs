@@ -1,0 +1,1 @@
+../../../guest/src/lower.rs
