@@ -163,3 +163,81 @@ fn answer(request: &Request) -> Command {
 }
 
 export!(Chat);
+
+#[cfg(test)]
+mod tests {
+    use legacy_websocket_application::testing::{Close, Server};
+
+    use super::*;
+
+    fn server() -> Server<Chat> {
+        Server::new(Chat::default())
+    }
+
+    #[test]
+    fn clients_of_all_protocols_talk() {
+        let mut server = server();
+        let anna = server.client(Protocol::Draft75).connect().unwrap();
+        server.say(anna, "anybody there?");
+        assert_eq!(server.heard(anna), ["* you are guest 1", "guest 1: anybody there?"]);
+        let bob = server.client(Protocol::Rfc6455).connect().unwrap();
+        assert_eq!(server.heard(bob), ["guest 1: anybody there?", "* you are guest 2"]);
+        server.say(bob, "yes");
+        server.close(bob);
+        assert_eq!(server.heard(anna), ["* guest 2 joined", "guest 2: yes", "* guest 2 left"]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut server = server();
+        let anna = server.client(Protocol::Draft76).connect().unwrap();
+        let bob = server.client(Protocol::Hybi8).connect().unwrap();
+        server.say(anna, "/nick guest 3");
+        let carl = server.client(Protocol::Draft76).connect().unwrap();
+        assert_eq!(server.heard(carl), ["* you are guest 4"]);
+        let _ = server.heard(bob);
+        server.say_all(bob, ["/nick guest 4", "/nick", "/nick Bob", "/away"]);
+        let heard = server.heard(bob);
+        assert_eq!(
+            heard,
+            [
+                "* this name is taken",
+                "* a name has 1 to 20 characters",
+                "* guest 2 is now Bob",
+                "* no such command: /away",
+            ]
+        );
+        server.say_all(bob, ["/protocol", "/stats"]);
+        let stats = "* 3 here: guest 3 (draft 76), Bob (hybi-08), guest 4 (draft 76); 0 messages";
+        assert_eq!(server.heard(bob), ["* you speak hybi-08", stats]);
+    }
+
+    #[test]
+    fn newcomers_hear_the_last_lines() {
+        let mut server = server();
+        let anna = server.client(Protocol::Draft76).connect().unwrap();
+        for line in 0..=HISTORY {
+            server.say(anna, &line.to_string());
+        }
+        let bob = server.client(Protocol::Draft75).connect().unwrap();
+        let heard = server.heard(bob);
+        assert_eq!((heard.len(), heard[0].as_str()), (HISTORY + 1, "guest 1: 1"));
+    }
+
+    #[test]
+    fn binary_messages_are_not_for_a_chat() {
+        let mut server = server();
+        let anna = server.client(Protocol::Rfc6455).connect().unwrap();
+        server.say_binary(anna, b"?");
+        let close = Close { code: Some(UNSUPPORTED_DATA), reason: "text only".into(), was_clean: true };
+        assert_eq!(server.closed(anna), Some(&close));
+    }
+
+    #[test]
+    fn there_is_one_page() {
+        let mut server = server();
+        assert_eq!(server.get("/?x").text(), PAGE);
+        assert_eq!(server.get("/x").status, 404);
+        assert_eq!(server.request("POST", "/").send().status, 405);
+    }
+}

@@ -72,3 +72,42 @@ impl Publish {
 }
 
 export!(Publish);
+
+#[cfg(test)]
+mod tests {
+    use legacy_websocket_application::Protocol;
+    use legacy_websocket_application::testing::Server;
+
+    use super::*;
+
+    #[test]
+    fn what_is_posted_is_pushed() {
+        let mut server = Server::new(Publish::default());
+        let [old, new] =
+            [Protocol::Draft75, Protocol::Rfc6455].map(|protocol| server.client(protocol).connect().unwrap());
+        let answer = server.request("POST", "/publish").body("It rains.").send();
+        assert_eq!((answer.status, &*answer.text()), (200, "sent to 2\n"));
+        assert_eq!(
+            (server.heard(old), server.heard(new)),
+            (vec!["It rains.".into()], vec!["It rains.".into()])
+        );
+        server.hang_up(old);
+        assert_eq!(server.request("POST", "/publish").body("x").send().text(), "sent to 1\n");
+        assert_eq!(server.request("POST", "/publish").body([0xff]).send().status, 400);
+        assert_eq!((server.get("/publish").status, server.get("/").status), (405, 404));
+    }
+
+    #[test]
+    fn the_uptime_is_pushed_once_a_second() {
+        let mut server = Server::new(Publish::default());
+        let client = server.client(Protocol::Draft76).connect().unwrap();
+        server.advance(Duration::from_millis(3500));
+        assert_eq!(server.heard(client), ["up for 1 s", "up for 2 s", "up for 3 s"]);
+    }
+
+    #[test]
+    fn there_is_one_instance_and_one_clock() {
+        let commands = Publish::default().handle(vec![]);
+        assert_eq!(commands, [Command::SingleInstance, Command::Tick(0)]);
+    }
+}
