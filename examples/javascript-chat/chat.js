@@ -1,22 +1,16 @@
 // A chat: every message goes to everyone, and /nick NAME changes a name.
 // World `application` of wit/ defines the events and commands.
 
+import { all, allBut, one, respondText, send, texts } from "./legacy-websocket.js";
+
 const names = new Map(); // connection -> name
 let guests = 0; // so far; connection ids have gaps, since HTTP requests are connections, too
-
-/** A message to send: `to` is a case of `recipients`. */
-const send = (to, text) => ({ tag: "send", val: { to, text, ends: [utf8(text).length] } });
-const all = { tag: "all" };
-const one = (connection) => ({ tag: "one", val: connection });
 
 const react = {
   connected({ connection }) {
     const name = `guest ${++guests}`;
     names.set(connection, name);
-    return [
-      send(one(connection), `* you are ${name}`),
-      send({ tag: "all-but", val: connection }, `* ${name} joined`),
-    ];
+    return [send(one(connection), `* you are ${name}`), send(allBut(connection), `* ${name} joined`)];
   },
 
   messages(batch) {
@@ -36,22 +30,9 @@ const react = {
     return names.delete(connection) ? [send(all, `* ${name} left`)] : [];
   },
 
-  request({ connection }) {
-    const body = utf8("A chat in JavaScript: come by WebSocket.\n");
-    const fields = [{ name: "Content-Type", value: utf8("text/plain; charset=utf-8") }];
-    return [{ tag: "respond", val: { connection, status: 200, fields, body } }];
-  },
+  request: (request) => [respondText(request, 200, "A chat in JavaScript: come by WebSocket.\n")],
 };
 
 export const handler = {
   handle: (events) => events.flatMap(({ tag, val }) => react[tag]?.(val) ?? []),
 };
-
-const utf8 = (text) => new TextEncoder().encode(text);
-
-/** The messages of a batch: its text is their concatenation, and `ends` has the byte offset where each ends. */
-function texts({ text, ends }) {
-  const bytes = utf8(text);
-  let start = 0;
-  return [...ends].map((end) => new TextDecoder().decode(bytes.subarray(start, (start = end))));
-}
