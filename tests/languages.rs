@@ -22,6 +22,12 @@ fn main() -> ExitCode {
         trial("the_python_chat_works", &componentize, |componentize| {
             serve_chat(&python(componentize, &example("python-chat"), "chat"));
         }),
+        trial("the_javascript_chat_passes_its_tests", &jco, |_| {
+            build(Command::new("node").arg("--test"), &example("javascript-chat"));
+        }),
+        trial("the_python_chat_passes_its_tests", &componentize, |componentize| {
+            test_python(componentize, &example("python-chat"));
+        }),
         trial("javascript_errors_are_logged", &jco, |jco| {
             // The README's command builds `chat.js`.
             let folder = copy("javascript-chat", "throws.js", "chat.js");
@@ -58,6 +64,23 @@ fn python(componentize: &Path, folder: &Path, name: &str) -> PathBuf {
         folder,
     );
     built
+}
+
+/// Runs the tests over the bindings, as the README says.
+fn test_python(componentize: &Path, folder: &Path) {
+    let bindings = target("python-bindings");
+    let _ = fs::remove_dir_all(&bindings);
+    build(
+        Command::new(componentize).args(["-d", "../../wit", "-w", "application", "bindings"]).arg(&bindings),
+        folder,
+    );
+    build(
+        Command::new("python3")
+            .args(["-m", "unittest"])
+            .env("PYTHONPATH", &bindings)
+            .env("PYTHONDONTWRITEBYTECODE", "1"),
+        folder,
+    );
 }
 
 fn target(name: &str) -> PathBuf {

@@ -105,7 +105,6 @@ impl Client {
 impl<A: Application> Server<A> {
     /// Starts an application: its first call, without events, has been made.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
     pub fn new(application: A) -> Self {
         Self::with_options(application, Options::default()).expect("the defaults are valid")
     }
@@ -188,7 +187,10 @@ impl<A: Application> Server<A> {
     #[track_caller]
     pub fn close_with(&mut self, client: Client, code: u16, reason: &str) {
         match wire::close(self.protocol(client), code, reason) {
-            Some(frame) => self.say_bytes(client, frame),
+            Some(frame) => {
+                self.world.peer_mut(client.0).begin_close();
+                self.say_bytes(client, frame);
+            }
             None => self.hang_up(client),
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Peer {
     /// Read, and not understood yet.
     ahead: Vec<u8>,
     is_connected: bool,
+    /// It has sent its closing frame.
+    has_closed: bool,
     close: Close,
     is_over: bool,
 }
@@ -48,6 +50,7 @@ impl Peer {
             is_head: false,
             ahead: Vec::new(),
             is_connected: false,
+            has_closed: false,
             close: Close::default(),
             is_over: false,
         }
@@ -68,6 +71,11 @@ impl Peer {
     pub(super) fn open(&self, client: Client) -> Client {
         assert!(!self.is_over, "this client's connection is over");
         client
+    }
+
+    /// It sends its closing frame. Returns whether it is the first.
+    pub(super) fn begin_close(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_closed, true)
     }
 
     /// How it ended; `None` if it has not.
@@ -117,9 +125,11 @@ impl Peer {
     fn read_hixie(&mut self, protocol: Protocol, answers: &mut Vec<u8>) -> bool {
         if self.ahead.starts_with(CLOSING) {
             self.ahead.drain(..CLOSING.len());
-            if protocol == Protocol::Draft76 && !self.close.was_clean {
+            if protocol == Protocol::Draft76 {
                 self.close.was_clean = true;
-                answers.extend_from_slice(CLOSING);
+                if self.begin_close() {
+                    answers.extend_from_slice(CLOSING);
+                }
             }
             return true;
         }
@@ -147,8 +157,10 @@ impl Peer {
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
                 let reason = payload.get(2..).map(String::from_utf8_lossy).unwrap_or_default();
                 self.close = Close { code, reason: reason.into_owned(), was_clean: true };
-                let echo = payload.get(..2).unwrap_or_default();
-                answers.extend(close_frame(protocol, echo).unwrap_or_default());
+                if self.begin_close() {
+                    let echo = payload.get(..2).unwrap_or_default();
+                    answers.extend(close_frame(protocol, echo).unwrap_or_default());
+                }
             }
             _ => {}
         }
