@@ -31,8 +31,9 @@ use support::optional::{install, trial};
 use support::server::{Server, program, run};
 use support::{CLOSING, Test, frame, hosts};
 
-const HOSTS: [Host; 3] = [
+const HOSTS: [Host; 4] = [
     Host { name: "wasmtime", install: hosts::wasmtime, command: hosts::wasmtime_command },
+    Host { name: "wasmtime-0.3", install: hosts::wasmtime, command: hosts::wasmtime_p3_command },
     Host { name: "jco", install: jco, command: jco_command },
     Host { name: "embedded", install: embedded, command: embedded_command },
 ];
@@ -79,15 +80,20 @@ fn main() -> ExitCode {
     }
     trials.push(trial("wasmtime::missing_network_access_is_explained", &hosts::wasmtime(), |wasmtime| {
         let composed = Composed::new("no-network", ECHO);
-        let output = Command::new(wasmtime).arg("run").arg(composed.server).output().unwrap();
-        let log = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{log}");
-        assert!(log.contains("access-denied") && log.contains("wasmtime needs -S inherit-network"), "{log}");
+        for server in [composed.server, composed.server_p3] {
+            let output = Command::new(wasmtime).arg("run").arg(server).output().unwrap();
+            let log = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{log}");
+            assert!(
+                log.contains("access-denied") && log.contains("wasmtime needs -S inherit-network"),
+                "{log}"
+            );
+        }
     }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A host of WASI 0.2.
+/// A WASI host.
 struct Host {
     name: &'static str,
     /// Its program, or why it is unavailable here.

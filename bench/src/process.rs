@@ -26,6 +26,9 @@ pub(crate) enum Kind {
     Application,
     /// The composed echo on the wasmtime command line.
     Wasmtime,
+    /// The same for WASI 0.3.
+    #[value(name = "wasmtime-0.3")]
+    WasmtimeP3,
     /// npm's websocket-driver, of tests/peers.
     WebsocketDriver,
     /// Netty's WebSocketServerHandshaker00, of tests/peers.
@@ -68,6 +71,7 @@ impl Kind {
             Self::Native => "native",
             Self::Application => "application",
             Self::Wasmtime => "wasmtime",
+            Self::WasmtimeP3 => "wasmtime-0.3",
             Self::WebsocketDriver => "websocket-driver",
             Self::Netty => "Netty 00",
             Self::Tungstenite => "tokio-tungstenite",
@@ -112,6 +116,7 @@ impl Kind {
             | Self::Native
             | Self::Application
             | Self::Wasmtime
+            | Self::WasmtimeP3
             | Self::Tungstenite
             | Self::Gateway
             | Self::Nginx => None,

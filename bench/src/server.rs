@@ -10,6 +10,7 @@ use std::time::Duration;
 use std::{process, thread};
 
 use bytes::Bytes;
+use legacy_websocket_artifacts::Wasi;
 use legacy_websocket_host::step::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
     Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, GatewayOptions,
@@ -32,8 +33,10 @@ const MAX_CONNECTIONS: usize = 100_000;
 
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
-    if kind == Kind::Wasmtime {
-        return Err(wasmtime::exec(role));
+    match kind {
+        Kind::Wasmtime => return Err(wasmtime::exec(role, Wasi::P2)),
+        Kind::WasmtimeP3 => return Err(wasmtime::exec(role, Wasi::P3)),
+        _ => {}
     }
     end_with_parent();
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
@@ -54,7 +57,12 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             }
             Kind::Tungstenite if role == Role::Echo => return tungstenite::serve(listener).await,
             Kind::Tungstenite => return Err("tokio-tungstenite only echoes".into()),
-            Kind::Wasmtime | Kind::WebsocketDriver | Kind::Netty | Kind::Ws | Kind::Nginx => {
+            Kind::Wasmtime
+            | Kind::WasmtimeP3
+            | Kind::WebsocketDriver
+            | Kind::Netty
+            | Kind::Ws
+            | Kind::Nginx => {
                 return Err("a program of its own".into());
             }
             Kind::Gateway => return Err("a command of its own".into()),

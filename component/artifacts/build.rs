@@ -8,7 +8,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 8] = [
+const COMPONENTS: [(&str, &str, &str, &str); 9] = [
     ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
     (
         "FAULTY_LIBRARY",
@@ -21,6 +21,12 @@ const COMPONENTS: [(&str, &str, &str, &str); 8] = [
         "legacy-websocket-server",
         "",
         "A server on wasi:sockets for an application: world `server`. To be composed with one.",
+    ),
+    (
+        "SERVER_P3",
+        "legacy-websocket-server",
+        "wasi-0-3",
+        "The same for hosts of WASI 0.3: world `server` of `wit/p3`.",
     ),
     ("ECHO", "example-echo", "", "`examples/applications/echo`: world `application`."),
     ("CHAT", "example-chat", "", "`examples/applications/chat`: world `application`."),

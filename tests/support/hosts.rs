@@ -1,4 +1,4 @@
-//! WASI 0.2 hosts that run a composed server.
+//! WASI hosts that run a composed server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use legacy_websocket_artifacts::compose;
+use legacy_websocket_artifacts::{Wasi, compose};
 
 use super::optional::install;
 
@@ -36,16 +36,22 @@ pub(crate) fn command<'n>(options: &[&'n str]) -> Option<(Command, Vec<&'n str>)
 #[derive(Debug)]
 pub(crate) struct Composed {
     pub(crate) application: PathBuf,
+    /// For WASI 0.2.
     pub(crate) server: PathBuf,
+    /// For WASI 0.3.
+    pub(crate) server_p3: PathBuf,
 }
 
 impl Composed {
     pub(crate) fn new(name: &str, application: &[u8]) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let path = |suffix| folder.join(format!("{name}-{suffix}.wasm"));
-        let composed = Self { application: path("application"), server: path("server") };
+        let composed =
+            Self { application: path("application"), server: path("server"), server_p3: path("server-p3") };
         fs::write(&composed.application, application).unwrap();
-        fs::write(&composed.server, compose(application).unwrap()).unwrap();
+        for (wasi, server) in [(Wasi::P2, &composed.server), (Wasi::P3, &composed.server_p3)] {
+            fs::write(server, compose(application, wasi).unwrap()).unwrap();
+        }
         composed
     }
 }
@@ -57,6 +63,15 @@ pub(crate) fn wasmtime() -> Result<PathBuf, String> {
 
 /// The documented command.
 pub(crate) fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    Ok(run_with_wasmtime(wasmtime, &composed.server))
+}
+
+/// The same for WASI 0.3.
+pub(crate) fn wasmtime_p3_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    Ok(run_with_wasmtime(wasmtime, &composed.server_p3))
+}
+
+fn run_with_wasmtime(wasmtime: &Path, server: &Path) -> Vec<OsString> {
     let options = ["run", "-S", "inherit-network"].map(OsString::from);
-    Ok([wasmtime.into()].into_iter().chain(options).chain([composed.server.clone().into()]).collect())
+    [wasmtime.into()].into_iter().chain(options).chain([server.into()]).collect()
 }

@@ -4,8 +4,29 @@ use thiserror::Error;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug};
 
-use crate::SERVER;
 use crate::handler::{HANDLER, not_an_application};
+use crate::{SERVER, SERVER_P3};
+
+/// The version of WASI that a server needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wasi {
+    /// WASI 0.2: world `server`.
+    #[default]
+    P2,
+    /// WASI 0.3: world `server` of `wit/p3`.
+    P3,
+}
+
+impl Wasi {
+    /// The server component.
+    #[must_use]
+    pub fn server(self) -> &'static [u8] {
+        match self {
+            Self::P2 => SERVER,
+            Self::P3 => SERVER_P3,
+        }
+    }
+}
 
 /// Why components could not be composed.
 #[derive(Debug, Error)]
@@ -30,13 +51,13 @@ pub enum ComposeError {
     Composition(String),
 }
 
-/// Plugs an application component into [`SERVER`], as `wac plug` does: the result is a command that any host of
-/// WASI 0.2 runs. What else the application imports, the result imports, too.
+/// Plugs an application component into a server, as `wac plug` does: the result is a command that any host of that
+/// version of WASI runs. What else the application imports, the result imports, too.
 ///
 /// # Errors
 /// [`ComposeError`] says what is wrong with the application.
-pub fn compose(application: &[u8]) -> Result<Vec<u8>, ComposeError> {
-    join(SERVER, application, false)
+pub fn compose(application: &[u8], wasi: Wasi) -> Result<Vec<u8>, ComposeError> {
+    join(wasi.server(), application, false)
 }
 
 /// Plugs an application into a middleware: the result is an application.
@@ -104,9 +125,9 @@ mod tests {
 
     #[test]
     fn what_is_no_application_is_refused() {
-        assert!(matches!(compose(b"text"), Err(ComposeError::NotAComponent(_))));
-        assert!(matches!(compose(LIBRARY), Err(ComposeError::NotAnApplication(_))));
-        assert!(matches!(compose(REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
+        assert!(matches!(compose(b"text", Wasi::P2), Err(ComposeError::NotAComponent(_))));
+        assert!(matches!(compose(LIBRARY, Wasi::P2), Err(ComposeError::NotAnApplication(_))));
+        assert!(matches!(compose(REQUIRE_COOKIE, Wasi::P2), Err(ComposeError::NoApplication)));
         assert!(matches!(stack(REQUIRE_COOKIE, REQUIRE_COOKIE), Err(ComposeError::NoApplication)));
     }
 
@@ -135,6 +156,8 @@ mod tests {
     fn middlewares_are_stacked_as_often_as_wanted() {
         let once = stack(REQUIRE_COOKIE, ECHO).unwrap();
         let twice = stack(REQUIRE_COOKIE, &once).unwrap();
-        compose(&twice).unwrap();
+        for wasi in [Wasi::P2, Wasi::P3] {
+            compose(&twice, wasi).unwrap();
+        }
     }
 }

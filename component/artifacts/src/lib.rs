@@ -3,7 +3,7 @@
 mod compose;
 mod handler;
 
-pub use compose::{ComposeError, compose, not_a_component, stack};
+pub use compose::{ComposeError, Wasi, compose, not_a_component, stack};
 pub use handler::not_an_application;
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));

@@ -28,7 +28,7 @@ fn own_imports(component: &[u8]) -> Vec<String> {
 }
 
 fn assert_exports(component: &[u8], world: &str) {
-    let (declared, declared_world) = declared(world);
+    let (declared, declared_world) = declared("wit", world);
     let (resolve, decoded_world) = decode(component);
     let expected = exports(&declared, declared_world);
     assert!(!expected.is_empty());
@@ -44,7 +44,7 @@ fn applications_implement_their_world() {
 
 #[test]
 fn applications_import_only_the_standard_library() {
-    let (world, id) = declared("application");
+    let (world, id) = declared("wit", "application");
     assert_eq!(imports(&world, id), Vec::<String>::new());
     for application in APPLICATIONS {
         assert_eq!(own_imports(application), Vec::<String>::new());
@@ -58,7 +58,7 @@ fn a_middleware_implements_its_world() {
 
 #[test]
 fn a_middleware_imports_its_world() {
-    let (world, id) = declared("middleware");
+    let (world, id) = declared("wit", "middleware");
     let expected = imports(&world, id);
     assert!(!expected.is_empty());
     assert_eq!(own_imports(REQUIRE_COOKIE), expected);

@@ -18,7 +18,7 @@ fn it_imports_no_function_and_no_resource() {
 fn it_exports_its_world() {
     let (decoded, world) = decode(LIBRARY);
     let exports = contents(&decoded, decoded.worlds[world].exports.values());
-    let (wit, world) = declared("library");
+    let (wit, world) = declared("wit", "library");
     let expected = contents(&wit, wit.worlds[world].exports.values());
     assert!(!expected.is_empty());
     assert_eq!(exports, expected);

@@ -1,8 +1,8 @@
-//! Imports, exports and size of the component of world `server`.
+//! Imports, exports and size of the components of the worlds `server`.
 
 mod support;
 
-use legacy_websocket_artifacts::SERVER;
+use legacy_websocket_artifacts::{SERVER, SERVER_P3};
 use support::{contents, declared, decode};
 
 /// Strips the versions: the toolchain and the world use different patch releases of WASI 0.2.
@@ -20,29 +20,38 @@ fn names(contents: &[String]) -> Vec<String> {
     names
 }
 
+/// Folder of the WIT package, and component.
+const WORLDS: [(&str, &[u8]); 2] = [("wit", SERVER), ("wit/p3", SERVER_P3)];
+
 #[test]
 fn it_imports_only_an_application_sockets_clocks_and_stdio() {
-    let (component, world) = decode(SERVER);
-    let imports = names(&contents(&component, component.worlds[world].imports.values()));
-    let (wit, declared) = declared("server");
-    let expected = names(&contents(&wit, wit.worlds[declared].imports.values()));
-    let unexpected: Vec<_> = imports.iter().filter(|name| !expected.contains(name)).collect();
-    assert!(unexpected.is_empty(), "{unexpected:?}");
-    assert!(imports.contains(&"hixie:legacy-websocket/handler handle".into()), "{imports:?}");
-    let exports = contents(&component, component.worlds[world].exports.values());
-    assert_eq!(exports, contents(&wit, wit.worlds[declared].exports.values()));
+    for (folder, server) in WORLDS {
+        let (component, world) = decode(server);
+        let imports = names(&contents(&component, component.worlds[world].imports.values()));
+        let (wit, declared) = declared(folder, "server");
+        let expected = names(&contents(&wit, wit.worlds[declared].imports.values()));
+        let unexpected: Vec<_> = imports.iter().filter(|name| !expected.contains(name)).collect();
+        assert!(unexpected.is_empty(), "{folder}: {unexpected:?}");
+        assert!(imports.contains(&"hixie:legacy-websocket/handler handle".into()), "{folder}: {imports:?}");
+        let exports = contents(&component, component.worlds[world].exports.values());
+        assert_eq!(exports, contents(&wit, wit.worlds[declared].exports.values()), "{folder}");
+    }
 }
 
 /// The server accepts connections but cannot open any.
 #[test]
 fn it_opens_no_connections() {
-    let (component, world) = decode(SERVER);
-    let imports = contents(&component, component.worlds[world].imports.values());
-    let connects: Vec<_> = imports.iter().filter(|name| name.contains("connect")).collect();
-    assert!(connects.is_empty(), "{connects:?}");
+    for (folder, server) in WORLDS {
+        let (component, world) = decode(server);
+        let imports = contents(&component, component.worlds[world].imports.values());
+        let connects: Vec<_> = imports.iter().filter(|name| name.contains("connect")).collect();
+        assert!(connects.is_empty(), "{folder}: {connects:?}");
+    }
 }
 
 #[test]
 fn it_is_small() {
-    assert!(SERVER.len() < 380_000, "{} bytes", SERVER.len());
+    for (folder, server) in WORLDS {
+        assert!(server.len() < 380_000, "{folder}: {} bytes", server.len());
+    }
 }

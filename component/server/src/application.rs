@@ -6,7 +6,7 @@ use legacy_websocket::step::{Command, Event};
 use legacy_websocket_guest::{lower_event, with_commands};
 use legacy_websocket_shell::Handshakes;
 
-use crate::bindings::hixie::legacy_websocket::handler::handle;
+use crate::system::handle;
 
 /// Passes it events, and its commands to `carry`. Handshakes it does not decide are accepted.
 pub(crate) fn ask<R>(events: Vec<Event>, carry: impl FnOnce(&[Command<'_>]) -> R) -> R {

@@ -1,12 +1,15 @@
-//! The host's clock.
+//! Milliseconds of the host's monotonic clock.
 
 use core::time::Duration;
 
-use crate::bindings::wasi::clocks::monotonic_clock;
+use crate::system::clock::monotonic;
+
+/// Nanoseconds per millisecond.
+pub(crate) const NANOSECONDS: u64 = 1_000_000;
 
 /// Milliseconds since the origin of the host's clock.
 pub(crate) fn now() -> u64 {
-    monotonic_clock::now() / 1_000_000
+    monotonic() / NANOSECONDS
 }
 
 /// Measures elapsed time.
@@ -14,10 +17,10 @@ pub(crate) struct Stopwatch(u64);
 
 impl Stopwatch {
     pub(crate) fn start() -> Self {
-        Self(monotonic_clock::now())
+        Self(monotonic())
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        Duration::from_nanos(monotonic_clock::now().saturating_sub(self.0))
+        Duration::from_nanos(monotonic().saturating_sub(self.0))
     }
 }

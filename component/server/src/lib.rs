@@ -1,4 +1,8 @@
-//! A server for draft 75 and draft 76 on any WASI 0.2 host: world `server`. Empty for other targets.
+//! A server for every WebSocket protocol browsers have shipped, on any WASI host: world `server` (WASI 0.2) or, with the
+//! feature `wasi-0-3`, that of `wit/p3` (WASI 0.3). Empty for other targets.
+//!
+//! The two differ in one module, which has the same items in both: sockets, clocks, standard input and output, and how
+//! to wait. It is a feature and not a type parameter, because a component is of one world.
 //!
 //! One thread, one loop: wait for sockets and time, read, one turn of the engine and of the application, write.
 #![cfg(target_arch = "wasm32")]
@@ -16,20 +20,28 @@ extern crate alloc;
 
 mod application;
 mod arguments;
-mod bindings;
 mod clock;
 mod link;
-mod listener;
+mod listening;
 mod log;
 mod shell;
+#[cfg(not(feature = "wasi-0-3"))]
+mod wasi_0_2;
+#[cfg(feature = "wasi-0-3")]
+mod wasi_0_3;
+
+#[cfg(not(feature = "wasi-0-3"))]
+use wasi_0_2 as system;
+#[cfg(feature = "wasi-0-3")]
+use wasi_0_3 as system;
 
 use legacy_websocket_shell::Level;
 
 use crate::arguments::{Parsed, parse};
-use crate::bindings::exports::wasi::cli::run::Guest;
-use crate::bindings::wasi::cli::environment::get_arguments;
-use crate::log::{Log, print};
+use crate::log::Log;
 use crate::shell::Shell;
+use crate::system::stdio::print;
+use crate::system::{Guest, get_arguments};
 
 struct Component;
 
@@ -44,6 +56,7 @@ impl Guest for Component {
             }
             Err(error) => {
                 log.write(Level::Error, format_args!("{error}; --help shows every option"));
+                log.stderr.finish();
                 return Err(());
             }
         };
@@ -55,6 +68,7 @@ impl Guest for Component {
             }
             Err(mut failed) => {
                 failed.log.write(Level::Error, format_args!("{}", failed.reason));
+                failed.log.stderr.finish();
                 Err(())
             }
         }

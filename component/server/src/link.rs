@@ -10,29 +10,18 @@ use legacy_websocket_shell::{
 };
 
 use crate::arguments::ShellOptions;
-use crate::bindings::wasi::io::poll::Pollable;
-use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
-use crate::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
-use crate::listener::{Accepted, MORE_SEND_BUFFER};
+use crate::system::{Draining, Socket};
 
-/// The maximum passed to the host in one write. The host may hold it, unseen, until the peer takes it.
-const MAX_WRITE: u64 = 16 * 1024;
-
-/// The size of one read, in bytes: hosts allocate all of it. It grows for peers that send much.
-const MIN_READ: u64 = 4 * 1024;
-const MAX_READ: u64 = 64 * 1024;
+/// The maximum read from one connection in a turn, in bytes.
+const MAX_READ: usize = 64 * 1024;
+const MIN_MAX_READ: usize = 4 * 1024;
 
 /// How often to check, in milliseconds, whether the last bytes have been written if no pollable reports it.
 const RECHECK: u64 = 10;
 
 /// A connection being read and written.
 pub(crate) struct Link {
-    // Children before parents: fields are dropped in this order.
-    readable: Pollable,
-    writable: Option<Pollable>,
-    input: InputStream,
-    output: OutputStream,
-    socket: TcpSocket,
+    pub(crate) socket: Socket,
     /// The peer's address, or the one reported by a trusted proxy.
     pub(crate) peer: String,
     /// The engine has ended it and the application has been told; pending output is still written.
@@ -45,14 +34,13 @@ pub(crate) struct Link {
     closing: Closing,
     /// Its input waits in the engine; do not read.
     pub(crate) paused: bool,
-    read_size: u64,
-    max_read: u64,
-    /// The largest value `check-write` has returned: at that value the host holds nothing.
-    idle_room: u64,
+    max_read: usize,
     /// When pending output must have made progress; after our FIN, when the peer's must have arrived.
     deadline: Option<u64>,
     /// When to check it even if nothing happens.
     pub(crate) wake: Option<u64>,
+    /// The time at which the main loop will.
+    pub(crate) scheduled: Option<u64>,
 }
 
 /// The limits of one queue, and the memory of all queues.
@@ -70,6 +58,30 @@ impl WriteAccount for Account {
         &self.held
     }
 }
+
+/// What a socket has received.
+pub(crate) enum Received {
+    Bytes(Vec<u8>),
+    Nothing,
+    /// The peer's FIN.
+    End,
+    Reset,
+}
+
+/// Where output is that the host has taken.
+pub(crate) enum Flush {
+    /// With the kernel.
+    Done,
+    /// With the host, which waits for the peer.
+    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
+    Blocked,
+    /// With the host, for a moment.
+    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
+    Soon,
+}
+
+/// The connection is gone; nothing can be written.
+pub(crate) struct Gone;
 
 /// The result of a read.
 pub(crate) enum ReadOutcome {
@@ -90,14 +102,8 @@ pub(crate) enum Outcome {
 }
 
 impl Link {
-    pub(crate) fn new(accepted: Accepted, peer: String, options: &ShellOptions, held: &Rc<Held>) -> Self {
-        let Accepted { socket, input, output } = accepted;
+    pub(crate) fn new(socket: Socket, peer: String, options: &ShellOptions, held: &Rc<Held>) -> Self {
         Self {
-            readable: input.subscribe(),
-            writable: None,
-            idle_room: 1,
-            input,
-            output,
             socket,
             peer,
             closed: false,
@@ -106,23 +112,23 @@ impl Link {
             queue: WriteQueue::new(Account { limits: options.queue, held: Rc::clone(held) }),
             closing: Closing::default(),
             paused: false,
-            read_size: MIN_READ,
             // Reading stops at half of the queue's limit, so an echo of one read stays below the limit.
-            max_read: (options.queue.per_connection as u64 / 4).clamp(MIN_READ, MAX_READ),
+            max_read: (options.queue.per_connection / 4).clamp(MIN_MAX_READ, MAX_READ),
             deadline: None,
             wake: None,
+            scheduled: None,
         }
     }
 
     /// A connection that only gets a refusal.
     pub(crate) fn refuse(
-        accepted: Accepted,
+        socket: Socket,
         peer: String,
         why: Refusal,
         options: &ShellOptions,
         held: &Rc<Held>,
     ) -> Self {
-        let mut link = Self::new(accepted, peer, options, held);
+        let mut link = Self::new(socket, peer, options, held);
         (link.closed, link.refused) = (true, true);
         link.closing.linger();
         // Cannot overflow: it is the first and fits.
@@ -130,8 +136,8 @@ impl Link {
         link
     }
 
-    /// What to wait for before reading, if it should be read.
-    pub(crate) fn readable(&self) -> Option<&Pollable> {
+    /// Whether to read from it.
+    pub(crate) fn reads(&self) -> bool {
         let reads = match self.action() {
             Action::Read | Action::Linger => true,
             // A refused peer is answered once it has sent something.
@@ -139,29 +145,22 @@ impl Link {
             Action::SendFin => self.refused || self.queue.then() == Disposition::HalfClose,
             Action::Wait | Action::Close => false,
         };
-        (reads && !self.paused && self.closing.reading != Reading::Ended).then_some(&self.readable)
-    }
-
-    /// What to wait for before writing, if there is output.
-    pub(crate) fn writable(&self) -> Option<&Pollable> {
-        self.writable.as_ref()
+        reads && !self.paused && self.closing.reading != Reading::Ended
     }
 
     pub(crate) fn read(&mut self) -> ReadOutcome {
-        match self.input.read(self.read_size) {
-            Ok(bytes) if bytes.is_empty() => ReadOutcome::Nothing,
-            Ok(bytes) => {
+        match self.socket.read(self.max_read) {
+            Received::Nothing => ReadOutcome::Nothing,
+            Received::Bytes(bytes) => {
                 self.heard = true;
-                let full = bytes.len() as u64 >= self.read_size;
-                self.read_size = if full { (self.read_size * 2).min(self.max_read) } else { MIN_READ };
                 match self.closing.reading {
                     Reading::ToEngine => ReadOutcome::Bytes(bytes),
                     Reading::Discarding | Reading::Ended => ReadOutcome::Nothing,
                 }
             }
-            Err(StreamError::Closed) if self.closing.receive_eof() => ReadOutcome::Ended,
-            Err(StreamError::Closed) => ReadOutcome::Nothing,
-            Err(StreamError::LastOperationFailed(_)) => {
+            Received::End if self.closing.receive_eof() => ReadOutcome::Ended,
+            Received::End => ReadOutcome::Nothing,
+            Received::Reset => {
                 let _ = self.closing.receive_eof();
                 ReadOutcome::Lost
             }
@@ -189,11 +188,12 @@ impl Link {
         if self.queue.then() == Disposition::Abort {
             return Outcome::Done;
         }
-        if self.write().is_err() {
+        if self.socket.write(&mut self.queue).is_err() {
             return Outcome::Lost(Loss::Reset);
         }
+        self.queue.settle();
         if !self.queue.is_empty() {
-            self.wait_until_writable();
+            self.socket.await_writable(true);
             return self.wait(now, options);
         }
         if self.queue.then() == Disposition::Finish {
@@ -203,7 +203,8 @@ impl Link {
             self.wake = Some(now.saturating_add(RECHECK));
             return Outcome::Keep;
         }
-        (self.writable, self.deadline) = (None, None);
+        self.socket.await_writable(false);
+        self.deadline = None;
         Outcome::Keep
     }
 
@@ -213,45 +214,16 @@ impl Link {
 
     /// Sends our FIN once the host has written what it holds. Returns whether it was sent.
     fn half_close(&mut self) -> bool {
-        if self.closing.fin != Fin::Sent && self.output.check_write().is_ok_and(|room| room >= self.idle_room)
-        {
-            let _ = self.socket.shutdown(ShutdownType::Send);
+        if self.closing.fin != Fin::Sent && matches!(self.socket.flush(), Ok(Flush::Done)) {
+            self.socket.half_close();
             self.closing.fin = Fin::Sent;
         }
         self.closing.fin == Fin::Sent
     }
 
-    /// Closes it. Dropping a stream waits for output that the host still holds, so the kernel is made to take it, and
-    /// the main loop waits for the rest together with everything else.
+    /// Closes it. Returns what the host still holds.
     pub(crate) fn close(self) -> Option<Draining> {
-        if self.output.check_write().is_ok_and(|room| room < self.idle_room) {
-            let _ = self.socket.set_send_buffer_size(MORE_SEND_BUFFER);
-            let _ = self.socket.shutdown(ShutdownType::Both);
-        }
-        if !matches!(self.output.check_write(), Ok(0)) {
-            return None;
-        }
-        let Self { readable, writable, input, output, socket, .. } = self;
-        // Dropped before their parents.
-        drop((readable, writable));
-        drop(input);
-        Some(Draining { writable: output.subscribe(), output, _socket: socket })
-    }
-
-    fn write(&mut self) -> Result<(), StreamError> {
-        while !self.queue.is_empty() {
-            let room = self.output.check_write()?;
-            if room == 0 {
-                break;
-            }
-            self.idle_room = self.idle_room.max(room);
-            let front = self.queue.front(usize::try_from(room.min(MAX_WRITE)).unwrap_or(usize::MAX));
-            self.output.write(&front)?;
-            let written = front.len();
-            self.queue.advance(written);
-        }
-        self.queue.settle();
-        Ok(())
+        self.socket.close()
     }
 
     /// All output is queued: sends our FIN once it is written, then reads until the peer's FIN.
@@ -265,32 +237,31 @@ impl Link {
             let is_over = self.action() == Action::Close || self.deadline.is_none_or(|at| at <= now);
             return if is_over { Outcome::Done } else { Outcome::Keep };
         }
-        match self.output.check_write() {
-            Err(_) => Outcome::Done,
-            Ok(room) if room >= self.idle_room && self.waits_for_request(now, options) => Outcome::Keep,
-            Ok(room) if room >= self.idle_room => {
+        match self.socket.flush() {
+            Err(Gone) => Outcome::Done,
+            Ok(Flush::Done) if self.waits_for_request(now, options) => Outcome::Keep,
+            Ok(Flush::Done) => {
                 self.half_close();
                 self.linger(now, options);
                 // Without half-close, this is the end.
                 self.read();
                 self.finish(now, options)
             }
-            Ok(room) => {
-                if room == 0 {
-                    self.wait_until_writable();
-                }
+            Ok(Flush::Blocked) => {
+                self.socket.await_writable(true);
+                self.wait(now, options)
+            }
+            Ok(Flush::Soon) => {
                 let outcome = self.wait(now, options);
-                if room > 0 {
-                    self.writable = None;
-                    self.wake = Some(now.saturating_add(RECHECK));
-                }
+                self.socket.await_writable(false);
+                self.wake = Some(now.saturating_add(RECHECK));
                 outcome
             }
         }
     }
 
     fn linger(&mut self, now: u64, options: &ShellOptions) {
-        self.writable = None;
+        self.socket.await_writable(false);
         self.closing.linger();
         self.deadline = Some(now.saturating_add(options.linger_timeout));
     }
@@ -306,11 +277,6 @@ impl Link {
         now < deadline
     }
 
-    fn wait_until_writable(&mut self) {
-        let output = &self.output;
-        self.writable.get_or_insert_with(|| output.subscribe());
-    }
-
     /// Output is pending: the peer is slow if that lasts too long.
     fn wait(&mut self, now: u64, options: &ShellOptions) -> Outcome {
         let made_progress = self.queue.take_progress();
@@ -318,19 +284,5 @@ impl Link {
         let deadline = deadline.unwrap_or_else(|| now.saturating_add(options.write_timeout));
         (self.deadline, self.wake) = (Some(deadline), Some(deadline));
         if deadline <= now { Outcome::Lost(Loss::SlowReader) } else { Outcome::Keep }
-    }
-}
-
-/// A closed connection; the host still holds bytes that the peer does not read.
-pub(crate) struct Draining {
-    pub(crate) writable: Pollable,
-    output: OutputStream,
-    _socket: TcpSocket,
-}
-
-impl Draining {
-    /// Whether dropping it would not block.
-    pub(crate) fn is_done(&self) -> bool {
-        !matches!(self.output.check_write(), Ok(0))
     }
 }

@@ -1,4 +1,4 @@
-//! Lines on standard output and standard error.
+//! The operator's log, on standard error.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,18 +6,13 @@ use core::fmt::Arguments;
 
 use legacy_websocket_shell::{Level, LogCategory, LogPermit, LogRateLimiter};
 
-use crate::bindings::wasi::cli::stderr::get_stderr;
-use crate::bindings::wasi::cli::stdout::get_stdout;
-use crate::bindings::wasi::clocks::wall_clock;
-use crate::bindings::wasi::io::streams::OutputStream;
 use crate::clock::now;
-
-/// The maximum that one call of `blocking-write-and-flush` takes.
-const BLOCKING_BYTES: usize = 4096;
+use crate::system::clock::wall;
+use crate::system::stdio::Stderr;
 
 /// The operator's log, in the same format as the host's.
 pub(crate) struct Log {
-    stderr: OutputStream,
+    pub(crate) stderr: Stderr,
     /// Also write lines of [`Level::Debug`].
     pub(crate) debug: bool,
     /// Lines dropped because standard error had no room.
@@ -27,7 +22,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { stderr: get_stderr(), debug: false, lost: 0, limiter: LogRateLimiter::default() }
+        Self { stderr: Stderr::new(), debug: false, lost: 0, limiter: LogRateLimiter::default() }
     }
 
     /// Whether one more line that peers can cause may be written. With `--debug` it always may.
@@ -59,32 +54,18 @@ impl Log {
         if self.lost > 0 {
             text = format!("{time}  WARN lines of the log were lost lines={}\n{text}", self.lost);
         }
-        let room = self.stderr.check_write().unwrap_or(0);
-        if room < text.len() as u64 || self.stderr.write(text.as_bytes()).is_err() {
-            self.lost = self.lost.saturating_add(1);
-        } else {
-            self.lost = 0;
-            // Bytes it could not take were counted above.
-            let _ = self.stderr.flush();
-        }
-    }
-}
-
-/// Writes to standard output. Errors are ignored: it may have been closed on purpose.
-pub(crate) fn print(text: &str) {
-    let stdout = get_stdout();
-    for part in text.as_bytes().chunks(BLOCKING_BYTES) {
-        let _ = stdout.blocking_write_and_flush(part);
+        let written = self.stderr.write(text.as_bytes());
+        self.lost = if written { 0 } else { self.lost.saturating_add(1) };
     }
 }
 
 /// The time in RFC 3339 format, in UTC.
 fn timestamp() -> String {
-    let now = wall_clock::now();
-    let (days, second) = (now.seconds / 86_400, now.seconds % 86_400);
+    let (seconds, nanoseconds) = wall();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let millis = now.nanoseconds / 1_000_000;
+    let millis = nanoseconds / 1_000_000;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 

@@ -17,26 +17,22 @@ use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
 use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
 
 use crate::arguments::{Arguments, ShellOptions};
-use crate::bindings::wasi::cli::stdin::get_stdin;
-use crate::bindings::wasi::clocks::monotonic_clock;
-use crate::bindings::wasi::io::poll::{Pollable, poll};
-use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::clock::now;
-use crate::link::{Draining, Link, ReadOutcome};
-use crate::listener::Listener;
-use crate::log::{Log, print};
+use crate::link::{Link, ReadOutcome};
+use crate::log::Log;
+use crate::system::stdio::{Stdin, print};
+use crate::system::{Draining, Listener, TURN_SOURCES, Waiter};
 
 /// Bytes read in one turn. The last read may exceed it.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// How many links are polled in one turn. Hosts on tokio allow a task 128 operations between two waits, after which
-/// nothing is ready any more; if `poll` used up all 128, no work would ever get done.
-const TURN_SOURCES: usize = 40;
-
 /// The server.
 pub(crate) struct Shell {
-    log: Log,
-    links: BTreeMap<u64, Link>,
+    pub(crate) log: Log,
+    pub(crate) links: BTreeMap<u64, Link>,
+    /// When to look at which link, even if nothing happens.
+    schedule: BTreeSet<(u64, u64)>,
+    pub(crate) waiter: Waiter,
     peers: PeerNames,
     /// Memory held by pending output.
     held: Rc<Held>,
@@ -49,15 +45,15 @@ pub(crate) struct Shell {
     pump: Pump,
     /// When the current turn must yield to other work.
     turn_until: u64,
-    listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     /// Nothing is accepted until this time.
-    accept_from: u64,
-    stdin: Option<Stdin>,
+    pub(crate) accept_from: u64,
+    pub(crate) stdin: Option<Stdin>,
     drain_timeout: u64,
     /// When the drain timeout expires, once stopping has begun.
     stop_at: Option<u64>,
     /// Closed links whose output the host still holds.
-    draining: Vec<Draining>,
+    pub(crate) draining: Vec<Draining>,
     next_id: u64,
     next_timeout: Option<u64>,
     /// Connections with new output in this turn.
@@ -85,20 +81,15 @@ pub(crate) struct Failed {
     pub(crate) reason: String,
 }
 
-struct Stdin {
-    // Before the stream, its parent.
-    readable: Pollable,
-    stream: InputStream,
-}
-
 /// A readiness notification.
 #[derive(Clone, Copy)]
-enum Ready {
+pub(crate) enum Ready {
     Time,
     Stdin,
     Listener(usize),
     Readable(u64),
     Writable(u64),
+    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
     Draining,
 }
 
@@ -117,13 +108,11 @@ impl Shell {
         for listener in &listeners {
             print(&format!("listening on ws://{}/\n", listener.address));
         }
-        let stdin = arguments.stop_on_stdin_end.then(|| {
-            let stream = get_stdin();
-            Stdin { readable: stream.subscribe(), stream }
-        });
         let mut shell = Self {
+            waiter: Waiter::new(&log),
             log,
             links: BTreeMap::new(),
+            schedule: BTreeSet::new(),
             peers: PeerNames::default(),
             held: Rc::default(),
             totals: Totals::default(),
@@ -135,7 +124,7 @@ impl Shell {
             turn_until: 0,
             listeners,
             accept_from: 0,
-            stdin,
+            stdin: arguments.stop_on_stdin_end.then(Stdin::new),
             drain_timeout: arguments.drain_timeout,
             stop_at: None,
             draining: Vec::new(),
@@ -186,67 +175,16 @@ impl Shell {
                  slow_readers={slow_readers}"
             ),
         );
+        self.log.stderr.finish();
         // Dropping a stream waits for the output that the host holds; that ends with the program.
         core::mem::forget((self.draining, self.links));
     }
 
-    /// Waits until something is ready.
-    fn wait(&self) -> Vec<Ready> {
-        let now = now();
-        let mut next = self.next_timeout.into_iter().chain(self.stop_at).min();
-        let mut sources = Vec::with_capacity(self.links.len().saturating_add(8));
-        let mut pollables = Vec::with_capacity(sources.capacity());
-        let mut add = |source: Ready, pollable| {
-            sources.push(source);
-            pollables.push(pollable);
-        };
-        for (id, link) in &self.links {
-            next = next.into_iter().chain(link.wake).min();
-            if let Some(readable) = link.readable() {
-                add(Ready::Readable(*id), readable);
-            }
-            if let Some(writable) = link.writable() {
-                add(Ready::Writable(*id), writable);
-            }
-        }
-        for draining in &self.draining {
-            add(Ready::Draining, &draining.writable);
-        }
-        if self.accept_from > now {
-            next = next.into_iter().chain([self.accept_from]).min();
-        } else {
-            for (at, listener) in self.listeners.iter().enumerate() {
-                add(Ready::Listener(at), &listener.acceptable);
-            }
-        }
-        if let Some(stdin) = &self.stdin {
-            add(Ready::Stdin, &stdin.readable);
-        }
-        let timer = next
-            .map(|at| monotonic_clock::subscribe_duration(at.saturating_sub(now).saturating_mul(1_000_000)));
-        if let Some(timer) = &timer {
-            add(Ready::Time, timer);
-        }
-        if pollables.is_empty() {
-            // `poll` traps on an empty list.
-            return Vec::new();
-        }
-        poll(&pollables)
-            .into_iter()
-            .filter_map(|at| sources.get(usize::try_from(at).ok()?).copied())
-            .collect()
-    }
-
-    /// Waits for one that is ready, which makes the host renew the task's budget of operations.
-    fn begin_anew(&self, ready: &[Ready]) {
-        let pollable = ready.iter().find_map(|source| match source {
-            Ready::Readable(id) => self.links.get(id).and_then(Link::readable),
-            Ready::Writable(id) => self.links.get(id).and_then(Link::writable),
-            _ => None,
-        });
-        if let Some(pollable) = pollable {
-            pollable.block();
-        }
+    /// When to stop waiting, if ever.
+    pub(crate) fn next_wake(&self, now: u64) -> Option<u64> {
+        let link = self.schedule.first().map(|(at, _)| *at);
+        let accept = Some(self.accept_from).filter(|at| *at > now);
+        [self.next_timeout, self.stop_at, link, accept].into_iter().flatten().min()
     }
 
     /// Handles everything that is ready, in as many engine turns as the byte limit requires.
@@ -268,17 +206,13 @@ impl Shell {
             }
         }
         let now = now();
-        let due = self.links.iter().filter(|(_, link)| link.wake.is_some_and(|at| at <= now));
-        self.touched.extend(due.map(|(id, _)| *id));
+        let due = self.schedule.iter().take_while(|(at, _)| *at <= now);
+        self.touched.extend(due.map(|(_, id)| *id));
         self.run_engine(&inputs);
     }
 
     fn read_stdin(&mut self, inputs: &mut Vec<Input>) {
-        let ended = match &self.stdin {
-            Some(stdin) => matches!(stdin.stream.read(4096), Err(StreamError::Closed)),
-            None => return,
-        };
-        if ended {
+        if self.stdin.as_mut().is_some_and(Stdin::has_ended) {
             self.stdin = None;
             self.listeners.clear();
             self.stop_at = Some(now().saturating_add(self.drain_timeout));
@@ -319,7 +253,19 @@ impl Shell {
             } else {
                 self.peers.keep(id, link.peer.clone());
             }
+            self.reschedule(id, link.scheduled, None);
             self.draining.extend(link.close());
         }
+    }
+
+    /// Looks at a link at another time than before.
+    fn reschedule(&mut self, id: u64, before: Option<u64>, at: Option<u64>) {
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.schedule.remove(&(before, id));
+        }
+        self.schedule.extend(at.map(|at| (at, id)));
     }
 }

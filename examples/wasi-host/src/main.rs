@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::{env, fs};
 
-use legacy_websocket_artifacts::compose;
+use legacy_websocket_artifacts::{Wasi, compose};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Error, Result, Store};
 use wasmtime_wasi::p2::{add_to_linker_sync, bindings::sync::Command};
@@ -28,7 +28,7 @@ fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let application =
         arguments.first().ok_or_else(|| Error::msg("usage: wasi-host APPLICATION [OPTION]..."))?;
-    let server = compose(&fs::read(application)?).map_err(Error::from)?;
+    let server = compose(&fs::read(application)?, Wasi::P2).map_err(Error::from)?;
 
     let engine = Engine::default();
     let mut linker = Linker::new(&engine);

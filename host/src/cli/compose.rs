@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::Args;
-use legacy_websocket_artifacts::{ComposeError, compose, not_a_component, stack};
+use clap::{Args, ValueEnum};
+use legacy_websocket_artifacts::{ComposeError, Wasi, compose, not_a_component, stack};
 use tracing::info;
 
 use crate::file::{self, MAX_COMPONENT_BYTES};
@@ -24,9 +24,32 @@ pub(super) struct ComposeArgs {
     #[arg(long, requires = "with")]
     application_only: bool,
 
+    /// The WASI version that the server needs.
+    #[arg(long, value_name = "VERSION", default_value = "0.2", conflicts_with = "application_only")]
+    wasi: WasiVersion,
+
     /// Where to write the result.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WasiVersion {
+    /// Runs on every host.
+    #[value(name = "0.2")]
+    P2,
+    /// Faster, for hosts that have it: wasmtime 46 and later.
+    #[value(name = "0.3")]
+    P3,
+}
+
+impl From<WasiVersion> for Wasi {
+    fn from(version: WasiVersion) -> Self {
+        match version {
+            WasiVersion::P2 => Self::P2,
+            WasiVersion::P3 => Self::P3,
+        }
+    }
 }
 
 impl ComposeArgs {
@@ -41,7 +64,7 @@ impl ComposeArgs {
             })?;
         }
         if !self.application_only {
-            composed = compose(&composed).map_err(of(&self.application))?;
+            composed = compose(&composed, self.wasi.into()).map_err(of(&self.application))?;
         }
         fs::write(&self.output, &composed).map_err(of(&self.output))?;
         info!("wrote {}, {} bytes", self.output.display(), composed.len());

@@ -13,11 +13,11 @@ pub(crate) fn decode(component: &[u8]) -> (Resolve, WorldId) {
     }
 }
 
-/// Reads a world of the WIT package.
-pub(crate) fn declared(name: &str) -> (Resolve, WorldId) {
+/// Reads a world of the WIT package in a folder.
+pub(crate) fn declared(folder: &str, name: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(folder).expect("wit/ is a package");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
+    let (package, _) = resolve.push_dir(folder).expect("a package");
     let world = resolve.select_world(&[package], Some(name)).expect("the package has the world");
     (resolve, world)
 }

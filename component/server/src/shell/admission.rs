@@ -9,7 +9,7 @@ use legacy_websocket_shell::{Level, LogCategory, Refusal};
 use super::Shell;
 use crate::clock::now;
 use crate::link::Link;
-use crate::listener::{Accepted, peer};
+use crate::system::Socket;
 
 /// Connections accepted in one turn.
 const MAX_ACCEPTS: usize = 256;
@@ -23,12 +23,12 @@ const ACCEPT_PAUSE: u64 = 100;
 impl Shell {
     pub(super) fn accept(&mut self, at: usize, inputs: &mut Vec<Input>) {
         for _ in 0..MAX_ACCEPTS {
-            let Some(listener) = self.listeners.get(at) else {
+            let Some(listener) = self.listeners.get_mut(at) else {
                 return;
             };
             match listener.accept() {
-                Ok(Some(accepted)) => match peer(&accepted.socket) {
-                    Some(peer) => self.let_in(accepted, peer.to_string(), inputs),
+                Ok(Some(socket)) => match socket.peer() {
+                    Some(peer) => self.let_in(socket, peer.to_string(), inputs),
                     None => {
                         self.log.write(Level::Debug, format_args!("connection closed before it was served"));
                     }
@@ -37,10 +37,9 @@ impl Shell {
                 Err(error) => {
                     self.accept_from = now().saturating_add(ACCEPT_PAUSE);
                     if let Some(permit) = self.log.permit(LogCategory::Admission) {
-                        let name = error.name();
                         self.log.write(
                             Level::Warn,
-                            format_args!("accept failed: {name}; retrying in {ACCEPT_PAUSE}ms{permit}"),
+                            format_args!("accept failed: {error}; retrying in {ACCEPT_PAUSE}ms{permit}"),
                         );
                     }
                     return;
@@ -49,7 +48,7 @@ impl Shell {
         }
     }
 
-    fn let_in(&mut self, accepted: Accepted, peer: String, inputs: &mut Vec<Input>) {
+    fn let_in(&mut self, socket: Socket, peer: String, inputs: &mut Vec<Input>) {
         let refused = self.links.len().saturating_sub(self.open);
         let full = self.open.saturating_add(self.draining.len()) >= self.options.max_connections;
         if full {
@@ -61,13 +60,14 @@ impl Shell {
         let id = self.next_id;
         self.next_id += 1;
         if full {
-            self.links.insert(id, Link::refuse(accepted, peer, Refusal::Full, &self.options, &self.held));
+            self.links.insert(id, Link::refuse(socket, peer, Refusal::Full, &self.options, &self.held));
             self.touched.push(id);
             return;
         }
         self.totals.connections += 1;
         self.open += 1;
-        self.links.insert(id, Link::new(accepted, peer.clone(), &self.options, &self.held));
+        self.links.insert(id, Link::new(socket, peer.clone(), &self.options, &self.held));
+        self.waiter.changed(id);
         inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
     }
 }

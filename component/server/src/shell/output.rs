@@ -107,7 +107,12 @@ impl Shell {
                 continue;
             };
             match link.drive(now, &self.options) {
-                Outcome::Keep => {}
+                Outcome::Keep => {
+                    let (before, at) = (link.scheduled, link.wake);
+                    link.scheduled = at;
+                    self.reschedule(*id, before, at);
+                    self.waiter.changed(*id);
+                }
                 Outcome::Done => self.close(*id),
                 Outcome::Lost(why) => {
                     // It is closed after the engine has been told.

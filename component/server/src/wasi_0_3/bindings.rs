@@ -12,11 +12,13 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/p3",
     world: "server",
+    // `run` blocks in the main loop; nothing else runs in this instance.
+    async: ["-export:wasi:cli/run@0.3.0#run"],
     with: { "hixie:legacy-websocket/types@0.2.0": legacy_websocket_guest::types },
     generate_all,
 });
 
-use super::Component;
+use crate::Component;
 export!(Component);

@@ -1,0 +1,76 @@
+//! Listening sockets.
+
+use alloc::string::String;
+use core::net::SocketAddr;
+
+use super::abi::Incoming;
+use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
+use super::socket::Socket;
+use crate::listening::{BACKLOG, Keepalive, family, lift, listen_error, lower};
+
+/// A listening socket.
+pub(crate) struct Listener {
+    pub(super) incoming: Incoming,
+    pub(super) has_joined: bool,
+    pub(crate) address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Listener {
+    /// Binds an address and listens on it. A client that is silent for `keepalive` milliseconds is probed, and counts
+    /// as gone if it does not answer for as long again. 0: never.
+    pub(crate) fn bind(address: SocketAddr, keepalive: u64) -> Result<Self, String> {
+        let failed =
+            |error: ErrorCode| listen_error(address, name(&error), matches!(error, ErrorCode::AccessDenied));
+        let socket = TcpSocket::create(family(address)).map_err(failed)?;
+        socket.bind(lower(address)).map_err(failed)?;
+        // Accepted sockets inherit these options. A host may not support them; serving works without.
+        let _ = socket.set_listen_backlog_size(BACKLOG);
+        let _ = socket.set_keep_alive_enabled(keepalive != 0);
+        if let Some(Keepalive { idle, interval, count }) = Keepalive::new(keepalive) {
+            let _ = socket.set_keep_alive_idle_time(idle);
+            let _ = socket.set_keep_alive_interval(interval);
+            let _ = socket.set_keep_alive_count(count);
+        }
+        let incoming = Incoming::new(socket.listen().map_err(failed)?);
+        let address = lift(socket.get_local_address().map_err(failed)?);
+        Ok(Self { incoming, has_joined: false, address, _socket: socket })
+    }
+
+    /// Accepts the next connection, if there is one. Fails with the error's name.
+    pub(crate) fn accept(&mut self) -> Result<Option<Socket>, String> {
+        if !self.incoming.start() {
+            return Ok(None);
+        }
+        let Some(socket) = self.incoming.take() else {
+            return Ok(None);
+        };
+        match socket.get_remote_address() {
+            Ok(peer) => Ok(Some(Socket::new(socket, Some(lift(peer))))),
+            // How a host tells that accepting failed: it may be out of descriptors.
+            Err(error @ (ErrorCode::Other(_) | ErrorCode::OutOfMemory)) => Err(name(&error).into()),
+            Err(_) => Ok(Some(Socket::new(socket, None))),
+        }
+    }
+}
+
+/// As WASI 0.2 names them.
+fn name(error: &ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::AccessDenied => "access-denied",
+        ErrorCode::NotSupported => "not-supported",
+        ErrorCode::InvalidArgument => "invalid-argument",
+        ErrorCode::OutOfMemory => "out-of-memory",
+        ErrorCode::Timeout => "timeout",
+        ErrorCode::InvalidState => "invalid-state",
+        ErrorCode::AddressNotBindable => "address-not-bindable",
+        ErrorCode::AddressInUse => "address-in-use",
+        ErrorCode::RemoteUnreachable => "remote-unreachable",
+        ErrorCode::ConnectionRefused => "connection-refused",
+        ErrorCode::ConnectionBroken => "connection-broken",
+        ErrorCode::ConnectionReset => "connection-reset",
+        ErrorCode::ConnectionAborted => "connection-aborted",
+        ErrorCode::DatagramTooLarge => "datagram-too-large",
+        ErrorCode::Other(_) => "unknown",
+    }
+}

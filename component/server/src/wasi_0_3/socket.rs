@@ -1,0 +1,156 @@
+//! A connection's streams.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use legacy_websocket_shell::{WriteAccount, WriteQueue};
+use wit_bindgen::FutureReader;
+
+use super::abi::{Reader, WaitableSet, Writer, Written, result};
+use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
+use super::bindings::wit_stream;
+use crate::link::{Flush, Gone, Received};
+
+/// The buffer of each connection, which the host has even of idle ones, in bytes. Peers that send more at once get
+/// another for the rest.
+const MIN_READ: usize = 1024;
+
+/// The maximum passed to the host in one write. It is copied if it is of several pieces.
+const MAX_WRITE: usize = 256 * 1024;
+
+/// A connection's streams.
+pub(crate) struct Socket {
+    input: Reader,
+    /// How the input ended, until that has been told.
+    end: Option<FutureReader<Result<(), ErrorCode>>>,
+    /// `None` after our FIN.
+    output: Option<Writer>,
+    awaits_writable: bool,
+    pub(super) has_joined: bool,
+    pub(super) peer: Option<SocketAddr>,
+    _socket: TcpSocket,
+}
+
+impl Socket {
+    pub(super) fn new(socket: TcpSocket, peer: Option<SocketAddr>) -> Self {
+        let (input, end) = socket.receive();
+        let (output, outgoing) = wit_stream::new();
+        // A write tells whether the connection is gone.
+        drop(socket.send(outgoing));
+        Self {
+            input: Reader::new(input),
+            end: Some(end),
+            output: Some(Writer::new(output)),
+            awaits_writable: false,
+            has_joined: false,
+            peer,
+            _socket: socket,
+        }
+    }
+
+    /// The peer's address, or none if the peer is gone already.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Reads what is there, at most `max` bytes and the buffer.
+    pub(crate) fn read(&mut self, max: usize) -> Received {
+        let mut all = Vec::new();
+        let mut size = MIN_READ;
+        loop {
+            match self.input.take(&mut all) {
+                Some(0) => break,
+                Some(count) if count < size || all.len() >= max => break,
+                Some(_) => {}
+                None if all.is_empty() => return self.end(),
+                // The end is told after the bytes.
+                None => break,
+            }
+            size = max;
+            if !self.input.start(size) {
+                break;
+            }
+        }
+        if all.is_empty() { Received::Nothing } else { Received::Bytes(all) }
+    }
+
+    fn end(&mut self) -> Received {
+        match self.end.take().map(result) {
+            Some(Err(_)) => Received::Reset,
+            Some(Ok(())) | None => Received::End,
+        }
+    }
+
+    /// Passes as much to the host as it takes.
+    pub(crate) fn write<A: WriteAccount>(&mut self, queue: &mut WriteQueue<A>) -> Result<(), Gone> {
+        while !queue.is_empty() {
+            let Some(output) = &mut self.output else { return Err(Gone) };
+            if output.is_busy() {
+                break;
+            }
+            let (written, is_full) = match output.write(&queue.front(MAX_WRITE)) {
+                Written::Some(count) => (count, false),
+                Written::Full(count) => (count, true),
+                Written::Gone => return Err(Gone),
+            };
+            queue.advance(written);
+            if is_full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The host has nothing: what it takes is the kernel's.
+    pub(crate) fn flush(&self) -> Result<Flush, Gone> {
+        Ok(Flush::Done)
+    }
+
+    /// Sends our FIN.
+    pub(crate) fn half_close(&mut self) {
+        self.output = None;
+    }
+
+    /// The main loop waits until more can be written, or no longer does.
+    pub(crate) fn await_writable(&mut self, awaits: bool) {
+        self.awaits_writable = awaits;
+    }
+
+    /// Closes it. The host holds nothing of it.
+    pub(crate) fn close(self) -> Option<Draining> {
+        None
+    }
+
+    pub(super) fn input(&mut self) -> &mut Reader {
+        &mut self.input
+    }
+
+    pub(super) fn output(&mut self) -> Option<&mut Writer> {
+        self.output.as_mut()
+    }
+
+    /// Starts to read. Returns whether something was read.
+    pub(super) fn start_read(&mut self) -> bool {
+        self.input.start(MIN_READ)
+    }
+
+    /// Starts to wait for readiness to write, if asked to. Returns whether it is ready.
+    pub(super) fn start_wait_writable(&mut self, set: &WaitableSet) -> bool {
+        match &mut self.output {
+            Some(output) if self.awaits_writable && !output.is_busy() => {
+                output.start(Vec::new(), Some(set)).is_some()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Nothing is held by a host of WASI 0.3.
+pub(crate) enum Draining {}
+
+impl Draining {
+    /// Whether dropping it would not block.
+    pub(crate) fn is_done(&self) -> bool {
+        match *self {}
+    }
+}

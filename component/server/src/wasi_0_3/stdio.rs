@@ -1,0 +1,119 @@
+//! Standard input, output and error.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::abi::{Reader, Timer, WaitableSet, Writer};
+use super::bindings::wasi::cli::{stderr, stdin, stdout};
+use super::bindings::wit_stream;
+use crate::clock::NANOSECONDS;
+use crate::system::clock::monotonic;
+
+/// The size of a read of standard input, in bytes.
+const READ: usize = 64;
+
+/// Lines that wait for standard error, in bytes.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// How long the last lines may take, in nanoseconds.
+const FINISH_TIME: u64 = 1000 * NANOSECONDS;
+
+/// Standard input, of which only the end matters.
+pub(crate) struct Stdin(pub(super) Reader);
+
+impl Stdin {
+    pub(crate) fn new() -> Self {
+        let (stream, _) = stdin::read_via_stream();
+        Self(Reader::new(stream))
+    }
+
+    /// Starts to read. Returns whether something was read, or it has ended.
+    pub(super) fn start(&mut self) -> bool {
+        self.0.start(READ)
+    }
+
+    /// Whether it has ended. Input is discarded.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.take(&mut Vec::new()).is_none()
+    }
+}
+
+/// Standard error. Lines wait in memory while the host writes others.
+pub(crate) struct Stderr {
+    pub(super) writer: Writer,
+    waiting: Vec<u8>,
+}
+
+impl Stderr {
+    pub(crate) fn new() -> Self {
+        let (writer, lines) = wit_stream::new();
+        drop(stderr::write_via_stream(lines));
+        Self { writer: Writer::new(writer), waiting: Vec::new() }
+    }
+
+    /// Writes all of it or, if it is not being read, nothing. Returns whether it did.
+    pub(crate) fn write(&mut self, text: &[u8]) -> bool {
+        if self.waiting.len().saturating_add(text.len()) > MAX_WAITING {
+            return false;
+        }
+        self.waiting.extend_from_slice(text);
+        self.go_on();
+        true
+    }
+
+    /// An event has told what was written.
+    pub(super) fn complete(&mut self, result: u32) {
+        let mut left = self.writer.complete(result);
+        left.append(&mut self.waiting);
+        self.waiting = left;
+        self.go_on();
+    }
+
+    /// Waits until everything is written, or for a moment.
+    pub(crate) fn finish(&mut self) {
+        let set = WaitableSet::new();
+        let mut timer = Timer::start(monotonic().saturating_add(FINISH_TIME), &set);
+        while self.writer.is_busy() {
+            set.join(self.writer.handle());
+            let event = set.wait();
+            if event.handle != self.writer.handle() {
+                timer = None;
+                break;
+            }
+            self.complete(event.result);
+        }
+        if let Some(timer) = timer {
+            timer.cancel();
+        }
+        // Dropping a set that others wait for would be a trap; the program ends anyway.
+        mem::forget(set);
+    }
+
+    fn go_on(&mut self) {
+        while !self.waiting.is_empty() && !self.writer.is_busy() {
+            let lines = mem::take(&mut self.waiting);
+            let length = lines.len();
+            if let Some(written) = self.writer.start(lines, None)
+                && written < length
+            {
+                // A host that takes a part of the lines only; there is none yet.
+                break;
+            }
+        }
+    }
+}
+
+/// Writes to standard output. Errors are ignored: it may have been closed on purpose.
+pub(crate) fn print(text: &str) {
+    let (stream, lines) = wit_stream::new();
+    drop(stdout::write_via_stream(lines));
+    let (mut writer, set) = (Writer::new(stream), WaitableSet::new());
+    let mut left = text.as_bytes().to_vec();
+    while !left.is_empty() {
+        let bytes = left.clone();
+        match writer.start(bytes, Some(&set)) {
+            Some(written) => drop(left.drain(..written.min(left.len()))),
+            None => left = writer.complete(set.wait().result),
+        }
+    }
+}
