@@ -39,7 +39,7 @@ pub(crate) struct Link {
     deadline: Option<u64>,
     /// When to check it even if nothing happens.
     pub(crate) wake: Option<u64>,
-    /// The time at which the main loop will.
+    /// When the main loop will, or before.
     pub(crate) scheduled: Option<u64>,
 }
 

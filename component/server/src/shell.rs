@@ -7,11 +7,12 @@ mod telemetry;
 mod turn;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
 use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
@@ -30,8 +31,8 @@ const TURN_BYTES: usize = 256 * 1024;
 pub(crate) struct Shell {
     pub(crate) log: Log,
     pub(crate) links: BTreeMap<u64, Link>,
-    /// When to look at which link, even if nothing happens.
-    schedule: BTreeSet<(u64, u64)>,
+    /// When to look at which link, even if nothing happens; perhaps in vain.
+    schedule: BinaryHeap<Reverse<(u64, u64)>>,
     pub(crate) waiter: Waiter,
     peers: PeerNames,
     /// Memory held by pending output.
@@ -112,7 +113,7 @@ impl Shell {
             waiter: Waiter::new(&log),
             log,
             links: BTreeMap::new(),
-            schedule: BTreeSet::new(),
+            schedule: BinaryHeap::new(),
             peers: PeerNames::default(),
             held: Rc::default(),
             totals: Totals::default(),
@@ -182,7 +183,7 @@ impl Shell {
 
     /// When to stop waiting, if ever.
     pub(crate) fn next_wake(&self, now: u64) -> Option<u64> {
-        let link = self.schedule.first().map(|(at, _)| *at);
+        let link = self.schedule.peek().map(|Reverse((at, _))| *at);
         let accept = Some(self.accept_from).filter(|at| *at > now);
         [self.next_timeout, self.stop_at, link, accept].into_iter().flatten().min()
     }
@@ -206,8 +207,15 @@ impl Shell {
             }
         }
         let now = now();
-        let due = self.schedule.iter().take_while(|(at, _)| *at <= now);
-        self.touched.extend(due.map(|(_, id)| *id));
+        while let Some(&Reverse((at, id))) = self.schedule.peek()
+            && at <= now
+        {
+            self.schedule.pop();
+            if let Some(link) = self.links.get_mut(&id) {
+                link.scheduled = None;
+                self.touched.push(id);
+            }
+        }
         self.run_engine(&inputs);
     }
 
@@ -253,19 +261,7 @@ impl Shell {
             } else {
                 self.peers.keep(id, link.peer.clone());
             }
-            self.reschedule(id, link.scheduled, None);
             self.draining.extend(link.close());
         }
-    }
-
-    /// Looks at a link at another time than before.
-    fn reschedule(&mut self, id: u64, before: Option<u64>, at: Option<u64>) {
-        if before == at {
-            return;
-        }
-        if let Some(before) = before {
-            self.schedule.remove(&(before, id));
-        }
-        self.schedule.extend(at.map(|at| (at, id)));
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use legacy_websocket::step::{Destination, Disposition, Loss, Lost, Transmission};
 use legacy_websocket_shell::{Level, LogCategory, Payload};
@@ -108,9 +109,12 @@ impl Shell {
             };
             match link.drive(now, &self.options) {
                 Outcome::Keep => {
-                    let (before, at) = (link.scheduled, link.wake);
-                    link.scheduled = at;
-                    self.reschedule(*id, before, at);
+                    if let Some(at) = link.wake
+                        && link.scheduled.is_none_or(|before| at < before)
+                    {
+                        link.scheduled = Some(at);
+                        self.schedule.push(Reverse((at, *id)));
+                    }
                     self.waiter.changed(*id);
                 }
                 Outcome::Done => self.close(*id),
