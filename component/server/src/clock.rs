@@ -2,10 +2,8 @@
 
 use core::time::Duration;
 
+use crate::io::NANOSECONDS;
 use crate::system::clock::monotonic;
-
-/// Nanoseconds per millisecond.
-pub(crate) const NANOSECONDS: u64 = 1_000_000;
 
 /// Milliseconds since the origin of the host's clock.
 pub(crate) fn now() -> u64 {

@@ -21,6 +21,7 @@ extern crate alloc;
 mod application;
 mod arguments;
 mod clock;
+mod io;
 mod link;
 mod listening;
 mod log;

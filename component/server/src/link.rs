@@ -10,6 +10,7 @@ use legacy_websocket_shell::{
 };
 
 use crate::arguments::ShellOptions;
+use crate::io::{Flush, Gone, Received};
 use crate::system::{Draining, Socket};
 
 /// The maximum read from one connection in a turn, in bytes.
@@ -58,30 +59,6 @@ impl WriteAccount for Account {
         &self.held
     }
 }
-
-/// What a socket has received.
-pub(crate) enum Received {
-    Bytes(Vec<u8>),
-    Nothing,
-    /// The peer's FIN.
-    End,
-    Reset,
-}
-
-/// Where output is that the host has taken.
-pub(crate) enum Flush {
-    /// With the kernel.
-    Done,
-    /// With the host, which waits for the peer.
-    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
-    Blocked,
-    /// With the host, for a moment.
-    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
-    Soon,
-}
-
-/// The connection is gone; nothing can be written.
-pub(crate) struct Gone;
 
 /// The result of a read.
 pub(crate) enum ReadOutcome {

@@ -2,10 +2,9 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::SocketAddr;
 
-use crate::clock::NANOSECONDS;
-use crate::system::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress};
+use crate::io::NANOSECONDS;
 
 /// The listen backlog.
 pub(crate) const BACKLOG: u64 = 1024;
@@ -41,39 +40,50 @@ pub(crate) fn listen_error(address: SocketAddr, error: &str, is_denied: bool) ->
     format!("cannot listen on {address}: {error}{hint}")
 }
 
-pub(crate) fn family(address: SocketAddr) -> IpAddressFamily {
-    match address {
-        SocketAddr::V4(_) => IpAddressFamily::Ipv4,
-        SocketAddr::V6(_) => IpAddressFamily::Ipv6,
-    }
+/// Addresses as WASI has them, whose types have the same names in both versions.
+macro_rules! convert_addresses {
+    ($($types:tt)*) => {
+        use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+        use $($types)*::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress};
+
+        pub(super) fn family(address: SocketAddr) -> IpAddressFamily {
+            match address {
+                SocketAddr::V4(_) => IpAddressFamily::Ipv4,
+                SocketAddr::V6(_) => IpAddressFamily::Ipv6,
+            }
+        }
+
+        pub(super) fn lower(address: SocketAddr) -> IpSocketAddress {
+            match address {
+                SocketAddr::V4(address) => {
+                    let [a, b, c, d] = address.ip().octets();
+                    IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) })
+                }
+                SocketAddr::V6(address) => {
+                    let [a, b, c, d, e, f, g, h] = address.ip().segments();
+                    IpSocketAddress::Ipv6(Ipv6SocketAddress {
+                        port: address.port(),
+                        flow_info: address.flowinfo(),
+                        address: (a, b, c, d, e, f, g, h),
+                        scope_id: address.scope_id(),
+                    })
+                }
+            }
+        }
+
+        pub(super) fn lift(address: IpSocketAddress) -> SocketAddr {
+            match address {
+                IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => {
+                    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port).into()
+                }
+                IpSocketAddress::Ipv6(Ipv6SocketAddress { port, flow_info, address, scope_id }) => {
+                    let (a, b, c, d, e, f, g, h) = address;
+                    SocketAddrV6::new(Ipv6Addr::new(a, b, c, d, e, f, g, h), port, flow_info, scope_id).into()
+                }
+            }
+        }
+    };
 }
 
-pub(crate) fn lower(address: SocketAddr) -> IpSocketAddress {
-    match address {
-        SocketAddr::V4(address) => {
-            let [a, b, c, d] = address.ip().octets();
-            IpSocketAddress::Ipv4(Ipv4SocketAddress { port: address.port(), address: (a, b, c, d) })
-        }
-        SocketAddr::V6(address) => {
-            let [a, b, c, d, e, f, g, h] = address.ip().segments();
-            IpSocketAddress::Ipv6(Ipv6SocketAddress {
-                port: address.port(),
-                flow_info: address.flowinfo(),
-                address: (a, b, c, d, e, f, g, h),
-                scope_id: address.scope_id(),
-            })
-        }
-    }
-}
-
-pub(crate) fn lift(address: IpSocketAddress) -> SocketAddr {
-    match address {
-        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => {
-            SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port).into()
-        }
-        IpSocketAddress::Ipv6(Ipv6SocketAddress { port, flow_info, address, scope_id }) => {
-            let (a, b, c, d, e, f, g, h) = address;
-            SocketAddrV6::new(Ipv6Addr::new(a, b, c, d, e, f, g, h), port, flow_info, scope_id).into()
-        }
-    }
-}
+pub(crate) use convert_addresses;

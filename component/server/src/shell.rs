@@ -5,6 +5,10 @@ mod admission;
 mod output;
 mod telemetry;
 mod turn;
+#[cfg(not(feature = "wasi-0-3"))]
+mod wait_0_2;
+#[cfg(feature = "wasi-0-3")]
+mod wait_0_3;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -19,21 +23,25 @@ use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
 
 use crate::arguments::{Arguments, ShellOptions};
 use crate::clock::now;
+use crate::io::Ready;
 use crate::link::{Link, ReadOutcome};
 use crate::log::Log;
+#[cfg(feature = "wasi-0-3")]
+use crate::system::Waiter;
 use crate::system::stdio::{Stdin, print};
-use crate::system::{Draining, Listener, TURN_SOURCES, Waiter};
+use crate::system::{Draining, Listener, TURN_SOURCES};
 
 /// Bytes read in one turn. The last read may exceed it.
 const TURN_BYTES: usize = 256 * 1024;
 
 /// The server.
 pub(crate) struct Shell {
-    pub(crate) log: Log,
-    pub(crate) links: BTreeMap<u64, Link>,
+    log: Log,
+    links: BTreeMap<u64, Link>,
     /// When to look at which link, even if nothing happens; perhaps in vain.
     schedule: BinaryHeap<Reverse<(u64, u64)>>,
-    pub(crate) waiter: Waiter,
+    #[cfg(feature = "wasi-0-3")]
+    waiter: Waiter,
     peers: PeerNames,
     /// Memory held by pending output.
     held: Rc<Held>,
@@ -46,15 +54,15 @@ pub(crate) struct Shell {
     pump: Pump,
     /// When the current turn must yield to other work.
     turn_until: u64,
-    pub(crate) listeners: Vec<Listener>,
+    listeners: Vec<Listener>,
     /// Nothing is accepted until this time.
-    pub(crate) accept_from: u64,
-    pub(crate) stdin: Option<Stdin>,
+    accept_from: u64,
+    stdin: Option<Stdin>,
     drain_timeout: u64,
     /// When the drain timeout expires, once stopping has begun.
     stop_at: Option<u64>,
     /// Closed links whose output the host still holds.
-    pub(crate) draining: Vec<Draining>,
+    draining: Vec<Draining>,
     next_id: u64,
     next_timeout: Option<u64>,
     /// Connections with new output in this turn.
@@ -82,18 +90,6 @@ pub(crate) struct Failed {
     pub(crate) reason: String,
 }
 
-/// A readiness notification.
-#[derive(Clone, Copy)]
-pub(crate) enum Ready {
-    Time,
-    Stdin,
-    Listener(usize),
-    Readable(u64),
-    Writable(u64),
-    #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
-    Draining,
-}
-
 impl Shell {
     /// Binds the listener, prints its address, and starts the application.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
@@ -110,7 +106,8 @@ impl Shell {
             print(&format!("listening on ws://{}/\n", listener.address));
         }
         let mut shell = Self {
-            waiter: Waiter::new(&log),
+            #[cfg(feature = "wasi-0-3")]
+            waiter: Waiter::new(),
             log,
             links: BTreeMap::new(),
             schedule: BinaryHeap::new(),
@@ -182,7 +179,7 @@ impl Shell {
     }
 
     /// When to stop waiting, if ever.
-    pub(crate) fn next_wake(&self, now: u64) -> Option<u64> {
+    fn next_wake(&self, now: u64) -> Option<u64> {
         let link = self.schedule.peek().map(|Reverse((at, _))| *at);
         let accept = Some(self.accept_from).filter(|at| *at > now);
         [self.next_timeout, self.stop_at, link, accept].into_iter().flatten().min()

@@ -2,19 +2,21 @@
 //! an event of one waitable set; what it costs does not depend on the number of idle connections.
 
 mod abi;
+mod address;
 mod bindings;
 pub(crate) mod clock;
 mod listener;
 mod socket;
 pub(crate) mod stdio;
-mod wait;
+mod waiter;
 
+pub(crate) use self::abi::{Event, yield_to_host};
 pub(crate) use self::bindings::exports::wasi::cli::run::Guest;
 pub(crate) use self::bindings::hixie::legacy_websocket::handler::handle;
 pub(crate) use self::bindings::wasi::cli::environment::get_arguments;
-pub(crate) use self::bindings::wasi::sockets::types::{
-    IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
-};
 pub(crate) use self::listener::Listener;
 pub(crate) use self::socket::{Draining, Socket};
-pub(crate) use self::wait::{TURN_SOURCES, Waiter};
+pub(crate) use self::waiter::{Source, Waiter};
+
+/// How many links are served in one turn.
+pub(crate) const TURN_SOURCES: usize = 256;

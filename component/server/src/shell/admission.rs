@@ -67,7 +67,7 @@ impl Shell {
         self.totals.connections += 1;
         self.open += 1;
         self.links.insert(id, Link::new(socket, peer.clone(), &self.options, &self.held));
-        self.waiter.changed(id);
+        self.link_changed(id);
         inputs.push(Input::Opened(Opened { connection: id, peer, secure: false }));
     }
 }

@@ -115,7 +115,7 @@ impl Shell {
                         link.scheduled = Some(at);
                         self.schedule.push(Reverse((at, *id)));
                     }
-                    self.waiter.changed(*id);
+                    self.link_changed(*id);
                 }
                 Outcome::Done => self.close(*id),
                 Outcome::Lost(why) => {

@@ -78,7 +78,7 @@ impl Driver for Shell {
         for id in core::mem::replace(&mut self.paused, connections.to_vec()) {
             if let Some(link) = self.links.get_mut(&id) {
                 link.paused = false;
-                self.waiter.changed(id);
+                self.link_changed(id);
             }
         }
         for id in connections {

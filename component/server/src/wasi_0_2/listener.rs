@@ -3,18 +3,19 @@
 use alloc::string::String;
 use core::net::SocketAddr;
 
+use super::address::{family, lift, lower};
 use super::bindings::wasi::io::poll::Pollable;
 use super::bindings::wasi::sockets::instance_network::instance_network;
 use super::bindings::wasi::sockets::network::ErrorCode;
 use super::bindings::wasi::sockets::tcp::TcpSocket;
 use super::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use super::socket::{SEND_BUFFER, Socket};
-use crate::listening::{BACKLOG, Keepalive, family, lift, listen_error, lower};
+use crate::listening::{BACKLOG, Keepalive, listen_error};
 
 /// A listening socket.
 pub(crate) struct Listener {
     // Dropped before the socket, its parent.
-    pub(super) acceptable: Pollable,
+    pub(crate) acceptable: Pollable,
     socket: TcpSocket,
     pub(crate) address: SocketAddr,
 }

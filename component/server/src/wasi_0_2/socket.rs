@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 
 use legacy_websocket_shell::{WriteAccount, WriteQueue};
 
+use super::address::lift;
 use super::bindings::wasi::io::poll::Pollable;
 use super::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use super::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
-use crate::link::{Flush, Gone, Received};
-use crate::listening::lift;
+use crate::io::{Flush, Gone, Received};
 
 /// The kernel's send buffer. Small, so that a `MORE_SEND_BUFFER` can take the remaining output of a peer that does not
 /// read.
@@ -28,8 +28,8 @@ const MIN_READ: usize = 4 * 1024;
 /// A connection's streams.
 pub(crate) struct Socket {
     // Children before parents: fields are dropped in this order.
-    pub(super) readable: Pollable,
-    pub(super) writable: Option<Pollable>,
+    pub(crate) readable: Pollable,
+    pub(crate) writable: Option<Pollable>,
     input: InputStream,
     output: OutputStream,
     socket: TcpSocket,
@@ -124,7 +124,7 @@ impl Socket {
 
 /// A closed connection; the host still holds bytes that the peer does not read.
 pub(crate) struct Draining {
-    pub(super) writable: Pollable,
+    pub(crate) writable: Pollable,
     output: OutputStream,
     _socket: TcpSocket,
 }

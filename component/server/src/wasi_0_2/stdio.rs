@@ -12,7 +12,7 @@ const BLOCKING_BYTES: usize = 4096;
 /// Standard input, of which only the end matters.
 pub(crate) struct Stdin {
     // Before the stream, its parent.
-    pub(super) readable: Pollable,
+    pub(crate) readable: Pollable,
     stream: InputStream,
 }
 

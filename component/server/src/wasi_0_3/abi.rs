@@ -30,7 +30,7 @@ const STATE_MASK: u32 = 0xf;
 pub(super) struct WaitableSet(u32);
 
 /// An operation has a result.
-pub(super) struct Event {
+pub(crate) struct Event {
     /// The stream's, or the timer's.
     pub(super) handle: u32,
     pub(super) result: u32,
@@ -75,7 +75,7 @@ impl Drop for WaitableSet {
 }
 
 /// Lets the host do other work, such as to find out what else is ready.
-pub(super) fn yield_to_host() {
+pub(crate) fn yield_to_host() {
     // SAFETY: it has no preconditions.
     unsafe { thread_yield() };
 }

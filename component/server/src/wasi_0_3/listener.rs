@@ -1,17 +1,21 @@
 //! Listening sockets.
 
 use alloc::string::String;
+use core::mem;
 use core::net::SocketAddr;
 
-use super::abi::Incoming;
+use super::abi::{Event, Incoming};
+use super::address::{family, lift, lower};
 use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
 use super::socket::Socket;
-use crate::listening::{BACKLOG, Keepalive, family, lift, listen_error, lower};
+use super::waiter::{Source, Waiter};
+use crate::io::Ready;
+use crate::listening::{BACKLOG, Keepalive, listen_error};
 
 /// A listening socket.
 pub(crate) struct Listener {
-    pub(super) incoming: Incoming,
-    pub(super) has_joined: bool,
+    incoming: Incoming,
+    has_joined: bool,
     pub(crate) address: SocketAddr,
     _socket: TcpSocket,
 }
@@ -35,6 +39,21 @@ impl Listener {
         let incoming = Incoming::new(socket.listen().map_err(failed)?);
         let address = lift(socket.get_local_address().map_err(failed)?);
         Ok(Self { incoming, has_joined: false, address, _socket: socket })
+    }
+
+    /// Waits for a connection, if that is not done yet.
+    pub(crate) fn start(&mut self, at: usize, waiter: &mut Waiter) {
+        if !mem::replace(&mut self.has_joined, true) {
+            waiter.join(self.incoming.handle(), Source::Listener(at));
+        }
+        if self.incoming.start() {
+            waiter.note_ready(Ready::Listener(at));
+        }
+    }
+
+    /// An event has told of one.
+    pub(crate) fn complete(&mut self, event: &Event) {
+        self.incoming.complete(event.result);
     }
 
     /// Accepts the next connection, if there is one. Fails with the error's name.

@@ -1,15 +1,17 @@
 //! A connection's streams.
 
 use alloc::vec::Vec;
+use core::mem;
 use core::net::SocketAddr;
 
 use legacy_websocket_shell::{WriteAccount, WriteQueue};
 use wit_bindgen::FutureReader;
 
-use super::abi::{Reader, WaitableSet, Writer, Written, result};
+use super::abi::{Event, Reader, Writer, Written, result};
 use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
 use super::bindings::wit_stream;
-use crate::link::{Flush, Gone, Received};
+use super::waiter::{Source, Waiter};
+use crate::io::{Flush, Gone, Ready, Received};
 
 /// The buffer of each connection, which the host has even of idle ones, in bytes. Peers that send more at once get
 /// another for the rest.
@@ -26,8 +28,8 @@ pub(crate) struct Socket {
     /// `None` after our FIN.
     output: Option<Writer>,
     awaits_writable: bool,
-    pub(super) has_joined: bool,
-    pub(super) peer: Option<SocketAddr>,
+    has_joined: bool,
+    peer: Option<SocketAddr>,
     _socket: TcpSocket,
 }
 
@@ -121,26 +123,37 @@ impl Socket {
         None
     }
 
-    pub(super) fn input(&mut self) -> &mut Reader {
-        &mut self.input
-    }
-
-    pub(super) fn output(&mut self) -> Option<&mut Writer> {
-        self.output.as_mut()
-    }
-
-    /// Starts to read. Returns whether something was read.
-    pub(super) fn start_read(&mut self) -> bool {
-        self.input.start(MIN_READ)
-    }
-
-    /// Starts to wait for readiness to write, if asked to. Returns whether it is ready.
-    pub(super) fn start_wait_writable(&mut self, set: &WaitableSet) -> bool {
-        match &mut self.output {
-            Some(output) if self.awaits_writable && !output.is_busy() => {
-                output.start(Vec::new(), Some(set)).is_some()
+    /// Starts to read, and to wait for readiness to write, if that is wanted and not done yet.
+    pub(crate) fn start(&mut self, id: u64, reads: bool, waiter: &mut Waiter) {
+        if reads {
+            if !mem::replace(&mut self.has_joined, true) {
+                waiter.join(self.input.handle(), Source::Input(id));
             }
-            _ => false,
+            if self.input.start(MIN_READ) {
+                waiter.note_ready(Ready::Readable(id));
+            }
+        }
+        if let Some(output) = &mut self.output
+            && self.awaits_writable
+            && !output.is_busy()
+        {
+            if output.start(Vec::new(), Some(&waiter.set)).is_some() {
+                waiter.note_ready(Ready::Writable(id));
+            } else {
+                waiter.note(output.handle(), Source::Output(id));
+            }
+        }
+    }
+
+    /// An event has told the result of the read.
+    pub(crate) fn complete_read(&mut self, event: &Event) {
+        self.input.complete(event.result);
+    }
+
+    /// An event has told that more can be written.
+    pub(crate) fn complete_write(&mut self, event: &Event) {
+        if let Some(output) = &mut self.output {
+            output.complete(event.result);
         }
     }
 }

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use super::abi::{Reader, Timer, WaitableSet, Writer};
+use super::abi::{Event, Reader, Timer, WaitableSet, Writer};
 use super::bindings::wasi::cli::{stderr, stdin, stdout};
 use super::bindings::wit_stream;
-use crate::clock::NANOSECONDS;
-use crate::system::clock::monotonic;
+use super::clock::monotonic;
+use super::waiter::{Source, Waiter};
+use crate::io::{NANOSECONDS, Ready};
 
 /// The size of a read of standard input, in bytes.
 const READ: usize = 64;
@@ -19,22 +20,35 @@ const MAX_WAITING: usize = 64 * 1024;
 const FINISH_TIME: u64 = 1000 * NANOSECONDS;
 
 /// Standard input, of which only the end matters.
-pub(crate) struct Stdin(pub(super) Reader);
+pub(crate) struct Stdin {
+    reader: Reader,
+    has_joined: bool,
+}
 
 impl Stdin {
     pub(crate) fn new() -> Self {
         let (stream, _) = stdin::read_via_stream();
-        Self(Reader::new(stream))
+        Self { reader: Reader::new(stream), has_joined: false }
     }
 
-    /// Starts to read. Returns whether something was read, or it has ended.
-    pub(super) fn start(&mut self) -> bool {
-        self.0.start(READ)
+    /// Starts to read, if that is not done yet.
+    pub(crate) fn start(&mut self, waiter: &mut Waiter) {
+        if !mem::replace(&mut self.has_joined, true) {
+            waiter.join(self.reader.handle(), Source::Stdin);
+        }
+        if self.reader.start(READ) {
+            waiter.note_ready(Ready::Stdin);
+        }
+    }
+
+    /// An event has told the result.
+    pub(crate) fn complete(&mut self, event: &Event) {
+        self.reader.complete(event.result);
     }
 
     /// Whether it has ended. Input is discarded.
     pub(crate) fn has_ended(&mut self) -> bool {
-        self.0.take(&mut Vec::new()).is_none()
+        self.reader.take(&mut Vec::new()).is_none()
     }
 }
 
@@ -42,13 +56,14 @@ impl Stdin {
 pub(crate) struct Stderr {
     pub(super) writer: Writer,
     waiting: Vec<u8>,
+    has_joined: bool,
 }
 
 impl Stderr {
     pub(crate) fn new() -> Self {
         let (writer, lines) = wit_stream::new();
         drop(stderr::write_via_stream(lines));
-        Self { writer: Writer::new(writer), waiting: Vec::new() }
+        Self { writer: Writer::new(writer), waiting: Vec::new(), has_joined: false }
     }
 
     /// Writes all of it or, if it is not being read, nothing. Returns whether it did.
@@ -61,8 +76,20 @@ impl Stderr {
         true
     }
 
+    /// Waits for what is being written.
+    pub(crate) fn start(&mut self, waiter: &mut Waiter) {
+        if !mem::replace(&mut self.has_joined, true) {
+            waiter.join(self.writer.handle(), Source::Stderr);
+        }
+    }
+
     /// An event has told what was written.
-    pub(super) fn complete(&mut self, result: u32) {
+    pub(crate) fn complete(&mut self, event: &Event, waiter: &Waiter) {
+        self.go_on_after(event.result);
+        waiter.set.join(self.writer.handle());
+    }
+
+    fn go_on_after(&mut self, result: u32) {
         let mut left = self.writer.complete(result);
         left.append(&mut self.waiting);
         self.waiting = left;
@@ -80,7 +107,7 @@ impl Stderr {
                 timer = None;
                 break;
             }
-            self.complete(event.result);
+            self.go_on_after(event.result);
         }
         if let Some(timer) = timer {
             timer.cancel();

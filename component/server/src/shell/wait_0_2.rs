@@ -2,32 +2,16 @@
 
 use alloc::vec::Vec;
 
-use super::bindings::wasi::clocks::monotonic_clock;
-use super::bindings::wasi::io::poll::{Pollable, poll};
-use crate::clock::{NANOSECONDS, now};
+use super::Shell;
+use crate::clock::now;
+use crate::io::{NANOSECONDS, Ready};
 use crate::link::Link;
-use crate::log::Log;
-use crate::shell::{Ready, Shell};
-
-/// How many links are polled in one turn. Hosts on tokio allow a task 128 operations between two waits, after which
-/// nothing is ready any more; if `poll` used up all 128, no work would ever get done.
-pub(crate) const TURN_SOURCES: usize = 40;
-
-/// Nothing is kept between two waits.
-pub(crate) struct Waiter;
-
-impl Waiter {
-    pub(crate) fn new(_: &Log) -> Self {
-        Self
-    }
-
-    /// What a connection waits for may have changed.
-    pub(crate) fn changed(&mut self, _: u64) {}
-}
+use crate::wasi_0_2::bindings::wasi::clocks::monotonic_clock;
+use crate::wasi_0_2::bindings::wasi::io::poll::{Pollable, poll};
 
 impl Shell {
     /// Waits until something is ready.
-    pub(crate) fn wait(&mut self) -> Vec<Ready> {
+    pub(super) fn wait(&mut self) -> Vec<Ready> {
         let now = now();
         let mut sources = Vec::with_capacity(self.links.len().saturating_add(8));
         let mut pollables = Vec::with_capacity(sources.capacity());
@@ -70,8 +54,11 @@ impl Shell {
             .collect()
     }
 
+    /// What a connection waits for is looked at anew in each turn.
+    pub(super) fn link_changed(&mut self, _: u64) {}
+
     /// Waits for one that is ready, which makes the host renew the task's budget of operations.
-    pub(crate) fn begin_anew(&self, ready: &[Ready]) {
+    pub(super) fn begin_anew(&self, ready: &[Ready]) {
         let pollable = ready.iter().find_map(|source| match source {
             Ready::Readable(id) => self.links.get(id).and_then(readable),
             Ready::Writable(id) => self.links.get(id).and_then(|link| link.socket.writable.as_ref()),
