@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::load::{Protocol, shake_hands};
 use crate::process::{Kind, Process, Role};
@@ -28,6 +28,23 @@ pub(crate) fn measure(
         figures.push((kind, runtime.block_on(grow(&server, connections, protocol, net))?));
     }
     Ok(figures)
+}
+
+/// Opens that many connections to each server, which last as long as the result.
+pub(crate) fn hold(
+    servers: &[Process],
+    connections: usize,
+) -> Result<(Runtime, Vec<TcpStream>), Box<dyn Error>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut streams = Vec::with_capacity(servers.len() * connections);
+    for (at, server) in servers.iter().enumerate() {
+        let net = u8::try_from(1 + at)?;
+        for number in 0..connections {
+            let stream = connect(server.address, server.kind, Protocol::Draft76, (net, number));
+            streams.push(runtime.block_on(stream)?);
+        }
+    }
+    Ok((runtime, streams))
 }
 
 /// Opens connections from the addresses 127.0.`net`.*, and prints and returns by how many bytes each the server grows.

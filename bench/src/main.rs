@@ -59,6 +59,9 @@ enum Command {
         /// Concurrent connections.
         #[arg(long, default_value_t = 50)]
         connections: usize,
+        /// Idle connections beside them, to each server.
+        #[arg(long, default_value_t = 0)]
+        idle: usize,
         #[command(flatten)]
         protocols: Protocols,
     },
@@ -228,8 +231,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Cli::parse().command {
         Command::Serve { kind, role, workers } => server::serve(kind, role, workers),
         Command::ServeGateway { backend } => server::serve_gateway(backend),
-        Command::Echo { servers, rounds, connections, protocols } => {
+        Command::Echo { servers, rounds, connections, idle, protocols } => {
             let servers = servers.start(Role::Echo)?;
+            need_files(idle * servers.len() + connections)?;
+            let _idle = idle::hold(&servers, idle)?;
             Measure::print_head();
             for protocol in protocols.protocols {
                 for load in echo::LOADS {

@@ -229,6 +229,7 @@ impl Shell {
 
     /// Returns the number of bytes read.
     fn read(&mut self, id: u64, inputs: &mut Vec<Input>) -> usize {
+        self.link_changed(id);
         let Some(link) = self.links.get_mut(&id) else {
             return 0;
         };

@@ -26,7 +26,8 @@ const RETURNED: u32 = 2;
 const SUBTASK_SHIFT: u32 = 4;
 const STATE_MASK: u32 = 0xf;
 
-/// What operations are waited for.
+/// What operations are waited for. It lives as long as the program: dropping a set in which something still is would be a
+/// trap.
 pub(super) struct WaitableSet(u32);
 
 /// An operation has a result.
@@ -64,13 +65,6 @@ impl WaitableSet {
     pub(super) fn join(&self, handle: u32) {
         // SAFETY: both exist; a stream that does not would be a trap.
         unsafe { waitable_join(handle, self.0) };
-    }
-}
-
-impl Drop for WaitableSet {
-    fn drop(&mut self) {
-        // SAFETY: it exists, and nothing waits for it.
-        unsafe { waitable_set_drop(self.0) };
     }
 }
 
@@ -396,8 +390,6 @@ unsafe extern "C" {
     fn waitable_set_wait(set: u32, event: *mut [u32; 2]) -> u32;
     #[link_name = "[waitable-set-poll]"]
     fn waitable_set_poll(set: u32, event: *mut [u32; 2]) -> u32;
-    #[link_name = "[waitable-set-drop]"]
-    fn waitable_set_drop(set: u32);
     #[link_name = "[waitable-join]"]
     fn waitable_join(waitable: u32, set: u32);
     #[link_name = "[subtask-cancel]"]

@@ -112,8 +112,6 @@ impl Stderr {
         if let Some(timer) = timer {
             timer.cancel();
         }
-        // Dropping a set that others wait for would be a trap; the program ends anyway.
-        mem::forget(set);
     }
 
     fn go_on(&mut self) {
