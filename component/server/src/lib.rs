@@ -1,5 +1,5 @@
-//! A server for every WebSocket protocol browsers have shipped, on any WASI host: world `server` (WASI 0.2) or, with the
-//! feature `wasi-0-3`, that of `wit/p3` (WASI 0.3). Empty for other targets.
+//! A server for every WebSocket protocol browsers have shipped, on any WASI host: world `server` (WASI 0.2) or, with
+//! the feature `wasi-0-3`, that of `wit/p3` (WASI 0.3). Empty for other targets.
 //!
 //! The two differ in one module, which has the same items in both: sockets, clocks, standard input and output, and how
 //! to wait. It is a feature and not a type parameter, because a component is of one world.

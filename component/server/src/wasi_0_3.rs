@@ -1,5 +1,5 @@
-//! WASI 0.3: connections, input and output are streams. A read or write that cannot complete at once completes later, as
-//! an event of one waitable set; what it costs does not depend on the number of idle connections.
+//! WASI 0.3: connections, input and output are streams. A read or write that cannot complete at once completes later,
+//! as an event of one waitable set; what it costs does not depend on the number of idle connections.
 
 mod abi;
 mod address;

@@ -26,8 +26,8 @@ const RETURNED: u32 = 2;
 const SUBTASK_SHIFT: u32 = 4;
 const STATE_MASK: u32 = 0xf;
 
-/// What operations are waited for. It lives as long as the program: dropping a set in which something still is would be a
-/// trap.
+/// What operations are waited for. It lives as long as the program: dropping a set in which something still is would be
+/// a trap.
 pub(super) struct WaitableSet(u32);
 
 /// An operation has a result.
@@ -247,16 +247,15 @@ impl Writer {
     }
 
     /// Writes even if that takes longer: then an event tells the result. Without bytes it is the readiness to write
-    /// that is waited for. Returns what was written at once, if all is over.
-    pub(super) fn start(&mut self, bytes: Vec<u8>, set: Option<&WaitableSet>) -> Option<usize> {
+    /// that is waited for. Returns what is left to write, if this write is over.
+    pub(super) fn start(&mut self, bytes: Vec<u8>, set: Option<&WaitableSet>) -> Option<Vec<u8>> {
         if self.is_gone {
-            return Some(bytes.len());
+            return Some(Vec::new());
         }
         // SAFETY: `pending` keeps the bytes until the write is over, and `drop` cancels it.
         let result = unsafe { (u8::VTABLE.start_write)(self.handle(), bytes.as_ptr(), bytes.len()) };
         if result != BLOCKED {
-            self.is_gone = is_dropped(result);
-            return Some(if self.is_gone { bytes.len() } else { count(result) });
+            return Some(self.rest(bytes, result));
         }
         self.pending = Some(bytes);
         if let Some(set) = set {
@@ -267,11 +266,15 @@ impl Writer {
 
     /// An event has told the result. Returns what is left to write.
     pub(super) fn complete(&mut self, result: u32) -> Vec<u8> {
-        let mut bytes = self.pending.take().unwrap_or_default();
+        let bytes = self.pending.take().unwrap_or_default();
+        leave(self.handle());
+        self.rest(bytes, result)
+    }
+
+    fn rest(&mut self, mut bytes: Vec<u8>, result: u32) -> Vec<u8> {
         self.is_gone = is_dropped(result);
         let written = if self.is_gone { bytes.len() } else { count(result).min(bytes.len()) };
         bytes.drain(..written);
-        leave(self.handle());
         bytes
     }
 }

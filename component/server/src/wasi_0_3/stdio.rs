@@ -117,13 +117,7 @@ impl Stderr {
     fn go_on(&mut self) {
         while !self.waiting.is_empty() && !self.writer.is_busy() {
             let lines = mem::take(&mut self.waiting);
-            let length = lines.len();
-            if let Some(written) = self.writer.start(lines, None)
-                && written < length
-            {
-                // A host that takes a part of the lines only; there is none yet.
-                break;
-            }
+            self.waiting = self.writer.start(lines, None).unwrap_or_default();
         }
     }
 }
@@ -135,10 +129,9 @@ pub(crate) fn print(text: &str) {
     let (mut writer, set) = (Writer::new(stream), WaitableSet::new());
     let mut left = text.as_bytes().to_vec();
     while !left.is_empty() {
-        let bytes = left.clone();
-        match writer.start(bytes, Some(&set)) {
-            Some(written) => drop(left.drain(..written.min(left.len()))),
-            None => left = writer.complete(set.wait().result),
-        }
+        left = match writer.start(left, Some(&set)) {
+            Some(left) => left,
+            None => writer.complete(set.wait().result),
+        };
     }
 }
