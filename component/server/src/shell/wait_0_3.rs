@@ -14,19 +14,14 @@ impl Shell {
     /// Waits until something is ready.
     pub(super) fn wait(&mut self) -> Vec<Ready> {
         self.start_operations();
-        if self.waiter.count_ready() == 0 {
+        if !self.waiter.is_ready() {
             let event = self.waiter.wait();
             self.receive(&event);
         }
         for _ in 0..MAX_YIELDS {
-            let before = self.waiter.count_ready();
             yield_to_host();
-            while let Some(event) = self.waiter.poll() {
-                self.receive(&event);
-            }
-            if self.waiter.count_ready() == before {
-                break;
-            }
+            let Some(event) = self.waiter.poll() else { break };
+            self.receive(&event);
         }
         self.waiter.take_ready()
     }

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 
 use wit_bindgen::{FutureReader, StreamReader, StreamWriter};
 
@@ -176,8 +177,12 @@ impl Reader {
         self.state = next;
         // SAFETY: the host has written so many, at most the buffer's capacity.
         unsafe { self.buffer.set_len(count.min(self.buffer.capacity())) };
-        all.extend_from_slice(&self.buffer);
-        self.buffer.clear();
+        if all.is_empty() && count > self.buffer.capacity() / 2 {
+            mem::swap(all, &mut self.buffer);
+        } else {
+            all.extend_from_slice(&self.buffer);
+            self.buffer.clear();
+        }
         Some(count)
     }
 }

@@ -13,9 +13,10 @@ use super::bindings::wit_stream;
 use super::waiter::{Source, Waiter};
 use crate::io::{Flush, Gone, Ready, Received};
 
-/// The buffer of each connection, which the host has even of idle ones, in bytes. Peers that send more at once get
-/// another for the rest.
+/// The buffer of each connection, which the host has even of idle ones, in bytes: of those whose last input fit into it,
+/// and of others.
 const MIN_READ: usize = 1024;
+const LARGE_READ: usize = 17 * 1024;
 
 /// The maximum passed to the host in one write. It is copied if it is of several pieces.
 const MAX_WRITE: usize = 256 * 1024;
@@ -29,6 +30,7 @@ pub(crate) struct Socket {
     output: Option<Writer>,
     awaits_writable: bool,
     has_joined: bool,
+    read_size: usize,
     peer: Option<SocketAddr>,
     _socket: TcpSocket,
 }
@@ -45,6 +47,7 @@ impl Socket {
             output: Some(Writer::new(output)),
             awaits_writable: false,
             has_joined: false,
+            read_size: MIN_READ,
             peer,
             _socket: socket,
         }
@@ -58,7 +61,7 @@ impl Socket {
     /// Reads what is there, at most `max` bytes and the buffer.
     pub(crate) fn read(&mut self, max: usize) -> Received {
         let mut all = Vec::new();
-        let mut size = MIN_READ;
+        let mut size = self.read_size;
         loop {
             match self.input.take(&mut all) {
                 Some(0) => break,
@@ -73,6 +76,7 @@ impl Socket {
                 break;
             }
         }
+        self.read_size = if all.len() < MIN_READ { MIN_READ } else { LARGE_READ.min(max) };
         if all.is_empty() { Received::Nothing } else { Received::Bytes(all) }
     }
 
@@ -129,7 +133,7 @@ impl Socket {
             if !mem::replace(&mut self.has_joined, true) {
                 waiter.join(self.input.handle(), Source::Input(id));
             }
-            if self.input.start(MIN_READ) {
+            if self.input.start(self.read_size) {
                 waiter.note_ready(Ready::Readable(id));
             }
         }

@@ -58,9 +58,9 @@ impl Waiter {
         mem::take(&mut self.ready)
     }
 
-    /// How much is ready.
-    pub(crate) fn count_ready(&self) -> usize {
-        self.ready.len()
+    /// Whether anything is.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Waits for an event.
