@@ -7,6 +7,8 @@ use std::process::Command;
 
 use crate::file;
 use crate::support::admin::Admin;
+use crate::support::client::Client;
+use crate::support::hybi::{TEXT, masked};
 use crate::support::server::{Server, program, run};
 
 #[test]
@@ -146,6 +148,30 @@ fn the_longest_timeouts_do_not_overflow() {
     let mut client = server.open76();
     client.echo("not late");
     client.close76();
+    let times = [
+        "--connect-timeout",
+        "--backend-timeout",
+        "--backend-idle-timeout",
+        "--backend-ping-interval",
+        "--tunnel-idle-timeout",
+        "--retry-after",
+    ];
+    let more: Vec<_> = times.into_iter().flat_map(|time| [time, longest.as_str()]).collect();
+    let to = format!("http://{}", server.address());
+    let mut command = program();
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--to", &to]).args(&options).args(more);
+    let gateway = Server::start_command(command, 1);
+    let mut client = gateway.open76();
+    client.echo("not late, either");
+    client.close76();
+    let mut client = gateway.connect();
+    client.send(b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
+    assert!(client.read_to_end().starts_with(b"HTTP/1.1 200 "));
+    let mut client = Client::open_hybi(gateway.address(), 13);
+    client.send(&masked(TEXT, b"through"));
+    client.expect_frame(TEXT, b"through");
+    drop(client);
+    gateway.stop();
     server.stop();
 }
 

@@ -15,6 +15,9 @@ use crate::gateway::{Binary, GatewayOptions, RouteOptions, Target};
 use crate::options::ShellOptions;
 use crate::server::Server;
 
+/// As good as never.
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 #[derive(Debug, Args)]
 pub(super) struct Gateway {
     /// The backend, which speaks RFC 6455: http://HOST[:PORT], https://HOST[:PORT] or unix:PATH (repeatable: in turn).
@@ -53,23 +56,23 @@ pub(super) struct Gateway {
     backend_timeout: Duration,
 
     /// How long the backend of a client of draft 75, draft 76 or hybi may send nothing. 0s: for ever.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s",
+    #[arg(long, value_name = "TIME", value_parser = time_or_zero, default_value = "0s",
         help_heading = "Backends")]
     backend_idle_timeout: Duration,
 
     /// How long such a backend may send nothing before it is sent a ping; after as long again the connection ends. 0s:
     /// no pings.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s",
+    #[arg(long, value_name = "TIME", value_parser = time_or_zero, default_value = "0s",
         help_heading = "Backends")]
     backend_ping_interval: Duration,
 
     /// How long nothing may pass in either direction between a client of RFC 6455 and its backend. 0s: for ever.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s",
+    #[arg(long, value_name = "TIME", value_parser = time_or_zero, default_value = "0s",
         help_heading = "Backends")]
     tunnel_idle_timeout: Duration,
 
     /// How long a backend that could not be connected to is passed over while there are others.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s",
+    #[arg(long, value_name = "TIME", value_parser = time_or_zero, default_value = "10s",
         help_heading = "Backends")]
     retry_after: Duration,
 
@@ -171,9 +174,13 @@ fn without_place(error: &str) -> String {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("must be at least 1ms".into()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
+    match time_or_zero(text)? {
+        time if time.is_zero() => Err("must be at least 1ms".into()),
+        time => Ok(time),
     }
+}
+
+fn time_or_zero(text: &str) -> Result<Duration, String> {
+    // Added to the current time, a longer one could overflow.
+    humantime::parse_duration(text).map(|time| time.min(MAX_TIME)).map_err(|error| error.to_string())
 }
