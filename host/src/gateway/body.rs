@@ -19,24 +19,24 @@ type Polled = Poll<Option<hyper::Result<Frame<Bytes>>>>;
 
 /// A body that is passed on, and somebody who is told of its parts.
 #[derive(Debug)]
-pub(super) struct Passing<W> {
+pub(super) struct ObservedBody<O> {
     body: Incoming,
-    watch: W,
+    observer: O,
 }
 
-pub(super) trait Watch: Unpin {
-    fn see(&mut self, polled: &Polled);
+pub(super) trait BodyObserver: Unpin {
+    fn observe(&mut self, polled: &Polled);
 }
 
 /// The body of a backend's response.
-pub(super) type Download = Passing<Source>;
+pub(super) type Download = ObservedBody<ResponseObserver>;
 
 /// The body of a client's request.
-pub(super) type Upload = Passing<Progress>;
+pub(super) type Upload = ObservedBody<Progress>;
 
 /// Where a response comes from, and who gets it.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct ResponseObserver {
     backend: Option<Arc<Backend>>,
     peer: PeerAddress,
 }
@@ -59,14 +59,15 @@ pub(super) fn download(
     backend: Option<Arc<Backend>>,
     peer: PeerAddress,
 ) -> Response<Download> {
-    let mut response = response.map(|body| Passing { body, watch: Source { backend, peer } });
+    let mut response =
+        response.map(|body| ObservedBody { body, observer: ResponseObserver { backend, peer } });
     fields::remove_hop_by_hop(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     response
 }
 
 pub(super) fn upload(body: Incoming, progress: Progress) -> Upload {
-    Passing { body, watch: progress }
+    ObservedBody { body, observer: progress }
 }
 
 impl Progress {
@@ -91,17 +92,18 @@ impl Progress {
     }
 }
 
-impl Watch for Progress {
-    fn see(&mut self, polled: &Polled) {
+impl BodyObserver for Progress {
+    fn observe(&mut self, polled: &Polled) {
+        let mut state = self.state();
         if polled.is_ready() {
-            self.advance();
+            state.last = Instant::now();
         }
-        self.state().awaits_client = polled.is_pending();
+        state.awaits_client = polled.is_pending();
     }
 }
 
-impl Watch for Source {
-    fn see(&mut self, polled: &Polled) {
+impl BodyObserver for ResponseObserver {
+    fn observe(&mut self, polled: &Polled) {
         if let (Poll::Ready(Some(Err(error))), Some(backend)) = (polled, &self.backend) {
             backend.count_failure("response");
             let what = format!("breaks off its response: {}", in_words(error));
@@ -110,13 +112,13 @@ impl Watch for Source {
     }
 }
 
-impl<W: Watch> Body for Passing<W> {
+impl<O: BodyObserver> Body for ObservedBody<O> {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.watch.see(&polled);
+        self.observer.observe(&polled);
         polled
     }
 
