@@ -2,8 +2,8 @@
 
 use hyper::Uri;
 use hyper::header::{
-    self, CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    self, CONNECTION, CONTENT_LENGTH, Entry, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 use legacy_websocket::Options;
@@ -17,18 +17,10 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// What proxies tell of a client, and in what other proxies look for it.
-const FORWARDED_FIELDS: [HeaderName; 9] = [
-    FORWARDED_FOR,
-    FORWARDED_PROTO,
-    FORWARDED_HOST,
-    FORWARDED_PORT,
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-];
+/// Fields in which proxies describe a client or its request, and those that backends read in their place; beside
+/// `X-Forwarded-*`.
+const FORWARDED_FIELDS: [&str; 6] =
+    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url", "x-rewrite-url"];
 
 /// Fields that are for one connection alone, beside those that Connection names (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -88,7 +80,8 @@ pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, forwar
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named = fields.get_all(CONNECTION).iter().flat_map(names);
     // What a proxy in front vouches for is not a client's to remove.
-    let named: Vec<_> = named.filter(|name| *name != HOST && !FORWARDED_FIELDS.contains(name)).collect();
+    let named: Vec<_> =
+        named.filter(|name| *name != HOST && *name != ORIGIN && !is_forwarded(name)).collect();
     for name in named.into_iter().chain(HOP_BY_HOP) {
         fields.remove(name);
     }
@@ -131,10 +124,9 @@ fn names(value: &HeaderValue) -> Vec<HeaderName> {
 /// trusted: there it is a proxy.
 fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
     let Forwarding { trusted, public } = forwarding;
-    if !trusted {
-        for name in FORWARDED_FIELDS {
-            fields.remove(name);
-        }
+    let is_claim = |name: &&HeaderName| is_forwarded(name) && (!trusted || name.as_str().contains('_'));
+    for name in fields.keys().filter(is_claim).cloned().collect::<Vec<_>>() {
+        fields.remove(name);
     }
     if let Some(address) = peer.address.ip() {
         let known: Vec<_> = fields.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
@@ -156,6 +148,12 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
     if let (Some(host), false) = (host, fields.contains_key(FORWARDED_HOST)) {
         fields.insert(FORWARDED_HOST, host);
     }
+}
+
+/// Whether a backend may take this for one of [`FORWARDED_FIELDS`]: to CGI and its like, `_` and `-` are the same.
+fn is_forwarded(name: &HeaderName) -> bool {
+    let name = name.as_str().replace('_', "-");
+    name.starts_with("x-forwarded-") || FORWARDED_FIELDS.contains(&name.as_str())
 }
 
 fn set(fields: &mut HeaderMap, name: HeaderName, value: &[u8]) {
@@ -243,12 +241,17 @@ mod tests {
     #[test]
     fn every_name_for_a_clients_own_word_is_removed() {
         let route = RouteOptions::new("/", Vec::new());
-        let sent = "Host: a\nX-Real-IP: 1\nX-Client-IP: 2\nTrue-Client-IP: 3\nX-Forwarded-Ssl: on\n";
+        let sent = "Host: a\nX-Real-IP: 1\nX-Client-IP: 2\nTrue-Client-IP: 3\nX-Forwarded-Ssl: on\n\
+            X-Forwarded-Server: 4\nX-Original-URL: /5\nX_Forwarded_For: 6\nX_Real-IP: 7\nForwarded: for=8\n";
         let told = prepared(sent, &route, false, false);
-        assert!(!told.contains("-ip") && !told.contains("-ssl"), "{told}");
+        let own = "host: a\nx-forwarded-for: 192.0.2.1\nx-forwarded-host: a\nx-forwarded-port: 80\n\
+            x-forwarded-proto: http\n";
+        assert_eq!(told, own);
         // Nor can a client remove what a proxy in front has said.
         let told = prepared(&format!("{sent}Connection: X-Real-IP\n"), &route, false, true);
         assert!(told.contains("x-real-ip: 1\n"), "{told}");
+        // It spells them with `-`.
+        assert!(!told.contains('_'), "{told}");
     }
 
     #[test]
