@@ -29,6 +29,8 @@ mod messages;
 mod pair;
 #[path = "gateway/recorded.rs"]
 mod recorded;
+#[path = "gateway/refused.rs"]
+mod refused;
 #[path = "gateway/service.rs"]
 mod service;
 #[path = "gateway/soak.rs"]
@@ -52,7 +54,7 @@ use libtest_mimic::Trial;
 
 type Test = (&'static str, fn());
 
-const MODULES: [(&str, &[Test]); 12] = [
+const MODULES: [(&str, &[Test]); 13] = [
     ("blame", blame::TESTS),
     ("client_gone", client_gone::TESTS),
     ("closing", closing::TESTS),
@@ -60,6 +62,7 @@ const MODULES: [(&str, &[Test]); 12] = [
     ("handshake", handshake::TESTS),
     ("http", http::TESTS),
     ("messages", messages::TESTS),
+    ("refused", refused::TESTS),
     ("soak", soak::TESTS),
     ("stopping", stopping::TESTS),
     ("targets", targets::TESTS),

@@ -342,7 +342,7 @@ impl Observer {
 
     /// The backend of a client, in a gateway.
     pub(crate) fn backend_of(&self, connection: u64) -> Option<String> {
-        self.context.gateway.as_ref()?.metrics().backend_of(connection)
+        self.context.gateway.as_ref()?.backend_of(connection)
     }
 
     /// Why no new connections can be served now.

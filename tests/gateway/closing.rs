@@ -5,7 +5,7 @@ use std::thread;
 use crate::pair::{PROTOCOLS, Pair, Protocol, start};
 use crate::support::CLOSING;
 use crate::support::admin::{Admin, until};
-use crate::support::hybi::{CLOSE, close, masked, unmasked};
+use crate::support::hybi::{CLOSE, TEXT, close, masked, unmasked};
 
 tests!(
     the_closing_frame_of_draft_76_is_1000,
@@ -15,6 +15,7 @@ tests!(
     a_hybi_close_without_a_code_stays_one,
     a_reset_drops_the_backends_connection,
     what_the_client_said_last_arrives_before_the_close,
+    what_comes_with_the_opening_handshake_arrives_before_the_close,
     what_the_backend_said_last_arrives_before_the_close,
     a_close_in_one_piece_with_the_last_message_is_answered,
     a_backend_that_breaks_the_protocol_is_told,
@@ -124,6 +125,26 @@ fn what_the_backend_said_last_arrives_before_the_close() {
             protocol.expect_text(&mut pair.client, &number.to_string());
         }
         protocol.expect_closed(&mut pair.client, 1000, "");
+    }
+}
+
+/// The engine tells of all of it as soon as it has accepted the client.
+fn what_comes_with_the_opening_handshake_arrives_before_the_close() {
+    let (gateway, backend) = start(&[]);
+    for protocol in PROTOCOLS {
+        for _ in 0..20 {
+            let mut client = gateway.connect();
+            let closing = match protocol {
+                Protocol::Draft75 => Vec::new(),
+                Protocol::Draft76 => CLOSING.to_vec(),
+                Protocol::Hybi(_) => masked(CLOSE, &close(1000, "")),
+            };
+            client.send(&[protocol.request(""), protocol.text("bye"), closing].concat());
+            client.finish();
+            let (mut upstream, _) = backend.accept_websocket("");
+            upstream.expect_message(TEXT, b"bye");
+            upstream.expect_close(&close(1000, ""));
+        }
     }
 }
 

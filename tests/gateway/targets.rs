@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio_rustls::rustls::StreamOwned;
 
 use crate::backend::{Backend, Request, switching};
@@ -28,6 +29,7 @@ tests!(
     a_route_has_its_own_fields_and_binary,
     a_request_for_another_host_goes_to_the_backend_all_the_same,
     a_unix_socket_may_be_the_backend,
+    a_full_backlog_is_waited_for,
     a_backend_may_speak_tls,
     a_tls_backend_is_told_of_the_end,
     a_backend_that_nobody_vouches_for_is_502,
@@ -300,6 +302,41 @@ fn a_unix_socket_may_be_the_backend() {
     let url = format!("unix:{}", path.display());
     let _backend = Server::start_announcing(1, &["--listen", &url]);
     serves(&gateway(&url, &[]));
+}
+
+/// As over TCP, where the system waits.
+fn a_full_backlog_is_waited_for() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gateway-backlog.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    listener.set_read_timeout(Some(DEADLINE)).unwrap();
+    let gateway = gateway(&format!("unix:{}", path.display()), &["--metrics", "0"]);
+    let admin = Admin::of(&gateway);
+    for request in PROTOCOLS.map(|protocol| protocol.request("")).into_iter().chain([get("/demo")]) {
+        let fill = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.connect(&SockAddr::unix(&path).unwrap()).is_ok().then_some(socket)
+        };
+        let waiting: Vec<_> = std::iter::from_fn(fill).collect();
+        let mut client = gateway.connect();
+        client.send(&request);
+        client.wait_until_read();
+        waiting.iter().for_each(|_| drop(listener.accept().unwrap()));
+        let (mut upstream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            upstream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        upstream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert!(client.read_until(b"\r\n").starts_with(b"HTTP/1.1 403 "));
+    }
+    let metrics = admin.metrics();
+    assert!(!metrics.keys().any(|name| name.contains("backend_failures_total{")), "{metrics:#?}");
 }
 
 fn a_backend_may_speak_tls() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +11,27 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use legacy_websocket_shell::{LogCategory, LogPermit};
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tracing::warn;
 
 use super::health::Health;
 use super::target::Target;
+use crate::observe::log;
 
 /// Idle time before TCP keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Time between two attempts to connect to a Unix socket whose backlog is full.
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Up to so many bytes in several slices, a copy of them costs less than a vectored write.
 const COPIED_BYTES: usize = 2 << 10;
@@ -63,15 +70,15 @@ pub(crate) enum ConnectError {
     #[error("does not accept a connection in time")]
     Timeout,
     /// It is the gateway that lacks a descriptor or a port.
-    #[error("is not connected to, for the gateway is at its limits: {0}")]
-    Own(io::Error),
+    #[error("cannot be connected to: the gateway is out of descriptors or ports: {0}")]
+    LocalLimit(io::Error),
 }
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         // EMFILE, ENFILE, EADDRNOTAVAIL.
         if matches!(error.raw_os_error(), Some(24 | 23)) || error.kind() == ErrorKind::AddrNotAvailable {
-            Self::Own(error)
+            Self::LocalLimit(error)
         } else {
             Self::Io(error)
         }
@@ -123,7 +130,7 @@ impl Backend {
         self.health().is_up(self.retry_after)
     }
 
-    /// Connects, and remembers whether that was possible.
+    /// Connects, and remembers whether that was possible; counts and logs a failure.
     pub(super) async fn connect(self: &Arc<Self>, within: Duration) -> Result<BackendStream, ConnectError> {
         let began = Instant::now();
         let error = match timeout(within, self.open()).await {
@@ -138,11 +145,15 @@ impl Backend {
             Ok(Err(error)) => error.into(),
             Err(_) => ConnectError::Timeout,
         };
-        if let ConnectError::Own(_) = error {
-            self.count_failure("own");
+        if let ConnectError::LocalLimit(_) = error {
+            self.count_failure("limits");
         } else {
             self.health().failed(began);
             self.count_failure("connect");
+        }
+        // Whoever waits for it may be gone by then, or try another backend.
+        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
+            warn!(backend = %self, unlogged, "backend {error}");
         }
         Err(error)
     }
@@ -172,7 +183,7 @@ impl Backend {
 
     async fn open(&self) -> io::Result<Box<dyn BackendSocket>> {
         let (host, port) = match &self.target {
-            Target::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+            Target::Unix(path) => return Ok(Box::new(connect_unix(path).await?)),
             Target::Tcp { host, port, .. } => (host.as_str(), *port),
         };
         let tcp = TcpStream::connect((host, port)).await?;
@@ -190,6 +201,16 @@ impl Backend {
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+/// Waits while the backlog is full, as TCP does by itself.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(BACKLOG_RETRY).await,
+            connected => return connected,
+        }
     }
 }
 

@@ -34,10 +34,10 @@ pub(super) enum Why {
     Timeout,
     /// The client has not sent its request in full.
     #[error("the request was cut short")]
-    Request,
+    UploadAborted,
     /// The client sends nothing more of its request.
     #[error("the rest of the request does not come in time")]
-    Upload,
+    UploadStalled,
     #[error("answers with no HTTP: {0}")]
     Response(String),
     #[error("answers with a 101 that is wrong: {0}")]
@@ -49,9 +49,9 @@ impl ExchangeError {
     pub(super) fn status(&self) -> StatusCode {
         match self.why {
             Why::Timeout | Why::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
-            Why::Connect(ConnectError::Own(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Why::Request => StatusCode::BAD_REQUEST,
-            Why::Upload => StatusCode::REQUEST_TIMEOUT,
+            Why::Connect(ConnectError::LocalLimit(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Why::UploadAborted => StatusCode::BAD_REQUEST,
+            Why::UploadStalled => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -60,26 +60,26 @@ impl ExchangeError {
     pub(super) fn reason(&self) -> &'static str {
         match self.why {
             Why::Timeout | Why::Connect(ConnectError::Timeout) => "the backend does not answer in time",
-            Why::Connect(ConnectError::Own(_)) => "too many connections",
+            Why::Connect(ConnectError::LocalLimit(_)) => "too many connections",
             Why::Connect(_) => "the backend cannot be reached",
-            Why::Request => "the request was cut short",
-            Why::Upload => "the rest of the request does not come in time",
+            Why::UploadAborted => "the request was cut short",
+            Why::UploadStalled => "the rest of the request does not come in time",
             Why::Response(_) | Why::Upgrade(_) => "the backend's answer is not valid",
         }
     }
 
-    /// Counts and logs it.
+    /// Counts and logs it, unless that was done where it happened.
     pub(super) fn report(&self, peer: &str) {
         let Some(backend) = &self.backend else {
             return debug!(peer, "{}", self.why);
         };
         match self.why {
-            // Counted there.
-            Why::Connect(_) => {}
             Why::Timeout => backend.count_failure("timeout"),
             Why::Response(_) | Why::Upgrade(_) => backend.count_failure("response"),
-            // The client's own doing.
-            Why::Request | Why::Upload => return debug!(peer, %backend, "{}", self.why),
+            // The client's own doing, or counted already.
+            Why::UploadAborted | Why::UploadStalled | Why::Connect(_) => {
+                return debug!(peer, %backend, "{}", self.why);
+            }
         }
         warn_of(backend, peer, &self.why.to_string());
     }
@@ -131,7 +131,7 @@ where
 
 pub(super) fn response_error(error: &hyper::Error) -> Why {
     if error.is_user() || error.is_body_write_aborted() {
-        return Why::Request;
+        return Why::UploadAborted;
     }
     Why::Response(in_words(error))
 }

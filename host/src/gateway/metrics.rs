@@ -1,18 +1,16 @@
 //! What a gateway counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::backend::{Backend, BackendStatus};
+use super::backend::BackendStatus;
 
 /// The figures of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayMetrics {
-    /// The backend of each client that is connected by the gateway.
-    pairs: Mutex<HashMap<u64, Arc<Backend>>>,
     /// Connections to backends that are still to end, of pairs and of those that are being opened.
     running: AtomicUsize,
     ended: Notify,
@@ -51,19 +49,6 @@ impl GatewayMetrics {
         Counted::new(self, |metrics| &metrics.tunnels)
     }
 
-    pub(super) fn paired(&self, connection: u64, backend: &Arc<Backend>) {
-        lock(&self.pairs).insert(connection, Arc::clone(backend));
-    }
-
-    pub(super) fn parted(&self, connection: u64) {
-        lock(&self.pairs).remove(&connection);
-    }
-
-    /// The backend of a client.
-    pub(crate) fn backend_of(&self, connection: u64) -> Option<String> {
-        lock(&self.pairs).get(&connection).map(|backend| backend.to_string())
-    }
-
     pub(super) fn count_request(&self, status: u16) {
         *lock(&self.requests).entry(status).or_default() += 1;
     }
@@ -91,11 +76,12 @@ impl GatewayMetrics {
         &self,
         backends: Vec<BackendStatus>,
         routes: Vec<(String, Vec<String>)>,
+        pairs: usize,
     ) -> GatewayStatus {
         GatewayStatus {
             backends,
             routes,
-            pairs: lock(&self.pairs).len(),
+            pairs,
             tunnels: self.tunnels.load(Ordering::Relaxed),
             requests: lock(&self.requests).clone(),
             dropped: self.dropped.load(Ordering::Relaxed),

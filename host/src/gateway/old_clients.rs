@@ -44,7 +44,7 @@ impl Application for OldClients {
                     self.clients.insert(handshake.connection, Rc::clone(&inbound));
                     let (gateway, handle) = (Arc::clone(&self.gateway), self.handle.clone());
                     let pair = spawn_local(pair::serve(gateway, handle, handshake.clone(), inbound));
-                    self.gateway.watch(handshake.connection, pair.abort_handle());
+                    self.gateway.opening(handshake.connection, pair.abort_handle());
                 }
                 Event::Connected(connected) => self.push(connected.connection, FromClient::Connected),
                 Event::Messages(messages) => {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -28,7 +28,7 @@ use super::fields;
 use super::inbound::Inbound;
 use super::options::Binary;
 use super::prefixed::Prefixed;
-use super::route::{self, Route};
+use super::route::{self, NoRoute, Route};
 use super::shared::Gateway;
 use super::transfer::{Coding, Ended, Transfer};
 use crate::handle::Handle;
@@ -47,11 +47,13 @@ pub(super) async fn serve(gateway: Arc<Gateway>, handle: Handle, handshake: Hand
     let (connection, protocol, peer) = (handshake.connection, handshake.protocol, handshake.peer.clone());
     let opening = Opening { gateway: &gateway, handle: &handle, handshake };
     let opened = tokio::select! {
+        // First: what the client has said right behind its opening handshake goes to the backend.
+        biased;
         opened = opening.open() => opened,
         () = poll_fn(|cx| inbound.poll_ended(cx)) => return debug!(peer, "left before its backend answered"),
     };
     if let Some(Opened { socket, backend, coding }) = opened {
-        gateway.metrics.paired(connection, &backend);
+        gateway.paired(connection, &backend);
         debug!(connection, peer, %backend, "paired");
         let transfer = Transfer::new(&gateway, &handle, (connection, protocol), &inbound, socket, coding);
         let ended = transfer.run().await;
@@ -69,8 +71,7 @@ struct End<'p> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.gateway.unwatch(self.connection);
-        self.gateway.metrics.parted(self.connection);
+        self.gateway.parted(self.connection);
         self.inbound.abandon();
         // It reads the client's closing handshake.
         self.handle.resume(self.connection);
@@ -117,14 +118,11 @@ struct Opened {
 impl Opening<'_> {
     /// The backend's connection; `None` if the client was refused, or is gone.
     async fn open(&self) -> Option<Opened> {
-        let connection = self.handshake.connection;
         match self.connect().await {
             Ok(opened) => opened,
             Err(error) => {
                 error.report(&self.handshake.peer);
-                // If it has no effect, the client is gone.
-                drop(self.handle.reject(connection, error.status().as_u16(), error.reason()));
-                None
+                self.reject(error.status().as_u16(), error.reason())
             }
         }
     }
@@ -134,13 +132,18 @@ impl Opening<'_> {
         let Some(peer) = self.handle.peer(*connection).await else {
             return Ok(None);
         };
+        let mut sent = header_map(head);
         let target = target(&head.target);
-        let Some((at, path)) = route::find(&self.gateway.routes, &target) else {
-            drop(self.handle.reject(*connection, 404, "no backend serves this path"));
-            return Ok(None);
+        let (at, path) = match route::find(&self.gateway.routes, &target) {
+            // RFC 9112 section 3.2.
+            Ok(_) if sent.get_all(HOST).iter().nth(1).is_some() => {
+                return Ok(self.reject(400, "there is more than one Host"));
+            }
+            Ok(found) => found,
+            Err(NoRoute::NotFound) => return Ok(self.reject(404, "no backend serves this path")),
+            Err(NoRoute::DotSegment) => return Ok(self.reject(400, "the request's target is not valid")),
         };
         let route = &self.gateway.routes[at];
-        let mut sent = header_map(head);
         let origin = self.origin(&sent);
         fields::remove_handshake(&mut sent);
         if let Some(origin) = origin {
@@ -158,8 +161,7 @@ impl Opening<'_> {
         }
         let mut request = Request::new(Empty::<Bytes>::new());
         let Ok(uri) = path.parse::<Uri>() else {
-            drop(self.handle.reject(*connection, 400, "the request's target is not valid"));
-            return Ok(None);
+            return Ok(self.reject(400, "the request's target is not valid"));
         };
         *request.uri_mut() = uri;
         *request.headers_mut() = sent;
@@ -242,6 +244,12 @@ impl Opening<'_> {
             Err(Failure::Invalid) => Err(failed(Why::Response("its refusal cannot be passed on".into()))),
             _ => Ok(()),
         }
+    }
+
+    fn reject(&self, status: u16, reason: &str) -> Option<Opened> {
+        // If it has no effect, the client is gone.
+        drop(self.handle.reject(self.handshake.connection, status, reason));
+        None
     }
 
     /// Where the page is from: versions 7 and 8 of hybi have a field of their own for it.

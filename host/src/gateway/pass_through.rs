@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::Extensions;
@@ -34,7 +34,7 @@ use super::body::{Download, Progress, Upload, download, upload};
 use super::exchange::{self, ExchangeError, Why, exchange, in_words};
 use super::fields;
 use super::prefixed::Prefixed;
-use super::route::{self, Route, Unreachable};
+use super::route::{self, NoRoute, Route, Unreachable};
 use super::shared::{Gateway, Stage};
 use super::tunnel::{self, Tunnel};
 use crate::accept::incoming::Peer;
@@ -164,11 +164,16 @@ impl PassThrough {
         if is_old_handshake(&request) {
             return Err(Refusal::OldHandshake);
         }
+        check_host(&mut request)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let (at, path) = route::find(&self.gateway.routes, &target).ok_or(Refusal::NoRoute)?;
+        let (at, path) = route::find(&self.gateway.routes, &target)?;
         let route = &self.gateway.routes[at];
         let upgrades = fields::lists(request.headers(), UPGRADE, "websocket")
             && fields::lists(request.headers(), CONNECTION, "upgrade");
+        // If the client stalled a body, the backend would seem to be late.
+        if (upgrades || path == "*") && !request.body().is_end_stream() {
+            return Err(Refusal::Body);
+        }
         let client = upgrades.then(|| hyper::upgrade::on(&mut request));
         fields::prepare(request.headers_mut(), route, &peer, &self.gateway.forwarding);
         *request.version_mut() = Version::HTTP_11;
@@ -229,7 +234,7 @@ impl PassThrough {
                     response = asked.as_mut() => break response,
                     () = sleep_until(due) => {
                         if progress.last() + self.gateway.options.backend_timeout <= Instant::now() {
-                            let why = if progress.awaits_client() { Why::Upload } else { Why::Timeout };
+                            let why = if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout };
                             return Err(failed(&connection, why));
                         }
                     }
@@ -273,6 +278,18 @@ fn explain(error: hyper_util::client::legacy::Error, backend: Option<Arc<Backend
     ExchangeError { backend, why: Why::Response(in_words(&error)) }
 }
 
+/// Refuses two Host fields (RFC 9112 section 3.2); that of an absolute target counts (section 3.2.2).
+fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    if request.headers().get_all(HOST).iter().nth(1).is_some() {
+        return Err(Refusal::Hosts);
+    }
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Refusal::Target)?;
+        request.headers_mut().insert(HOST, host);
+    }
+    Ok(())
+}
+
 /// An opening handshake of a draft: the engine reads only the first request of a connection.
 fn is_old_handshake<B>(request: &Request<B>) -> bool {
     const KEY1: HeaderName = HeaderName::from_static("sec-websocket-key1");
@@ -288,6 +305,8 @@ fn is_old_handshake<B>(request: &Request<B>) -> bool {
 
 /// Why a request is answered by the gateway itself.
 pub(super) enum Refusal {
+    Body,
+    Hosts,
     Method,
     NoRoute,
     OldHandshake,
@@ -301,9 +320,20 @@ impl From<ExchangeError> for Refusal {
     }
 }
 
+impl From<NoRoute> for Refusal {
+    fn from(error: NoRoute) -> Self {
+        match error {
+            NoRoute::NotFound => Self::NoRoute,
+            NoRoute::DotSegment => Self::Target,
+        }
+    }
+}
+
 impl Refusal {
     fn answer(&self) -> Response<Answer> {
         let (status, why) = match self {
+            Self::Body => (StatusCode::BAD_REQUEST, "such a request has no body"),
+            Self::Hosts => (StatusCode::BAD_REQUEST, "there is more than one Host"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "this is no proxy for other servers"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "no backend serves this path"),
             Self::Target => (StatusCode::BAD_REQUEST, "the request's target is not valid"),
@@ -318,7 +348,7 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         let is_cut = status == StatusCode::REQUEST_TIMEOUT;
-        if is_cut || matches!(self, Self::OldHandshake) {
+        if is_cut || matches!(self, Self::OldHandshake | Self::Body) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

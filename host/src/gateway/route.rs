@@ -7,14 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
-use legacy_websocket_shell::{LogCategory, LogPermit};
 use thiserror::Error;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::time::{Instant, timeout};
 
 use super::backend::{Backend, BackendStream, ConnectError};
 use super::options::{Binary, RouteOptions};
-use crate::observe::log;
 
 /// A prefix of paths, and its backends.
 #[derive(Debug)]
@@ -36,15 +33,6 @@ pub(super) struct Route {
 pub(super) struct Unreachable {
     pub(super) backend: Arc<Backend>,
     pub(super) error: ConnectError,
-}
-
-impl Unreachable {
-    /// Logs it, where another backend takes its place.
-    fn report(&self) {
-        if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
-            warn!(backend = %self.backend, unlogged, "backend {}; another takes its place", self.error);
-        }
-    }
 }
 
 impl Route {
@@ -116,23 +104,18 @@ impl Route {
         let candidates = if up.is_empty() { in_turn().collect() } else { up };
         let mut failed = None::<Unreachable>;
         for backend in candidates {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if failed.is_some() && left.is_some_and(|left| left.is_zero()) {
-                break;
-            }
-            match backend.connect(left.map_or(within, |left| left.min(within))).await {
-                Ok(stream) => {
-                    if let Some(before) = failed {
-                        before.report();
-                    }
-                    return Ok(stream);
-                }
-                Err(error) => {
-                    if let Some(before) = failed.replace(Unreachable { backend: Arc::clone(backend), error })
-                    {
-                        before.report();
-                    }
-                }
+            let left = deadline
+                .map_or(within, |deadline| deadline.saturating_duration_since(Instant::now()).min(within));
+            // What another one has left of the time may be too little: that is not its failure.
+            let connected = if failed.is_some() && left < within {
+                timeout(left, backend.connect(within)).await
+            } else {
+                Ok(backend.connect(left).await)
+            };
+            let Ok(connected) = connected else { break };
+            match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = Some(Unreachable { backend: Arc::clone(backend), error }),
             }
         }
         // A route has at least one backend, so one has failed.
@@ -143,14 +126,39 @@ impl Route {
     }
 }
 
+/// Why no route takes a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    NotFound,
+    /// A backend might take the path for one of another route.
+    DotSegment,
+}
+
 /// The place of the route with the longest prefix that takes the target, and what its backend is asked for.
-pub(super) fn find<'t>(routes: &[Arc<Route>], target: &'t str) -> Option<(usize, Cow<'t, str>)> {
+pub(super) fn find<'t>(routes: &[Arc<Route>], target: &'t str) -> Result<(usize, Cow<'t, str>), NoRoute> {
     if target == "*" {
         // The server as a whole (RFC 9110 section 9.3.7).
-        return Some((routes.iter().position(|route| route.prefix.is_empty())?, target.into()));
+        let at = routes.iter().position(|route| route.prefix.is_empty()).ok_or(NoRoute::NotFound)?;
+        return Ok((at, target.into()));
+    }
+    if has_dot_segment(target) {
+        return Err(NoRoute::DotSegment);
     }
     // Sorted by length, longest first.
-    routes.iter().enumerate().find_map(|(at, route)| Some((at, route.rewrite(target)?)))
+    let mut routes = routes.iter().enumerate();
+    routes.find_map(|(at, route)| Some((at, route.rewrite(target)?))).ok_or(NoRoute::NotFound)
+}
+
+/// Whether the path has a segment `.` or `..`, as a lenient server may read it: percent-encoded, between slashes that
+/// are encoded or backslashes, or with parameters. Browsers resolve such segments themselves.
+fn has_dot_segment(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    if !path.contains("/.") && !path.contains(['%', '\\']) {
+        return false;
+    }
+    let decoded = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    decoded.replace("%3b", ";").split(['/', '\\']).any(is_dots)
 }
 
 /// Sorts them for [`find`].
@@ -185,8 +193,32 @@ mod tests {
             let (at, found) = find(&routes, target).unwrap();
             assert_eq!((routes[at].path(), &*found), (prefix, asked), "{target}");
         }
-        assert_eq!(find(&routes, "*"), Some((2, "*".into())));
-        assert!(find(&[route("/a", false)], "*").is_none());
-        assert!(find(&[route("/a", false)], "/b").is_none());
+        assert_eq!(find(&routes, "*"), Ok((2, "*".into())));
+        assert_eq!(find(&[route("/a", false)], "*"), Err(NoRoute::NotFound));
+        assert_eq!(find(&[route("/a", false)], "/b"), Err(NoRoute::NotFound));
+    }
+
+    #[test]
+    fn dot_segments_are_not_routed() {
+        let routes = [route("/", false)];
+        for target in [
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/.",
+            "/%2e",
+            "/a/%2E./b?c",
+            "/a/.%2e%2Fb",
+            "/a%2f..",
+            "/a\\..\\b",
+            "/a%5C..",
+            "/..;b=c/d",
+            "/..%3Bb/d",
+        ] {
+            assert_eq!(find(&routes, target), Err(NoRoute::DotSegment), "{target}");
+        }
+        for target in ["/", "/...", "/.a", "/a./b", "/a..b", "/a?/../b", "/%20.", "/;.."] {
+            assert!(find(&routes, target).is_ok(), "{target}");
+        }
     }
 }

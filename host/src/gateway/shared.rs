@@ -40,8 +40,15 @@ pub(crate) struct Gateway {
     /// Of the shell.
     pub(super) write_timeout: Duration,
     stage: watch::Sender<Stage>,
-    /// The tasks of old clients, to be aborted.
-    pairs: Mutex<HashMap<u64, AbortHandle>>,
+    /// Of each old client, by its connection.
+    pairs: Mutex<HashMap<u64, Pair>>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    task: AbortHandle,
+    /// `None` until it has accepted.
+    backend: Option<Arc<Backend>>,
 }
 
 /// How far the server has come.
@@ -112,21 +119,23 @@ impl Gateway {
         })
     }
 
-    pub(crate) fn metrics(&self) -> &GatewayMetrics {
-        &self.metrics
-    }
-
     pub(crate) fn status(&self) -> GatewayStatus {
         let backends = self.backends.iter().map(|backend| backend.status()).collect();
         let names = |route: &Route| route.backends().iter().map(|backend| backend.to_string()).collect();
         let routes = self.routes.iter().map(|route| (route.path().into(), names(route))).collect();
-        self.metrics.status(backends, routes)
+        let pairs = self.pairs().values().filter(|pair| pair.backend.is_some()).count();
+        self.metrics.status(backends, routes, pairs)
+    }
+
+    /// The backend of an old client.
+    pub(crate) fn backend_of(&self, connection: u64) -> Option<String> {
+        self.pairs().get(&connection)?.backend.as_ref().map(|backend| backend.to_string())
     }
 
     pub(crate) fn enter(&self, stage: Stage) {
         self.stage.send_replace(stage);
         if stage == Stage::Aborted {
-            self.pairs().values().for_each(AbortHandle::abort);
+            self.pairs().values().for_each(|pair| pair.task.abort());
         }
     }
 
@@ -135,20 +144,27 @@ impl Gateway {
         self.metrics.drained().await;
     }
 
-    /// Aborts the task of an old client when the server no longer waits.
-    pub(super) fn watch(&self, connection: u64, pair: AbortHandle) {
-        self.pairs().insert(connection, pair.clone());
+    /// An old client has come. Its task is aborted when the server no longer waits.
+    pub(super) fn opening(&self, connection: u64, task: AbortHandle) {
+        self.pairs().insert(connection, Pair { task: task.clone(), backend: None });
         if *self.stage.borrow() == Stage::Aborted {
-            pair.abort();
+            task.abort();
+        }
+    }
+
+    /// The backend has accepted it.
+    pub(super) fn paired(&self, connection: u64, backend: &Arc<Backend>) {
+        if let Some(pair) = self.pairs().get_mut(&connection) {
+            pair.backend = Some(Arc::clone(backend));
         }
     }
 
     /// The task is over.
-    pub(super) fn unwatch(&self, connection: u64) {
+    pub(super) fn parted(&self, connection: u64) {
         self.pairs().remove(&connection);
     }
 
-    fn pairs(&self) -> MutexGuard<'_, HashMap<u64, AbortHandle>> {
+    fn pairs(&self) -> MutexGuard<'_, HashMap<u64, Pair>> {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
