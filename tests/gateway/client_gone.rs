@@ -1,5 +1,7 @@
 //! Clients that go away in each phase: the backend is told, and nothing is left behind.
 
+use std::thread;
+
 use crate::backend::{Backend, Upstream};
 use crate::faults::expect_descriptors;
 use crate::pair::{PROTOCOLS, Pair, Protocol, start};
@@ -182,18 +184,31 @@ fn after_the_backends_close() {
     });
 }
 
-/// What it has sent last is lost, but the backend's connection ends.
+/// What it has sent last is lost, which is told, and the backend's connection ends.
 fn while_the_backend_does_not_read() {
-    let (gateway, backend) =
-        start(&["--close-timeout", "300ms", "--write-timeout", "300ms", "--metrics", "0"]);
-    let admin = Admin::of(&gateway);
-    for protocol in PROTOCOLS {
-        for go in [Client::reset, drop] as [fn(Client); 2] {
-            let mut pair = Pair::open(protocol, &gateway, &backend);
-            // It may be closed for this, too.
-            pair.client.flood(&protocol.text(&"x".repeat(60_000)), 16 << 20);
-            go(pair.client);
-            is_empty(&admin);
+    thread::scope(|scope| {
+        for protocol in PROTOCOLS {
+            scope.spawn(move || leave_a_backend_that_does_not_read(protocol));
         }
+    });
+}
+
+#[track_caller]
+fn leave_a_backend_that_does_not_read(protocol: Protocol) {
+    // Long enough for the client to go first.
+    let (gateway, backend) = start(&["--close-timeout", "300ms", "--write-timeout", "5s", "--metrics", "0"]);
+    let admin = Admin::of(&gateway);
+    let text = protocol.text(&"x".repeat(60_000));
+    for (go, failures) in ([Client::reset, drop] as [fn(Client); 2]).into_iter().zip(1..) {
+        let mut pair = Pair::open(protocol, &gateway, &backend);
+        assert!(pair.client.write_until_full(&text, 64 << 20) < 64 << 20, "the gateway takes everything");
+        assert_eq!(admin.metrics()["legacy_websocket_gateway_pairs"], 1.0);
+        go(pair.client);
+        is_empty(&admin);
+        let is_failure = |name: &&String| name.contains("backend_failures_total{");
+        until(&admin, |metrics| {
+            metrics.keys().filter(is_failure).map(|name| metrics[name]).sum::<f64>() == f64::from(failures)
+        });
+        pair.upstream.read_until_gone();
     }
 }

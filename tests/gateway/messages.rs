@@ -299,7 +299,6 @@ fn fragments_over_the_limit_close_both_sides() {
     }
 }
 
-/// The client is closed, with no part of the message.
 /// A reset would take the close frame from it.
 fn a_backend_that_is_still_writing_is_told() {
     let (gateway, backend) = start(&["--max-message-bytes", "1000"]);
@@ -312,6 +311,7 @@ fn a_backend_that_is_still_writing_is_told() {
     }
 }
 
+/// The client is closed, with no part of the message.
 #[track_caller]
 fn expect_too_big(pair: &mut Pair) {
     let end = pair.client.read_until_gone();
@@ -365,12 +365,12 @@ fn rotated(bytes: &[u8], from: usize) -> Vec<u8> {
 /// What the backend says, and its pongs, wait behind what the client has not read.
 fn a_slow_client_is_not_the_backends_fault() {
     for option in ["--backend-ping-interval", "--backend-idle-timeout"] {
-        let (gateway, backend) = start(&["--write-timeout", "1h", option, "1s"]);
+        let (gateway, backend) = start(&["--write-timeout", "1h", option, "2s"]);
         let mut pair = Pair::open(Protocol::Draft76, &gateway, &backend);
         let sent = unmasked(TEXT, "x".repeat(60_000).as_bytes());
         let mut written = 0;
-        // Each waits for a second.
-        for _ in 0..3 {
+        // Each waits for a second; a backend that says nothing for four is gone, even if it answers no pings.
+        for _ in 0..5 {
             written += pair.upstream.write_until_full(&rotated(&sent, written), FLOOD);
         }
         let text = frame(&"x".repeat(60_000));

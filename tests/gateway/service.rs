@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -27,7 +27,9 @@ struct Shared {
     stops: AtomicBool,
     /// The codes of all close frames so far.
     closes: Mutex<Vec<u16>>,
-    open: Mutex<HashMap<u16, TcpStream>>,
+    /// By a number of their own: ports are used again.
+    open: Mutex<HashMap<u64, TcpStream>>,
+    accepted: AtomicU64,
 }
 
 impl Service {
@@ -66,15 +68,16 @@ impl Service {
         self.shared.stops.store(false, Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
         self.accepts = Some(thread::spawn(move || {
-            while let Ok((stream, peer)) = listener.accept()
+            while let Ok((stream, _)) = listener.accept()
                 && !shared.stops.load(Ordering::SeqCst)
             {
-                shared.open.lock().unwrap().insert(peer.port(), stream.try_clone().unwrap());
+                let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+                shared.open.lock().unwrap().insert(number, stream.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
                     // `None` if the gateway ends it midway.
                     let _: Option<()> = serve(&mut Wire::new(stream), &shared);
-                    shared.open.lock().unwrap().remove(&peer.port());
+                    shared.open.lock().unwrap().remove(&number);
                 });
             }
         }));
@@ -117,10 +120,13 @@ fn echo(wire: &mut Wire, shared: &Shared) -> Option<()> {
             }
             continue;
         }
-        wire.send(&unmasked(frame.first, &frame.payload));
         if frame.first == CLOSE {
+            // First: the gateway may end with the answer.
             let code = frame.payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
             shared.closes.lock().unwrap().push(code);
+        }
+        wire.send(&unmasked(frame.first, &frame.payload));
+        if frame.first == CLOSE {
             wire.finish();
             return Some(());
         }

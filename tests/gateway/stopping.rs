@@ -1,6 +1,5 @@
 //! SIGTERM, under load.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -45,7 +44,7 @@ fn everybody_ends_cleanly_under_load() {
         long.read_until(b"\r\n\r\n");
         until(|| echoes.load(Ordering::SeqCst) >= ECHOES && downloads.load(Ordering::SeqCst) >= DOWNLOADS);
         gateway.signal("TERM");
-        until(|| TcpStream::connect(address).is_err());
+        gateway.wait_for_log(&[" stopping "]);
         stops.store(true, Ordering::SeqCst);
         assert!(long.read_exact(LONG_BYTES) == body(LONG_BYTES), "a long response is not whole");
         long.expect_end();

@@ -243,9 +243,12 @@ fn a_tunnel_carries_much() {
 }
 
 fn a_tunnel_may_have_an_idle_timeout() {
-    let (gateway, backend) = start(&["--tunnel-idle-timeout", "300ms"]);
-    let (mut client, mut upstream, _) = open(&gateway, &backend);
-    client.send(b"last words");
+    let (gateway, backend) = start(&["--tunnel-idle-timeout", "1s"]);
+    let mut client = gateway.connect();
+    // Right behind the head: the time runs from the 101 on.
+    client.send(&[&head_hybi(13, "")[..], b"last words"].concat());
+    let (mut upstream, _) = backend.accept_websocket("");
+    assert!(client.read_until(b"\r\n\r\n").starts_with(b"HTTP/1.1 101 "));
     upstream.expect(b"last words");
     upstream.expect_end();
     client.expect_end();
