@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::service::{FLOOD_BYTES, Service, body};
 use crate::support::admin::{Admin, until};
 use crate::support::hybi::{CLOSE, TEXT, close, head_hybi, masked};
 use crate::support::server::{Server, program};
-use crate::support::{ANSWER, CLOSING};
+use crate::support::{ANSWER, CLOSING, DEADLINE};
 use crate::wire::Wire;
 
 tests!(nothing_is_lost_or_leaks);
@@ -32,8 +33,6 @@ const RESTART_EVERY: u64 = 200;
 /// How much the gateway may grow after the first fifth: allocator slack, but no leak.
 const MAX_GROWTH: u64 = 8 << 20;
 
-const LATE: Duration = Duration::from_millis(20);
-
 /// What all clients have seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -49,6 +48,28 @@ struct Seen {
     /// Whole ones.
     responses: AtomicU64,
     restarts: AtomicU64,
+    /// One more connection is over.
+    over: (Mutex<()>, Condvar),
+}
+
+impl Seen {
+    fn note(&self) {
+        let (lock, over) = &self.over;
+        drop(lock.lock().unwrap());
+        over.notify_all();
+    }
+
+    /// Looks at it whenever a connection is over.
+    #[track_caller]
+    fn wait_until(&self, is_so: impl Fn() -> bool) {
+        let (lock, over) = &self.over;
+        let mut guard = lock.lock().unwrap();
+        while !is_so() {
+            let (next, waited) = over.wait_timeout(guard, DEADLINE).unwrap();
+            assert!(!waited.timed_out(), "no progress: {self:?}");
+            guard = next;
+        }
+    }
 }
 
 /// How long it goes on.
@@ -94,6 +115,7 @@ fn nothing_is_lost_or_leaks() {
                 let mut dice = Dice(number + 1);
                 while length.done(seen) < 1.0 {
                     come(address, &mut dice, seen);
+                    seen.note();
                 }
             });
         }
@@ -123,11 +145,7 @@ fn start(to: &str) -> Server {
 fn restart_repeatedly(service: &mut Service, gateway: &Server, length: Length, seen: &Seen) -> String {
     let (mut settled, mut most) = (0, 0);
     let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
-    let wait = |is_so: &dyn Fn() -> bool| {
-        while !is_so() && length.done(seen) < 1.0 {
-            thread::sleep(Duration::from_millis(1));
-        }
-    };
+    let wait = |is_so: &dyn Fn() -> bool| seen.wait_until(|| is_so() || length.done(seen) >= 1.0);
     while length.done(seen) < 1.0 {
         let next = load(&seen.connections) + RESTART_EVERY;
         wait(&|| load(&seen.connections) >= next);
@@ -192,7 +210,7 @@ fn come(address: SocketAddr, dice: &mut Dice, seen: &Seen) {
         2 => break_off_the_handshake(wire, dice),
         _ => {
             let protocol = PROTOCOLS[dice.below(4) as usize];
-            Old { wire, protocol }.live(dice, seen)
+            Old { address, wire, protocol }.live(dice, seen)
         }
     };
 }
@@ -255,6 +273,7 @@ fn tunnel(mut wire: Wire, dice: &mut Dice) -> Option<()> {
 
 /// An old client.
 struct Old {
+    address: SocketAddr,
     wire: Wire,
     protocol: Protocol,
 }
@@ -271,7 +290,7 @@ impl Old {
         if self.protocol == Protocol::Draft76 {
             assert_eq!(self.wire.exact(ANSWER.len()).as_deref(), Some(ANSWER));
         }
-        let talked = if dice.below(20) == 0 { self.read_late(seen) } else { self.talk(dice, seen) };
+        let talked = if dice.below(20) == 0 { self.read_late(dice, seen) } else { self.talk(dice, seen) };
         if talked.is_none() {
             seen.lost.fetch_add(1, Ordering::SeqCst);
             self.close();
@@ -296,10 +315,11 @@ impl Old {
     }
 
     /// More than the gateway holds for a client that does not read.
-    fn read_late(&mut self, seen: &Seen) -> Option<()> {
+    fn read_late(&mut self, dice: &mut Dice, seen: &Seen) -> Option<()> {
         const COUNT: usize = 4000;
         self.wire.send(&self.protocol.text(&format!("flood:{COUNT}")));
-        thread::sleep(LATE);
+        // Meanwhile the gateway has time for it.
+        let _: Option<()> = download(Wire::new(TcpStream::connect(self.address).unwrap()), dice, seen);
         for number in 0..COUNT {
             assert_eq!(self.text()?, format!("{number:0FLOOD_BYTES$}"));
             seen.texts.fetch_add(1, Ordering::SeqCst);

@@ -89,8 +89,8 @@ impl Route {
         })
     }
 
-    /// Connects to the backend whose turn it is, or to another one by the deadline; to each at most `within`. Those that
-    /// could not be connected to a moment ago are passed over while there are others.
+    /// Connects to the backend whose turn it is, or to another one by the deadline; to each at most `within`. Those
+    /// that could not be connected to a moment ago are passed over while there are others.
     pub(super) async fn connect(
         &self,
         within: Duration,
