@@ -140,8 +140,12 @@ fn what_comes_with_the_opening_handshake_arrives_before_the_close() {
                 Protocol::Hybi(_) => masked(CLOSE, &close(1000, "")),
             };
             client.send(&[protocol.request(""), protocol.text("bye"), closing].concat());
-            client.finish();
             let (mut upstream, _) = backend.accept_websocket("");
+            if protocol == Protocol::Draft75 {
+                // Any earlier it would be gone before the backend has accepted.
+                protocol.read_answer(&mut client);
+                client.finish();
+            }
             upstream.expect_message(TEXT, b"bye");
             upstream.expect_close(&close(1000, ""));
         }
