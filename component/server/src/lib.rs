@@ -1,8 +1,7 @@
 //! A server for every WebSocket protocol browsers have shipped, on any WASI host: world `server` (WASI 0.2) or, with
 //! the feature `wasi-0-3`, that of `wit/p3` (WASI 0.3). Empty for other targets.
 //!
-//! The two differ in one module, which has the same items in both: sockets, clocks, standard input and output, and how
-//! to wait. It is a feature and not a type parameter, because a component is of one world.
+//! The two differ in one module (sockets, clocks, standard input and output) and in how the shell waits. It is a feature and not a type parameter, because a component is of one world.
 //!
 //! One thread, one loop: wait for sockets and time, read, one turn of the engine and of the application, write.
 #![cfg(target_arch = "wasm32")]

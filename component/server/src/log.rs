@@ -38,7 +38,8 @@ impl Log {
         self.debug || level != Level::Debug
     }
 
-    /// Writes a line, or drops it if standard error is not being read: clients never wait for the log.
+    /// Writes a line, or drops it if the host says that standard error is not being read. (wasmtime never says so: it
+    /// waits.)
     pub(crate) fn write(&mut self, level: Level, line: Arguments<'_>) {
         if !self.writes(level) {
             return;

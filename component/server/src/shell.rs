@@ -208,7 +208,10 @@ impl Shell {
             && at <= now
         {
             self.schedule.pop();
-            if let Some(link) = self.links.get_mut(&id) {
+            // Others were for a time that is no longer the link's.
+            if let Some(link) = self.links.get_mut(&id)
+                && link.scheduled == Some(at)
+            {
                 link.scheduled = None;
                 self.touched.push(id);
             }

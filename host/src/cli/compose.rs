@@ -35,7 +35,7 @@ pub(super) struct ComposeArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WasiVersion {
-    /// Runs on every host.
+    /// Runs on more hosts, such as jco.
     #[value(name = "0.2")]
     P2,
     /// Faster, for hosts that have it: wasmtime 46 and later.

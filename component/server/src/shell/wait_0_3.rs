@@ -31,7 +31,7 @@ impl Shell {
         self.waiter.note_change(id);
     }
 
-    /// Hosts of WASI 0.3 do not limit how much is done between two waits.
+    /// In WASI 0.3 reading and writing what is ready is not limited between two waits.
     pub(super) fn begin_anew(&self, _: &[Ready]) {}
 
     /// Starts every operation that should go on but does not.

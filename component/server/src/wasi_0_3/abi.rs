@@ -27,15 +27,21 @@ const RETURNED: u32 = 2;
 const SUBTASK_SHIFT: u32 = 4;
 const STATE_MASK: u32 = 0xf;
 
-/// What operations are waited for. It lives as long as the program: dropping a set in which something still is would be
-/// a trap.
+/// The operations being waited for. It lives as long as the program: dropping a set that is not empty traps.
 pub(super) struct WaitableSet(u32);
 
-/// An operation has a result.
+/// The result of an operation.
 pub(crate) struct Event {
     /// The stream's, or the timer's.
     pub(super) handle: u32,
     pub(super) result: u32,
+}
+
+impl Event {
+    /// Of a call: whether it is over.
+    pub(super) fn has_returned(&self) -> bool {
+        self.result == RETURNED
+    }
 }
 
 impl WaitableSet {
@@ -138,6 +144,11 @@ impl Reader {
 
     pub(super) fn handle(&self) -> u32 {
         self.stream.handle()
+    }
+
+    /// The most that the read going on, or the last one, may take, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Starts to read at most `size` bytes, if that has not been done. Returns whether there is something to take.
@@ -311,7 +322,7 @@ impl Incoming {
         self.stream.handle()
     }
 
-    /// Waits for a connection. Returns whether there is one, or will never be one again.
+    /// Waits for a connection. Returns whether there is one.
     pub(super) fn start(&mut self) -> bool {
         if matches!(self.state, ReadState::Idle) {
             let slot: *mut u32 = &mut *self.slot;
@@ -322,7 +333,12 @@ impl Incoming {
                 self.complete(result);
             }
         }
-        !matches!(self.state, ReadState::Idle | ReadState::Reading)
+        matches!(self.state, ReadState::Read(_) | ReadState::Last(_))
+    }
+
+    /// Whether there will never be one again.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, ReadState::Ended)
     }
 
     /// An event has told the result.
@@ -360,14 +376,14 @@ impl Drop for Incoming {
     }
 }
 
-/// The result of a stream that has ended. A host that does not know yet is taken to mean a proper end.
+/// The result of a stream that has ended. If the host does not know yet, it counts as a proper end.
 pub(super) fn result(future: FutureReader<Result<(), ErrorCode>>) -> Result<(), ErrorCode> {
     let vtable = <Result<(), ErrorCode>>::VTABLE;
-    // A result of an error code, larger than any.
-    let mut buffer = [0u64; 4];
-    if vtable.layout.size() > size_of_val(&buffer) {
-        return Ok(());
+    const WORDS: usize = 4;
+    const {
+        assert!(<Result<(), ErrorCode>>::VTABLE.layout.size() <= WORDS * size_of::<u64>());
     }
+    let mut buffer = [0u64; WORDS];
     let buffer: *mut u8 = buffer.as_mut_ptr().cast();
     let handle = future.take_handle();
     // SAFETY: the buffer is large enough, aligned, and there until the read is over, if need be by cancelling it.

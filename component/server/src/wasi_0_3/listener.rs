@@ -16,6 +16,8 @@ use crate::listening::{BACKLOG, Keepalive, listen_error};
 pub(crate) struct Listener {
     incoming: Incoming,
     has_joined: bool,
+    /// Whether its end has been reported.
+    is_over: bool,
     pub(crate) address: SocketAddr,
     _socket: TcpSocket,
 }
@@ -38,7 +40,7 @@ impl Listener {
         }
         let incoming = Incoming::new(socket.listen().map_err(failed)?);
         let address = lift(socket.get_local_address().map_err(failed)?);
-        Ok(Self { incoming, has_joined: false, address, _socket: socket })
+        Ok(Self { incoming, has_joined: false, is_over: false, address, _socket: socket })
     }
 
     /// Waits for a connection, if that is not done yet.
@@ -46,7 +48,7 @@ impl Listener {
         if !mem::replace(&mut self.has_joined, true) {
             waiter.join(self.incoming.handle(), Source::Listener(at));
         }
-        if self.incoming.start() {
+        if self.incoming.start() || (self.incoming.has_ended() && !self.is_over) {
             waiter.note_ready(Ready::Listener(at));
         }
     }
@@ -59,16 +61,25 @@ impl Listener {
     /// Accepts the next connection, if there is one. Fails with the error's name.
     pub(crate) fn accept(&mut self) -> Result<Option<Socket>, String> {
         if !self.incoming.start() {
-            return Ok(None);
+            // Once: nothing of it is ready any more.
+            let has_ended = self.incoming.has_ended() && !mem::replace(&mut self.is_over, true);
+            return if has_ended { Err("the host has closed the listening socket".into()) } else { Ok(None) };
         }
         let Some(socket) = self.incoming.take() else {
             return Ok(None);
         };
         match socket.get_remote_address() {
             Ok(peer) => Ok(Some(Socket::new(socket, Some(lift(peer))))),
-            // How a host tells that accepting failed: it may be out of descriptors.
-            Err(error @ (ErrorCode::Other(_) | ErrorCode::OutOfMemory)) => Err(name(&error).into()),
-            Err(_) => Ok(Some(Socket::new(socket, None))),
+            Err(
+                ErrorCode::InvalidState
+                | ErrorCode::InvalidArgument
+                | ErrorCode::ConnectionAborted
+                | ErrorCode::ConnectionBroken
+                | ErrorCode::ConnectionReset
+                | ErrorCode::RemoteUnreachable,
+            ) => Ok(Some(Socket::new(socket, None))),
+            // This is how a host reports a failed accept: it may be out of descriptors.
+            Err(error) => Err(name(&error).into()),
         }
     }
 }

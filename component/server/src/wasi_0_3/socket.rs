@@ -61,23 +61,26 @@ impl Socket {
     /// Reads what is there, at most `max` bytes and the buffer.
     pub(crate) fn read(&mut self, max: usize) -> Received {
         let mut all = Vec::new();
-        let mut size = self.read_size;
         loop {
+            let size = self.input.size();
             match self.input.take(&mut all) {
                 Some(0) => break,
                 Some(count) if count < size || all.len() >= max => break,
                 Some(_) => {}
                 None if all.is_empty() => return self.end(),
-                // The end is told after the bytes.
+                // The end is reported after the bytes.
                 None => break,
             }
-            size = max;
-            if !self.input.start(size) {
+            // It may block, and keep its buffer for as long as the peer is idle.
+            if !self.input.start(LARGE_READ.min(max)) {
                 break;
             }
         }
+        if all.is_empty() {
+            return Received::Nothing;
+        }
         self.read_size = if all.len() < MIN_READ { MIN_READ } else { LARGE_READ.min(max) };
-        if all.is_empty() { Received::Nothing } else { Received::Bytes(all) }
+        Received::Bytes(all)
     }
 
     fn end(&mut self) -> Received {
@@ -95,7 +98,7 @@ impl Socket {
                 break;
             }
             let (written, is_full) = match output.write(&queue.front(MAX_WRITE)) {
-                Written::Some(count) => (count, false),
+                Written::Some(count) => (count, count == 0),
                 Written::Full(count) => (count, true),
                 Written::Gone => return Err(Gone),
             };

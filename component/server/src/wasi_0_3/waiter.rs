@@ -9,7 +9,7 @@ use crate::io::{NANOSECONDS, Ready};
 /// The operations that are waited for.
 pub(crate) struct Waiter {
     pub(super) set: WaitableSet,
-    /// Of whom an operation is, by its handle.
+    /// The owner of each operation, by handle.
     sources: Vec<Option<Source>>,
     timer: Option<(u64, Timer)>,
     /// Connections that may wait for something else than before.
@@ -17,7 +17,7 @@ pub(crate) struct Waiter {
     ready: Vec<Ready>,
 }
 
-/// Of whom an operation is.
+/// The owner of an operation.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
     Input(u64),
@@ -43,9 +43,12 @@ impl Waiter {
         self.changed.push(id);
     }
 
-    /// The connections noted since the last time.
+    /// The connections noted since the last time, each once.
     pub(crate) fn take_changed(&mut self) -> Vec<u64> {
-        mem::take(&mut self.changed)
+        let mut changed = mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        changed
     }
 
     /// Notes that something is ready without a wait.
@@ -75,9 +78,13 @@ impl Waiter {
 
     /// Whose event it is. That of the timer is dealt with.
     pub(crate) fn source(&mut self, event: &Event) -> Option<Source> {
-        if let Some((_, timer)) = self.timer.take_if(|(_, timer)| timer.handle == event.handle) {
-            timer.finish();
-            self.ready.push(Ready::Time);
+        if self.timer.as_ref().is_some_and(|(_, timer)| timer.handle == event.handle) {
+            if event.has_returned()
+                && let Some((_, timer)) = self.timer.take()
+            {
+                timer.finish();
+                self.ready.push(Ready::Time);
+            }
             return None;
         }
         let at = usize::try_from(event.handle).ok()?;
@@ -90,7 +97,7 @@ impl Waiter {
         self.note(handle, source);
     }
 
-    /// Notes of whom a stream's operations are.
+    /// Notes the owner of a stream's operations.
     pub(crate) fn note(&mut self, handle: u32, source: Source) {
         let at = usize::try_from(handle).unwrap_or_default();
         if self.sources.len() <= at {
