@@ -10,7 +10,8 @@ use crate::{Connected, Field, Handshake, Request, RequestHead};
 /// For applications. Bytes that are not UTF-8, which browsers of the time did send, become U+FFFD; the bytes themselves
 /// are in [`target`](RequestHead::target) and [`fields`](RequestHead::fields).
 impl RequestHead {
-    /// The target without its query, percent-decoded: `/caf%C3%A9` and `/café` are the same path.
+    /// The target without its query, percent-decoded: `/caf%C3%A9` and `/café` are the same path. `%2F`, `%3F`
+    /// and `%0D%0A` are decoded, too: a redirect to the same place starts from [`target`](RequestHead::target) instead.
     #[must_use]
     pub fn path(&self) -> Cow<'_, str> {
         percent_decode(self.split_target().0).decode_utf8_lossy()
@@ -57,7 +58,17 @@ impl RequestHead {
         self.field_bytes(name).map(text)
     }
 
-    /// The same, as it was sent.
+    /// Where the page is from, if the client is a browser: `Origin`, or `Sec-WebSocket-Origin` in versions 7 and 8 of
+    /// hybi, where libraries send `Origin` as well.
+    #[must_use]
+    pub fn origin(&self) -> Option<Cow<'_, str>> {
+        let is_hybi =
+            matches!(self.field_bytes("Sec-WebSocket-Version").map(<[u8]>::trim_ascii), Some(b"7" | b"8"));
+        let of_hybi = self.field("Sec-WebSocket-Origin").filter(|_| is_hybi);
+        of_hybi.or_else(|| self.field("Origin"))
+    }
+
+    /// The value of the first field with that name, in any case, as it was sent.
     #[must_use]
     pub fn field_bytes(&self, name: &str) -> Option<&[u8]> {
         self.fields_named(name).next().map(|field| &*field.value)
@@ -100,6 +111,12 @@ macro_rules! with_head {
             #[must_use]
             pub fn field(&self, name: &str) -> Option<Cow<'_, str>> {
                 self.head.field(name)
+            }
+
+            /// [`RequestHead::origin`].
+            #[must_use]
+            pub fn origin(&self) -> Option<Cow<'_, str>> {
+                self.head.origin()
             }
         })*
     };
@@ -173,5 +190,20 @@ mod tests {
         assert_eq!(head.field_bytes("Host"), Some(&b"example.com"[..]));
         assert_eq!(head.fields_named("Host").count(), 2);
         assert_eq!(head.field("Origin"), None);
+    }
+
+    #[test]
+    fn an_origin_has_another_name_in_versions_7_and_8() {
+        let origin = |fields: &[(&str, &str)]| {
+            let with = |head: RequestHead, (name, value): &(&str, &str)| head.with_field(name, *value);
+            fields.iter().fold(head("/"), with).origin().map(String::from)
+        };
+        let (page, other) = (("Origin", "http://page"), ("sec-websocket-origin", "http://other"));
+        assert_eq!(origin(&[]), None);
+        assert_eq!(origin(&[page, other]).as_deref(), Some("http://page"));
+        for (version, found) in [("7", other.1), ("8", other.1), ("13", page.1), ("18", page.1)] {
+            assert_eq!(origin(&[page, other, ("Sec-WebSocket-Version", version)]).as_deref(), Some(found));
+            assert_eq!(origin(&[page, ("Sec-WebSocket-Version", version)]).as_deref(), Some(page.1));
+        }
     }
 }

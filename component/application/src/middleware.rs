@@ -45,7 +45,7 @@ pub mod bindings {
 ///     fn handle(&mut self, mut events: Vec<Event>, next: &mut Next<'_>) -> Vec<Command> {
 ///         let mut refusals = Vec::new();
 ///         events.retain(|event| match event {
-///             Event::Handshake(handshake) if handshake.field("Origin").as_deref() != Some("http://example.com") => {
+///             Event::Handshake(handshake) if handshake.origin().as_deref() != Some("http://example.com") => {
 ///                 refusals.push(handshake.reject(403, "not from here"));
 ///                 false
 ///             }
@@ -62,7 +62,7 @@ pub mod bindings {
 pub trait Middleware: Default + 'static {
     /// Takes the events of one turn, in order, and returns commands, in order. It passes on what it does not answer
     /// itself, and must pass on `closed` of every connection that the application has heard of. The first call has no
-    /// events, and is passed on as well.
+    /// events, and is passed on in any case.
     fn handle(&mut self, events: Vec<Event>, next: &mut Next<'_>) -> Vec<Command>;
 }
 
@@ -114,7 +114,12 @@ pub fn call<M: Middleware>(
 ) -> Vec<Command> {
     // Only the first call has no events.
     let mut next = Next { starts: events.is_empty(), application };
-    middleware.handle(events, &mut next)
+    let mut commands = middleware.handle(events, &mut next);
+    // The application's own, even if the middleware has returned before it.
+    if next.starts {
+        commands.extend(next.run(Vec::new()));
+    }
+    commands
 }
 
 /// Makes the component export a [`Middleware`] and import the next `handler`. Builds for targets other than WebAssembly
@@ -189,5 +194,26 @@ mod tests {
         let message = || Messages::new(1, ["hi"]).into();
         assert_eq!(both.handle(vec![message()]), []);
         assert_eq!(both.handle(vec![message(), Closed::new(1, CloseCause::Reset).into()]), [counted("1")]);
+    }
+
+    /// Wants one instance, and has nothing else to do at the start.
+    #[derive(Default)]
+    struct Hasty;
+
+    impl Middleware for Hasty {
+        fn handle(&mut self, events: Vec<Event>, next: &mut Next<'_>) -> Vec<Command> {
+            if events.is_empty() {
+                return vec![Command::SingleInstance];
+            }
+            next.run(events)
+        }
+    }
+
+    #[test]
+    fn the_first_call_reaches_the_application() {
+        let mut both = Layered::<Hasty, Counter>::default();
+        let counted = |count: &str| Command::send(Recipients::All, count);
+        assert_eq!(both.handle(vec![]), [Command::SingleInstance, counted("0")]);
+        assert_eq!(both.handle(vec![Messages::new(1, ["hi"]).into()]), [counted("1")]);
     }
 }
