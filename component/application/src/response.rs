@@ -1,5 +1,6 @@
 //! Answers over HTTP.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 #[cfg(feature = "json")]
 use serde::Serialize;
 
@@ -8,7 +9,10 @@ use crate::{Command, ConnectionId, Field, Handshake, Request, Response};
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Answers. [`Response`] makes those that have further fields.
+/// What no URL has, besides non-ASCII. (Browsers take `\` for `/`.)
+const NOT_IN_URLS: &AsciiSet = &CONTROLS.add(b' ').add(b'\\');
+
+/// Answers without further fields, which [`Response`] has.
 impl Request {
     /// Answers with a status, 200 to 599, and a body of any type.
     #[must_use]
@@ -78,7 +82,7 @@ impl Response {
         Self::new(connection, status, HTML, page.into())
     }
 
-    /// A value as JSON. If it cannot be written as JSON, such as a map whose keys are no strings, the answer is 500
+    /// A value as JSON. If it cannot be written as JSON, such as a map whose keys are not strings, the answer is 500
     /// and says why.
     #[cfg(feature = "json")]
     #[must_use]
@@ -89,21 +93,27 @@ impl Response {
         }
     }
 
-    /// 303: the client is to `GET` this location, a path or a URL, whatever it asked for.
+    /// 303: the client is to `GET` this location, a path or a URL, whatever it asked for. What no URL has (controls,
+    /// spaces, backslashes, non-ASCII) is percent-encoded; a `%` stays, for the location may be encoded already.
+    ///
+    /// Check a location of the client's making: one that begins with `//` is on another host, also if it is
+    /// `request.path()`.
     #[must_use]
     pub fn redirect(connection: ConnectionId, location: &str) -> Self {
         let empty = Self { connection, status: 303, fields: Vec::new(), body: Vec::new() };
-        empty.with_field("Location", location)
+        empty.with_field("Location", utf8_percent_encode(location, NOT_IN_URLS).to_string())
     }
 
-    /// The same with another status: 307 and 308 for redirects that keep the method.
+    /// The response with another status: 307 and 308 for redirects that keep the method.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    /// Adds a field.
+    /// Adds a field. The whole response is [`Failure::Invalid`](crate::Failure::Invalid), and the client waits until
+    /// another answers it or its time is over, if a value contains CR, LF or NUL, or if the field is one of the server's
+    /// own: Connection, Content-Length, Transfer-Encoding, Upgrade, `Sec-WebSocket-…`.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.fields.push(Field { name: name.into(), value: value.into() });
@@ -135,6 +145,12 @@ mod tests {
     fn a_redirect_has_a_location() {
         let request = Request::new(1, RequestHead::get("/"));
         assert_eq!(request.redirect("/in"), response(303, &[("Location", "/in")], ""));
+        let sent = |location: &str| response(303, &[("Location", location)], "");
+        assert_eq!(
+            request.redirect("/a\r\nb\0/\\ \u{e9}?x=%20#y"),
+            sent("/a%0D%0Ab%00/%5C%20%C3%A9?x=%20#y")
+        );
+        assert_eq!(request.redirect("http://[::1]:80/~a;b=(c)'!*"), sent("http://[::1]:80/~a;b=(c)'!*"));
         let moved = Response::redirect(1, "/in").with_status(308).with_field("a", "b");
         assert_eq!(Command::from(moved), response(308, &[("Location", "/in"), ("a", "b")], ""));
     }
