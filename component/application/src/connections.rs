@@ -6,8 +6,9 @@ use crate::{Closed, Connected, ConnectionId};
 
 /// A value for each connection, from `connected` to `closed`.
 ///
-/// Both ends take the event itself: what has not begun cannot get in, and what has not ended is not lost. An id is never
-/// reused, so a value never meets another connection.
+/// Both ends take the event itself: what has not begun cannot get in, and what has not ended is not lost. An id is
+/// never reused, so a value never meets another connection. These are the connections of one instance, and a server has
+/// an instance on each core unless the first call returns [`Command::SingleInstance`](crate::Command::SingleInstance).
 ///
 /// ```
 /// use legacy_websocket_application::{Application, Command, Connections, Event, Recipients};
@@ -44,7 +45,7 @@ pub struct Connections<T> {
 }
 
 impl<T> Connections<T> {
-    /// None.
+    /// No values.
     #[must_use]
     pub const fn new() -> Self {
         Self { values: BTreeMap::new() }
@@ -78,24 +79,24 @@ impl<T> Connections<T> {
         self.values.contains_key(&connection)
     }
 
-    /// How many there are.
+    /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// All, the oldest connection first.
+    /// The connections and their values, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
         self.values.iter().map(|(id, value)| (*id, value))
     }
 
-    /// All, the oldest connection first, to change them.
+    /// The connections and their values, the oldest first, to change the values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
         self.values.iter_mut().map(|(id, value)| (*id, value))
     }

@@ -30,7 +30,7 @@
 //!
 //! | to | there is |
 //! |---|---|
-//! | read a head | [`RequestHead`]: path, query, cookies, fields as text |
+//! | read a head | [`RequestHead`]: path, query, cookies, origin, fields as text |
 //! | decide | [`Handshake::accept`], [`Handshake::reject`], [`Acceptance`] |
 //! | send | [`Command`]: one text, several, a binary message, a close |
 //! | answer over HTTP | [`Request`]: text, HTML, JSON, a redirect; [`Response`] with further fields |
@@ -43,10 +43,10 @@
 //!
 //! None is on by default.
 //!
-//! - `json`: answers as JSON, by serde.
-//! - `log`: module `logger`, which writes to standard error what the crate `log` is told.
-//! - `testing`: module `testing`, to test an application natively over the real engine, without sockets, in a time of
-//!   its own. For dev-dependencies: components never contain the engine.
+//! - `json`: answers as JSON, by serde (`cargo add serde --features derive` for types of your own).
+//! - `log`: module `logger`, which writes to standard error what the crate `log` is told (`cargo add log`).
+//! - `testing`: module `testing`, to test an application natively over the real engine, without sockets, with a clock
+//!   of its own. For dev-dependencies: components never contain the engine.
 
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 extern crate alloc;

@@ -10,8 +10,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 const VARIABLE: &str = "RUST_LOG";
 
 /// From here on, `log::info!` and the others write a line to standard error, if the level is that of the environment
-/// variable `RUST_LOG` or a graver one: `off`, `error`, `warn`, `info` (the default), `debug` or `trace`. To be called in
-/// the application's first call; any further call does nothing.
+/// variable `RUST_LOG` or a more severe one: `off`, `error`, `warn`, `info` (the default), `debug` or `trace`, alone:
+/// targets, as in `chat=debug`, are not supported. To be called in the application's first call; any further call does
+/// nothing. The macros are those of the crate `log`: `cargo add log`.
 ///
 /// ```
 /// use legacy_websocket_application::{Application, Command, Event, logger};
@@ -34,7 +35,7 @@ pub fn init() {
     init_with(level.unwrap_or(LevelFilter::Info));
 }
 
-/// The same with a level of your own.
+/// Does what [`init`] does, with a level of your own.
 pub fn init_with(level: LevelFilter) {
     // Fails if there is a logger already, which then stays.
     if log::set_logger(&Logger).is_ok() {

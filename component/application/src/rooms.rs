@@ -7,21 +7,39 @@ use crate::{Closed, Command, ConnectionId, Recipients};
 
 /// Rooms: a connection is in any number of them. A room exists while somebody is in it.
 ///
-/// ```
-/// use legacy_websocket_application::{Command, Event, Rooms};
+/// The members are connections of one instance, and a server has an instance on each core unless the first call returns
+/// [`Command::SingleInstance`]: without it, members on two cores do not hear each other.
 ///
-/// fn answer(rooms: &mut Rooms, event: Event, commands: &mut Vec<Command>) {
-///     match event {
-///         Event::Connected(connected) => {
-///             rooms.join(connected.path(), connected.connection);
+/// ```
+/// use legacy_websocket_application::{Application, Command, Event, Rooms};
+///
+/// /// Those who came to the same path hear each other.
+/// #[derive(Default)]
+/// struct Paths {
+///     rooms: Rooms,
+/// }
+///
+/// impl Application for Paths {
+///     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+///         if events.is_empty() {
+///             return vec![Command::SingleInstance];
 ///         }
-///         Event::Messages(messages) => {
-///             for room in rooms.of(messages.connection) {
-///                 commands.extend(messages.iter().map(|text| rooms.send(room, text)));
+///         let mut commands = Vec::new();
+///         for event in events {
+///             match event {
+///                 Event::Connected(connected) => {
+///                     self.rooms.join(connected.path(), connected.connection);
+///                 }
+///                 Event::Messages(messages) => {
+///                     for room in self.rooms.of(messages.connection) {
+///                         commands.extend(messages.iter().map(|text| self.rooms.send(room, text)));
+///                     }
+///                 }
+///                 Event::Closed(closed) => self.rooms.remove(&closed),
+///                 _ => {}
 ///             }
 ///         }
-///         Event::Closed(closed) => rooms.remove(&closed),
-///         _ => {}
+///         commands
 ///     }
 /// }
 /// ```
@@ -32,13 +50,14 @@ pub struct Rooms<K = String> {
 }
 
 impl<K: Ord + Clone> Rooms<K> {
-    /// None.
+    /// No rooms.
     #[must_use]
     pub const fn new() -> Self {
         Self { members: BTreeMap::new(), joined: BTreeMap::new() }
     }
 
-    /// A connection enters a room. Returns whether it was outside.
+    /// A connection enters a room, from `connected` to `closed`: what is sent to one that has ended, or that is plain
+    /// HTTP, is `failed`. Returns whether it was outside.
     pub fn join(&mut self, room: impl Into<K>, connection: ConnectionId) -> bool {
         let room = room.into();
         self.joined.entry(connection).or_default().insert(room.clone());
@@ -122,7 +141,7 @@ impl<K: Ord + Clone> Rooms<K> {
         self.members.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rooms.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

@@ -6,9 +6,12 @@ use crate::{Command, Instant};
 
 /// Timers, each with a name of your choice: once, or again and again. One `tick` serves all of them.
 ///
-/// An application has no clock. It learns the time from a `tick`, so a timer that is set in between asks for one at once,
-/// and counts from there, about 1 ms later. So that the clock runs, **every call of the application ends with
-/// [`request`](Self::request)**.
+/// The time is that of the `tick`s. A timer that is set between two asks for one at once, and counts from there, about
+/// 1 ms later. So that the clock runs, **every call of the application ends with [`request`](Self::request)**: a call
+/// that returns before it delays the timers until the next one that does.
+///
+/// Each instance of the application has its own timers, and a server has an instance on each core unless the first call
+/// returns [`Command::SingleInstance`]: without it, what is sent to all at a time is sent once by each.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,11 +25,13 @@ use crate::{Command, Instant};
 ///
 /// impl Application for Bells {
 ///     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+///         let mut commands = Vec::new();
 ///         if events.is_empty() {
+///             // One belfry, not one on each core.
+///             commands.push(Command::SingleInstance);
 ///             self.timers.every("ding", Duration::from_secs(15 * 60));
 ///             self.timers.once("dong", Duration::from_secs(60 * 60));
 ///         }
-///         let mut commands = Vec::new();
 ///         for event in events {
 ///             if let Event::Tick(now) = event {
 ///                 let due = self.timers.due(now).into_iter();
@@ -37,6 +42,7 @@ use crate::{Command, Instant};
 ///         commands
 ///     }
 /// }
+/// # assert_eq!(Bells::default().handle(vec![]), [Command::SingleInstance, Command::Tick(0)]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Timers<K> {
@@ -59,7 +65,7 @@ struct Timer<K> {
 }
 
 impl<K: PartialEq + Clone> Timers<K> {
-    /// None.
+    /// No timers.
     #[must_use]
     pub const fn new() -> Self {
         Self { timers: Vec::new(), now: None, asked: false }
