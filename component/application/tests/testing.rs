@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use legacy_websocket_application::testing::{Client, Close, Limits, Options, Server};
 use legacy_websocket_application::{
-    Application, CloseCause, Closed, Command, CommandKind, ConnectionId, Event, Failed, Failure, Protocol,
-    Recipients, Rooms,
+    Application, CloseCause, Closed, Command, CommandKind, ConnectionId, Event, Failed, Failure, Layered,
+    Middleware, Next, Protocol, Recipients, Rooms,
 };
 
 const PROTOCOLS: [Protocol; 5] =
@@ -173,8 +173,6 @@ fn a_client_is_closed() {
         let mut server = server();
         let anna = server.client(protocol).connect().unwrap();
         server.say_all(anna, ["last", "close"]);
-        // In draft 76 our FIN follows later, for browsers that do not answer.
-        server.advance(Duration::from_secs(1));
         assert_eq!(server.heard(anna), ["last"]);
         let close = match has_frames(protocol) {
             true => Close { code: Some(4000), reason: "later".into(), was_clean: true },
@@ -262,6 +260,91 @@ fn hosts_origins_and_peers_are_those_of_the_client() {
             ("198.51.100.7:1", Some("chat"))
         );
         assert_eq!(connected.field("Host").as_deref(), Some("a"));
+    }
+}
+
+#[test]
+fn clients_act_together() {
+    for protocol in PROTOCOLS {
+        let mut server = server();
+        let [anna, bob] = [(); 2].map(|()| server.client(protocol).connect().unwrap());
+        let calls = server.application().calls.len();
+        server.together(|server| {
+            server.say(anna, "all");
+            server.say(bob, "last");
+            server.close(bob);
+            server.request("GET", "/").start();
+            assert_eq!(server.heard(anna), [""; 0]);
+        });
+        let texts = |event: &Event| matches!(event, Event::Messages(_) | Event::Request(_));
+        assert_eq!(server.application().calls[calls].iter().filter(|event| texts(event)).count(), 3);
+        assert_eq!((server.heard(anna), closed(&server, bob).len()), (vec!["all".to_owned()], 1));
+    }
+}
+
+#[test]
+#[should_panic(expected = "no time passes")]
+fn no_time_passes_together() {
+    server().together(|server| server.advance(Duration::from_secs(1)));
+}
+
+#[test]
+fn ticks_are_on_time_after_many_events() {
+    /// Its first call fails more often than a turn has events for. After that it counts ticks.
+    #[derive(Default)]
+    struct Busy(usize);
+
+    impl Application for Busy {
+        fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+            let mut commands = Vec::new();
+            if events.is_empty() {
+                commands = vec![Command::close(77); 10_000];
+                commands.push(Command::Tick(10));
+            }
+            if events.iter().any(|event| matches!(event, Event::Tick(_))) {
+                self.0 += 1;
+                commands.push(Command::Tick(10));
+            }
+            commands
+        }
+    }
+
+    let mut server = Server::new(Busy::default());
+    server.advance(Duration::from_millis(100));
+    assert_eq!((server.application().0, server.failed().len()), (10, 10_000));
+}
+
+#[test]
+fn origins_of_all_protocols_are_read() {
+    /// Lets nobody in whose page is not ours.
+    #[derive(Default)]
+    struct Ours;
+
+    impl Middleware for Ours {
+        fn handle(&mut self, mut events: Vec<Event>, next: &mut Next<'_>) -> Vec<Command> {
+            let mut refusals = Vec::new();
+            events.retain(|event| match event {
+                Event::Handshake(handshake)
+                    if handshake.origin().as_deref() != Some("http://example.com") =>
+                {
+                    refusals.push(handshake.reject(403, "not from here"));
+                    false
+                }
+                _ => true,
+            });
+            let mut commands = next.run(events);
+            commands.extend(refusals);
+            commands
+        }
+    }
+
+    let mut server = Server::new(Layered::<Ours, Script>::default());
+    for protocol in PROTOCOLS {
+        let ours = server.client(protocol).connect().unwrap();
+        server.say(ours, "hi");
+        assert_eq!(server.heard(ours), ["hi"]);
+        let other = server.client(protocol).field("Origin", "http://example.net").connect().unwrap_err();
+        assert_eq!(other.status, 403);
     }
 }
 

@@ -77,9 +77,15 @@ impl<'a, A: Application> ClientBuilder<'a, A> {
     /// Connects the client.
     ///
     /// # Errors
-    /// The response that refused it; with status 0 if there was none.
+    /// The response that refused it; with status 0 if there was none: the connection has ended without one, or it still
+    /// waits, because the command that decided on it had no effect ([`Server::failed`]).
+    ///
+    /// # Panics
+    /// It is in [`Server::together`].
+    #[track_caller]
     pub fn connect(self) -> Result<Client, Response> {
         let Self { server, protocol, subprotocol, head } = self;
+        assert!(!server.world.is_held(), "clients connect outside of `together`");
         let bytes = wire::handshake(protocol, subprotocol.as_deref(), &head);
         let client = server.open(Peer::client(protocol), head.peer, bytes);
         let peer = server.peer(client);
@@ -116,6 +122,9 @@ impl<'a, A: Application> RequestBuilder<'a, A> {
     pub fn send(self) -> Response {
         let Self { server, method, body, head } = self;
         let client = RequestBuilder { server: &mut *server, method, body, head }.start();
-        server.response(client).expect("the application has not answered the request").clone()
+        let answer = server.response(client).cloned();
+        answer.unwrap_or_else(|| {
+            panic!("the application has not answered; without effect: {:?}", server.failed())
+        })
     }
 }

@@ -6,7 +6,8 @@ use std::{error, fmt};
 /// An HTTP response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// 101 for a client that was let in; 0 if the connection ended without a response.
+    /// 101 for a client that was let in; 0 if there is no response (yet): see
+    /// [`ClientBuilder::connect`](super::ClientBuilder::connect).
     pub status: u16,
     /// Names and values, in the order received.
     pub fields: Vec<(String, Vec<u8>)>,

@@ -1,9 +1,14 @@
-//! Tests of an application without a server: natively, over the real engine, without sockets, in a time of their own.
+//! Tests of an application without a server: natively, over the real engine, without sockets, with a clock of their own.
 //!
-//! The clients speak any protocol, byte by byte as browsers do: they answer pings and closing handshakes by themselves.
-//! The application is called as servers call it: first without events, with `handshake` events, with several messages of
-//! one read at once, with `failed` for each command without effect. (Only the number of events per call differs: it
-//! depends on how fast an application is.) Everything that follows from something has happened when the method returns.
+//! The clients speak any protocol, byte by byte, and answer pings and closing handshakes by themselves. (With draft 76
+//! not every browser does: WebKit ends TCP without a closing handshake, as [`Server::hang_up`] does.)
+//!
+//! The application is called as servers call it: first without events, with `handshake` events, with several messages
+//! of one read at once, with `failed` for each command without effect. Everything that follows from something has
+//! happened when the method returns. Under load a call has events of many connections, or a message and the end of one:
+//! [`Server::together`] makes such calls. There is one instance of the application, where `serve` has one on each core
+//! unless the first call returns [`Command::SingleInstance`](crate::Command::SingleInstance): what an application lacks
+//! that does not return it, tests do not show.
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,10 +24,12 @@
 //!
 //! impl Application for Chat {
 //!     fn handle(&mut self, events: Vec<Event>) -> Vec<Command> {
+//!         let mut commands = Vec::new();
 //!         if events.is_empty() {
+//!             // One bell, not one on each core.
+//!             commands.push(Command::SingleInstance);
 //!             self.timers.every("bell", Duration::from_secs(3600));
 //!         }
-//!         let mut commands = Vec::new();
 //!         for event in events {
 //!             match event {
 //!                 Event::Handshake(handshake) if handshake.cookie("name").is_none() => {
@@ -81,7 +88,7 @@ use self::peer::Peer;
 use self::world::World;
 use crate::{Application, ConnectionId, Failed, Protocol};
 
-/// A server with one application, in a time of its own that [`advance`](Self::advance) moves.
+/// A server with one application, and a clock of its own that [`advance`](Self::advance) moves.
 ///
 /// Methods that act for a client panic if the client's connection is over.
 #[derive(Debug)]
@@ -109,8 +116,8 @@ impl<A: Application> Server<A> {
         Self::with_options(application, Options::default()).expect("the defaults are valid")
     }
 
-    /// The same with the options of an engine: pings, timeouts, limits, origins. The application is always asked about
-    /// opening handshakes, and always gets the requests.
+    /// Starts an application with the options of an engine: pings, timeouts, limits, origins. The application is always
+    /// asked about opening handshakes, and gets all requests but those of `health_path`.
     ///
     /// # Errors
     /// [`InvalidOptions`] names the invalid option.
@@ -183,7 +190,7 @@ impl<A: Application> Server<A> {
         self.close_with(client, 1000, "");
     }
 
-    /// The same with a code and a reason, which drafts 75 and 76 have not.
+    /// A client closes its connection with a code and a reason, which drafts 75 and 76 do not have.
     #[track_caller]
     pub fn close_with(&mut self, client: Client, code: u16, reason: &str) {
         match wire::close(self.protocol(client), code, reason) {
@@ -218,7 +225,20 @@ impl<A: Application> Server<A> {
         self.world.vanish(client.0);
     }
 
+    /// What clients do in `act` arrives at once, as under load: the application gets it in one call, and the
+    /// clients receive nothing before. A client that says something and closes makes a call with both.
+    ///
+    /// # Panics
+    /// `act` lets time pass, connects a client, or waits for an answer (a request begins with
+    /// [`RequestBuilder::start`]).
+    pub fn together(&mut self, act: impl FnOnce(&mut Self)) {
+        self.world.hold();
+        act(self);
+        self.world.release();
+    }
+
     /// Lets time pass, with everything that is due in it.
+    #[track_caller]
     pub fn advance(&mut self, time: Duration) {
         self.world.advance(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     }
@@ -244,7 +264,8 @@ impl<A: Application> Server<A> {
         std::mem::take(&mut self.world.peer_mut(client.0).pongs)
     }
 
-    /// How a client's connection ended, as the client sees it; `None` while it is open.
+    /// How a client's connection ended, as the client sees it; `None` while it is open. That of a client that hung up, was
+    /// reset or vanished is over at once.
     #[must_use]
     #[track_caller]
     pub fn closed(&self, client: Client) -> Option<&Close> {
@@ -259,8 +280,8 @@ impl<A: Application> Server<A> {
         self.peer(client).response.as_ref()
     }
 
-    /// The commands that had no effect since the last call of this. The application has been told: this is for tests
-    /// that none did.
+    /// The commands that had no effect since the last call of this. The application has been told: this is to
+    /// assert that there were none.
     #[must_use]
     pub fn failed(&mut self) -> Vec<Failed> {
         std::mem::take(&mut self.world.failed)

@@ -10,8 +10,8 @@ use crate::Protocol;
 /// How a connection ended, as its client sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Close {
-    /// The code in the server's close frame. `None` if there was no code, or no close frame, and always in drafts 75 and
-    /// 76.
+    /// The code in the server's close frame. `None` if there was no code, or no close frame, and always in drafts 75
+    /// and 76.
     pub code: Option<u16>,
     /// The reason in the server's close frame.
     pub reason: String,

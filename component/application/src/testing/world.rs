@@ -41,6 +41,8 @@ pub(super) struct World<A> {
     failure_cycle: FailureCycle,
     /// What the peers did by themselves.
     reactions: Vec<Input>,
+    /// What waits for its turn, while inputs are held.
+    held: Option<Vec<Input>>,
 }
 
 impl<A: Application> World<A> {
@@ -63,6 +65,7 @@ impl<A: Application> World<A> {
             closed: BTreeSet::new(),
             failure_cycle: FailureCycle::default(),
             reactions: Vec::new(),
+            held: None,
         };
         let Ok(step) = world.tell(Vec::new());
         if let Some(step) = step {
@@ -83,8 +86,26 @@ impl<A: Application> World<A> {
         self.turn_all(vec![input]);
     }
 
+    /// Inputs wait from here on.
+    #[track_caller]
+    pub(super) fn hold(&mut self) {
+        assert!(self.held.replace(Vec::new()).is_none(), "this is in `together` already");
+    }
+
+    /// One turn with all inputs that have waited.
+    pub(super) fn release(&mut self) {
+        let inputs = self.held.take().unwrap_or_default();
+        self.turn_all(inputs);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Moves the clock, from deadline to deadline.
+    #[track_caller]
     pub(super) fn advance(&mut self, millis: u64) {
+        assert!(!self.is_held(), "no time passes in `together`");
         let end = self.now.saturating_add(millis);
         while let Some(at) = self.next_timeout.filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -107,16 +128,20 @@ impl<A: Application> World<A> {
 
     #[track_caller]
     pub(super) fn peer(&self, connection: ConnectionId) -> &Peer {
-        self.peers.get(&connection).expect("this is another server's client")
+        self.peers.get(&connection).expect("no such client: it is another server's")
     }
 
     #[track_caller]
     pub(super) fn peer_mut(&mut self, connection: ConnectionId) -> &mut Peer {
-        self.peers.get_mut(&connection).expect("this is another server's client")
+        self.peers.get_mut(&connection).expect("no such client: it is another server's")
     }
 
     /// Turns until the peers have nothing to say by themselves.
     fn turn_all(&mut self, mut inputs: Vec<Input>) {
+        if let Some(held) = &mut self.held {
+            held.append(&mut inputs);
+            return;
+        }
         loop {
             let step = self.engine.turn(self.now, &inputs);
             self.pump(step);
@@ -131,7 +156,10 @@ impl<A: Application> World<A> {
         let (mut pump, now) = (self.pump.take().unwrap_or_default(), self.now);
         let Ok(mut next) = pump.run(self, step, now);
         while pump.is_due() {
-            let Ok(later) = pump.run_carried(self, now);
+            let Ok(_) = pump.run_carried(self, now);
+            // Only the engine's turn knows when the next one is due.
+            let step = self.engine.turn(now, &[]);
+            let Ok(later) = pump.run(self, step, now);
             next = later;
         }
         self.next_timeout = next;
