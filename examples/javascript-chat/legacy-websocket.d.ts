@@ -17,7 +17,12 @@ export type Connected = Handshake;
 export interface Request { connection: ConnectionId; peer: string; head: RequestHead; body: Uint8Array }
 export interface Messages { connection: ConnectionId; text: string; ends: Uint32Array }
 export interface Binary { connection: ConnectionId; bytes: Uint8Array }
-export interface Closed { connection: ConnectionId; cause: { tag: string; val?: string }; code?: number; reason: string }
+export interface Closed {
+  connection: ConnectionId;
+  cause: { tag: string; val?: string };
+  code?: number;
+  reason: string;
+}
 export interface Rejection { connection: ConnectionId; peer: string; status: number; reason: string }
 export interface StateChange { connection: ConnectionId; old: string; new: string }
 export interface Failed { connection: ConnectionId; command: string; why: string }
@@ -52,6 +57,7 @@ export type Command =
 
 type ToAnswer = Pick<Handshake | Request, "connection">;
 type WithHead = Pick<Handshake | Request, "head">;
+type Fields = Record<string, string> | Iterable<readonly [string, string]>;
 
 export const all: Recipients;
 export function one(connection: ConnectionId): Recipients;
@@ -61,24 +67,20 @@ export function allBut(connection: ConnectionId): Recipients;
 export function send(to: Recipients, ...texts: string[]): Command;
 export function sendBinary(to: Recipients, bytes: Uint8Array): Command;
 export function close(connection: ConnectionId, code?: number, reason?: string): Command;
-export function accept(handshake: Handshake, fields?: Record<string, string>): Command;
+export function accept(handshake: Handshake, fields?: Fields): Command;
 export function reject(handshake: ToAnswer, status: number, reason: string): Command;
-export function respond(
-  request: ToAnswer,
-  status: number,
-  fields: Record<string, string>,
-  body?: string | Uint8Array,
-): Command;
-export function respondText(request: ToAnswer, status: number, text: string): Command;
-export function respondHtml(request: ToAnswer, status: number, page: string): Command;
-export function respondJson(request: ToAnswer, status: number, value: unknown): Command;
-export function redirect(request: ToAnswer, location: string): Command;
+export function respond(request: ToAnswer, status: number, fields: Fields, body?: string | Uint8Array): Command;
+export function respondText(request: ToAnswer, status: number, text: string, fields?: Fields): Command;
+export function respondHtml(request: ToAnswer, status: number, page: string, fields?: Fields): Command;
+export function respondJson(request: ToAnswer, status: number, value: unknown, fields?: Fields): Command;
+export function redirect(request: ToAnswer, location: string, fields?: Fields): Command;
 export const singleInstance: Command;
 
 export function texts(messages: Pick<Messages, "text"> & { ends: Iterable<number> }): string[];
 export function path(event: WithHead): string;
 export function query(event: WithHead): URLSearchParams;
 export function field(event: WithHead, name: string): string | undefined;
+export function origin(event: WithHead): string | undefined;
 export function cookies(event: WithHead): Map<string, string>;
 
 export class Rooms<K = string> {
