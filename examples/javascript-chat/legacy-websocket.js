@@ -25,7 +25,7 @@ export const close = (connection, code, reason = "") => ({ tag: "close", val: { 
 /**
  * Accepts a handshake with the subprotocol that it asked for. Fields, here and below, are `{ name: value }`, or a list
  * of `[name, value]` for several of one name, as Set-Cookie needs. A value with CR, LF or NUL, and a field of the
- * server's own (Connection, Content-Length, Sec-WebSocket-…), make the whole command `invalid`: the client then waits.
+ * server's own (Connection, Content-Length, Sec-WebSocket-…) make the whole command `invalid`: the client then waits.
  */
 export const accept = ({ connection, subprotocol }, fields = {}) => ({
   tag: "accept",

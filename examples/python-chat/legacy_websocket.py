@@ -4,14 +4,25 @@ Copy it beside your own file.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import parse_qsl, unquote
+from itertools import accumulate
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from wit_world.imports.types import (
     Acceptance, Closed, Closing, Command, Command_Accept, Command_Close, Command_Reject, Command_Respond,
-    Command_Send, Command_SendBinary, Command_Tick, Connected, Field, Handshake, Messages, Outgoing, OutgoingBinary,
-    Recipients, Recipients_All, Recipients_AllBut, Recipients_Many, Recipients_One, Refusal, Request, Response,
+    Command_Send, Command_SendBinary, Command_SingleInstance, Command_Tick, Connected, Field, Handshake, Messages,
+    Outgoing, OutgoingBinary, Recipients, Recipients_All, Recipients_AllBut, Recipients_Many, Recipients_One, Refusal,
+    Request, Response,
 )
+
+# To be returned by the first call if all connections share the application's state: in `Rooms`, in `Timers`, or in your
+# own. Without it there is an instance on each core, with its own rooms, timers and connections.
+SINGLE_INSTANCE = Command_SingleInstance()
+
+# Fields of a head. A list has several of one name, as Set-Cookie needs. A value with CR, LF or NUL, and a field of the
+# server's own (Connection, Content-Length, Sec-WebSocket-…) make the whole command `invalid`: the client then waits.
+Fields = dict[str, str] | Iterable[tuple[str, str]]
 
 ALL = Recipients_All()
 
@@ -30,56 +41,61 @@ def all_but(connection: int) -> Recipients:
 
 def send(to: Recipients, *texts: str) -> Command:
     """Sends one text message or several, at least one, as one command."""
-    ends, end = [], 0
-    for text in texts:
-        end += len(text.encode())
-        ends.append(end)
-    return Command_Send(Outgoing(to, "".join(texts), ends))
+    data = [_utf8(text) for text in texts]
+    ends = list(accumulate(len(text) for text in data))
+    return Command_Send(Outgoing(to, b"".join(data).decode(), ends))
 
 
 def send_binary(to: Recipients, data: bytes) -> Command:
-    """Sends a binary message, which drafts 75 and 76 have not."""
+    """Sends a binary message, which drafts 75 and 76 do not have."""
     return Command_SendBinary(OutgoingBinary(to, data))
 
 
 def close(connection: int, code: int | None = None, reason: str = "") -> Command:
     """Closes a connection; without a code, with 1000."""
-    return Command_Close(Closing(connection, code, reason))
+    return Command_Close(Closing(connection, code, _utf8(reason).decode()))
 
 
-def accept(handshake: Handshake, fields: dict[str, str] | None = None) -> Command:
+def accept(handshake: Handshake, fields: Fields = ()) -> Command:
     """Accepts a handshake with the subprotocol that it asked for."""
-    return Command_Accept(Acceptance(handshake.connection, handshake.subprotocol, _fields(fields or {})))
+    return Command_Accept(Acceptance(handshake.connection, handshake.subprotocol, _fields(fields)))
 
 
 def reject(handshake: Handshake | Request, status: int, reason: str) -> Command:
     """Refuses a handshake with a status, 400 to 599, and a line of text."""
-    return Command_Reject(Refusal(handshake.connection, status, reason))
+    return Command_Reject(Refusal(handshake.connection, status, _utf8(reason).decode()))
 
 
-def respond(
-    request: Handshake | Request, status: int, fields: dict[str, str], body: bytes | str = b""
-) -> Command:
-    """Answers a request, or a handshake with something else than a 101."""
-    data = body.encode() if isinstance(body, str) else body
+def respond(request: Handshake | Request, status: int, fields: Fields, body: bytes | str = b"") -> Command:
+    """Answers a request, or a handshake with something other than a 101."""
+    data = _utf8(body) if isinstance(body, str) else body
     return Command_Respond(Response(request.connection, status, _fields(fields), data))
 
 
-def respond_text(request: Handshake | Request, status: int, text: str) -> Command:
-    return respond(request, status, {"Content-Type": "text/plain; charset=utf-8"}, text)
+def respond_text(request: Handshake | Request, status: int, text: str, fields: Fields = ()) -> Command:
+    return respond(request, status, [("Content-Type", "text/plain; charset=utf-8"), *_pairs(fields)], text)
 
 
-def respond_html(request: Handshake | Request, status: int, page: str) -> Command:
-    return respond(request, status, {"Content-Type": "text/html; charset=utf-8"}, page)
+def respond_html(request: Handshake | Request, status: int, page: str, fields: Fields = ()) -> Command:
+    return respond(request, status, [("Content-Type", "text/html; charset=utf-8"), *_pairs(fields)], page)
 
 
-def respond_json(request: Handshake | Request, status: int, value: object) -> Command:
-    return respond(request, status, {"Content-Type": "application/json"}, json.dumps(value))
+def respond_json(request: Handshake | Request, status: int, value: object, fields: Fields = ()) -> Command:
+    """Answers with a value as JSON. One that cannot be written as JSON, such as NaN, is a 500 that says why."""
+    try:
+        data = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return respond_text(request, 500, f"{error}\n")
+    return respond(request, status, [("Content-Type", "application/json"), *_pairs(fields)], data)
 
 
-def redirect(request: Handshake | Request, location: str) -> Command:
-    """303: the client is to GET this location."""
-    return respond(request, 303, {"Location": location})
+def redirect(request: Handshake | Request, location: str, fields: Fields = ()) -> Command:
+    """303: the client is to GET this location, a path or a URL.
+
+    What no URL has (controls, spaces, backslashes, non-ASCII) is percent-encoded; a `%` stays. Check one of the
+    client's making: one that begins with `//` is on another host, also if it is `path(request)`.
+    """
+    return respond(request, 303, [("Location", quote(_utf8(location), safe=_IN_URLS)), *_pairs(fields)])
 
 
 def texts(messages: Messages) -> Iterator[str]:
@@ -91,18 +107,35 @@ def texts(messages: Messages) -> Iterator[str]:
 
 
 def path(event: Handshake | Connected | Request) -> str:
-    """The path, percent-decoded."""
-    return unquote(_target(event)[0])
+    """The path, percent-decoded; U+FFFD for what is not UTF-8.
+
+    `%2F`, `%3F` and `%0D%0A` are decoded, too: a redirect to the same place starts from `head.target` instead.
+    """
+    return unquote_to_bytes(event.head.target.partition(b"?")[0]).decode(errors="replace")
 
 
 def query(event: Handshake | Connected | Request) -> dict[str, str]:
     """The query; the first of a name counts."""
-    return dict(reversed(parse_qsl(_target(event)[1], keep_blank_values=True)))
+    found: dict[str, str] = {}
+    text = event.head.target.partition(b"?")[2].decode(errors="replace")
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        found.setdefault(name, value)
+    return found
 
 
 def field(event: Handshake | Connected | Request, name: str) -> str | None:
     """The value of the first field with that name, in any case."""
     return next(_values(event, name), None)
+
+
+def origin(event: Handshake | Connected | Request) -> str | None:
+    """Where the page is from, if the client is a browser.
+
+    That is `Origin`, or `Sec-WebSocket-Origin` in versions 7 and 8 of hybi, where libraries send `Origin` as well.
+    """
+    is_hybi = (field(event, "Sec-WebSocket-Version") or "").strip() in ("7", "8")
+    of_hybi = field(event, "Sec-WebSocket-Origin") if is_hybi else None
+    return field(event, "Origin") if of_hybi is None else of_hybi
 
 
 def cookies(event: Handshake | Connected | Request) -> dict[str, str]:
@@ -116,7 +149,10 @@ def cookies(event: Handshake | Connected | Request) -> dict[str, str]:
 
 
 class Rooms:
-    """Rooms: a connection is in any number of them. A room exists while somebody is in it."""
+    """Rooms: a connection is in any number of them, from `connected` to `closed`.
+
+    A room exists while somebody is in it. They are one instance's: return `SINGLE_INSTANCE` from the first call.
+    """
 
     def __init__(self) -> None:
         self._members: dict[str, dict[int, None]] = {}
@@ -150,8 +186,9 @@ class Rooms:
 class Timers:
     """Timers, each with a name of your choice, over the one `tick`.
 
-    The time is known only at a tick, so a timer that is set in between asks for one at once, and counts from there.
-    Every call of the application ends with `request()`.
+    The time is that of the ticks, so a timer that is set between two asks for one at once, and counts from there. Every
+    call of the application ends with `request()`, also one that returns early. They are one instance's: return
+    `SINGLE_INSTANCE` from the first call.
     """
 
     def __init__(self) -> None:
@@ -159,11 +196,11 @@ class Timers:
         self._now: int | None = None
         self._asked = False
 
-    def every(self, name: str, milliseconds: int) -> None:
-        """Sets a timer that is due every so many milliseconds."""
+    def every(self, name: str, milliseconds: float) -> None:
+        """Sets a timer that is due every so many milliseconds, whole ones, and at least one."""
         self._timers[name] = _Timer(milliseconds, True, self._now)
 
-    def once(self, name: str, milliseconds: int) -> None:
+    def once(self, name: str, milliseconds: float) -> None:
         """Sets a timer that is due once."""
         self._timers[name] = _Timer(milliseconds, False, self._now)
 
@@ -198,19 +235,34 @@ class Timers:
 
 
 class _Timer:
-    def __init__(self, after: int, repeats: bool, now: int | None) -> None:
-        self.after, self.repeats = max(1, after), repeats
+    def __init__(self, after: float, repeats: bool, now: int | None) -> None:
+        # In this order, NaN is 1.
+        self.after, self.repeats = int(min(max(1, after), _LONGEST)), repeats
         self.due = None if now is None else now + self.after
 
 
-def _fields(fields: dict[str, str]) -> list[Field]:
-    return [Field(name, value.encode()) for name, value in fields.items()]
+# More than a hundred thousand years.
+_LONGEST = 2**53
+
+# Printable ASCII, without the backslash, which browsers take for a slash.
+_IN_URLS = "".join(map(chr, range(0x21, 0x7F))).replace("\\", "")
 
 
-def _target(event) -> tuple[str, str]:
-    """The path, and the query without its question mark."""
-    path, _, query = event.head.target.decode(errors="replace").partition("?")
-    return path, query
+# UTF-8 does not have them; `json.loads` makes them of what clients send.
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _utf8(text: str) -> bytes:
+    """With U+FFFD for halves of surrogate pairs."""
+    return _HALVES.sub("\ufffd", text).encode()
+
+
+def _pairs(fields: Fields) -> Iterable[tuple[str, str]]:
+    return fields.items() if isinstance(fields, dict) else fields
+
+
+def _fields(fields: Fields) -> list[Field]:
+    return [Field(name, _utf8(value)) for name, value in _pairs(fields)]
 
 
 def _values(event, name: str) -> Iterator[str]:
