@@ -82,6 +82,8 @@ pub use crate::middleware::{Layered, Middleware, Next};
 pub use crate::middleware::{call as call_middleware, is_middleware};
 pub use crate::rooms::Rooms;
 pub use crate::timers::Timers;
+#[doc(hidden)]
+pub use crate::timers::begin_call;
 
 /// An application. One value of it lives as long as the component's instance.
 pub trait Application: Default + 'static {
@@ -105,6 +107,7 @@ macro_rules! export {
 
             impl $crate::bindings::exports::hixie::legacy_websocket::handler::Guest for Component {
                 fn handle(events: ::std::vec::Vec<$crate::Event>) -> ::std::vec::Vec<$crate::Command> {
+                    $crate::begin_call();
                     APPLICATION
                         .with_borrow_mut(|application| $crate::Application::handle(application, events))
                 }

@@ -137,6 +137,7 @@ macro_rules! export_middleware {
 
             impl $crate::bindings::exports::hixie::legacy_websocket::handler::Guest for Component {
                 fn handle(events: ::std::vec::Vec<$crate::Event>) -> ::std::vec::Vec<$crate::Command> {
+                    $crate::begin_call();
                     MIDDLEWARE.with_borrow_mut(|middleware| {
                         $crate::call_middleware(middleware, events, &mut |events| $crate::call_next(&events))
                     })

@@ -1,8 +1,20 @@
 //! Several timers over the one `tick`.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::{Command, Instant};
+
+thread_local! {
+    /// Which call of the application it is.
+    static CALL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A call of the application begins: what it knew of the time is old.
+#[doc(hidden)]
+pub fn begin_call() {
+    CALL.set(CALL.get().wrapping_add(1));
+}
 
 /// Timers, each with a name of your choice: once, or again and again. One `tick` serves all of them.
 ///
@@ -48,8 +60,8 @@ use crate::{Command, Instant};
 pub struct Timers<K> {
     /// A few, so a list: a map would be the larger part of a small component.
     timers: Vec<Timer<K>>,
-    /// The time, in a call that had a tick.
-    now: Option<Instant>,
+    /// The time, and the call that had this tick.
+    now: Option<(Instant, u64)>,
     /// A tick has been asked for only to learn the time.
     asked: bool,
 }
@@ -98,7 +110,7 @@ impl<K: PartialEq + Clone> Timers<K> {
     /// The names of the timers that are due at a `tick`, in the order in which they became due. One that repeats keeps
     /// its rhythm: it is named once, however many of its times have passed.
     pub fn due(&mut self, now: Instant) -> Vec<K> {
-        (self.now, self.asked) = (Some(now), false);
+        (self.now, self.asked) = (Some((now, CALL.get())), false);
         let mut due: Vec<(Instant, K)> = Vec::new();
         self.timers.retain_mut(|timer| {
             let at = *timer.due.get_or_insert(now.saturating_add(timer.after));
@@ -118,19 +130,26 @@ impl<K: PartialEq + Clone> Timers<K> {
     /// The `tick` that the timers need, if it has not been asked for yet. Add it to the commands of every call.
     #[must_use]
     pub fn request(&mut self) -> Option<Command> {
-        if let Some(now) = self.now.take() {
+        let (now, learnt) = (self.now(), self.now.take());
+        if let Some(now) = now {
             let next = self.timers.iter().filter_map(|timer| timer.due).min()?;
             return Some(Command::Tick(next.saturating_sub(now)));
         }
-        // A tick for those that know their time is on its way.
-        let wants_time = !self.asked && self.timers.iter().any(|timer| timer.due.is_none());
+        // A tick for those that know their time is on its way, unless the call that had the last one returned early.
+        let is_unknown = |timer: &Timer<K>| learnt.is_some() || timer.due.is_none();
+        let wants_time = !self.asked && self.timers.iter().any(is_unknown);
         self.asked |= wants_time;
         wants_time.then_some(Command::Tick(0))
     }
 
+    /// The time, if this call had a tick.
+    fn now(&self) -> Option<Instant> {
+        self.now.filter(|(_, call)| *call == CALL.get()).map(|(now, _)| now)
+    }
+
     fn set(&mut self, name: K, after: Duration, repeats: bool) {
         let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
-        let due = self.now.map(|now| now.saturating_add(after));
+        let due = self.now().map(|now| now.saturating_add(after));
         self.cancel(&name);
         self.timers.push(Timer { name, after, repeats, due });
     }
@@ -191,6 +210,24 @@ mod tests {
         assert_eq!(tick(&mut timers, 109), (vec![], Some(Command::Tick(1))));
         assert!(timers.cancel(&"soon"));
         assert_eq!(tick(&mut timers, 110), (vec![], None));
+    }
+
+    #[test]
+    fn a_call_that_returns_early_only_delays() {
+        let mut timers = Timers::new();
+        timers.due(0);
+        timers.every("second", SECOND);
+        assert_eq!(timers.request(), Some(Command::Tick(1000)));
+        begin_call();
+        assert_eq!(timers.due(1000), ["second"]);
+        begin_call();
+        timers.once("soon", Duration::from_millis(10));
+        assert_eq!(timers.request(), Some(Command::Tick(0)));
+        assert_eq!(timers.request(), None);
+        begin_call();
+        assert_eq!(tick(&mut timers, 1500), (vec![], Some(Command::Tick(10))));
+        begin_call();
+        assert_eq!(tick(&mut timers, 1510), (vec!["soon"], Some(Command::Tick(490))));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use legacy_websocket_shell::{Driver, FailureCycle, Handshakes, Pump, carry_out, 
 use super::lift::with_commands;
 use super::lower::lower_event;
 use super::peer::Peer;
-use crate::{Application, ConnectionId, Failed};
+use crate::{Application, ConnectionId, Failed, begin_call};
 
 /// When the application starts. Not 0: its origin is arbitrary, and nothing should rely on it.
 const START: u64 = 1_000_000;
@@ -236,6 +236,7 @@ impl<A: Application> Driver for World<A> {
     fn tell(&mut self, events: Vec<Event>) -> Result<Option<Step>, Infallible> {
         let handshakes = Handshakes::of(&events);
         let told_failure = has_failure(&events);
+        begin_call();
         let commands = self.application.handle(events.into_iter().map(lower_event).collect());
         let Ok(step) = with_commands(&commands, |commands| {
             let mut commands: Vec<Command<'_>> = commands;
