@@ -33,6 +33,7 @@ test("texts end where their bytes do", () => {
   assert.deepEqual(val, { to: { tag: "all" }, text: "éllo", ends: [2, 2, 5] });
   assert.deepEqual(ws.texts(val), ["é", "", "llo"]);
   assert.deepEqual(ws.texts(ws.send(ws.all, "\ufeffa", "\ufeff").val), ["\ufeffa", "\ufeff"]);
+  assert.deepEqual(ws.texts({ text: "ab", ends: [4, 5] }), ["\ufeffa", "b"]);
   assert.deepEqual(ws.texts(ws.send(ws.all, "\ud83d", "\ude00").val), ["\ufffd", "\ufffd"]);
 });
 

@@ -73,10 +73,12 @@ export const redirect = (request, location, fields = {}) =>
 export const singleInstance = { tag: "single-instance" };
 
 /** The messages of a batch: its text is their concatenation, and `ends` has the byte offset where each ends. */
-export function texts({ text, ends }) {
-  const bytes = utf8(text);
+export function texts({ text, ends: [...ends] }) {
+  let bytes = utf8(text);
+  // componentize-js decodes the whole text without a U+FEFF at its start.
+  if (bytes.length + 3 === ends.at(-1)) bytes = utf8(`\ufeff${text}`);
   let start = 0;
-  return [...ends].map((end) => decoder.decode(bytes.subarray(start, (start = end))));
+  return ends.map((end) => decoder.decode(bytes.subarray(start, (start = end))));
 }
 
 /**
