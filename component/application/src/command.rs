@@ -83,8 +83,8 @@ impl Acceptance {
     }
 
     /// Adds a field to the answer. The whole command is [`Failure::Invalid`](crate::Failure::Invalid), and the client
-    /// waits until another decides or its time is over, if a value contains CR, LF or NUL, or if the field is one of the
-    /// handshake's own: Connection, Upgrade, Content-Length, Transfer-Encoding, `Sec-WebSocket-…`.
+    /// waits until another decides or its time is over, if a value contains CR, LF or NUL, or if the field is one of
+    /// the handshake's own: Connection, Upgrade, Content-Length, Transfer-Encoding, `Sec-WebSocket-…`.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.fields.push(Field { name: name.into(), value: value.into() });

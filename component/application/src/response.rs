@@ -111,9 +111,9 @@ impl Response {
         self
     }
 
-    /// Adds a field. The whole response is [`Failure::Invalid`](crate::Failure::Invalid), and the client waits until
-    /// another answers it or its time is over, if a value contains CR, LF or NUL, or if the field is one of the server's
-    /// own: Connection, Content-Length, Transfer-Encoding, Upgrade, `Sec-WebSocket-…`.
+    /// Adds a field. The whole response is [`Failure::Invalid`](crate::Failure::Invalid), and the client waits
+    /// until another answers it or its time is over, if a value contains CR, LF or NUL, or if the field is one of the
+    /// server's own: Connection, Content-Length, Transfer-Encoding, Upgrade, `Sec-WebSocket-…`.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.fields.push(Field { name: name.into(), value: value.into() });

@@ -1,4 +1,5 @@
-//! Tests of an application without a server: natively, over the real engine, without sockets, with a clock of their own.
+//! Tests of an application without a server: natively, over the real engine, without sockets, with a clock of their
+//! own.
 //!
 //! The clients speak any protocol, byte by byte, and answer pings and closing handshakes by themselves. (With draft 76
 //! not every browser does: WebKit ends TCP without a closing handshake, as [`Server::hang_up`] does.)
@@ -264,8 +265,8 @@ impl<A: Application> Server<A> {
         std::mem::take(&mut self.world.peer_mut(client.0).pongs)
     }
 
-    /// How a client's connection ended, as the client sees it; `None` while it is open. That of a client that hung up, was
-    /// reset or vanished is over at once.
+    /// How a client's connection ended, as the client sees it; `None` while it is open. That of a client that hung up,
+    /// was reset or vanished is over at once.
     #[must_use]
     #[track_caller]
     pub fn closed(&self, client: Client) -> Option<&Close> {
