@@ -91,7 +91,7 @@ enum Command {
     /// Serve backends that speak RFC 6455 to clients of every protocol, and pass everything else through.
     Gateway(Box<Gateway>),
 
-    /// Turn an application into a server: one component that runs on any WASI 0.2 host.
+    /// Turn an application into a server: one component for other WASI hosts.
     Compose(ComposeArgs),
 
     /// Check a configuration file, and the files that it names.

@@ -1,6 +1,5 @@
 //! Commands from outside of the application's calls.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,8 +45,7 @@ impl Handle {
         for worker in 0..self.pool.size() {
             let to = except.map_or(Destination::All, Destination::AllBut);
             let what = External::Shared(OwnedCommand::Send { to, outbound: outbound.clone() });
-            self.pool
-                .tell(worker, WorkerMessage::External(ExternalCommand { what, done: RefCell::default() }));
+            self.pool.tell(worker, WorkerMessage::External(ExternalCommand::new(what, None)));
         }
     }
 
@@ -90,15 +88,12 @@ impl Handle {
 
     /// Sends messages to a client.
     pub(crate) fn send_outbound(&self, connection: u64, outbound: Outbound) -> Delivery {
-        let to = Destination::One(connection);
-        self.command(connection, External::Shared(OwnedCommand::Send { to, outbound }))
+        self.command(connection, send(connection, outbound))
     }
 
     /// The same, if nobody waits for the delivery.
     pub(crate) fn send_unconfirmed(&self, connection: u64, outbound: Outbound) {
-        let to = Destination::One(connection);
-        let what = External::Shared(OwnedCommand::Send { to, outbound });
-        let command = ExternalCommand { what, done: RefCell::default() };
+        let command = ExternalCommand::new(send(connection, outbound), None);
         self.tell(connection, WorkerMessage::External(command));
     }
 
@@ -111,10 +106,7 @@ impl Handle {
 
     fn command(&self, connection: u64, what: External) -> Delivery {
         let (done, delivery) = oneshot::channel();
-        self.tell(
-            connection,
-            WorkerMessage::External(ExternalCommand { what, done: RefCell::new(Some(done)) }),
-        );
+        self.tell(connection, WorkerMessage::External(ExternalCommand::new(what, Some(done))));
         Delivery(delivery)
     }
 
@@ -124,6 +116,10 @@ impl Handle {
             self.pool.tell(worker, message);
         }
     }
+}
+
+fn send(connection: u64, outbound: Outbound) -> External {
+    External::Shared(OwnedCommand::Send { to: Destination::One(connection), outbound })
 }
 
 fn texts(text: &str) -> Outbound {

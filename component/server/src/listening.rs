@@ -87,3 +87,21 @@ macro_rules! convert_addresses {
 }
 
 pub(crate) use convert_addresses;
+
+/// Sets a listening socket's options, by functions that have the same names in both versions of WASI. Accepted sockets
+/// inherit them. A host may not support them; serving works without.
+macro_rules! set_options {
+    ($socket:expr, $keepalive:expr) => {
+        let (socket, keepalive) = (&$socket, $keepalive);
+        let _ = socket.set_listen_backlog_size($crate::listening::BACKLOG);
+        // Drafts 75 and 76 have no ping that could detect a dead peer.
+        let _ = socket.set_keep_alive_enabled(keepalive != 0);
+        if let Some(times) = $crate::listening::Keepalive::new(keepalive) {
+            let _ = socket.set_keep_alive_idle_time(times.idle);
+            let _ = socket.set_keep_alive_interval(times.interval);
+            let _ = socket.set_keep_alive_count(times.count);
+        }
+    };
+}
+
+pub(crate) use set_options;

@@ -39,6 +39,10 @@ pub(crate) enum External {
 }
 
 impl ExternalCommand {
+    pub(crate) fn new(what: External, done: Option<oneshot::Sender<Done>>) -> Self {
+        Self { what, done: RefCell::new(done) }
+    }
+
     /// The one connection that it names, if it is not for all.
     pub(crate) fn connection(&self) -> Option<u64> {
         match &self.what {

@@ -10,7 +10,7 @@ use super::bindings::wasi::sockets::network::ErrorCode;
 use super::bindings::wasi::sockets::tcp::TcpSocket;
 use super::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use super::socket::{SEND_BUFFER, Socket};
-use crate::listening::{BACKLOG, Keepalive, listen_error};
+use crate::listening::{listen_error, set_options};
 
 /// A listening socket.
 pub(crate) struct Listener {
@@ -28,15 +28,8 @@ impl Listener {
         let socket = create_tcp_socket(family(address)).map_err(failed)?;
         socket.start_bind(&instance_network(), lower(address)).map_err(failed)?;
         wait_for(&socket, TcpSocket::finish_bind).map_err(failed)?;
-        // Accepted sockets inherit these options. A host may not support them; serving works without.
-        let _ = socket.set_listen_backlog_size(BACKLOG);
-        // Drafts 75 and 76 have no ping that could detect a dead peer.
-        let _ = socket.set_keep_alive_enabled(keepalive != 0);
-        if let Some(Keepalive { idle, interval, count }) = Keepalive::new(keepalive) {
-            let _ = socket.set_keep_alive_idle_time(idle);
-            let _ = socket.set_keep_alive_interval(interval);
-            let _ = socket.set_keep_alive_count(count);
-        }
+        set_options!(socket, keepalive);
+        // Inherited, too.
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         socket.start_listen().map_err(failed)?;
         wait_for(&socket, TcpSocket::finish_listen).map_err(failed)?;

@@ -10,7 +10,7 @@ use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
 use super::socket::Socket;
 use super::waiter::{Source, Waiter};
 use crate::io::Ready;
-use crate::listening::{BACKLOG, Keepalive, listen_error};
+use crate::listening::{listen_error, set_options};
 
 /// A listening socket.
 pub(crate) struct Listener {
@@ -30,14 +30,7 @@ impl Listener {
             |error: ErrorCode| listen_error(address, name(&error), matches!(error, ErrorCode::AccessDenied));
         let socket = TcpSocket::create(family(address)).map_err(failed)?;
         socket.bind(lower(address)).map_err(failed)?;
-        // Accepted sockets inherit these options. A host may not support them; serving works without.
-        let _ = socket.set_listen_backlog_size(BACKLOG);
-        let _ = socket.set_keep_alive_enabled(keepalive != 0);
-        if let Some(Keepalive { idle, interval, count }) = Keepalive::new(keepalive) {
-            let _ = socket.set_keep_alive_idle_time(idle);
-            let _ = socket.set_keep_alive_interval(interval);
-            let _ = socket.set_keep_alive_count(count);
-        }
+        set_options!(socket, keepalive);
         let incoming = Incoming::new(socket.listen().map_err(failed)?);
         let address = lift(socket.get_local_address().map_err(failed)?);
         Ok(Self { incoming, has_joined: false, is_over: false, address, _socket: socket })
