@@ -8,7 +8,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 9] = [
+const COMPONENTS: [(&str, &str, &str, &str); 10] = [
     ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
     (
         "FAULTY_LIBRARY",
@@ -27,6 +27,12 @@ const COMPONENTS: [(&str, &str, &str, &str); 9] = [
         "legacy-websocket-server",
         "wasi-0-3",
         "The same for hosts of WASI 0.3: world `server` of `wit/p3`.",
+    ),
+    (
+        "SERVER_P3_HTTP",
+        "legacy-websocket-server",
+        "http",
+        "The same with a component that serves HTTP beside the application: world `server-with-http` of `wit/p3`.",
     ),
     ("ECHO", "example-echo", "", "`examples/applications/echo`: world `application`."),
     ("CHAT", "example-chat", "", "`examples/applications/chat`: world `application`."),

@@ -4,8 +4,8 @@ use thiserror::Error;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug};
 
-use crate::handler::{HANDLER, not_an_application};
-use crate::{SERVER, SERVER_P3};
+use crate::handler::{HANDLER, not_a_site, not_an_application};
+use crate::{SERVER, SERVER_P3, SERVER_P3_HTTP};
 
 /// The version of WASI that a server needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub enum ComposeError {
     /// It exports no `handler` of this version, so it is no application.
     #[error("{0}")]
     NotAnApplication(String),
+    /// It exports no `wasi:http/handler` of WASI 0.3, so it does not serve HTTP.
+    #[error("{0}")]
+    NotASite(String),
     /// It imports no `handler` of this version or exports none, so nothing can stand behind it.
     #[error("it does not both import and export {HANDLER}")]
     NotAMiddleware,
@@ -57,7 +60,26 @@ pub enum ComposeError {
 /// # Errors
 /// [`ComposeError`] says what is wrong with the application.
 pub fn compose(application: &[u8], wasi: Wasi) -> Result<Vec<u8>, ComposeError> {
-    join(wasi.server(), application, false)
+    let mut graph = CompositionGraph::new();
+    let server = register(&mut graph, "server", wasi.server())?;
+    let application = register_application(&mut graph, application)?;
+    finish(graph, vec![application], server)
+}
+
+/// Plugs an application and a component that serves HTTP (`wasi:http/handler`) into a server for WASI 0.3. Requests that
+/// are no opening handshakes go to the latter. The host has to offer `wasi:http/types`, too.
+///
+/// # Errors
+/// [`ComposeError`] says what is wrong with one of the two.
+pub fn compose_with_http(application: &[u8], site: &[u8]) -> Result<Vec<u8>, ComposeError> {
+    let mut graph = CompositionGraph::new();
+    let server = register(&mut graph, "server", SERVER_P3_HTTP)?;
+    let application = register_application(&mut graph, application)?;
+    let site = register(&mut graph, "site", site)?;
+    if let Some(why) = not_a_site(exports(&graph, site)) {
+        return Err(ComposeError::NotASite(why));
+    }
+    finish(graph, vec![application, site], server)
 }
 
 /// Plugs an application into a middleware: the result is an application.
@@ -65,32 +87,45 @@ pub fn compose(application: &[u8], wasi: Wasi) -> Result<Vec<u8>, ComposeError> 
 /// # Errors
 /// [`ComposeError`] says what is wrong with one of the two.
 pub fn stack(middleware: &[u8], application: &[u8]) -> Result<Vec<u8>, ComposeError> {
-    join(middleware, application, true)
-}
-
-fn join(outer: &[u8], application: &[u8], to_application: bool) -> Result<Vec<u8>, ComposeError> {
     let mut graph = CompositionGraph::new();
-    let mut register = |name: &str, bytes: &[u8]| {
-        if let Some(why) = not_a_component(bytes) {
-            return Err(ComposeError::NotAComponent(why.into()));
-        }
-        let package = Package::from_bytes(name, None, bytes, graph.types_mut());
-        let package = package.map_err(|error| ComposeError::NotAComponent(format!("{error:#}")))?;
-        graph.register_package(package).map_err(|error| ComposeError::Composition(error.to_string()))
-    };
-    let outer = register("outer", outer)?;
-    let application = register("application", application)?;
-    let exports = graph.types()[graph[application].ty()].exports.keys();
-    if let Some(why) = not_an_application(exports.map(String::as_str)) {
-        return Err(ComposeError::NotAnApplication(why));
-    }
-    if imports_handler(&graph, application) {
-        return Err(ComposeError::NoApplication);
-    }
-    if to_application && !exports_handler(&graph, outer) {
+    let middleware = register(&mut graph, "middleware", middleware)?;
+    let application = register_application(&mut graph, application)?;
+    if !exports(&graph, middleware).any(|name| name == HANDLER) {
         return Err(ComposeError::NotAMiddleware);
     }
-    plug(&mut graph, vec![application], outer).map_err(|error| match error {
+    finish(graph, vec![application], middleware)
+}
+
+fn register(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> Result<PackageId, ComposeError> {
+    if let Some(why) = not_a_component(bytes) {
+        return Err(ComposeError::NotAComponent(why.into()));
+    }
+    let package = Package::from_bytes(name, None, bytes, graph.types_mut());
+    let package = package.map_err(|error| ComposeError::NotAComponent(format!("{error:#}")))?;
+    graph.register_package(package).map_err(|error| ComposeError::Composition(error.to_string()))
+}
+
+fn register_application(graph: &mut CompositionGraph, bytes: &[u8]) -> Result<PackageId, ComposeError> {
+    let application = register(graph, "application", bytes)?;
+    if let Some(why) = not_an_application(exports(graph, application)) {
+        return Err(ComposeError::NotAnApplication(why));
+    }
+    if graph.types()[graph[application].ty()].imports.contains_key(HANDLER) {
+        return Err(ComposeError::NoApplication);
+    }
+    Ok(application)
+}
+
+fn exports(graph: &CompositionGraph, package: PackageId) -> impl Iterator<Item = &str> {
+    graph.types()[graph[package].ty()].exports.keys().map(String::as_str)
+}
+
+fn finish(
+    mut graph: CompositionGraph,
+    plugs: Vec<PackageId>,
+    socket: PackageId,
+) -> Result<Vec<u8>, ComposeError> {
+    plug(&mut graph, plugs, socket).map_err(|error| match error {
         PlugError::NoPlugHappened => ComposeError::NotAMiddleware,
         error => ComposeError::Composition(error.to_string()),
     })?;
@@ -108,14 +143,6 @@ pub fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
         [1, 0, 0, 0, ..] => Some("it is a core module (built for wasm32-wasip2?)"),
         _ => Some("it is WebAssembly of another kind or version"),
     }
-}
-
-fn imports_handler(graph: &CompositionGraph, package: PackageId) -> bool {
-    graph.types()[graph[package].ty()].imports.contains_key(HANDLER)
-}
-
-fn exports_handler(graph: &CompositionGraph, package: PackageId) -> bool {
-    graph.types()[graph[package].ty()].exports.contains_key(HANDLER)
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
-//! What an application exports.
+//! What applications and sites export.
 
 /// The interface that an application exports, and a middleware imports as well.
 pub(crate) const HANDLER: &str = "hixie:legacy-websocket/handler@0.2.0";
 
 /// Without the version.
 const ANY_HANDLER: &str = "hixie:legacy-websocket/handler@";
+
+/// The interface that a component exports which serves HTTP, without the version, and the versions that a server takes.
+const HTTP_HANDLER: &str = "wasi:http/handler@";
+const HTTP_VERSIONS: &str = "0.3.";
 
 /// Why a component with these exports is no application, as a sentence about it.
 #[must_use]
@@ -31,6 +35,25 @@ pub fn not_an_application<'a>(exports: impl IntoIterator<Item = &'a str>) -> Opt
     })
 }
 
+/// Why a component with these exports does not serve HTTP, as a sentence about it.
+#[must_use]
+pub fn not_a_site<'a>(exports: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut other = None;
+    for name in exports {
+        if name.strip_prefix(HTTP_HANDLER).is_some_and(|version| version.starts_with(HTTP_VERSIONS)) {
+            return None;
+        }
+        if name.starts_with("wasi:http/") {
+            other.get_or_insert(name);
+        }
+    }
+    let wanted = format!("{HTTP_HANDLER}{HTTP_VERSIONS}0");
+    Some(match other {
+        Some(name) => format!("it exports {name}, not {wanted}: build it for WASI 0.3"),
+        None => format!("it does not export {wanted}, so it does not serve HTTP"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +75,19 @@ mod tests {
             ),
         ] {
             let said = not_an_application(exports.iter().copied()).unwrap();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_serve_http_is_told_by_its_exports() {
+        assert_eq!(not_a_site(["wasi:cli/run@0.3.0", "wasi:http/handler@0.3.0"]), None);
+        for (exports, why) in [
+            (&[][..], "does not export wasi:http/handler@0.3.0"),
+            (&[HANDLER], "does not export"),
+            (&["wasi:http/incoming-handler@0.2.6"], "exports wasi:http/incoming-handler@0.2.6, not"),
+        ] {
+            let said = not_a_site(exports.iter().copied()).unwrap();
             assert!(said.contains(why), "{said}");
         }
     }

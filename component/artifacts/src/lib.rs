@@ -3,7 +3,7 @@
 mod compose;
 mod handler;
 
-pub use compose::{ComposeError, Wasi, compose, not_a_component, stack};
-pub use handler::not_an_application;
+pub use compose::{ComposeError, Wasi, compose, compose_with_http, not_a_component, stack};
+pub use handler::{not_a_site, not_an_application};
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));

@@ -15,6 +15,9 @@ pub(crate) enum Ready {
     Writable(u64),
     #[cfg_attr(feature = "wasi-0-3", expect(dead_code, reason = "hosts of WASI 0.3 hold no output"))]
     Draining,
+    /// The exchange with this connection's request.
+    #[cfg(feature = "http")]
+    Exchange(u64),
 }
 
 /// What a socket has received.

@@ -3,6 +3,8 @@
 
 mod admission;
 mod output;
+#[cfg(feature = "http")]
+mod site;
 mod telemetry;
 mod turn;
 #[cfg(not(feature = "wasi-0-3"))]
@@ -21,6 +23,8 @@ use core::cmp::Reverse;
 use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
 use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
 
+#[cfg(feature = "http")]
+use self::site::Site;
 use crate::arguments::{Arguments, ShellOptions};
 use crate::clock::now;
 use crate::io::Ready;
@@ -73,6 +77,8 @@ pub(crate) struct Shell {
     members: BTreeSet<u64>,
     /// Connections whose input waits in the engine.
     paused: Vec<u64>,
+    #[cfg(feature = "http")]
+    site: Site,
 }
 
 /// Counters since the start.
@@ -93,6 +99,8 @@ pub(crate) struct Failed {
 impl Shell {
     /// Binds the listener, prints its address, and starts the application.
     pub(crate) fn start(arguments: Arguments, log: Log) -> Result<Self, Box<Failed>> {
+        #[cfg(feature = "http")]
+        let site = Site::new(&arguments.engine, arguments.shell.queue);
         let engine = match Server::new(arguments.engine) {
             Ok(engine) => engine,
             Err(error) => return Err(Box::new(Failed { log, reason: error.to_string() })),
@@ -132,6 +140,8 @@ impl Shell {
             lost: Vec::new(),
             members: BTreeSet::new(),
             paused: Vec::new(),
+            #[cfg(feature = "http")]
+            site,
         };
         shell.start_application();
         Ok(shell)
@@ -197,6 +207,8 @@ impl Shell {
                 Ready::Readable(id) => bytes += self.read(id, &mut inputs),
                 Ready::Writable(id) => self.touched.push(id),
                 Ready::Draining => self.draining.retain(|draining| !draining.is_done()),
+                #[cfg(feature = "http")]
+                Ready::Exchange(id) => self.site.drive(id, &mut self.waiter),
             }
             if bytes >= TURN_BYTES {
                 bytes = 0;

@@ -5,6 +5,9 @@ mod abi;
 mod address;
 mod bindings;
 pub(crate) mod clock;
+mod future;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 mod listener;
 mod socket;
 pub(crate) mod stdio;

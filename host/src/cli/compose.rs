@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::{Args, ValueEnum};
-use legacy_websocket_artifacts::{ComposeError, Wasi, compose, not_a_component, stack};
+use legacy_websocket_artifacts::{ComposeError, Wasi, compose, compose_with_http, not_a_component, stack};
 use tracing::info;
 
 use crate::file::{self, MAX_COMPONENT_BYTES};
@@ -24,16 +24,21 @@ pub(super) struct ComposeArgs {
     #[arg(long, requires = "with")]
     application_only: bool,
 
-    /// The WASI version that the server needs.
-    #[arg(long, value_name = "VERSION", default_value = "0.2", conflicts_with = "application_only")]
-    wasi: WasiVersion,
+    /// The WASI version that the server needs [default: 0.2, and 0.3 with --http].
+    #[arg(long, value_name = "VERSION", conflicts_with = "application_only")]
+    wasi: Option<WasiVersion>,
+
+    /// A component that serves plain HTTP: one that exports `wasi:http/handler@0.3`. Requests that are no opening
+    /// handshakes go to it instead of to the application. WASI 0.3 only.
+    #[arg(long, value_name = "SITE.WASM", conflicts_with = "application_only")]
+    http: Option<PathBuf>,
 
     /// Where to write the result.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum WasiVersion {
     /// Runs on more hosts, such as jco.
     #[value(name = "0.2")]
@@ -63,8 +68,17 @@ impl ComposeArgs {
                 error => of(middleware)(error),
             })?;
         }
-        if !self.application_only {
-            composed = compose(&composed, self.wasi.into()).map_err(of(&self.application))?;
+        if let Some(site) = &self.http {
+            if self.wasi == Some(WasiVersion::P2) {
+                return Err("--http requires --wasi 0.3: wasi:http/handler is one of its interfaces".into());
+            }
+            composed = compose_with_http(&composed, &read(site)?).map_err(|error| match error {
+                ComposeError::NotASite(_) => of(site)(error),
+                error => of(&self.application)(error),
+            })?;
+        } else if !self.application_only {
+            let wasi = self.wasi.unwrap_or(WasiVersion::P2);
+            composed = compose(&composed, wasi.into()).map_err(of(&self.application))?;
         }
         fs::write(&self.output, &composed).map_err(of(&self.output))?;
         info!("wrote {}, {} bytes", self.output.display(), composed.len());

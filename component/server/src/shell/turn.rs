@@ -27,6 +27,8 @@ impl Shell {
             let step = self.engine.turn(now, inputs);
             self.pump(|pump, shell| pump.run(shell, step, now));
         }
+        #[cfg(feature = "http")]
+        self.answer_requests(now);
         self.drive_touched(now);
         // Report what writing has detected.
         while !self.lost.is_empty() {
@@ -49,7 +51,7 @@ impl Shell {
     }
 
     /// Runs the pump, and records when the next turn is due.
-    fn pump(&mut self, run: impl FnOnce(&mut Pump, &mut Self) -> Result<Option<u64>, Infallible>) {
+    pub(super) fn pump(&mut self, run: impl FnOnce(&mut Pump, &mut Self) -> Result<Option<u64>, Infallible>) {
         let mut pump = core::mem::take(&mut self.pump);
         let Ok(next) = run(&mut pump, self);
         self.next_timeout = next;
@@ -90,10 +92,12 @@ impl Driver for Shell {
 
     fn observe(&mut self, event: &Event) {
         observe(self, event);
-        if let Event::Closed(closed) = event
-            && let Some(link) = self.links.get_mut(&closed.connection)
-        {
-            link.closed = true;
+        if let Event::Closed(closed) = event {
+            #[cfg(feature = "http")]
+            self.site.abandon(closed.connection, &mut self.waiter);
+            if let Some(link) = self.links.get_mut(&closed.connection) {
+                link.closed = true;
+            }
         }
     }
 
@@ -107,6 +111,15 @@ impl Driver for Shell {
 
     fn tell(&mut self, events: Vec<Event>) -> Result<Option<Step>, Infallible> {
         self.set_budget();
+        #[cfg(feature = "http")]
+        let events = {
+            let is_first = events.is_empty();
+            let rest = self.site.take_requests(events, &mut self.waiter);
+            if rest.is_empty() && !is_first {
+                return Ok(None);
+            }
+            rest
+        };
         let (began, count) = (Stopwatch::start(), event_count(&events));
         let (step, bytes) = ask(events, |commands| {
             let bytes = commands.iter().map(command_bytes).fold(0, usize::saturating_add);

@@ -86,6 +86,13 @@ impl Shell {
                 }
             }
             Some(Source::Stderr) => self.log.stderr.complete(event, &self.waiter),
+            #[cfg(feature = "http")]
+            Some(Source::Exchange(id, part)) => {
+                self.site.complete(id, part, event, &mut self.waiter);
+                self.waiter.note_ready(Ready::Exchange(id));
+            }
+            #[cfg(feature = "http")]
+            Some(Source::Written) => {}
             None => {}
         }
     }

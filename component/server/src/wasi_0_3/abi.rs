@@ -12,20 +12,23 @@ use core::mem;
 use wit_bindgen::{FutureReader, StreamReader, StreamWriter};
 
 use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
-use super::bindings::wit_future::FuturePayload;
 use super::bindings::wit_stream::StreamPayload;
+use super::future::FutureRead;
 
 /// The operation goes on; an event tells its result.
-const BLOCKED: u32 = u32::MAX;
+pub(super) const BLOCKED: u32 = u32::MAX;
+
+/// Of a future: it has been read or written.
+pub(super) const COMPLETED: u32 = 0;
 
 /// In the low bits of a result: the other side is gone. The number of items is in the others.
 const DROPPED: u32 = 1;
 const COUNT_SHIFT: u32 = 4;
 
 /// The state of a call that has returned.
-const RETURNED: u32 = 2;
-const SUBTASK_SHIFT: u32 = 4;
-const STATE_MASK: u32 = 0xf;
+pub(super) const RETURNED: u32 = 2;
+pub(super) const SUBTASK_SHIFT: u32 = 4;
+pub(super) const STATE_MASK: u32 = 0xf;
 
 /// The operations being waited for. It lives as long as the program: dropping a set that is not empty traps.
 pub(super) struct WaitableSet(u32);
@@ -81,7 +84,8 @@ pub(crate) fn yield_to_host() {
     unsafe { thread_yield() };
 }
 
-fn leave(handle: u32) {
+/// Stops waiting for it.
+pub(super) fn leave(handle: u32) {
     // SAFETY: the stream exists.
     unsafe { waitable_join(handle, 0) };
 }
@@ -378,24 +382,8 @@ impl Drop for Incoming {
 
 /// The result of a stream that has ended. If the host does not know yet, it counts as a proper end.
 pub(super) fn result(future: FutureReader<Result<(), ErrorCode>>) -> Result<(), ErrorCode> {
-    let vtable = <Result<(), ErrorCode>>::VTABLE;
-    const WORDS: usize = 4;
-    const {
-        assert!(<Result<(), ErrorCode>>::VTABLE.layout.size() <= WORDS * size_of::<u64>());
-    }
-    let mut buffer = [0u64; WORDS];
-    let buffer: *mut u8 = buffer.as_mut_ptr().cast();
-    let handle = future.take_handle();
-    // SAFETY: the buffer is large enough, aligned, and there until the read is over, if need be by cancelling it.
-    unsafe {
-        let mut result = (vtable.start_read)(handle, buffer);
-        if result == BLOCKED {
-            result = (vtable.cancel_read)(handle);
-        }
-        (vtable.drop_readable)(handle);
-        // Completed.
-        if result == 0 { (vtable.lift)(buffer) } else { Ok(()) }
-    }
+    let (_, value) = FutureRead::start(future);
+    value.unwrap_or(Ok(()))
 }
 
 fn count(result: u32) -> usize {
@@ -419,7 +407,7 @@ unsafe extern "C" {
     #[link_name = "[subtask-cancel]"]
     fn subtask_cancel(subtask: u32) -> u32;
     #[link_name = "[subtask-drop]"]
-    fn subtask_drop(subtask: u32);
+    pub(super) fn subtask_drop(subtask: u32);
     #[link_name = "[thread-yield]"]
     fn thread_yield() -> u32;
 }

@@ -11,14 +11,23 @@
     reason = "generated; the component ABI is pointers and lengths"
 )]
 
-wit_bindgen::generate!({
-    path: "../../wit/p3",
-    world: "server",
-    // `run` blocks in the main loop; nothing else runs in this instance.
-    async: ["-export:wasi:cli/run@0.3.0#run"],
-    with: { "hixie:legacy-websocket/types@0.2.0": legacy_websocket_guest::types },
-    generate_all,
-});
+macro_rules! generate {
+    ($world:literal) => {
+        wit_bindgen::generate!({
+            path: "../../wit/p3",
+            world: $world,
+            // `run` blocks in the main loop; nothing else runs in this instance.
+            async: ["-export:wasi:cli/run@0.3.0#run"],
+            with: { "hixie:legacy-websocket/types@0.2.0": legacy_websocket_guest::types },
+            generate_all,
+        });
+    };
+}
+
+#[cfg(not(feature = "http"))]
+generate!("server");
+#[cfg(feature = "http")]
+generate!("server-with-http");
 
 use crate::Component;
 export!(Component);

@@ -1,9 +1,15 @@
 //! The operations that the main loop waits for.
 
+#[cfg(feature = "http")]
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 
 use super::abi::{Event, Timer, WaitableSet};
+#[cfg(feature = "http")]
+use super::future::FutureWrite;
+#[cfg(feature = "http")]
+use super::http::Part;
 use crate::io::{NANOSECONDS, Ready};
 
 /// The operations that are waited for.
@@ -15,6 +21,9 @@ pub(crate) struct Waiter {
     /// Connections that may wait for something else than before.
     changed: Vec<u64>,
     ready: Vec<Ready>,
+    /// Values that nobody has read yet, by handle.
+    #[cfg(feature = "http")]
+    pub(super) writes: BTreeMap<u32, FutureWrite>,
 }
 
 /// The owner of an operation.
@@ -25,6 +34,12 @@ pub(crate) enum Source {
     Listener(usize),
     Stdin,
     Stderr,
+    /// A part of the exchange with this connection's request.
+    #[cfg(feature = "http")]
+    Exchange(u64, Part),
+    /// Nobody: a value that was written.
+    #[cfg(feature = "http")]
+    Written,
 }
 
 impl Waiter {
@@ -35,6 +50,8 @@ impl Waiter {
             timer: None,
             changed: Vec::new(),
             ready: Vec::new(),
+            #[cfg(feature = "http")]
+            writes: BTreeMap::new(),
         }
     }
 
@@ -76,7 +93,7 @@ impl Waiter {
         self.set.poll()
     }
 
-    /// Whose event it is. That of the timer is dealt with.
+    /// Whose event it is. Those of the timer and of values that were written are dealt with.
     pub(crate) fn source(&mut self, event: &Event) -> Option<Source> {
         if self.timer.as_ref().is_some_and(|(_, timer)| timer.handle == event.handle) {
             if event.has_returned()
@@ -88,7 +105,15 @@ impl Waiter {
             return None;
         }
         let at = usize::try_from(event.handle).ok()?;
-        self.sources.get(at).copied().flatten()
+        let source = self.sources.get(at).copied().flatten();
+        #[cfg(feature = "http")]
+        if let Some(Source::Written) = source {
+            if let Some(write) = self.writes.remove(&event.handle) {
+                write.finish();
+            }
+            return None;
+        }
+        source
     }
 
     /// Waits for a stream's operations, too.

@@ -1,0 +1,134 @@
+//! Futures by the canonical ABI's own functions, as streams are in `abi`.
+#![expect(
+    unsafe_code,
+    reason = "the canonical ABI reads and writes values that it is given the addresses of"
+)]
+
+use alloc::boxed::Box;
+use core::marker::PhantomData;
+
+use wit_bindgen::FutureReader;
+
+use super::abi::{BLOCKED, COMPLETED, leave};
+use super::bindings::wit_future::FuturePayload;
+#[cfg(feature = "http")]
+use super::waiter::{Source, Waiter};
+
+/// Room for every payload.
+type Value = [u64; WORDS];
+const WORDS: usize = 8;
+
+/// A future being read.
+pub(super) struct FutureRead<T: FuturePayload> {
+    pub(super) handle: u32,
+    value: Box<Value>,
+    is_over: bool,
+    payload: PhantomData<T>,
+}
+
+impl<T: FuturePayload> FutureRead<T> {
+    /// Starts to read. Returns the value, if it is there.
+    pub(super) fn start(future: FutureReader<T>) -> (Self, Option<T>) {
+        const { assert_fits::<T>() };
+        let mut read = Self {
+            handle: future.take_handle(),
+            value: Box::new([0; WORDS]),
+            is_over: false,
+            payload: PhantomData,
+        };
+        // SAFETY: the value is large enough and aligned, and nothing touches it until the read is over: `complete` only
+        // then, and `drop` cancels it.
+        let result = unsafe { (T::VTABLE.start_read)(read.handle, read.value.as_mut_ptr().cast()) };
+        let value = if result == BLOCKED { None } else { read.complete(result) };
+        (read, value)
+    }
+
+    /// Whether it has been read, or never will be.
+    #[cfg(feature = "http")]
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// An event has told the result. `None`: there is no value, for the other side is gone.
+    pub(super) fn complete(&mut self, result: u32) -> Option<T> {
+        self.is_over = true;
+        // SAFETY: the host has written the value, and it is lifted once.
+        (result == COMPLETED).then(|| unsafe { (T::VTABLE.lift)(self.value.as_mut_ptr().cast()) })
+    }
+}
+
+impl<T: FuturePayload> Drop for FutureRead<T> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            leave(self.handle);
+            // SAFETY: a read is going on, or over without an event.
+            let result = unsafe { (T::VTABLE.cancel_read)(self.handle) };
+            drop(self.complete(result));
+        }
+        // SAFETY: it exists, and no read is going on.
+        unsafe { (T::VTABLE.drop_readable)(self.handle) };
+    }
+}
+
+/// The end of a future that has to be written: otherwise the other end waits forever.
+#[cfg(feature = "http")]
+pub(super) struct FutureWriter<T: FuturePayload> {
+    handle: u32,
+    payload: PhantomData<T>,
+}
+
+/// A value on its way to a reader, which takes it when it wants.
+#[cfg(feature = "http")]
+pub(super) struct FutureWrite {
+    handle: u32,
+    drop_writable: unsafe extern "C" fn(u32),
+    _value: Box<Value>,
+}
+
+#[cfg(feature = "http")]
+impl<T: FuturePayload> FutureWriter<T> {
+    /// A future, as its two ends.
+    pub(super) fn new() -> (Self, FutureReader<T>) {
+        // SAFETY: it has no preconditions, and the reader's handle is of this type and ours.
+        unsafe {
+            let ends = (T::VTABLE.new)();
+            let [reader, writer] = [ends, ends >> 32].map(|end| end as u32);
+            let reader = FutureReader::new(reader, T::VTABLE);
+            (Self { handle: writer, payload: PhantomData }, reader)
+        }
+    }
+
+    /// Writes a value without lists, which the waiter keeps until it is read.
+    pub(super) fn write(self, value: T, waiter: &mut Waiter) {
+        const { assert_fits::<T>() };
+        let mut lowered = Box::new([0; WORDS]);
+        let at: *mut u8 = lowered.as_mut_ptr().cast();
+        // SAFETY: the value is large enough and aligned, and kept until it has been read.
+        let result = unsafe {
+            (T::VTABLE.lower)(value, at);
+            (T::VTABLE.start_write)(self.handle, at)
+        };
+        let drop_writable = T::VTABLE.drop_writable;
+        let write = FutureWrite { handle: self.handle, drop_writable, _value: lowered };
+        if result == BLOCKED {
+            waiter.join(self.handle, Source::Written);
+            waiter.writes.insert(self.handle, write);
+        } else {
+            write.finish();
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+impl FutureWrite {
+    /// It has been read, or never will be.
+    pub(super) fn finish(self) {
+        leave(self.handle);
+        // SAFETY: it exists and has been written.
+        unsafe { (self.drop_writable)(self.handle) };
+    }
+}
+
+const fn assert_fits<T: FuturePayload>() {
+    assert!(T::VTABLE.layout.size() <= size_of::<Value>());
+}

@@ -1,0 +1,315 @@
+//! One request and its response.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Display, Formatter};
+use core::mem;
+
+use legacy_websocket::step;
+use wit_bindgen::{FutureReader, StreamWriter};
+
+use super::super::abi::{Event, Reader, Writer};
+use super::super::bindings::wasi::http::types::{ErrorCode, Response, Trailers};
+use super::super::future::{FutureRead, FutureWriter};
+use super::super::waiter::{Source, Waiter};
+use super::request::{Origin, build};
+use super::{Call, CallState};
+use crate::io::Ready;
+
+/// The size of a read of a response's body, in bytes.
+const READ: usize = 16 * 1024;
+
+/// How many bytes of a body are read before others have their turn.
+const TURN: usize = 256 * 1024;
+
+/// The longest body, in bytes, whose length is told in answer to HEAD.
+const MAX_HEAD: usize = 32 * 1024 * 1024;
+
+/// Fields of a response that are the server's own.
+const SERVERS: [&str; 7] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    id: u64,
+    is_head: bool,
+    upload: Option<Upload>,
+    state: State,
+}
+
+/// What an event is of.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Call,
+    Upload,
+    Body,
+    Trailers,
+}
+
+enum State {
+    Calling(Call),
+    /// Nobody waits for the response any more.
+    Abandoned(Call),
+    Reading(Download),
+    /// The body has ended; this tells how.
+    Ending(Download, FutureRead<BodyResult>),
+    Done(Result<Answer, Failed>),
+    Over,
+}
+
+type BodyResult = Result<Option<Trailers>, ErrorCode>;
+
+/// What comes of an exchange.
+pub(crate) enum Progress {
+    GoesOn,
+    Done(Result<Answer, Failed>),
+    /// Nothing: it was abandoned.
+    Over,
+}
+
+/// A response.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no response.
+pub(crate) enum Failed {
+    /// The request is none that `wasi:http` has.
+    BadRequest,
+    /// The component returned an error, or its body ended with one.
+    Error(ErrorCode),
+    /// The status is no final one.
+    Status(u16),
+    /// The body is longer than this many bytes.
+    TooLong(usize),
+    /// So many calls go on already.
+    TooMany(usize),
+}
+
+impl Display for Failed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRequest => f.write_str("wasi:http has no such request"),
+            Self::Error(error) => write!(f, "{error:?}"),
+            Self::Status(status) => write!(f, "status {status} is not final"),
+            Self::TooMany(max) => write!(f, "{max} requests are being answered"),
+            Self::TooLong(max) => write!(f, "the response is longer than {max} bytes"),
+        }
+    }
+}
+
+/// The body of a request, on its way.
+pub(super) struct Upload {
+    writer: Writer,
+    rest: Vec<u8>,
+}
+
+/// A response whose body is being read.
+struct Download {
+    answer: Answer,
+    /// The length of the body, as the component has declared it.
+    length: Option<usize>,
+    body: Reader,
+    result: Option<FutureReader<BodyResult>>,
+    /// Tells the component whether its response was taken.
+    taken: FutureWriter<Result<(), ErrorCode>>,
+}
+
+impl Exchange {
+    /// Calls the component.
+    pub(crate) fn start(request: step::Request, origin: &Origin, waiter: &mut Waiter) -> Self {
+        let (id, is_head) = (request.connection, request.head.method == "HEAD");
+        let mut exchange = Self { id, is_head, upload: None, state: State::Over };
+        let Some((request, upload)) = build(request, origin, waiter) else {
+            exchange.state = State::Done(Err(Failed::BadRequest));
+            return exchange;
+        };
+        exchange.receive(Call::start(&request, id, waiter), waiter);
+        exchange.upload = upload.and_then(|upload| upload.write(id, waiter));
+        exchange
+    }
+
+    /// The bytes held of the response.
+    pub(crate) fn held(&self) -> usize {
+        match &self.state {
+            State::Reading(download) | State::Ending(download, _) => download.answer.body.capacity(),
+            State::Done(Ok(answer)) => answer.body.capacity(),
+            _ => 0,
+        }
+    }
+
+    /// An event has told the result of a part.
+    pub(crate) fn complete(&mut self, part: Part, event: &Event, waiter: &mut Waiter) {
+        match (part, mem::replace(&mut self.state, State::Over)) {
+            (Part::Upload, state) => {
+                self.state = state;
+                self.upload = self.upload.take().and_then(|mut upload| {
+                    upload.rest = upload.writer.complete(event.result);
+                    upload.write(self.id, waiter)
+                });
+            }
+            (Part::Call, State::Calling(call)) => self.receive(call.complete(event), waiter),
+            (Part::Call, State::Abandoned(call)) => {
+                if let CallState::GoesOn(call) = call.complete(event) {
+                    self.state = State::Abandoned(call);
+                }
+            }
+            (Part::Body, State::Reading(mut download)) => {
+                download.body.complete(event.result);
+                self.state = State::Reading(download);
+            }
+            (Part::Trailers, State::Ending(download, mut result)) => {
+                let result = result.complete(event.result);
+                self.state = State::Done(download.end(result, self.is_head, waiter));
+            }
+            (_, state) => self.state = state,
+        }
+    }
+
+    /// Reads what there is of the response, at most `max` bytes in all.
+    pub(crate) fn drive(&mut self, max: usize, waiter: &mut Waiter) -> Progress {
+        let mut state = mem::replace(&mut self.state, State::Over);
+        if let State::Reading(download) = state {
+            state = download.read(self.id, self.is_head, max, waiter);
+        }
+        match state {
+            State::Over => Progress::Over,
+            State::Done(done) => Progress::Done(done),
+            state => {
+                self.state = state;
+                Progress::GoesOn
+            }
+        }
+    }
+
+    /// The client is gone. Returns whether the exchange is over.
+    pub(crate) fn abandon(&mut self, waiter: &mut Waiter) -> bool {
+        self.upload = None;
+        match mem::replace(&mut self.state, State::Over) {
+            State::Calling(call) | State::Abandoned(call) => self.state = State::Abandoned(call),
+            State::Reading(download) | State::Ending(download, _) => {
+                download.taken.write(Err(ErrorCode::ConnectionTerminated), waiter);
+            }
+            State::Done(_) | State::Over => {}
+        }
+        matches!(self.state, State::Over)
+    }
+
+    fn receive(&mut self, call: CallState, waiter: &mut Waiter) {
+        self.state = match call {
+            CallState::GoesOn(call) => State::Calling(call),
+            CallState::Returned(Ok(response)) => State::Reading(Download::new(response, self.id, waiter)),
+            CallState::Returned(Err(error)) => State::Done(Err(Failed::Error(error))),
+        };
+    }
+}
+
+impl Upload {
+    pub(super) fn new(writer: StreamWriter<u8>, body: Vec<u8>) -> Self {
+        Self { writer: Writer::new(writer), rest: body }
+    }
+
+    /// Writes what can be written. Returns itself if that takes longer.
+    fn write(mut self, id: u64, waiter: &mut Waiter) -> Option<Self> {
+        while !self.rest.is_empty() {
+            match self.writer.start(mem::take(&mut self.rest), Some(&waiter.set)) {
+                Some(rest) => self.rest = rest,
+                None => {
+                    waiter.note(self.writer.handle(), Source::Exchange(id, Part::Upload));
+                    return Some(self);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Download {
+    fn new(response: Response, id: u64, waiter: &mut Waiter) -> Self {
+        let status = response.get_status_code();
+        let fields = response.get_headers().copy_all();
+        let length = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let length = length.and_then(|(_, value)| core::str::from_utf8(value).ok()?.trim().parse().ok());
+        let fields = fields.into_iter().filter(|(name, _)| is_passed(name)).collect();
+        let (taken, result) = FutureWriter::new();
+        let (body, result) = Response::consume_body(response, result);
+        waiter.join(body.handle(), Source::Exchange(id, Part::Body));
+        let answer = Answer { status, fields, body: Vec::new() };
+        Self { answer, length, body: Reader::new(body), result: Some(result), taken }
+    }
+
+    fn read(mut self, id: u64, is_head: bool, max: usize, waiter: &mut Waiter) -> State {
+        let until = self.answer.body.len().saturating_add(TURN);
+        while self.body.start(READ) {
+            if self.body.take(&mut self.answer.body).is_none() {
+                return self.await_end(id, is_head, waiter);
+            }
+            if self.answer.body.len() > max {
+                self.taken.write(Err(ErrorCode::HttpResponseBodySize(None)), waiter);
+                return State::Done(Err(Failed::TooLong(max)));
+            }
+            if self.answer.body.len() > until {
+                waiter.note_ready(Ready::Exchange(id));
+                break;
+            }
+        }
+        State::Reading(self)
+    }
+
+    fn await_end(mut self, id: u64, is_head: bool, waiter: &mut Waiter) -> State {
+        let Some((result, value)) = self.result.take().map(FutureRead::start) else {
+            return State::Over;
+        };
+        if result.is_over() {
+            return State::Done(self.end(value, is_head, waiter));
+        }
+        waiter.join(result.handle, Source::Exchange(id, Part::Trailers));
+        State::Ending(self, result)
+    }
+
+    /// The whole response, if its body has ended properly.
+    fn end(
+        mut self,
+        result: Option<BodyResult>,
+        is_head: bool,
+        waiter: &mut Waiter,
+    ) -> Result<Answer, Failed> {
+        let length = self.answer.body.len();
+        let failed = match result {
+            Some(Err(error)) => Some(Failed::Error(error)),
+            _ if !(200..=599).contains(&self.answer.status) => Some(Failed::Status(self.answer.status)),
+            _ if self.length.is_some_and(|declared| declared != length) && !self.has_no_body(is_head) => {
+                Some(Failed::Error(ErrorCode::HttpResponseIncomplete))
+            }
+            _ => None,
+        };
+        self.taken.write(Ok(()), waiter);
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        if is_head && let Some(declared) = self.length {
+            // The engine writes the length of the body, and omits the body itself.
+            self.answer.body.resize(declared.min(MAX_HEAD), 0);
+        }
+        Ok(self.answer)
+    }
+
+    fn has_no_body(&self, is_head: bool) -> bool {
+        is_head || matches!(self.answer.status, 204 | 304)
+    }
+}
+
+/// Whether a field of the component's is passed on to the client.
+fn is_passed(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !SERVERS.contains(&name.as_str()) && !name.starts_with("sec-websocket-")
+}

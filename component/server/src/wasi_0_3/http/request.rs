@@ -1,0 +1,157 @@
+//! A request in the terms of `wasi:http`.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use legacy_websocket::Options;
+use legacy_websocket::step;
+
+use super::super::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Scheme, Trailers};
+use super::super::bindings::wit_stream;
+use super::super::future::FutureWriter;
+use super::super::waiter::Waiter;
+use super::exchange::Upload;
+
+/// Fields that are for one connection alone (RFC 9110 section 7.6.1), and Host, which is the authority.
+const NOT_PASSED: [&str; 10] = [
+    "connection",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields in which proxies describe a client or its request, and those that are read in their place; beside
+/// `X-Forwarded-*`.
+const FORWARDED: [&str; 6] =
+    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url", "x-rewrite-url"];
+
+/// What is known of the way from the client to here.
+pub(crate) struct Origin {
+    /// What comes in X-Forwarded-* counts: a proxy has sent it.
+    trusted: bool,
+    /// The public URL, as whether it is secure, and its authority.
+    public: Option<(bool, String)>,
+}
+
+impl Origin {
+    pub(crate) fn new(options: &Options) -> Self {
+        let public = options.public_url.as_deref().and_then(|url| {
+            let (scheme, rest) = url.split_once("://")?;
+            let authority = rest.split(['/', '?']).next()?;
+            Some((scheme.eq_ignore_ascii_case("wss"), authority.to_string()))
+        });
+        Self { trusted: options.trust_forwarded, public }
+    }
+
+    fn is_secure(&self, head: &step::RequestHead) -> bool {
+        if let Some((is_secure, _)) = &self.public {
+            return *is_secure;
+        }
+        let proto = value(head, "x-forwarded-proto").filter(|_| self.trusted);
+        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
+    }
+
+    /// What tells of the client.
+    fn fields(&self, request: &step::Request) -> [(String, Vec<u8>); 2] {
+        let peer = &request.peer;
+        let address = peer.parse::<SocketAddr>().map_or_else(|_| peer.clone(), |peer| peer.ip().to_string());
+        let before = value(&request.head, "x-forwarded-for").filter(|_| self.trusted);
+        let address = before.map_or_else(|| address.clone(), |before| format!("{before}, {address}"));
+        let proto = if self.is_secure(&request.head) { "https" } else { "http" };
+        [("x-forwarded-for".into(), address.into()), ("x-forwarded-proto".into(), proto.into())]
+    }
+}
+
+/// A request, and what is to be written of its body. `None`: it is none that HTTP has.
+pub(super) fn build(
+    request: step::Request,
+    origin: &Origin,
+    waiter: &mut Waiter,
+) -> Option<(Request, Option<Upload>)> {
+    let fields = fields(&request, origin)?;
+    let (is_secure, head) = (origin.is_secure(&request.head), request.head);
+    let (upload, contents) = if request.body.is_empty() {
+        (None, None)
+    } else {
+        let (writer, contents) = wit_stream::new();
+        (Some(Upload::new(writer, request.body)), Some(contents))
+    };
+    let (writer, trailers) = FutureWriter::<Result<Option<Trailers>, ErrorCode>>::new();
+    let (built, _) = Request::new(fields, contents, trailers, None);
+    writer.write(Ok(None), waiter);
+    let authority = match &origin.public {
+        Some((_, authority)) => Some(authority.as_str()),
+        None => value(&head, "host"),
+    };
+    built.set_method(&method(&head.method)).ok()?;
+    built.set_path_with_query(Some(&path(&head.target))).ok()?;
+    built.set_scheme(Some(&if is_secure { Scheme::Https } else { Scheme::Http })).ok()?;
+    built.set_authority(authority).ok()?;
+    Some((built, upload))
+}
+
+fn fields(request: &step::Request, origin: &Origin) -> Option<Fields> {
+    let passed = |name: &str| {
+        let forwarded = name.starts_with("x-forwarded-") || FORWARDED.contains(&name);
+        let replaced = matches!(name, "x-forwarded-for" | "x-forwarded-proto");
+        !NOT_PASSED.contains(&name) && !replaced && (origin.trusted || !forwarded)
+    };
+    let received = request.head.fields.iter();
+    let received = received.map(|field| (field.name.to_ascii_lowercase(), field.value.clone()));
+    let entries: Vec<_> =
+        received.filter(|(name, _)| passed(&name.replace('_', "-"))).chain(origin.fields(request)).collect();
+    Fields::from_list(&entries).ok()
+}
+
+fn value<'a>(head: &'a step::RequestHead, name: &str) -> Option<&'a str> {
+    let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+    core::str::from_utf8(&field.value).ok().map(str::trim)
+}
+
+fn method(name: &str) -> Method {
+    match name {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "CONNECT" => Method::Connect,
+        "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
+        "PATCH" => Method::Patch,
+        other => Method::Other(other.into()),
+    }
+}
+
+/// Path and query of a request target. What no URL has, such as raw UTF-8 of old browsers, is percent-encoded.
+fn path(target: &[u8]) -> String {
+    let target = match target.iter().position(|byte| *byte == b'/') {
+        // The absolute form (RFC 9112 section 3.2.2).
+        Some(slash) if target.get(..slash).is_some_and(|scheme| scheme.ends_with(b":")) => {
+            let rest = target.get(slash.saturating_add(2)..).unwrap_or_default();
+            let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+            path.and_then(|path| rest.get(path..)).unwrap_or_default()
+        }
+        _ => target,
+    };
+    let mut path = String::with_capacity(target.len().saturating_add(1));
+    if !matches!(target.first(), Some(b'/' | b'*')) {
+        path.push('/');
+    }
+    for byte in target {
+        if byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(byte) {
+            path.push(char::from(*byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
