@@ -48,7 +48,7 @@ async fn client(address: SocketAddr, kind: Kind, protocol: Protocol, end: Instan
     let mut count = 0;
     while Instant::now() < end {
         let mut stream = connect(address, kind, protocol).await?;
-        if kind == Kind::Tcp {
+        if kind.is_bare() {
             let request = protocol.request();
             stream.write_all(request).await?;
             stream.read_exact(&mut vec![0; request.len()]).await?;

@@ -57,10 +57,11 @@ impl Load {
             for _ in 0..self.connections {
                 streams.push(connect(server.address, server.kind, self.protocol).await?);
             }
-            // Bare TCP returns the frames as they are, masked.
-            let echoed = match server.kind {
-                Kind::Tcp => self.protocol.frame(self.bytes).len(),
-                _ => self.protocol.echoed_bytes(self.bytes),
+            // Masked frames come back as they are, too.
+            let echoed = if server.kind.is_bare() {
+                self.protocol.frame(self.bytes).len()
+            } else {
+                self.protocol.echoed_bytes(self.bytes)
             };
             let clock = Clock::start(server)?;
             let end = Instant::now() + length;
@@ -178,7 +179,7 @@ pub(crate) async fn shake_hands(
 ) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_zero_linger()?;
-    if kind != Kind::Tcp {
+    if !kind.is_bare() {
         stream.write_all(protocol.request()).await?;
         let end = match protocol {
             Protocol::Draft76 => ANSWER_END,

@@ -130,7 +130,7 @@ fn class(kind: Kind) -> &'static str {
         Kind::Component => "k1",
         Kind::Native => "k2",
         // Those of one class never share a plot.
-        Kind::Application | Kind::Wasmtime | Kind::WasmtimeP3 => "k5",
+        Kind::Application | Kind::Wasmtime | Kind::WasmtimeP3 | Kind::BareWasmtimeP3 => "k5",
         Kind::WebsocketDriver | Kind::Ws => "k3",
         Kind::Netty | Kind::Tungstenite | Kind::Gateway | Kind::Nginx => "k4",
     }

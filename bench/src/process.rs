@@ -29,6 +29,9 @@ pub(crate) enum Kind {
     /// The same for WASI 0.3.
     #[value(name = "wasmtime-0.3")]
     WasmtimeP3,
+    /// An echo of bytes for WASI 0.3 on the wasmtime command line: the limit of the runtime's sockets.
+    #[value(name = "bare-wasmtime-0.3")]
+    BareWasmtimeP3,
     /// npm's websocket-driver, of tests/peers.
     WebsocketDriver,
     /// Netty's WebSocketServerHandshaker00, of tests/peers.
@@ -72,6 +75,7 @@ impl Kind {
             Self::Application => "application",
             Self::Wasmtime => "wasmtime",
             Self::WasmtimeP3 => "wasmtime-0.3",
+            Self::BareWasmtimeP3 => "bare wasmtime-0.3",
             Self::WebsocketDriver => "websocket-driver",
             Self::Netty => "Netty 00",
             Self::Tungstenite => "tokio-tungstenite",
@@ -103,6 +107,11 @@ impl Kind {
         }
     }
 
+    /// Whether it returns the bytes as they are, without a handshake.
+    pub(crate) fn is_bare(self) -> bool {
+        matches!(self, Self::Tcp | Self::BareWasmtimeP3)
+    }
+
     /// Whether it is a third-party server.
     pub(crate) fn is_peer(self) -> bool {
         self == Self::Tungstenite || self.peer().is_some()
@@ -117,6 +126,7 @@ impl Kind {
             | Self::Application
             | Self::Wasmtime
             | Self::WasmtimeP3
+            | Self::BareWasmtimeP3
             | Self::Tungstenite
             | Self::Gateway
             | Self::Nginx => None,

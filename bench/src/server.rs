@@ -10,7 +10,6 @@ use std::time::Duration;
 use std::{process, thread};
 
 use bytes::Bytes;
-use legacy_websocket_artifacts::Wasi;
 use legacy_websocket_host::step::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
     Application, ApplicationFactory, Budget, ComponentFactory, EngineFactory, EngineOptions, GatewayOptions,
@@ -34,8 +33,7 @@ const MAX_CONNECTIONS: usize = 100_000;
 /// Serves until SIGTERM; the address goes to standard output.
 pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dyn Error>> {
     match kind {
-        Kind::Wasmtime => return Err(wasmtime::exec(role, Wasi::P2)),
-        Kind::WasmtimeP3 => return Err(wasmtime::exec(role, Wasi::P3)),
+        Kind::Wasmtime | Kind::WasmtimeP3 | Kind::BareWasmtimeP3 => return Err(wasmtime::exec(kind, role)),
         _ => {}
     }
     end_with_parent();
@@ -59,6 +57,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             Kind::Tungstenite => return Err("tokio-tungstenite only echoes".into()),
             Kind::Wasmtime
             | Kind::WasmtimeP3
+            | Kind::BareWasmtimeP3
             | Kind::WebsocketDriver
             | Kind::Netty
             | Kind::Ws

@@ -6,32 +6,34 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use legacy_websocket_artifacts::{ECHO, Wasi, compose};
+use legacy_websocket_artifacts::{BARE_ECHO_P3, ECHO, Wasi, compose};
 
-use crate::process::Role;
+use crate::process::{Kind, Role};
 
 /// Execs the server in place of this process, so that the process measured is the server; returns only on error.
-pub(crate) fn exec(role: Role, wasi: Wasi) -> Box<dyn Error> {
+pub(crate) fn exec(kind: Kind, role: Role) -> Box<dyn Error> {
     if role != Role::Echo {
         return "the composed server only echoes".into();
     }
-    match prepare(wasi) {
+    match prepare(kind) {
         Ok(mut command) => command.exec().into(),
         Err(why) => why,
     }
 }
 
-fn prepare(wasi: Wasi) -> Result<Command, Box<dyn Error>> {
+fn prepare(kind: Kind) -> Result<Command, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let install = Command::new(root.join("tests/install-wasmtime"))
         .arg(root.join("target/wasmtime"))
         .stderr(Stdio::inherit())
         .output()?;
-    let server = root.join(match wasi {
-        Wasi::P2 => "target/bench-echo.wasm",
-        Wasi::P3 => "target/bench-echo-p3.wasm",
-    });
-    fs::write(&server, compose(ECHO, wasi)?)?;
+    let (file, component) = match kind {
+        Kind::WasmtimeP3 => ("bench-echo-p3.wasm", compose(ECHO, Wasi::P3)?),
+        Kind::BareWasmtimeP3 => ("bench-bare-echo-p3.wasm", BARE_ECHO_P3.into()),
+        _ => ("bench-echo.wasm", compose(ECHO, Wasi::P2)?),
+    };
+    let server = root.join("target").join(file);
+    fs::write(&server, component)?;
     let mut command = Command::new(String::from_utf8(install.stdout)?.trim());
     command.args(["run", "-S", "inherit-network"]).arg(server);
     // Exits with the load generator, as the other servers do.

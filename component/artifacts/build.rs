@@ -8,7 +8,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 10] = [
+const COMPONENTS: [(&str, &str, &str, &str); 11] = [
     ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
     (
         "FAULTY_LIBRARY",
@@ -33,6 +33,12 @@ const COMPONENTS: [(&str, &str, &str, &str); 10] = [
         "legacy-websocket-server",
         "http",
         "The same with a component that serves HTTP beside the application: world `server-with-http` of `wit/p3`.",
+    ),
+    (
+        "BARE_ECHO_P3",
+        "legacy-websocket-server",
+        "bare",
+        "An echo of bytes for WASI 0.3, without engine and application: for benchmarks.",
     ),
     ("ECHO", "example-echo", "", "`examples/applications/echo`: world `application`."),
     ("CHAT", "example-chat", "", "`examples/applications/chat`: world `application`."),

@@ -1,7 +1,8 @@
 //! A server for every WebSocket protocol browsers have shipped, on any WASI host: world `server` (WASI 0.2) or, with
 //! the feature `wasi-0-3`, that of `wit/p3` (WASI 0.3). Empty for other targets.
 //!
-//! The two differ in one module (sockets, clocks, standard input and output) and in how the shell waits. It is a feature and not a type parameter, because a component is of one world.
+//! The two differ in one module (sockets, clocks, standard input and output) and in how the shell waits. It is a feature
+//! and not a type parameter, because a component is of one world.
 //!
 //! One thread, one loop: wait for sockets and time, read, one turn of the engine and of the application, write.
 #![cfg(target_arch = "wasm32")]
@@ -47,6 +48,10 @@ struct Component;
 
 impl Guest for Component {
     fn run() -> Result<(), ()> {
+        #[cfg(feature = "bare")]
+        if true {
+            return wasi_0_3::bare::serve().map_err(|_| ());
+        }
         let mut log = Log::new();
         let arguments = match parse(get_arguments().into_iter().skip(1)) {
             Ok(Parsed::Serve(arguments)) => arguments,

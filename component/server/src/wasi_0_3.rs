@@ -3,6 +3,8 @@
 
 mod abi;
 mod address;
+#[cfg(feature = "bare")]
+pub(crate) mod bare;
 mod bindings;
 pub(crate) mod clock;
 mod future;
