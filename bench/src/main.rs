@@ -143,9 +143,13 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "docs/performance.svg")]
         plot: PathBuf,
     },
-    /// Half an hour of connections that come and go, break off and make engine and application trap; checks that
-    /// nothing is lost, reordered or leaked.
+    /// Half an hour of connections that come and go, break off, do not read, and make engine and application trap; checks
+    /// that nothing is lost, reordered or leaked.
     Soak {
+        /// The server: `application`, `wasmtime` or `wasmtime-0.3`. On the latter two a trap would end the program, so
+        /// nothing traps.
+        #[arg(long, value_enum, default_value_t = Kind::Application)]
+        server: Kind,
         /// Duration in minutes.
         #[arg(long, default_value_t = 30.0)]
         minutes: f64,
@@ -278,7 +282,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             need_files(memory::PEERS)?;
             memory::measure(&Kind::available(&servers.servers)[1..], servers.workers)
         }
-        Command::Soak { minutes, workers } => soak::run(Duration::from_secs_f64(minutes * 60.0), workers),
+        Command::Soak { server, minutes, workers } => {
+            soak::run(server, Duration::from_secs_f64(minutes * 60.0), workers)
+        }
         Command::Gateway { idle: Some(pairs), .. } => {
             // The gateway has two for each.
             need_files(2 * pairs)?;

@@ -313,6 +313,15 @@ impl Process {
         if status.success() { Ok(()) } else { Err("kill failed".into()) }
     }
 
+    /// Tells it to stop: by SIGTERM, or on the wasmtime command line, which knows no signals, by the end of its input.
+    pub(crate) fn stop(&mut self) -> Result<(), Box<dyn Error>> {
+        if matches!(self.kind, Kind::Wasmtime | Kind::WasmtimeP3) {
+            self.child.stdin = None;
+            return Ok(());
+        }
+        self.terminate()
+    }
+
     /// Its output after the address, read until it exits.
     pub(crate) fn remaining_output(&mut self) -> Result<String, Box<dyn Error>> {
         let mut words = String::new();

@@ -1,7 +1,7 @@
-//! A long run of connections that come and go; some break off, and some make engine or application trap.
+//! A long run of connections that come and go; some break off, some do not read, and some make engine or application trap.
 //!
 //! Every message carries a sequence number, so that clients notice lost and reordered messages. The server may close a
-//! connection only around a trap or when it stops.
+//! connection only if it does not read, around a trap, or when it stops.
 
 mod client;
 
@@ -18,6 +18,9 @@ use crate::process::{Kind, Process, Role};
 
 /// Concurrent clients.
 const CLIENTS: usize = 200;
+
+/// Concurrent clients that do not read.
+const SLOW_READERS: usize = 4;
 
 /// The interval between traps, alternately of the engine and the application.
 const TRAP_EVERY: Duration = Duration::from_secs(20);
@@ -36,6 +39,8 @@ struct State {
     echoed: AtomicU64,
     told: AtomicU64,
     killed: AtomicU64,
+    /// Clients that did not read, and were closed.
+    slow: AtomicU64,
     /// Incremented before and after each trap, so that it is odd meanwhile.
     traps: AtomicU64,
     /// Traps requested, of the engine and of the application.
@@ -54,21 +59,24 @@ impl State {
     }
 }
 
-pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>> {
-    let mut server = Process::start(Kind::Application, Role::Soak, workers)?;
+pub(crate) fn run(kind: Kind, length: Duration, workers: usize) -> Result<(), Box<dyn Error>> {
+    let mut server = Process::start(kind, Role::Soak, workers)?;
+    let traps = kind == Kind::Application;
     let state: &'static State = Box::leak(Box::default());
     let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async {
         // Triggers one-time allocations.
-        for fault in 0..2 {
+        for fault in if traps { 0..2 } else { 0..0 } {
             client::make_it_trap(server.address, fault, state).await;
         }
         sleep(Duration::from_secs(3)).await;
         let descriptors = server.descriptors()?;
         let clients = start_clients(&server, state);
-        let traps = spawn_local(trap_repeatedly(server.address, state));
+        let traps = traps.then(|| spawn_local(trap_repeatedly(server.address, state)));
         watch(&server, state, length).await?;
-        traps.abort();
+        if let Some(traps) = &traps {
+            traps.abort();
+        }
         // Without clients, nothing may be left open.
         state.pausing.store(true, Ordering::Relaxed);
         clients.join_all().await;
@@ -78,18 +86,19 @@ pub(crate) fn run(length: Duration, workers: usize) -> Result<(), Box<dyn Error>
             state
                 .complain(format!("{left} descriptors are open without clients, {descriptors} at the start"));
         }
-        // SIGTERM under load.
+        // A stop under load.
         state.pausing.store(false, Ordering::Relaxed);
         let clients = start_clients(&server, state);
         sleep(Duration::from_secs(3)).await;
         state.stopping.store(true, Ordering::Relaxed);
-        server.terminate()?;
+        server.stop()?;
         clients.join_all().await;
         Ok::<_, Box<dyn Error>>(())
     })?;
     match server.wait(STOP_WITHIN)? {
-        Some(status) if status.success() => check_traps(&server.remaining_output()?, state),
-        how => state.complain(format!("SIGTERM under load: {how:?}")),
+        Some(status) if status.success() && traps => check_traps(&server.remaining_output()?, state),
+        Some(status) if status.success() => {}
+        how => state.complain(format!("stop under load: {how:?}")),
     }
     report(state)
 }
@@ -108,6 +117,9 @@ fn start_clients(server: &Process, state: &'static State) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         clients.spawn_local(client::come_and_go(server.address, state));
+    }
+    for _ in 0..SLOW_READERS {
+        clients.spawn_local(client::do_not_read(server.address, state));
     }
     clients
 }
@@ -153,9 +165,11 @@ async fn watch(server: &Process, state: &State, length: Duration) -> Result<(), 
 fn summary(state: &State) -> String {
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     format!(
-        "{} connections, {} of them broken off in a frame; {} messages echoed, {} broadcasts received; {} traps",
+        "{} connections, {} of them broken off in a frame, {} closed as slow readers; {} messages echoed, {} broadcasts \
+         received; {} traps",
         count(&state.connections),
         count(&state.killed),
+        count(&state.slow),
         count(&state.echoed),
         count(&state.told),
         count(&state.traps) / 2

@@ -6,31 +6,33 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use legacy_websocket_artifacts::{BARE_ECHO_P3, ECHO, Wasi, compose};
+use legacy_websocket_artifacts::{BARE_ECHO_P3, ECHO, FAULTY_APPLICATION, Wasi, compose};
 
 use crate::process::{Kind, Role};
 
 /// Execs the server in place of this process, so that the process measured is the server; returns only on error.
 pub(crate) fn exec(kind: Kind, role: Role) -> Box<dyn Error> {
-    if role != Role::Echo {
-        return "the composed server only echoes".into();
-    }
-    match prepare(kind) {
+    let application = match role {
+        Role::Echo => ECHO,
+        Role::Soak => FAULTY_APPLICATION,
+        _ => return "the composed server only echoes".into(),
+    };
+    match prepare(kind, application) {
         Ok(mut command) => command.exec().into(),
         Err(why) => why,
     }
 }
 
-fn prepare(kind: Kind) -> Result<Command, Box<dyn Error>> {
+fn prepare(kind: Kind, application: &[u8]) -> Result<Command, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let install = Command::new(root.join("tests/install-wasmtime"))
         .arg(root.join("target/wasmtime"))
         .stderr(Stdio::inherit())
         .output()?;
     let (file, component) = match kind {
-        Kind::WasmtimeP3 => ("bench-echo-p3.wasm", compose(ECHO, Wasi::P3)?),
+        Kind::WasmtimeP3 => ("bench-echo-p3.wasm", compose(application, Wasi::P3)?),
         Kind::BareWasmtimeP3 => ("bench-bare-echo-p3.wasm", BARE_ECHO_P3.into()),
-        _ => ("bench-echo.wasm", compose(ECHO, Wasi::P2)?),
+        _ => ("bench-echo.wasm", compose(application, Wasi::P2)?),
     };
     let server = root.join("target").join(file);
     fs::write(&server, component)?;

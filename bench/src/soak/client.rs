@@ -21,6 +21,9 @@ const CLOSING: &[u8] = b"\xff\x00";
 /// Commands that make the engine and the application trap.
 const FAULTS: [&str; 2] = ["trap", "panic"];
 
+/// After this time a server closes a client that does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Nothing takes this long on loopback.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,31 @@ pub(super) async fn come_and_go(address: SocketAddr, state: &State) {
             Ended::Early(_) if excused => {}
             Ended::Early(why) => state.complain(format!("closed without cause: {why}")),
             Ended::Wrong(what) => state.complain(what),
+        }
+    }
+}
+
+/// Opens one connection after another that sends and does not read, until the server has closed it.
+pub(super) async fn do_not_read(address: SocketAddr, state: &State) {
+    let is_over = || state.pausing.load(Ordering::Relaxed) || state.stopping.load(Ordering::Relaxed);
+    let said = [b"\0e:0:0:", "x".repeat(8000).as_bytes(), b"\xff"].concat();
+    while !is_over() {
+        let Ok(mut client) = Client::open(address, state).await else { continue };
+        let begun = Instant::now();
+        loop {
+            match timeout(Duration::from_secs(1), client.stream.write_all(&said)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    state.slow.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Err(_) if is_over() => return,
+                Err(_) if begun.elapsed() > WRITE_TIMEOUT + PATIENCE => {
+                    state.complain("a client that does not read is not closed".into());
+                    break;
+                }
+                Err(_) => {}
+            }
         }
     }
 }
@@ -240,8 +268,9 @@ impl Client {
 
     /// None if the message is invalid.
     fn check_one(&mut self, text: &str, state: &State) -> Option<()> {
-        // The application reports connections lost with an engine.
-        if text == "gone" {
+        // The application reports connections lost with an engine, and to whoever spoke last, answers whose client has
+        // left meanwhile.
+        if text == "gone" || text.starts_with("CommandKind::Send to ") {
             return Some(());
         }
         let mut parts = text.splitn(4, ':');
