@@ -18,7 +18,7 @@ use super::waiter::{Source, Waiter};
 /// The size of a read, in bytes: a message of 64 KiB and its frame.
 const READ: usize = 66 * 1024;
 
-/// How often the host is asked for more events before it is waited for, as the server does.
+/// How often the host is asked for more events before these are handled, as the server does.
 const MAX_YIELDS: usize = 64;
 
 /// Echoes until standard input ends.
@@ -42,14 +42,19 @@ pub(crate) fn serve() -> Result<(), ErrorCode> {
                 connections.insert(next_id, connection);
             }
         }
-        let (mut event, mut yields) = (Some(waiter.wait()), 0..MAX_YIELDS);
-        while let Some(happened) = event {
-            match waiter.source(&happened) {
-                Some(Source::Listener(_)) => incoming.complete(happened.result),
-                Some(Source::Stdin) => stdin.complete(&happened),
+        let mut events = Vec::from([waiter.wait()]);
+        for _ in 0..MAX_YIELDS {
+            yield_to_host();
+            let Some(event) = waiter.poll() else { break };
+            events.push(event);
+        }
+        for event in &events {
+            match waiter.source(event) {
+                Some(Source::Listener(_)) => incoming.complete(event.result),
+                Some(Source::Stdin) => stdin.complete(event),
                 Some(Source::Input(id) | Source::Output(id)) => {
                     let goes_on = connections.get_mut(&id).is_some_and(|connection: &mut Connection| {
-                        connection.complete(&happened);
+                        connection.complete(event);
                         connection.echo(&waiter)
                     });
                     if !goes_on {
@@ -58,10 +63,6 @@ pub(crate) fn serve() -> Result<(), ErrorCode> {
                 }
                 _ => {}
             }
-            event = yields.next().and_then(|_| {
-                yield_to_host();
-                waiter.poll()
-            });
         }
     }
     Ok(())
