@@ -39,7 +39,7 @@ const PROTOCOLS: [Protocol; 2] = [
 const MAX_MESSAGE_BYTES: &str = "16777216";
 
 /// The server by the names of its engines, and the composed server by its host's.
-const SERVERS: [&str; 3] = ["component", "native", "wasmtime"];
+const SERVERS: [&str; 4] = ["component", "native", "wasmtime", "wasmtime-0.3"];
 
 struct Protocol {
     /// As `--protocol` names it.
@@ -72,13 +72,17 @@ fn main() -> ExitCode {
     let composed = hosts::wasmtime().and_then(|wasmtime| {
         let composed = Composed::new("autobahn", ECHO);
         hosts::register("wasmtime", hosts::wasmtime_command(&wasmtime, &composed)?);
+        hosts::register("wasmtime-0.3", hosts::wasmtime_p3_command(&wasmtime, &composed)?);
         Ok(wasmtime)
     });
     let results = Arc::new(Mutex::new(BTreeMap::new()));
     let mut trials: Vec<_> = SERVERS
         .map(|server| {
-            let needs =
-                if server == "wasmtime" { composed.clone().and(wstest.clone()) } else { wstest.clone() };
+            let needs = if server.starts_with("wasmtime") {
+                composed.clone().and(wstest.clone())
+            } else {
+                wstest.clone()
+            };
             let results = Arc::clone(&results);
             trial(&format!("{server}_passes_the_autobahn_test_suite"), &needs, move |wstest| {
                 let echo = Server::start(&["--engine", server, "--max-message-bytes", MAX_MESSAGE_BYTES]);

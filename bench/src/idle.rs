@@ -1,6 +1,7 @@
 //! Memory of idle connections.
 
 use std::error::Error;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -30,11 +31,32 @@ pub(crate) fn measure(
     Ok(figures)
 }
 
+/// Idle connections.
+#[derive(Debug)]
+pub(crate) struct Held {
+    streams: Vec<TcpStream>,
+    runtime: Runtime,
+}
+
+impl Held {
+    /// Fails if a server has closed one: it would have had less to do.
+    pub(crate) fn check(self) -> Result<(), Box<dyn Error>> {
+        let mut closed = 0;
+        for stream in self.streams {
+            // tokio's would not ask the system unless its runtime has.
+            let read = stream.into_std()?.read(&mut [0]);
+            closed += usize::from(!read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+        }
+        drop(self.runtime);
+        match closed {
+            0 => Ok(()),
+            closed => Err(format!("{closed} idle connections were closed").into()),
+        }
+    }
+}
+
 /// Opens that many connections to each server, which last as long as the result.
-pub(crate) fn hold(
-    servers: &[Process],
-    connections: usize,
-) -> Result<(Runtime, Vec<TcpStream>), Box<dyn Error>> {
+pub(crate) fn hold(servers: &[Process], connections: usize) -> Result<Held, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut streams = Vec::with_capacity(servers.len() * connections);
     for (at, server) in servers.iter().enumerate() {
@@ -44,7 +66,7 @@ pub(crate) fn hold(
             streams.push(runtime.block_on(stream)?);
         }
     }
-    Ok((runtime, streams))
+    Ok(Held { streams, runtime })
 }
 
 /// Opens connections from the addresses 127.0.`net`.*, and prints and returns by how many bytes each the server grows.

@@ -238,14 +238,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::Echo { servers, rounds, connections, idle, protocols } => {
             let servers = servers.start(Role::Echo)?;
             need_files(idle * servers.len() + connections)?;
-            let _idle = idle::hold(&servers, idle)?;
+            let held = idle::hold(&servers, idle)?;
             Measure::print_head();
             for protocol in protocols.protocols {
                 for load in echo::LOADS {
                     echo::measure(&servers, load, connections, protocol, rounds)?;
                 }
             }
-            Ok(())
+            held.check()
         }
         Command::Handshakes { servers, rounds, protocols } => {
             let servers = servers.start(Role::Echo)?;

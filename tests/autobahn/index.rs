@@ -46,8 +46,9 @@ fn introduction(versions: &[String]) -> String {
         "# The Autobahn test suite
 
 The Autobahn test suite (crossbario/autobahn-testsuite) is the usual judge of servers of RFC 6455. `tests/autobahn.rs`
-runs it against the echo: the host with both engines, and the composed server under the wasmtime command line. Its
-client also speaks hybi-10, which announces version 8, and judges it by the rules of the RFC. This document was written by
+runs it against the echo: the host with both engines, and the composed servers of both versions of WASI under the
+wasmtime command line. Its client also speaks hybi-10, which announces version 8, and judges it by the rules of the RFC.
+This document was written by
 
     AUTOBAHN_INDEX={DOCUMENT} TEST_INSTALL=1 cargo test --release -p legacy-websocket-host --test autobahn
 
@@ -69,10 +70,14 @@ messages (1.2) for draft 76; they pass for a client of draft 76 that asks for su
 fn tables(results: &BTreeMap<&str, Verdicts>) -> String {
     let mut text = String::from("\n## Verdicts\n\n| protocol | group |");
     for server in SERVERS {
-        let title = if server == "wasmtime" { "composed, wasmtime" } else { server };
+        let title = match server {
+            "wasmtime" => "composed, wasmtime",
+            "wasmtime-0.3" => "composed, wasmtime, WASI 0.3",
+            server => server,
+        };
         let _ = write!(text, " {title} |");
     }
-    text += "\n|---|---|---|---|---|\n";
+    text += "\n|---|---|---|---|---|---|\n";
     for protocol in PROTOCOLS {
         for (group, title) in GROUPS {
             let cells = SERVERS.map(|server| count(&results[server], protocol.name, group));

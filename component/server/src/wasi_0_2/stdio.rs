@@ -4,7 +4,7 @@ use super::bindings::wasi::cli::stderr::get_stderr;
 use super::bindings::wasi::cli::stdin::get_stdin;
 use super::bindings::wasi::cli::stdout::get_stdout;
 use super::bindings::wasi::io::poll::Pollable;
-use super::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
+use super::bindings::wasi::io::streams::{InputStream, OutputStream};
 
 /// The maximum that one call of `blocking-write-and-flush` takes.
 const BLOCKING_BYTES: usize = 4096;
@@ -25,9 +25,9 @@ impl Stdin {
         Self { readable: stream.subscribe(), stream }
     }
 
-    /// Whether it has ended. Input is discarded.
+    /// Whether it has ended, or cannot be read. Input is discarded.
     pub(crate) fn has_ended(&mut self) -> bool {
-        matches!(self.stream.read(4096), Err(StreamError::Closed))
+        self.stream.read(4096).is_err()
     }
 }
 

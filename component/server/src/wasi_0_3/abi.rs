@@ -243,6 +243,11 @@ impl Writer {
         self.pending.is_some()
     }
 
+    /// The bytes of the write going on.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.as_ref().map_or(0, Vec::len)
+    }
+
     /// Writes what can be written now.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Written {
         if self.is_gone {

@@ -21,6 +21,9 @@ const LARGE_READ: usize = 17 * 1024;
 /// The maximum passed to the host in one write. It is copied if it is of several pieces.
 const MAX_WRITE: usize = 256 * 1024;
 
+/// The maximum of a write that may take longer, which is always copied.
+const MAX_AGAIN: usize = 16 * 1024;
+
 /// A connection's streams.
 pub(crate) struct Socket {
     input: Reader,
@@ -29,6 +32,13 @@ pub(crate) struct Socket {
     /// `None` after our FIN.
     output: Option<Writer>,
     awaits_writable: bool,
+    /// The host has just said that more can be written.
+    is_writable: bool,
+    /// What to write next, even if that takes longer: the host has taken nothing although it said that it would. The
+    /// canonical ABI wants such a write, for a reader may find out only so what it can take.
+    again: Vec<u8>,
+    /// Bytes of the queue that the host has taken since the last write.
+    taken: usize,
     has_joined: bool,
     read_size: usize,
     peer: Option<SocketAddr>,
@@ -46,6 +56,9 @@ impl Socket {
             end: Some(end),
             output: Some(Writer::new(output)),
             awaits_writable: false,
+            is_writable: false,
+            again: Vec::new(),
+            taken: 0,
             has_joined: false,
             read_size: MIN_READ,
             peer,
@@ -92,6 +105,10 @@ impl Socket {
 
     /// Passes as much to the host as it takes.
     pub(crate) fn write<A: WriteAccount>(&mut self, queue: &mut WriteQueue<A>) -> Result<(), Gone> {
+        if self.taken > 0 {
+            queue.advance(mem::take(&mut self.taken));
+        }
+        let was_writable = mem::replace(&mut self.is_writable, false);
         while !queue.is_empty() {
             let Some(output) = &mut self.output else { return Err(Gone) };
             if output.is_busy() {
@@ -104,6 +121,9 @@ impl Socket {
             };
             queue.advance(written);
             if is_full {
+                if was_writable && written == 0 {
+                    self.again = queue.front(MAX_AGAIN).to_vec();
+                }
                 break;
             }
         }
@@ -144,10 +164,14 @@ impl Socket {
             && self.awaits_writable
             && !output.is_busy()
         {
-            if output.start(Vec::new(), Some(&waiter.set)).is_some() {
-                waiter.note_ready(Ready::Writable(id));
-            } else {
-                waiter.note(output.handle(), Source::Output(id));
+            let bytes = mem::take(&mut self.again);
+            let count = bytes.len();
+            match output.start(bytes, Some(&waiter.set)) {
+                Some(rest) => {
+                    self.taken = count.saturating_sub(rest.len());
+                    waiter.note_ready(Ready::Writable(id));
+                }
+                None => waiter.note(output.handle(), Source::Output(id)),
             }
         }
     }
@@ -160,7 +184,10 @@ impl Socket {
     /// An event has told that more can be written.
     pub(crate) fn complete_write(&mut self, event: &Event) {
         if let Some(output) = &mut self.output {
-            output.complete(event.result);
+            let count = output.pending();
+            let rest = output.complete(event.result);
+            self.taken = count.saturating_sub(rest.len());
+            self.is_writable = count == 0;
         }
     }
 }

@@ -11,7 +11,7 @@ use super::waiter::{Source, Waiter};
 use crate::io::{NANOSECONDS, Ready};
 
 /// The size of a read of standard input, in bytes.
-const READ: usize = 64;
+const READ: usize = 4096;
 
 /// Lines that wait for standard error, in bytes.
 const MAX_WAITING: usize = 64 * 1024;
@@ -46,7 +46,7 @@ impl Stdin {
         self.reader.complete(event.result);
     }
 
-    /// Whether it has ended. Input is discarded.
+    /// Whether it has ended, or cannot be read. Input is discarded.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.reader.take(&mut Vec::new()).is_none()
     }
@@ -103,11 +103,13 @@ impl Stderr {
         while self.writer.is_busy() {
             set.join(self.writer.handle());
             let event = set.wait();
-            if event.handle != self.writer.handle() {
-                timer = None;
-                break;
+            match timer.take_if(|timer| timer.handle == event.handle) {
+                Some(over) => {
+                    over.finish();
+                    break;
+                }
+                None => self.go_on_after(event.result),
             }
-            self.go_on_after(event.result);
         }
         if let Some(timer) = timer {
             timer.cancel();
