@@ -85,7 +85,7 @@ fn chat_again(phantomjs: &Path) {
 
 fn chat_file(name: &str) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, legacy_websocket_artifacts::CHAT).unwrap();
+    std::fs::write(&path, test_components::CHAT).unwrap();
     path.to_str().unwrap().into()
 }
 

@@ -5,10 +5,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use legacy_websocket_artifacts::FAULTY_APPLICATION;
 use support::optional::{install, trial};
 use support::server::Server;
 use support::third_party::ThirdParty;
+use test_components::FAULTY_APPLICATION;
 
 /// A client library.
 #[derive(Clone, Copy)]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
-use legacy_websocket_artifacts::CHAT;
 use support::client::Client;
 use support::optional::{install, trial};
 use support::server::Server;
 use support::third_party::ThirdParty;
 use support::{chromium, frame};
+use test_components::CHAT;
 
 type Test = (&'static str, fn(&Programs, &str));
 

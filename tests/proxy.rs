@@ -216,7 +216,7 @@ fn page_passes(nginx: &Path) {
     client.send(b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
     let answer = client.read_to_end();
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
-    assert!(contains(&answer, include_bytes!("../examples/client.html")));
+    assert!(contains(&answer, include_bytes!("../host/src/application/page.html")));
 }
 
 fn stop_passes(nginx: &Path) {

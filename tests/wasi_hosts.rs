@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 
-use legacy_websocket_artifacts::{CHAT, ECHO};
+use legacy_websocket_artifacts::ECHO;
 use support::browser::chat_with_draft75;
 use support::chat::talk;
 use support::client::Client;
@@ -30,6 +30,7 @@ use support::hosts::Composed;
 use support::optional::{install, trial};
 use support::server::{Server, program, run};
 use support::{CLOSING, Test, frame, hosts};
+use test_components::CHAT;
 
 const HOSTS: [Host; 4] = [
     Host { name: "wasmtime", install: hosts::wasmtime, command: hosts::wasmtime_command },

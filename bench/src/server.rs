@@ -74,7 +74,7 @@ pub(crate) fn serve(kind: Kind, role: Role, workers: usize) -> Result<(), Box<dy
             (Kind::Application, role) => {
                 let component = match role {
                     Role::Echo => legacy_websocket_artifacts::ECHO,
-                    Role::Soak => legacy_websocket_artifacts::FAULTY_APPLICATION,
+                    Role::Soak => test_components::FAULTY_APPLICATION,
                     Role::Broadcast | Role::Work | Role::Greeting => {
                         return Err("no component does that".into());
                     }
@@ -196,7 +196,7 @@ impl Application for Greeting {
 /// Writes the build of the engine that traps on command to a file.
 fn faulty() -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("legacy-websocket-faulty-{}.wasm", process::id()));
-    std::fs::write(&path, legacy_websocket_artifacts::FAULTY_LIBRARY)?;
+    std::fs::write(&path, test_components::FAULTY_LIBRARY)?;
     Ok(path)
 }
 

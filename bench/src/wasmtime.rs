@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use legacy_websocket_artifacts::{BARE_ECHO_P3, ECHO, FAULTY_APPLICATION, Wasi, compose};
+use legacy_websocket_artifacts::{ECHO, Wasi, compose};
+use test_components::{BARE_ECHO_P3, FAULTY_APPLICATION};
 
 use crate::process::{Kind, Role};
 

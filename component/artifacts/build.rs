@@ -1,64 +1,54 @@
-//! Builds the components with a cargo of their own and writes constants with their paths.
+//! Builds the components from the workspace around this package. As a package from a registry it has them built, in
+//! `prebuilt`, and builds them only if asked to.
 
-use std::ffi::OsStr;
+#[path = "build/components.rs"]
+mod components;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::{env, fs};
+use std::process::ExitCode;
 
-const TARGET: &str = "wasm32-wasip2";
+use components::{Component, build, env_var, write_constants};
 
-/// Constant, package, features, what it is.
-const COMPONENTS: [(&str, &str, &str, &str); 11] = [
-    ("LIBRARY", "legacy-websocket-library", "", "The engine: world `library`."),
-    (
-        "FAULTY_LIBRARY",
-        "legacy-websocket-library",
-        "faults",
-        "The engine with faults that a message calls for: for tests of what a host does when it traps.",
-    ),
-    (
-        "SERVER",
-        "legacy-websocket-server",
-        "",
-        "A server on wasi:sockets for an application: world `server`. To be composed with one.",
-    ),
-    (
-        "SERVER_P3",
-        "legacy-websocket-server",
-        "wasi-0-3",
-        "The same for hosts of WASI 0.3: world `server` of `wit/p3`.",
-    ),
-    (
-        "SERVER_P3_HTTP",
-        "legacy-websocket-server",
-        "http",
-        "The same with a component that serves HTTP beside the application: world `server-with-http` of `wit/p3`.",
-    ),
-    (
-        "BARE_ECHO_P3",
-        "legacy-websocket-server",
-        "bare",
-        "An echo of bytes for WASI 0.3, without engine and application: for benchmarks.",
-    ),
-    ("ECHO", "example-echo", "", "`examples/applications/echo`: world `application`."),
-    ("CHAT", "example-chat", "", "`examples/applications/chat`: world `application`."),
-    ("PUBLISH", "example-publish", "", "`examples/applications/publish`: world `application`."),
-    (
-        "REQUIRE_COOKIE",
-        "example-require-cookie",
-        "",
-        "`examples/applications/require-cookie`: world `middleware`.",
-    ),
-    (
-        "FAULTY_APPLICATION",
-        "faulty-application",
-        "",
-        "An application that fails when told: for tests of hosts.",
-    ),
+/// A checkout of the repository to build the components from.
+const SOURCE: &str = "LEGACY_WEBSOCKET_SOURCE";
+
+const COMPONENTS: [Component; 5] = [
+    Component {
+        constant: "LIBRARY",
+        package: "legacy-websocket-library",
+        features: "",
+        doc: "The engine: world `library`.",
+    },
+    Component {
+        constant: "SERVER",
+        package: "legacy-websocket-server",
+        features: "",
+        doc: "A server on wasi:sockets for an application: world `server`. To be composed with one.",
+    },
+    Component {
+        constant: "SERVER_P3",
+        package: "legacy-websocket-server",
+        features: "wasi-0-3",
+        doc: "The same for hosts of WASI 0.3: world `server` of `wit/p3`.",
+    },
+    Component {
+        constant: "SERVER_P3_HTTP",
+        package: "legacy-websocket-server",
+        features: "http",
+        doc: "The same with a component that serves HTTP beside the application: world `server-with-http` of `wit/p3`.",
+    },
+    Component {
+        constant: "ECHO",
+        package: "example-echo",
+        features: "",
+        doc: "An application that sends every message back: world `application`.",
+    },
 ];
 
 fn main() -> ExitCode {
-    match build_all() {
+    println!("cargo::rerun-if-env-changed={SOURCE}");
+    match find_all().and_then(|folder| write_constants(&COMPONENTS, &folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             println!("cargo::error={why}");
@@ -67,68 +57,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn build_all() -> Result<(), String> {
-    let root = PathBuf::from(env_var("CARGO_MANIFEST_DIR")?).join("../..");
-    let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
-    let out = PathBuf::from(env_var("OUT_DIR")?);
-    if !has_target() {
-        return Err(format!(
-            "the {TARGET} target is not installed for this Rust: run ./setup in the repository"
-        ));
+fn find_all() -> Result<PathBuf, String> {
+    let package = PathBuf::from(env_var("CARGO_MANIFEST_DIR")?);
+    if let Ok(source) = env_var(SOURCE) {
+        let source = PathBuf::from(source);
+        check_version(&source).map_err(|why| format!("{SOURCE}: {}: {why}", source.display()))?;
+        return build(&source, &COMPONENTS);
     }
-    for watched in [
-        "Cargo.toml",
-        "Cargo.lock",
-        ".cargo/config.toml",
-        "wit",
-        "component",
-        "examples/applications",
-        "tests/applications",
-    ] {
-        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    let root = package.join("../..");
+    if package.ends_with("component/artifacts") && root.join("component/server/Cargo.toml").exists() {
+        return build(&root, &COMPONENTS);
     }
-    let mut constants = String::new();
-    for (name, package, features, doc) in COMPONENTS {
-        let built = build(&root, &out, package, features)?;
-        let kept = out.join(format!("{name}.wasm"));
-        fs::copy(&built, &kept).map_err(|error| format!("{}: {error}", built.display()))?;
-        constants.push_str(&format!("/// {doc}\npub const {name}: &[u8] = include_bytes!({kept:?});\n"));
+    println!("cargo::rerun-if-changed=prebuilt");
+    let prebuilt = package.join("prebuilt");
+    match COMPONENTS.iter().find(|component| !prebuilt.join(component.file_name()).exists()) {
+        None => Ok(prebuilt),
+        Some(component) => Err(format!(
+            "this package has no {}: packaging/build-crates in the repository makes packages with components",
+            component.file_name()
+        )),
     }
-    fs::write(out.join("constants.rs"), constants).map_err(|error| error.to_string())
 }
 
-fn build(root: &Path, out: &Path, package: &str, features: &str) -> Result<PathBuf, String> {
-    let target_dir = out.join("target");
-    let status = Command::new(env_var("CARGO")?)
-        .current_dir(root)
-        .args(["build", "--locked", "--quiet", "--target", TARGET, "--profile", "component"])
-        .args(["--package", package, "--features", features])
-        .arg("--target-dir")
-        .arg(&target_dir)
-        // Where that is set it is the outer build's, which is locked.
-        .env("CARGO_BUILD_BUILD_DIR", &target_dir)
-        // The outer build's flags are for the outer target.
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .status()
-        .map_err(|error| format!("cargo: {error}"))?;
-    if !status.success() {
-        return Err(format!("building {package} for {TARGET} failed"));
+/// Host and components have to agree about the WIT package.
+fn check_version(source: &Path) -> Result<(), String> {
+    let manifest = fs::read_to_string(source.join("Cargo.toml")).map_err(|error| error.to_string())?;
+    let ours = format!("version = \"{}\"", env_var("CARGO_PKG_VERSION")?);
+    if manifest.lines().any(|line| line == ours) {
+        return Ok(());
     }
-    Ok(target_dir.join(TARGET).join("component").join(package.replace('-', "_")).with_extension("wasm"))
-}
-
-/// Whether the compiler that builds us has the target's standard library.
-fn has_target() -> bool {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let asked = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
-    let Ok(asked) = asked else { return false };
-    let folder = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
-    let Ok(files) = fs::read_dir(folder) else { return false };
-    files.flatten().any(|file| file.path().extension() == Some(OsStr::new("rlib")))
-}
-
-fn env_var(name: &str) -> Result<String, String> {
-    env::var(name).map_err(|error| format!("{name}: {error}"))
+    Err(format!("it is not a checkout of this package's version: its Cargo.toml has no line {ours}"))
 }

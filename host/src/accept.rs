@@ -7,4 +7,8 @@ pub(crate) mod listener;
 pub(crate) mod peer_limiter;
 mod proxy_protocol;
 mod socket_file;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "accept/without_tls.rs"]
 pub(crate) mod tls;

@@ -26,15 +26,15 @@ mod pass_through;
 mod prefixed;
 mod route;
 mod shared;
+mod status;
 mod target;
 mod transfer;
 mod tunnel;
 
-pub(crate) use self::backend::BackendStatus;
 pub use self::error::GatewayError;
-pub(crate) use self::metrics::GatewayStatus;
 pub(crate) use self::old_clients::OldClients;
 pub use self::options::{Binary, GatewayOptions, RouteOptions};
 pub(crate) use self::pass_through::{PassThrough, Passed};
 pub(crate) use self::shared::{Gateway, Stage};
+pub(crate) use self::status::{BackendStatus, GatewayStatus};
 pub use self::target::Target;

@@ -6,7 +6,9 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use legacy_websocket::{Options, Protocol};
+use legacy_websocket::Options;
+#[cfg(feature = "gateway")]
+use legacy_websocket::Protocol;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
@@ -17,7 +19,9 @@ use crate::accept::peer_limiter::PeerLimiter;
 use crate::application::{Application, ApplicationFactory, Program};
 use crate::connection::queue_budget::QueueBudget;
 use crate::engine::EngineFactory;
-use crate::gateway::{Gateway, GatewayOptions, GatewayStatus, OldClients, Stage};
+use crate::gateway::{Gateway, GatewayStatus, Stage};
+#[cfg(feature = "gateway")]
+use crate::gateway::{GatewayOptions, OldClients};
 use crate::handle::Handle;
 use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::ShellOptions;
@@ -90,6 +94,7 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]: as for [`new`](Self::new), or the gateway's options are invalid.
+    #[cfg(feature = "gateway")]
     pub fn gateway(
         factory: EngineFactory,
         mut engine_options: Options,

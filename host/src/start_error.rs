@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::application::ApplicationError;
 use crate::engine::EngineError;
+#[cfg(feature = "gateway")]
 use crate::gateway::error::GatewayError;
 
 /// Why a server cannot start.
@@ -19,6 +20,7 @@ pub enum StartError {
     #[error(transparent)]
     Application(#[from] ApplicationError),
     /// The gateway's options are not valid.
+    #[cfg(feature = "gateway")]
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// The system provides no thread, or no event queue for it.

@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::process::Command;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, FAULTY_LIBRARY, PUBLISH};
+use legacy_websocket_artifacts::ECHO;
 use rlimit::Resource;
+use test_components::{CHAT, FAULTY_APPLICATION, FAULTY_LIBRARY, PUBLISH};
 
 use crate::file;
 use crate::support::client::Client;
@@ -335,7 +336,7 @@ fn an_unreadable_new_file_is_retried() {
 fn an_invalid_application_is_refused_at_startup() {
     let garbage = file("garbage.wasm", b"garbage");
     let library = file("library.wasm", legacy_websocket_artifacts::LIBRARY);
-    let middleware = file("middleware.wasm", legacy_websocket_artifacts::REQUIRE_COOKIE);
+    let middleware = file("middleware.wasm", test_components::REQUIRE_COOKIE);
     let older = file("older.wasm", &of_version_0_1(ECHO));
     for (path, reason) in [
         ("/no/such/file.wasm", "/no/such/file.wasm: No such file"),

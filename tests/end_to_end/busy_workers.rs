@@ -2,7 +2,8 @@
 
 use std::thread;
 
-use legacy_websocket_artifacts::{ECHO, FAULTY_APPLICATION};
+use legacy_websocket_artifacts::ECHO;
+use test_components::FAULTY_APPLICATION;
 
 use crate::support::admin::{Admin, start, until};
 use crate::support::client::Client;

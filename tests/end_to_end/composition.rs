@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, LIBRARY, REQUIRE_COOKIE};
+use legacy_websocket_artifacts::{ECHO, LIBRARY};
+use test_components::{CHAT, REQUIRE_COOKIE};
 
 use crate::file;
 use crate::support::server::{Server, run};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use legacy_websocket_artifacts::FAULTY_APPLICATION;
+use test_components::FAULTY_APPLICATION;
 
 use crate::file;
 use crate::support::head75;

@@ -2,7 +2,7 @@
 
 use std::array;
 
-use legacy_websocket_artifacts::FAULTY_APPLICATION;
+use test_components::FAULTY_APPLICATION;
 
 use crate::support::client::Client;
 use crate::support::hybi::{BINARY, CLOSE, TEXT, close, masked, unmasked};

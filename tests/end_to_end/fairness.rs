@@ -1,6 +1,6 @@
 //! One client or application does not disturb the others.
 
-use legacy_websocket_artifacts::{CHAT, FAULTY_APPLICATION};
+use test_components::{CHAT, FAULTY_APPLICATION};
 
 use crate::support::server::Server;
 use crate::support::{CLOSING, frame, on_both_engines};

@@ -1,6 +1,6 @@
 //! Component faults, triggered in a build of the component that fails on command.
 
-use legacy_websocket_artifacts::FAULTY_LIBRARY;
+use test_components::FAULTY_LIBRARY;
 
 use crate::support::frame;
 use crate::support::server::Server;

@@ -1,6 +1,6 @@
 //! Plain HTTP on the same port.
 
-use legacy_websocket_artifacts::PUBLISH;
+use test_components::PUBLISH;
 
 use crate::file;
 use crate::support::client::Client;
@@ -23,7 +23,7 @@ on_both_engines!(
     requests_are_logged_with_debug,
 );
 
-const PAGE: &str = include_str!("../../examples/client.html");
+const PAGE: &str = include_str!("../../host/src/application/page.html");
 
 fn request(method: &str, path: &str, fields: &str) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n").into_bytes()

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use legacy_websocket_artifacts::FAULTY_APPLICATION;
+use test_components::FAULTY_APPLICATION;
 
 use crate::support::admin::Admin;
 use crate::support::client::Client;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use legacy_websocket_artifacts::FAULTY_LIBRARY;
+use test_components::FAULTY_LIBRARY;
 
 use crate::support::admin::{start, until};
 use crate::support::on_both_engines;

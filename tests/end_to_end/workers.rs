@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, FAULTY_LIBRARY};
+use legacy_websocket_artifacts::ECHO;
+use test_components::{CHAT, FAULTY_APPLICATION, FAULTY_LIBRARY};
 
 use crate::file;
 use crate::support::client::Client;

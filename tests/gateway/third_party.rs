@@ -39,7 +39,9 @@ const LIBRARIES: [Library; 3] = [
         install: "install-ws",
         command: |modules| {
             let mut node = Command::new("node");
-            node.arg(script("ws_backend.js")).arg(modules).arg(script("../../examples/client.html"));
+            node.arg(script("ws_backend.js"))
+                .arg(modules)
+                .arg(script("../../host/src/application/page.html"));
             node
         },
         except: &[ENDS_AT_ONCE, FAILS_AT_ONCE],

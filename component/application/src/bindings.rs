@@ -11,7 +11,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "application",
     pub_export_macro: true,
     // Tests compare what an application returns.

@@ -85,6 +85,11 @@ pub use crate::timers::Timers;
 #[doc(hidden)]
 pub use crate::timers::begin_call;
 
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// An application. One value of it lives as long as the component's instance.
 pub trait Application: Default + 'static {
     /// Takes the events of one turn, in order, and returns commands, in order. The first call has no events: it marks

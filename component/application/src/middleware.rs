@@ -16,7 +16,7 @@ use crate::{Application, Command, Event};
 )]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "
             package hixie:legacy-websocket-application;
             world next {

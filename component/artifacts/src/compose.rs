@@ -147,8 +147,10 @@ pub fn not_a_component(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use test_components::REQUIRE_COOKIE;
+
     use super::*;
-    use crate::{ECHO, LIBRARY, REQUIRE_COOKIE};
+    use crate::{ECHO, LIBRARY};
 
     #[test]
     fn what_is_no_application_is_refused() {

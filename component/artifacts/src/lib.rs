@@ -7,3 +7,8 @@ pub use compose::{ComposeError, Wasi, compose, compose_with_http, not_a_componen
 pub use handler::{not_a_site, not_an_application};
 
 include!(concat!(env!("OUT_DIR"), "/constants.rs"));
+
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

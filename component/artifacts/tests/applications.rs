@@ -2,8 +2,9 @@
 
 mod support;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, FAULTY_APPLICATION, PUBLISH, REQUIRE_COOKIE};
+use legacy_websocket_artifacts::ECHO;
 use support::{contents, declared, decode};
+use test_components::{CHAT, FAULTY_APPLICATION, PUBLISH, REQUIRE_COOKIE};
 use wit_parser::{Resolve, WorldId};
 
 const APPLICATIONS: [&[u8]; 4] = [ECHO, CHAT, PUBLISH, FAULTY_APPLICATION];

@@ -2,8 +2,9 @@
 
 mod support;
 
-use legacy_websocket_artifacts::{FAULTY_LIBRARY, LIBRARY};
+use legacy_websocket_artifacts::LIBRARY;
 use support::{contents, declared, decode};
+use test_components::FAULTY_LIBRARY;
 use wasmparser::{Parser, Payload};
 
 #[test]

@@ -184,3 +184,8 @@ pub use crate::options::{InvalidUtf8, Limits, Millis, Options};
 pub use crate::protocol::{Protocol, Protocols};
 pub use crate::server::{Events, Server};
 pub use crate::shared::{ConnectedCounts, Counts};
+
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -14,7 +14,10 @@
 extern crate alloc;
 
 mod bindings;
+// The files are in the package that is published, and are the components' as well.
+#[path = "../../application/src/testing/lift.rs"]
 mod lift;
+#[path = "../../application/src/testing/lower.rs"]
 mod lower;
 mod runtime;
 

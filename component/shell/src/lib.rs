@@ -56,3 +56,8 @@ pub use crate::pump::{Driver, Pump};
 pub use crate::refusal::Refusal;
 pub use crate::telemetry::{Count, Level, PeerNames, Telemetry, observe, observe_lost_after_end};
 pub use crate::write_queue::{Overflow, QueueLimits, WriteAccount, WriteQueue};
+
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -44,6 +44,11 @@ pub use crate::framer::Framer;
 pub use crate::literal::{Literal, Piece, Variable, Variables};
 pub use crate::parse::{ParseError, Problem};
 
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The first line of every trace.
 pub const HEADER: &str = "legacy-websocket-trace 2";
 

@@ -15,9 +15,8 @@ use tracing::{debug, warn};
 use crate::accept::incoming::{Accepted, ConnectionGuard, ConnectionPermit, Handoff, Incoming, Peer};
 use crate::accept::peer_limiter::Admitted;
 use crate::accept::proxy_protocol;
-use crate::accept::tls;
 use crate::connection::Connection;
-use crate::connection::socket::{PeerAddress, Socket, Stream};
+use crate::connection::socket::{PeerAddress, Stream};
 use crate::observe::log;
 use crate::options::ShellOptions;
 use crate::shell::versions::ApplicationVersions;
@@ -25,6 +24,10 @@ use crate::workers::message::WorkerMessage;
 
 /// How long a worker may take to close an idle connection, in addition to the time its peer has.
 const IDLE_CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
+/// The bytes of a connection that say what it is: the start of a TLS record with a ClientHello, up to the version it
+/// offers.
+const START_BYTES: usize = 11;
 
 /// Takes accepted connections through the limits, the PROXY protocol and TLS, on this worker or another.
 #[derive(Debug)]
@@ -208,13 +211,12 @@ impl Admission {
             let Some(start) = look_ahead(&stream).await else {
                 return Ok(None);
             };
-            let accepted = tls.acceptor().accept(stream).await;
-            accepted.map(Some).map_err(|error| tls::explain(&error, &start))
+            tls.accept(stream, &start).await.map(Some)
         };
         match in_time(within, accepting).await {
-            Ok(Some(stream)) => {
+            Ok(Some(socket)) => {
                 let peer = Peer { address, secure: true };
-                self.spawn_connection(Accepted { socket: Socket::Tls(Box::new(stream)), peer, guard });
+                self.spawn_connection(Accepted { socket, peer, guard });
             }
             Ok(None) => self.count_probe(address),
             Err(error) => {
@@ -272,7 +274,7 @@ impl Admission {
 
 /// Peeks at what the peer has sent so far; None if the peer leaves without a byte, as health checks do.
 async fn look_ahead(stream: &TcpStream) -> Option<Vec<u8>> {
-    let mut start = [0; tls::START_BYTES];
+    let mut start = [0; START_BYTES];
     match stream.peek(&mut start).await {
         Ok(0) | Err(_) => None,
         Ok(count) => Some(start[..count].into()),

@@ -54,6 +54,7 @@ enum StdSocket {
 
 impl Listener {
     /// For clients that speak TLS (wss).
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_tls(tcp: TcpListener, tls: Tls) -> Self {
         Self { tls: Some(tls), ..Self::from(tcp) }

@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use legacy_websocket_shell::LogValue;
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -15,13 +16,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tracing::{error, info};
 
+use crate::connection::socket::Socket;
 use crate::file::{self, MAX_TEXT_BYTES};
 
 /// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The bytes [`explain`] examines: the start of a record with a ClientHello, up to the version it offers.
-pub(crate) const START_BYTES: usize = 11;
 
 /// How much of a line is quoted, in bytes.
 const MAX_QUOTED: usize = 80;
@@ -141,8 +140,10 @@ impl Tls {
         info!(%certificates, %key, "TLS certificate reloaded");
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.current().acceptor
+    /// Performs the handshake with a client that sent `start` first; the reason if it failed.
+    pub(crate) async fn accept(&self, stream: TcpStream, start: &[u8]) -> Result<Socket, String> {
+        let accepted = self.current().acceptor.accept(stream).await;
+        accepted.map(|stream| Socket::Tls(Box::new(stream))).map_err(|error| explain(&error, start))
     }
 
     fn current(&self) -> Current {
@@ -152,7 +153,7 @@ impl Tls {
 
 /// Why a handshake failed with a client that sent `start` first. Up to TLS 1.2, the client's version is the highest it
 /// offers (RFC 8446, section 4.1.2).
-pub(crate) fn explain(error: &io::Error, start: &[u8]) -> String {
+fn explain(error: &io::Error, start: &[u8]) -> String {
     let version = match start {
         // A record of type handshake with a message of type client_hello.
         [0x16, _, _, _, _, 0x01, _, _, _, 0x03, minor, ..] => *minor,

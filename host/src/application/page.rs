@@ -9,7 +9,7 @@ use legacy_websocket::step::{Command, Event, Request, Response, ResponseField};
 #[expect(clippy::exhaustive_structs, reason = "nothing to configure")]
 pub struct TestPage;
 
-const PAGE: &str = include_str!("../../../examples/client.html");
+const PAGE: &str = include_str!("page.html");
 
 const HTML: &[ResponseField<'static>] = &[
     ResponseField { name: "Content-Type", value: b"text/html; charset=utf-8" },

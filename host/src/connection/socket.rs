@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+#[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
 /// The peer's address, as the system reports it.
@@ -116,6 +117,7 @@ impl AsyncWrite for Stream {
 pub(crate) enum Socket {
     Plain(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
     Tls(Box<TlsStream<TcpStream>>),
     /// It has another owner now: reads end, and writes fail.
     Taken,
@@ -140,6 +142,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer).map(|read| match read {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
                 read => read,
@@ -155,6 +158,7 @@ impl Socket {
             (Self::Plain(stream), [only]) => stream.try_write(only),
             (Self::Plain(stream), several) => stream.try_write_vectored(several),
             (Self::Unix(stream), slices) => stream.try_write_vectored(slices),
+            #[cfg(feature = "tls")]
             (Self::Tls(stream), slices) => {
                 let mut nobody = Context::from_waker(Waker::noop());
                 match Pin::new(stream).poll_write_vectored(&mut nobody, slices) {
@@ -175,6 +179,7 @@ impl Socket {
             (Self::Plain(stream), [only]) => Pin::new(stream).poll_write(cx, only),
             (Self::Plain(stream), several) => Pin::new(stream).poll_write_vectored(cx, several),
             (Self::Unix(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
             (Self::Tls(stream), slices) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Self::Taken, _) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
@@ -186,6 +191,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => SockRef::from(&*stream).send_vectored(slices),
             Self::Unix(stream) => SockRef::from(&*stream).send_vectored(slices),
+            #[cfg(feature = "tls")]
             Self::Tls(stream) => {
                 let (stream, session) = stream.get_mut();
                 session.write_tls(&mut &*SockRef::from(&*stream))
@@ -198,6 +204,7 @@ impl Socket {
     pub(crate) fn holds_output(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Unix(_) | Self::Taken => false,
+            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.get_ref().1.wants_write(),
         }
     }
@@ -206,6 +213,7 @@ impl Socket {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) | Self::Unix(_) | Self::Taken => Poll::Ready(Ok(())),
+            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -215,6 +223,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Taken => Poll::Ready(Ok(())),
         }

@@ -7,6 +7,7 @@ use legacy_websocket::Options;
 use crate::engine::api::{Engine, EngineError};
 use crate::engine::component::ComponentFactory;
 use crate::engine::native::NativeEngine;
+#[cfg(feature = "record")]
 use crate::record::Recorder;
 
 /// Creates engines: the first one, and a replacement for each lost one.
@@ -17,6 +18,7 @@ pub enum EngineFactory {
     /// The same crate compiled into the host.
     Native,
     /// Another factory's, recorded.
+    #[cfg(feature = "record")]
     Recorded(Box<Self>, Recorder),
 }
 
@@ -29,11 +31,13 @@ impl EngineFactory {
         match self {
             Self::Component(factory) => Ok(Box::new(factory.make(options)?)),
             Self::Native => Ok(Box::new(NativeEngine::create(options)?)),
+            #[cfg(feature = "record")]
             Self::Recorded(factory, recorder) => Ok(recorder.record(factory.make(options)?)),
         }
     }
 
     /// Records what its engines do.
+    #[cfg(feature = "record")]
     #[must_use]
     pub fn recorded_by(self, recorder: Recorder) -> Self {
         Self::Recorded(Box::new(self), recorder)

@@ -24,6 +24,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tracing::warn;
 
 use super::health::Health;
+use super::status::BackendStatus;
 use super::target::Target;
 use crate::observe::log;
 
@@ -83,17 +84,6 @@ impl From<io::Error> for ConnectError {
             Self::Io(error)
         }
     }
-}
-
-/// A backend's figures.
-#[derive(Clone, Debug)]
-pub(crate) struct BackendStatus {
-    pub(crate) name: String,
-    /// How long ago it could not be connected to, if it has not been since.
-    pub(crate) down: Option<Duration>,
-    pub(crate) open: usize,
-    pub(crate) connects: u64,
-    pub(crate) failures: BTreeMap<&'static str, u64>,
 }
 
 impl Backend {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::backend::BackendStatus;
+use super::status::{BackendStatus, GatewayStatus};
 
 /// The figures of all workers.
 #[derive(Debug, Default)]
@@ -20,19 +20,6 @@ pub(crate) struct GatewayMetrics {
     dropped: AtomicU64,
     /// Close frames of backends, by code; 1005 if there was none in it.
     closes: Mutex<BTreeMap<u16, u64>>,
-}
-
-/// A gateway's figures, to be shown.
-#[derive(Clone, Debug)]
-pub(crate) struct GatewayStatus {
-    pub(crate) backends: Vec<BackendStatus>,
-    /// Each route's path, and its backends.
-    pub(crate) routes: Vec<(String, Vec<String>)>,
-    pub(crate) pairs: usize,
-    pub(crate) tunnels: usize,
-    pub(crate) requests: BTreeMap<u16, u64>,
-    pub(crate) dropped: u64,
-    pub(crate) closes: BTreeMap<u16, u64>,
 }
 
 /// Counts something for as long as it lives.

@@ -4,20 +4,23 @@
 //! `tracing-appender` has such a queue, too, but does not count unwritten lines, and its guard prints to standard
 //! output, which panics or blocks if that is gone as well.
 
-use std::backtrace::{Backtrace, BacktraceStatus};
+#[cfg(feature = "cli")]
+mod start;
+
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stdout};
 use std::os::fd::AsFd;
-use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter, Printable};
-use tracing::{Level, enabled, error, warn};
-use tracing_subscriber::EnvFilter;
+use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter};
+use tracing::{Level, enabled, warn};
+
+#[cfg(feature = "cli")]
+pub(crate) use self::start::start;
 
 /// Maximum bytes in the queue, in addition to those being written. Lines beyond it are dropped.
 const MAX_QUEUE_BYTES: usize = 1 << 20;
@@ -37,39 +40,6 @@ static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 thread_local! {
     /// A worker is a thread.
     static LIMITER: RefCell<LogRateLimiter> = RefCell::default();
-}
-
-/// Writes all events and panic messages to standard error. `RUST_LOG` takes precedence over `filter`.
-pub(crate) fn start(filter: &str) {
-    // A separate descriptor: a blocking write would hold `std`'s lock.
-    let started = stderr().as_fd().try_clone_to_owned().and_then(|to| LineQueue::start(File::from(to)));
-    let queue = match started {
-        Ok(queue) => LOG.get_or_init(|| queue).clone(),
-        Err(error) => {
-            let _ = writeln!(stderr(), "there is no log: {error}");
-            return;
-        }
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || queue.clone())
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
-    panic::set_hook(Box::new(|panic| {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("without a name");
-        let message = panic.to_string().replace('\n', " ");
-        let message = Printable::whole(message.as_bytes());
-        let backtrace = Backtrace::capture();
-        match backtrace.status() {
-            BacktraceStatus::Captured => error!("thread {name} {message}\n{backtrace}"),
-            _ => error!("thread {name} {message}"),
-        }
-        flush();
-    }));
 }
 
 /// Whether this worker may write one more line that peers can cause. With `--debug` it always may, because that

@@ -17,7 +17,7 @@ pub(crate) mod library {
     )]
 
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "library",
         ownership: Borrowing { duplicate_if_necessary: true },
     });
@@ -46,7 +46,7 @@ pub(crate) mod application {
     )]
 
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "application",
         ownership: Borrowing { duplicate_if_necessary: true },
     });

@@ -69,9 +69,9 @@
 
 mod builder;
 mod http;
-#[allow(unreachable_pub, reason = "the very file of the components' crate")]
+#[allow(unreachable_pub, reason = "the components have this file, too")]
 mod lift;
-#[allow(unreachable_pub, reason = "the very file of the components' crate")]
+#[allow(unreachable_pub, reason = "the components have this file, too")]
 mod lower;
 mod peer;
 mod wire;
