@@ -1,5 +1,8 @@
-//! The Debian package: built, installed in a root with nothing else, served from, and purged.
+//! The Debian package: built, installed in a root with nothing else, served from, and purged. The packages for a
+//! registry.
 
+#[path = "packages/crates.rs"]
+mod crates;
 mod support;
 
 use std::collections::BTreeSet;
@@ -8,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use libtest_mimic::Trial;
 use support::client::Client;
 use support::optional::{install, trial};
 use support::server::Server;
@@ -15,7 +19,15 @@ use support::server::Server;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let cargo_deb = install("install-cargo-deb").and_then(|tools| may_install().map(|()| tools));
-    let trials = vec![trial("a_debian_package_is_installed_served_from_and_purged", &cargo_deb, debian)];
+    let trials = vec![
+        trial("a_debian_package_is_installed_served_from_and_purged", &cargo_deb, debian),
+        trial("programs_are_built_on_the_packaged_crates", &crates::asked_for(), crates::programs),
+        trial("wkg_builds_the_wit_packages", &install("install-wkg"), crates::wit_packages),
+        Trial::test("copies_are_the_same", || {
+            crates::copies_are_the_same();
+            Ok(())
+        }),
+    ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

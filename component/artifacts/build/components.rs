@@ -28,15 +28,12 @@ impl Component {
 
 /// Writes constants with the bytes of files in a folder.
 pub(crate) fn write_constants(components: &[Component], folder: &Path) -> Result<(), String> {
-    let (mut constants, mut all) = (String::new(), String::new());
+    let mut constants = String::new();
     for component in components {
-        let (name, doc, file) = (component.constant, component.doc, component.file_name());
-        let path = folder.join(&file);
+        let (name, doc) = (component.constant, component.doc);
+        let path = folder.join(component.file_name());
         constants.push_str(&format!("/// {doc}\npub const {name}: &[u8] = include_bytes!({path:?});\n"));
-        all.push_str(&format!("({file:?}, {name}), "));
     }
-    let doc = "/// All of them, by the names of files.";
-    constants.push_str(&format!("{doc}\npub const COMPONENTS: &[(&str, &[u8])] = &[{all}];\n"));
     fs::write(out_dir()?.join("constants.rs"), constants).map_err(|error| error.to_string())
 }
 
