@@ -50,7 +50,12 @@ pub(crate) fn build(root: &Path, components: &[Component]) -> Result<PathBuf, St
         "Cargo.lock",
         ".cargo/config.toml",
         "wit",
-        "component",
+        "component/application",
+        "component/engine",
+        "component/guest",
+        "component/library",
+        "component/server",
+        "component/shell",
         "examples/applications",
         "tests/applications",
     ] {
@@ -61,12 +66,14 @@ pub(crate) fn build(root: &Path, components: &[Component]) -> Result<PathBuf, St
     let target_dir = shared.map_or_else(|| out.join("target"), PathBuf::from);
     // Components of one package have the same file.
     let _lock = lock(&target_dir).map_err(|error| format!("{}: {error}", target_dir.display()))?;
+    let kept = out.join("components");
+    fs::create_dir_all(&kept).map_err(|error| format!("{}: {error}", kept.display()))?;
     for component in components {
         let built = build_one(&root, &target_dir, component)?;
-        let kept = out.join(component.file_name());
+        let kept = kept.join(component.file_name());
         fs::copy(&built, &kept).map_err(|error| format!("{}: {error}", built.display()))?;
     }
-    Ok(out)
+    Ok(kept)
 }
 
 fn lock(folder: &Path) -> io::Result<File> {
