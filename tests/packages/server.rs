@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use legacy_websocket_host::step::{Command, Event, Outgoing, Recipients};
 use legacy_websocket_host::{
@@ -27,7 +28,8 @@ impl Application for Chat {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let engine = EngineFactory::Component(Arc::new(ComponentFactory::embedded(Budget::default())?));
+    let budget = Budget { call_timeout: Duration::from_secs(1), max_memory_bytes: 1 << 28 };
+    let engine = EngineFactory::Component(Arc::new(ComponentFactory::embedded(budget)?));
     let server = Server::new(engine, EngineOptions::default(), ShellOptions::default(), || Box::new(Chat))?;
     let listener = bind("127.0.0.1:0".parse()?)?;
     println!("listening on ws://{}/", listener.local_addr()?);
