@@ -1,5 +1,7 @@
-//! Applications in other languages, built as their READMEs say and served by the host.
+//! Applications in other languages, built as their READMEs say and served by the host; and new ones.
 
+#[path = "languages/new.rs"]
+mod new;
 mod support;
 
 use std::fs;
@@ -7,6 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use libtest_mimic::Trial;
 use support::chat::talk;
 use support::frame;
 use support::optional::{install, trial};
@@ -15,9 +18,10 @@ use support::server::Server;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let (jco, componentize) = (install("install-jco"), install("install-componentize-py"));
+    let phantomjs = install("install-phantomjs");
     let trials = vec![
         trial("the_javascript_chat_works", &jco, |jco| {
-            serve_chat(&javascript(jco, &example("javascript-chat"), "chat"))
+            serve_chat(&javascript(jco, &example("javascript-chat"), "chat"));
         }),
         trial("the_python_chat_works", &componentize, |componentize| {
             serve_chat(&python(componentize, &example("python-chat"), "chat"));
@@ -39,8 +43,21 @@ fn main() -> ExitCode {
             let lines = ["Traceback (most recent call last)", "chat.py", "RuntimeError: the roof is on fire"];
             expect_logs(&python(componentize, &folder, "throws"), &lines, "from: 7");
         }),
+        always("a_new_application_in_rust_works", new::rust),
+        trial("a_new_application_in_rust_works_in_a_browser", &phantomjs, new::rust_in_a_browser),
+        trial("a_new_application_in_javascript_works", &jco, new::javascript),
+        trial("a_new_application_in_python_works", &componentize, new::python),
+        always("a_new_application_overwrites_nothing", new::overwrites_nothing),
+        always("a_new_application_has_the_modules_of_the_examples", new::has_the_modules_of_the_examples),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn always(name: &str, run: fn()) -> Trial {
+    Trial::test(name, move || {
+        run();
+        Ok(())
+    })
 }
 
 /// Runs `npm run build` with the installed programs in the path.

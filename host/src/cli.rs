@@ -8,6 +8,7 @@ mod descriptors;
 mod gateway;
 mod generate;
 mod listen;
+mod new;
 mod options;
 mod record;
 mod serve;
@@ -28,6 +29,7 @@ use clap_complete::Shell;
 
 use self::compose::ComposeArgs;
 use self::gateway::Gateway;
+use self::new::New;
 use self::serve::Serve;
 use crate::observe::log;
 
@@ -46,6 +48,10 @@ pub fn main() -> ExitCode {
         Command::Compose(compose) => {
             start_log(false);
             compose.run().map(|()| ExitCode::SUCCESS)
+        }
+        Command::New(new) => {
+            start_log(false);
+            new.run().map(|()| ExitCode::SUCCESS)
         }
         Command::CheckConfig { file } => check_config(file).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
@@ -72,6 +78,8 @@ To begin:
       Lets old browsers reach a server that speaks RFC 6455: they connect to port 8000 here
   legacy-websocket serve
       An echo, and a page to try it with; with APPLICATION.WASM, an application
+  legacy-websocket new NAME
+      An application of your own to start from, in Rust, JavaScript or Python
   legacy-websocket compose APPLICATION.WASM -o SERVER.WASM
       The application as a server for other WASI hosts";
 
@@ -93,6 +101,9 @@ enum Command {
 
     /// Turn an application into a server: one component for other WASI hosts.
     Compose(ComposeArgs),
+
+    /// Write an application to start from, with its tests, a README and its build command.
+    New(New),
 
     /// Check a configuration file, and the files that it names.
     CheckConfig {
@@ -130,6 +141,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
         }
         // `config::command` names none of these.
         Command::Compose(_)
+        | Command::New(_)
         | Command::CheckConfig { .. }
         | Command::Completions { .. }
         | Command::ManPages { .. } => {}

@@ -1,5 +1,5 @@
-// Drives a page of the server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again`. Copies the page's log
-// to standard output, line by line; the exit status says whether the page did as expected.
+// Drives a page of the server in PhantomJS 1.9.8: `phantomjs drive.js URL tour|wait|chat|again|rooms`. Copies the page's
+// log to standard output, line by line; the exit status says whether the page did as expected.
 var system = require("system");
 var url = system.args[1], what = system.args[2];
 var page = require("webpage").create();
@@ -35,7 +35,13 @@ var again = [
     phantom.exit(0);
   }]
 ];
-var steps = { tour: tour, wait: wait, chat: chat, again: again }[what];
+// The page of a new application.
+var rooms = [
+  ["* What is your name?", function () { send("Pip"); }],
+  ["* Pip is here", function () { send(TEXT); }],
+  ["Anna: bye", function () { phantom.exit(0); }]
+];
+var steps = { tour: tour, wait: wait, chat: chat, again: again, rooms: rooms }[what];
 
 function fail(why) {
   console.log("FAILED " + why);
