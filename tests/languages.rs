@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use support::chat::talk;
 use support::frame;
 use support::optional::{install, trial};
-use support::server::Server;
+use support::server::{Server, run};
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -21,10 +21,10 @@ fn main() -> ExitCode {
     let phantomjs = install("install-phantomjs");
     let trials = vec![
         trial("the_javascript_chat_works", &jco, |jco| {
-            serve_chat(&javascript(jco, &example("javascript-chat"), "chat"));
+            serve_chat(&javascript(jco, &example("javascript-chat"), "chat"), "javascript-chat");
         }),
         trial("the_python_chat_works", &componentize, |componentize| {
-            serve_chat(&python(componentize, &example("python-chat"), "chat"));
+            serve_chat(&python(componentize, &example("python-chat"), "chat"), "python-chat");
         }),
         trial("the_javascript_chat_passes_its_tests", &jco, |_| {
             build(Command::new("node").arg("--test"), &example("javascript-chat"));
@@ -143,10 +143,18 @@ fn build(command: &mut Command, folder: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-fn serve_chat(chat: &Path) {
+/// Serves a chat, and tries its own trace.
+fn serve_chat(chat: &Path, name: &str) {
+    try_trace(chat, &example(name).join("chat.trace"));
     let server = Server::start(&[chat.to_str().unwrap()]);
     talk(&server);
     server.stop();
+}
+
+fn try_trace(application: &Path, trace: &Path) {
+    let output = run(&["try", application.to_str().unwrap(), trace.to_str().unwrap()]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// The log contains what the application prints, `lines` when it throws, and `nonsense` when it returns an invalid

@@ -16,6 +16,7 @@ mod server;
 mod signals;
 mod systemd;
 mod tls;
+mod try_trace;
 
 use std::env;
 use std::error::Error;
@@ -31,6 +32,7 @@ use self::compose::ComposeArgs;
 use self::gateway::Gateway;
 use self::new::New;
 use self::serve::Serve;
+use self::try_trace::Try;
 use crate::observe::log;
 
 /// Runs the program with the process's arguments.
@@ -52,6 +54,10 @@ pub fn main() -> ExitCode {
         Command::New(new) => {
             start_log(false);
             new.run().map(|()| ExitCode::SUCCESS)
+        }
+        Command::Try(attempt) => {
+            start_log(false);
+            attempt.run()
         }
         Command::CheckConfig { file } => check_config(file).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
@@ -105,6 +111,9 @@ enum Command {
     /// Write an application to start from, with its tests, a README and its build command.
     New(New),
 
+    /// Try an application without a server: clients do what a trace says, and what they hear is checked or printed.
+    Try(Try),
+
     /// Check a configuration file, and the files that it names.
     CheckConfig {
         /// TOML, as for --config: of gateway if it has a key `to` or `route`, otherwise of serve.
@@ -142,6 +151,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
         // `config::command` names none of these.
         Command::Compose(_)
         | Command::New(_)
+        | Command::Try(_)
         | Command::CheckConfig { .. }
         | Command::Completions { .. }
         | Command::ManPages { .. } => {}

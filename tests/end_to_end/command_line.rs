@@ -121,7 +121,7 @@ fn without_arguments_it_says_what_one_can_do() {
 
 #[test]
 fn completions_and_man_pages_have_every_command() {
-    let commands = ["serve", "gateway", "compose", "new", "check-config", "completions"];
+    let commands = ["serve", "gateway", "compose", "new", "try", "check-config", "completions"];
     for shell in ["bash", "zsh", "fish"] {
         let output = run(&["completions", shell]);
         let script = String::from_utf8(output.stdout).unwrap();

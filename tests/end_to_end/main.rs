@@ -33,6 +33,7 @@ mod recording;
 mod stopping;
 mod systemd;
 mod tls;
+mod try_trace;
 mod workers;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use super::support::hybi::{TEXT, masked};
 use super::support::recorder::Recorder;
 use super::support::server::{Server, program};
 use super::support::{answer75, frame, head75};
-use super::{build, in_front_of_path, root, target};
+use super::{build, in_front_of_path, root, target, try_trace};
 
 /// The built application in Rust.
 static RUST: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -109,6 +109,7 @@ fn installed(language: &str, install: &str, tools: &Path) {
     run(&test.replace(install, ""), &work, &[tools]);
     run(&build, &written, &[tools]);
     let built = served(&written, &serve);
+    try_trace(&built, &written.join("app.trace"));
     chat(&built);
 }
 

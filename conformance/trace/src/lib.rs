@@ -222,6 +222,33 @@ impl Protocol {
         Self::ALL.into_iter().find(|protocol| protocol.name() == name)
     }
 
+    /// The protocol that a request asks for, by its head; what follows that does not matter.
+    #[must_use]
+    pub fn of_request(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
+        let head = bytes.get(..end).unwrap_or(bytes);
+        let field = |name: &str| {
+            let mut lines = head.split(|byte| *byte == b'\n').skip(1);
+            lines.find_map(|line| {
+                let (found, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+                found
+                    .eq_ignore_ascii_case(name.as_bytes())
+                    .then(|| value.get(1..).unwrap_or_default().trim_ascii())
+            })
+        };
+        let has = |name| field(name).is_some_and(|value| !value.is_empty());
+        match field("sec-websocket-version") {
+            Some(b"7") => Self::Hybi7,
+            Some(b"8") => Self::Hybi8,
+            Some(b"13") => Self::Rfc6455,
+            Some([]) | None if has("upgrade") && !has("sec-websocket-key") => {
+                let has_key = has("sec-websocket-key1") || has("sec-websocket-key2");
+                if has_key { Self::Draft76 } else { Self::Draft75 }
+            }
+            _ => Self::None,
+        }
+    }
+
     /// Whether it has the frames of RFC 6455 section 5.2.
     #[must_use]
     pub fn has_frames(self) -> bool {

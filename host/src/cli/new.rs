@@ -26,6 +26,7 @@ const JAVASCRIPT: &[Template] = &[
     (".gitignore", include_str!("../../templates/javascript/gitignore")),
     ("README.md", include_str!("../../templates/javascript/README.md")),
     ("app.js", include_str!("../../templates/javascript/app.js")),
+    TRACE,
     ("app.test.js", include_str!("../../templates/javascript/app.test.js")),
     ("legacy-websocket.d.ts", include_str!("../../templates/javascript/legacy-websocket.d.ts")),
     ("legacy-websocket.js", include_str!("../../templates/javascript/legacy-websocket.js")),
@@ -36,12 +37,16 @@ const JAVASCRIPT: &[Template] = &[
 const PYTHON: &[Template] = &[
     (".gitignore", include_str!("../../templates/python/gitignore")),
     ("README.md", include_str!("../../templates/python/README.md")),
+    TRACE,
     ("app.py", include_str!("../../templates/python/app.py")),
     ("legacy_websocket.py", include_str!("../../templates/python/legacy_websocket.py")),
     ("page.py", include_str!("../../templates/python/page.py")),
     ("requirements.txt", include_str!("../../templates/python/requirements.txt")),
     ("test_app.py", include_str!("../../templates/python/test_app.py")),
 ];
+
+/// For languages without tests over the engine: what clients do, and are to hear.
+const TRACE: Template = ("app.trace", include_str!("../../templates/app.trace"));
 
 /// The WIT package, for languages whose tools read it.
 const WIT: &[Template] = &[

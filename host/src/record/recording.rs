@@ -189,7 +189,7 @@ impl Recording {
     /// Whether the client asks for a protocol that has frames, once that is known.
     fn has_frames(&mut self) -> bool {
         if self.has_frames.is_none() && self.is_worth_a_file() {
-            self.has_frames = Some(Head::new(&self.head).protocol().has_frames());
+            self.has_frames = Some(Protocol::of_request(&self.head).has_frames());
         }
         self.has_frames.unwrap_or_default()
     }
@@ -205,7 +205,7 @@ impl Recording {
         let peer = self.connection.peer.map(|peer| format!("peer {peer}"));
         Trace {
             title: head.title(),
-            protocol: head.protocol(),
+            protocol: Protocol::of_request(&self.head),
             section: "field".into(),
             severity: Severity::Field,
             settings: options.settings.clone(),
@@ -241,20 +241,6 @@ impl Head {
         let mut fields = self.0.lines().skip(1).filter_map(|line| line.split_once(':'));
         let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
         Some(value.trim()).filter(|value| !value.is_empty())
-    }
-
-    fn protocol(&self) -> Protocol {
-        let has = |name| self.field(name).is_some();
-        match self.field("sec-websocket-version") {
-            Some("7") => Protocol::Hybi7,
-            Some("8") => Protocol::Hybi8,
-            Some("13") => Protocol::Rfc6455,
-            None if has("upgrade") && !has("sec-websocket-key") => {
-                let has_key = has("sec-websocket-key1") || has("sec-websocket-key2");
-                if has_key { Protocol::Draft76 } else { Protocol::Draft75 }
-            }
-            _ => Protocol::None,
-        }
     }
 }
 
