@@ -42,6 +42,8 @@ impl Budget {
 pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
     let mut config = Config::new();
     config.epoch_interruption(true);
+    // Calls never overlap, and stores without it are smaller.
+    config.concurrency_support(false);
     let cache = CodeCache::new().and_then(|cache| Ok((cache.open()?, cache)));
     let cache = cache.inspect_err(|error| {
         warn!("compilation cache unavailable; every start compiles the component: {error:#}");
