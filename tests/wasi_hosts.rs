@@ -32,11 +32,12 @@ use support::server::{Server, program, run};
 use support::{CLOSING, Test, frame, hosts};
 use test_components::CHAT;
 
-const HOSTS: [Host; 4] = [
+const HOSTS: [Host; 5] = [
     Host { name: "wasmtime", install: hosts::wasmtime, command: hosts::wasmtime_command },
     Host { name: "wasmtime-0.3", install: hosts::wasmtime, command: hosts::wasmtime_p3_command },
     Host { name: "jco", install: jco, command: jco_command },
     Host { name: "embedded", install: embedded, command: embedded_command },
+    Host { name: "embedded-0.3", install: embedded, command: embedded_p3_command },
 ];
 
 const TESTS: &[Test] = &[
@@ -91,6 +92,10 @@ fn main() -> ExitCode {
             );
         }
     }));
+    for host in ["embedded", "embedded-0.3"] {
+        let name = format!("{host}::hosts::a_cancelled_server_ends_at_once");
+        trials.push(trial(&name, &embedded(), |_| a_cancelled_server_ends_at_once(host)));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -136,6 +141,23 @@ fn embedded() -> Result<PathBuf, String> {
 
 fn embedded_command(example: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
     Ok(vec![example.into(), composed.application.clone().into()])
+}
+
+/// The same with a server that was composed before.
+fn embedded_p3_command(example: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
+    Ok(vec![example.into(), composed.server_p3.clone().into()])
+}
+
+/// Cancelled, it ends at once: no closing handshake, and its clients' connections are closed.
+fn a_cancelled_server_ends_at_once(host: &str) {
+    let server = Server::start(&["--engine", host]);
+    let (mut client75, mut client76) = (server.open75(), server.open76());
+    client75.echo("in");
+    server.signal("INT");
+    assert_eq!(client75.read_until_gone(), b"");
+    assert_eq!(client76.read_until_gone(), b"");
+    let (status, log) = server.wait();
+    assert!(status.code() == Some(1) && !log.contains("stopped"), "{status}\n{log}");
 }
 
 fn a_thousand_connections_are_served_at_once(host: &str) {

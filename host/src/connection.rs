@@ -50,6 +50,14 @@ impl Connection {
         Self { id, io, shell, heard: false, timer: None, closing, peer, guard }
     }
 
+    /// A connection that begins again, with an opening handshake that was received already.
+    fn again(shell: Rc<Shell>, accepted: Accepted, received: &[u8]) -> Self {
+        let mut connection = Self::new(shell, accepted);
+        connection.heard = true;
+        connection.shell.receive(connection.id, received);
+        connection
+    }
+
     /// Ready when the connection should be closed.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS_PER_POLL {
@@ -157,13 +165,17 @@ impl Connection {
         self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx)
     }
 
-    /// Has the gateway serve it.
+    /// Has the gateway serve it, until it has an opening handshake.
     fn pass(&mut self, socket: Socket, received: Vec<u8>) {
         if let (Some(gateway), Some(guard)) = (self.shell.gateway(), self.guard.take()) {
-            let (gateway, peer) = (Rc::clone(gateway), self.peer);
+            let (gateway, shell, peer) = (Rc::clone(gateway), Rc::clone(&self.shell), self.peer);
             spawn_local(async move {
-                gateway.serve(Passed { socket, received, peer }).await;
-                drop(guard);
+                let passed = gateway.serve(Passed { socket, received, peer }).await;
+                // A client that comes back gets the new application.
+                if let Some(Passed { socket, received, peer }) = passed.filter(|_| !shell.is_retired()) {
+                    let accepted = Accepted { socket, peer, guard };
+                    spawn_local(Self::again(shell, accepted, &received));
+                }
             });
         }
     }

@@ -83,6 +83,7 @@ mod options;
 mod record;
 mod server;
 mod shell;
+mod site;
 mod start_error;
 mod wasm;
 mod workers;

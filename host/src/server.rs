@@ -25,6 +25,7 @@ use crate::gateway::{GatewayOptions, OldClients};
 use crate::handle::Handle;
 use crate::observe::metrics::{Row, Snapshot, Totals, limit_rows};
 use crate::options::ShellOptions;
+use crate::site::Site;
 use crate::start_error::StartError;
 use crate::workers::context::ServerContext;
 use crate::workers::message::WorkerMessage;
@@ -68,7 +69,7 @@ impl Server {
         options: ShellOptions,
         application: impl Fn() -> Box<dyn Application> + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
-        Self::serving(factory, engine_options, options, Program::Native(Box::new(application)))
+        Self::serving(factory, engine_options, options, Program::Native(Box::new(application)), None)
     }
 
     /// Serves a component: each worker has its own engine and instance, or only one worker does if the application's
@@ -79,13 +80,11 @@ impl Server {
     /// [`StartError`]: as for [`new`](Self::new), or the application is lost at its first call.
     pub fn with_component(
         factory: EngineFactory,
-        mut engine_options: Options,
+        engine_options: Options,
         options: ShellOptions,
         application: Arc<ApplicationFactory>,
     ) -> Result<Self, StartError> {
-        engine_options.authorise = true;
-        engine_options.echo = false;
-        Self::serving(factory, engine_options, options, Program::Component(application))
+        Self::serving(factory, engine_options, options, Program::Component(application), None)
     }
 
     /// Serves backends that speak RFC 6455 to clients of every protocol: connects old clients to them, and passes
@@ -115,13 +114,20 @@ impl Server {
         Self::serve(factory, engine_options, options, Some(gateway), program)
     }
 
-    fn serving(
+    /// Serves an application, and a site in its place to requests that are no opening handshakes.
+    pub(crate) fn serving(
         factory: EngineFactory,
-        engine_options: Options,
+        mut engine_options: Options,
         options: ShellOptions,
         application: Program,
+        site: Option<Arc<Site>>,
     ) -> Result<Self, StartError> {
-        Self::serve(factory, engine_options, options, None, |_| application)
+        if matches!(application, Program::Component(_)) {
+            engine_options.authorise = true;
+            engine_options.echo = false;
+        }
+        let site = site.map(|site| Arc::new(Gateway::of_site(site, &engine_options, &options)));
+        Self::serve(factory, engine_options, options, site, |_| application)
     }
 
     fn serve(

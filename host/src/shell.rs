@@ -233,7 +233,8 @@ impl Shell {
         self.emptied.notify_one();
     }
 
-    fn is_retired(&self) -> bool {
+    /// Whether it takes no new connections.
+    pub(crate) fn is_retired(&self) -> bool {
         self.inner.borrow().retired
     }
 
@@ -296,6 +297,18 @@ impl Shell {
             self.inner.borrow_mut().metrics.bytes_received += *bytes as u64;
         }
         read
+    }
+
+    /// Takes bytes that were read elsewhere.
+    pub(crate) fn receive(&self, connection: u64, bytes: &[u8]) {
+        // Earlier input goes first.
+        self.take_reads();
+        self.inner.borrow_mut().metrics.bytes_received += bytes.len() as u64;
+        // Far below 4 GB.
+        let reads = [Read { connection, end: bytes.len() as u32 }];
+        let before = self.context.pool.forwarded_so_far(self.worker);
+        self.call(|engine, now| engine.receive(now, &reads, bytes));
+        self.charge(&reads, before);
     }
 
     /// Passes reads to the engine, forever: whenever all ready connections have been read.

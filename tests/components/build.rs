@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use components::{Component, build, env_var, write_constants};
 
-const COMPONENTS: [Component; 6] = [
+const COMPONENTS: [Component; 8] = [
     Component {
         constant: "FAULTY_LIBRARY",
         package: "legacy-websocket-library",
@@ -44,6 +44,18 @@ const COMPONENTS: [Component; 6] = [
         package: "faulty-application",
         features: "",
         doc: "An application that fails when told: for tests of hosts.",
+    },
+    Component {
+        constant: "SITE",
+        package: "site",
+        features: "",
+        doc: "A web application, `wasi:http/handler@0.3.0`: for tests of hosts.",
+    },
+    Component {
+        constant: "SITE_P2",
+        package: "site",
+        features: "wasi-0-2",
+        doc: "The same for WASI 0.2.",
     },
 ];
 

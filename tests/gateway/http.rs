@@ -40,46 +40,12 @@ fn request(method: &str, path: &str, fields: &str) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n").into_bytes()
 }
 
-/// Reads an answer with a known length or chunks.
-#[track_caller]
-fn response(client: &mut Client) -> (String, Vec<u8>) {
-    let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
-    let lower = head.to_ascii_lowercase();
-    let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let body = match length {
-        Some(length) => client.read_exact(length.parse().unwrap()),
-        None if lower.contains("\r\ntransfer-encoding: chunked\r\n") => {
-            let mut body = Vec::new();
-            while let Some(chunk) = chunk(client) {
-                body.extend(chunk);
-            }
-            body
-        }
-        None => panic!("no length in {head}"),
-    };
-    (head, body)
-}
-
-/// Reads a chunk (RFC 9112 section 7.1); None for the last, with its trailers.
-#[track_caller]
-fn chunk(client: &mut Client) -> Option<Vec<u8>> {
-    let line = String::from_utf8(client.read_until(b"\r\n")).unwrap();
-    let length = usize::from_str_radix(line.trim_end(), 16).unwrap_or_else(|_| panic!("{line:?} as length"));
-    if length == 0 {
-        while client.read_until(b"\r\n") != b"\r\n" {}
-        return None;
-    }
-    let chunk = client.read_exact(length);
-    client.expect(b"\r\n");
-    Some(chunk)
-}
-
 /// Reads chunks until they have this many bytes.
 #[track_caller]
 fn chunks(client: &mut Client, count: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < count {
-        all.extend(chunk(client).expect("more chunks"));
+        all.extend(client.read_chunk().expect("more chunks"));
     }
     all
 }
@@ -100,7 +66,7 @@ fn a_request_and_its_answer_pass() {
     asked.expect("Host", "example.com");
     asked.expect("Accept", "text/html");
     upstream.respond("200 Fine", "Content-Type: text/html\r\nX-Inner: 1\r\n", b"<p>\x00\xff");
-    let (head, body) = response(&mut client);
+    let (head, body) = client.read_response();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let lower = head.to_ascii_lowercase();
     assert!(
@@ -116,7 +82,7 @@ fn any_method_passes() {
         let (mut client, mut upstream, asked) = ask(&gateway, &backend, &request(method, "/", ""));
         assert_eq!(asked.line, format!("{method} / HTTP/1.1"));
         upstream.respond("200 OK", "Connection: close\r\n", method.as_bytes());
-        assert_eq!(response(&mut client).1, method.as_bytes());
+        assert_eq!(client.read_response().1, method.as_bytes());
     }
 }
 
@@ -146,7 +112,7 @@ fn a_body_of_known_length_passes() {
         upstream.expect(piece);
     }
     upstream.respond("201 Created", "", b"");
-    assert!(response(&mut client).0.starts_with("HTTP/1.1 201 "));
+    assert!(client.read_response().0.starts_with("HTTP/1.1 201 "));
 }
 
 fn a_chunked_body_passes() {
@@ -161,7 +127,7 @@ fn a_chunked_body_passes() {
             assert_eq!(chunks(&mut upstream, piece.len()), piece.as_bytes());
         }
         client.send(b"0\r\n\r\n");
-        assert_eq!(chunk(&mut upstream), None);
+        assert_eq!(upstream.read_chunk(), None);
         upstream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let head = client.read_until(b"\r\n\r\n").to_ascii_lowercase();
         assert!(head.starts_with(b"http/1.1 200 "), "{}", head.escape_ascii());
@@ -170,7 +136,7 @@ fn a_chunked_body_passes() {
             assert_eq!(chunks(&mut client, piece.len()), piece.as_bytes());
         }
         upstream.send(b"0\r\n\r\n");
-        assert_eq!(chunk(&mut client), None);
+        assert_eq!(client.read_chunk(), None);
     }
 }
 
@@ -178,17 +144,17 @@ fn a_connection_is_kept_alive_on_both_sides() {
     let (gateway, backend) = start(&[]);
     let (mut client, mut upstream, _) = ask(&gateway, &backend, &request("GET", "/1", ""));
     upstream.respond("200 OK", "", b"1");
-    assert_eq!(response(&mut client).1, b"1");
+    assert_eq!(client.read_response().1, b"1");
     for number in 2..10 {
         client.send(&request("GET", &format!("/{number}"), ""));
         assert_eq!(upstream.read_request().line, format!("GET /{number} HTTP/1.1"));
         upstream.respond("200 OK", "", number.to_string().as_bytes());
-        assert_eq!(response(&mut client).1, number.to_string().as_bytes());
+        assert_eq!(client.read_response().1, number.to_string().as_bytes());
     }
     client.send(&request("GET", "/last", "Connection: close\r\n"));
     upstream.read_request();
     upstream.respond("200 OK", "", b"last");
-    assert_eq!(response(&mut client).1, b"last");
+    assert_eq!(client.read_response().1, b"last");
     client.expect_end();
 }
 
@@ -196,7 +162,7 @@ fn a_kept_alive_connection_may_become_a_websocket() {
     let (gateway, backend) = start(&[]);
     let (mut client, mut upstream, _) = ask(&gateway, &backend, &request("GET", "/", ""));
     upstream.respond("200 OK", "", b"page");
-    response(&mut client);
+    client.read_response();
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     client.send(&request("GET", "/", &format!("Upgrade: websocket\r\nConnection: Upgrade\r\n{key}")));
     let mut upstream = backend.next(upstream);
@@ -221,7 +187,7 @@ fn requests_may_be_pipelined() {
     assert_eq!(upstream.read_request().line, "GET /3 HTTP/1.1");
     upstream.respond("200 OK", "", b"three");
     for body in [&b"one"[..], b"two", b"three"] {
-        assert_eq!(response(&mut client).1, body);
+        assert_eq!(client.read_response().1, body);
     }
     client.expect_end();
 }
@@ -241,7 +207,7 @@ fn head_has_the_fields_without_the_body() {
     client.send(&request("GET", "/", "Connection: close\r\n"));
     upstream.read_request();
     upstream.respond("200 OK", "", b"next");
-    assert_eq!(response(&mut client).1, b"next");
+    assert_eq!(client.read_response().1, b"next");
 }
 
 fn answers_without_a_body_pass() {
@@ -316,7 +282,7 @@ fn long_polls_wait_side_by_side() {
     for (number, (mut client, mut upstream, asked)) in polls.into_iter().enumerate().rev() {
         assert_eq!(asked.line, format!("GET /poll/{number} HTTP/1.1"));
         upstream.respond("200 OK", "Connection: close\r\n", number.to_string().as_bytes());
-        assert_eq!(response(&mut client).1, number.to_string().as_bytes());
+        assert_eq!(client.read_response().1, number.to_string().as_bytes());
     }
 }
 
@@ -329,7 +295,7 @@ fn a_client_may_wait_for_100_continue() {
     client.send(b"hello");
     upstream.expect(b"hello");
     upstream.respond("200 OK", "", b"thanks");
-    let (head, body) = response(&mut client);
+    let (head, body) = client.read_response();
     assert!(head.starts_with("HTTP/1.1 200 ") && body == b"thanks", "{head}");
 }
 
@@ -361,7 +327,7 @@ fn hop_by_hop_fields_do_not_pass() {
         "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Kept: 1\r\n",
         b"",
     );
-    let head = response(&mut client).0.to_ascii_lowercase();
+    let head = client.read_response().0.to_ascii_lowercase();
     assert!(!head.contains("\r\nx-hop:") && !head.contains("\r\nkeep-alive:"), "{head}");
     assert!(head.contains("\r\nx-kept: 1\r\n"), "{head}");
 }
@@ -376,7 +342,7 @@ fn fields_pass_in_order_and_repeated() {
     // The two bytes of UTF-8, as they came.
     asked.expect("X-Latin", "h\u{c3}\u{a9}");
     upstream.respond("200 OK", "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n", b"");
-    let head = response(&mut client).0.to_ascii_lowercase();
+    let head = client.read_response().0.to_ascii_lowercase();
     let cookies: Vec<_> = head.lines().filter(|line| line.starts_with("set-cookie: ")).collect();
     assert_eq!(cookies, ["set-cookie: a=1", "set-cookie: b=2"], "{head}");
 }
@@ -404,7 +370,7 @@ fn a_request_may_come_in_any_two_pieces() {
         assert_eq!(asked.line, "POST /x HTTP/1.1");
         upstream.expect(b"hello");
         upstream.respond("200 OK", "Connection: close\r\n", b"hi");
-        assert_eq!(response(&mut client).1, b"hi", "split at {at}");
+        assert_eq!(client.read_response().1, b"hi", "split at {at}");
     }
     // Byte by byte.
     let mut client = gateway.connect();
@@ -423,7 +389,7 @@ fn an_answer_may_come_before_the_body_is_over() {
     client.send(b"only the beginning");
     upstream.expect(b"only the beginning");
     upstream.respond("403 Forbidden", "Connection: close\r\n", b"enough");
-    let (head, body) = response(&mut client);
+    let (head, body) = client.read_response();
     assert!(head.starts_with("HTTP/1.1 403 ") && body == b"enough", "{head}");
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod hybi;
 pub(crate) mod optional;
 pub(crate) mod peer;
 pub(crate) mod recorder;
+pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod third_party;
 pub(crate) mod tls;

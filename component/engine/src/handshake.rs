@@ -167,8 +167,8 @@ pub(crate) fn is_foreign(head: &Head, policy: &Policy) -> bool {
     }
     match hybi::later_protocol(head) {
         Ok(Some(LaterProtocol::Version(7 | 8))) | Ok(None) | Err(_) => false,
-        Ok(Some(LaterProtocol::Version(13))) => !policy.versions.contains(&Version::V13),
-        Ok(Some(_)) => true,
+        // Whoever speaks RFC 6455 also says that it speaks no other version.
+        Ok(Some(_)) => !policy.versions.contains(&Version::V13),
     }
 }
 

@@ -52,9 +52,10 @@ pub struct Options {
     pub authorise: bool,
     /// Give back every connection whose request is not an opening handshake for this server, with all its bytes:
     /// [`Event::Passed`](crate::Event). Opening handshakes of the hixie drafts and of hybi-07 to -12 are this server's,
-    /// whichever [`protocols`](Self::protocols) are accepted; those of RFC 6455 are if it is one of them. Everything
-    /// else is given back unchecked, except for requests of [`health_path`](Self::health_path) and what cannot be the
-    /// head of a request. For gateways.
+    /// whichever [`protocols`](Self::protocols) are accepted; those of RFC 6455 and of versions that nobody speaks are
+    /// if it is one of them. Everything else is given back unchecked (see [`check_request`](Self::check_request)),
+    /// except for requests of [`health_path`](Self::health_path) and what cannot be the head of a request. For
+    /// gateways.
     pub pass_through: bool,
     /// Echo every message, without [`Event::Message`](crate::Event). For trying out clients.
     pub echo: bool,

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::authority::Authority;
 use crate::error::{InvalidOptions, Refusal};
-use crate::head::{Head, is_text};
+use crate::head::{Head, is_text, trim};
 use crate::hybi::version::Version;
 use crate::location::{Endpoint, PublicUrl, default_port};
 use crate::options::Options;
@@ -31,34 +31,17 @@ impl Policy {
 
     /// Whether a plain request is allowed: by its Host, and by its Origin if a foreign page could have an effect.
     pub(crate) fn check_request(&self, head: &Head, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
-        match endpoint {
-            Some(endpoint) => self.check_host(endpoint)?,
-            None if allows(&self.options.hosts, |_| false) => {}
-            None => return Err(Refusal::HostAbsent),
-        }
-        if head.value("Origin").is_some() && !matches!(head.method(), "GET" | "HEAD") {
-            self.check_origin(head.single("Origin")?)?;
-        }
-        Ok(())
+        let has_effect = head.value("Origin").is_some() && !matches!(head.method(), "GET" | "HEAD");
+        self.options.check_endpoint(endpoint)?;
+        if has_effect { self.check_origin(head.single("Origin")?) } else { Ok(()) }
     }
 
     pub(crate) fn check_host(&self, endpoint: &Endpoint<'_>) -> Result<(), Refusal> {
-        let is_it = |accepted: &str| {
-            let accepted = Authority::parse(accepted.as_bytes());
-            accepted
-                .is_some_and(|accepted| endpoint.authority.matches(&accepted, default_port(endpoint.secure)))
-        };
-        if allows(&self.options.hosts, is_it) { Ok(()) } else { Err(Refusal::HostForeign) }
+        self.options.check_host(endpoint)
     }
 
     pub(crate) fn check_origin(&self, origin: Option<&[u8]>) -> Result<(), Refusal> {
-        let is_it =
-            |accepted: &str| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(accepted.as_bytes()));
-        match origin {
-            _ if allows(&self.options.origins, is_it) => Ok(()),
-            Some(_) => Err(Refusal::OriginForeign),
-            None => Err(Refusal::OriginAbsent),
-        }
+        self.options.check_origin(origin)
     }
 
     /// In draft 76 the requested subprotocol is one opaque string; clients that send a list expect all of it in the
@@ -85,6 +68,51 @@ impl Options {
     /// [`InvalidOptions`] names the first invalid option.
     pub fn validate(&self) -> Result<(), InvalidOptions> {
         validated_url(self).map(drop)
+    }
+
+    /// Whether a plain request may be answered, by its Host and by its Origin if a foreign page could have an effect:
+    /// for shells that answer requests themselves ([`pass_through`](Self::pass_through)). `secure`: by TLS.
+    ///
+    /// # Errors
+    /// The [`Refusal`], with the status of the answer.
+    pub fn check_request(
+        &self,
+        method: &str,
+        host: Option<&[u8]>,
+        origin: Option<&[u8]>,
+        secure: bool,
+    ) -> Result<(), Refusal> {
+        let parse = |host| Authority::parse(host).ok_or(Refusal::HostMalformed);
+        let authority = host.map(trim).filter(|host| !host.is_empty()).map(parse).transpose()?;
+        self.check_endpoint(authority.map(|authority| Endpoint { secure, authority }).as_ref())?;
+        if origin.is_some() && !matches!(method, "GET" | "HEAD") { self.check_origin(origin) } else { Ok(()) }
+    }
+
+    fn check_endpoint(&self, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
+        match endpoint {
+            Some(endpoint) => self.check_host(endpoint),
+            None if allows(&self.hosts, |_| false) => Ok(()),
+            None => Err(Refusal::HostAbsent),
+        }
+    }
+
+    fn check_host(&self, endpoint: &Endpoint<'_>) -> Result<(), Refusal> {
+        let is_it = |accepted: &str| {
+            let accepted = Authority::parse(accepted.as_bytes());
+            accepted
+                .is_some_and(|accepted| endpoint.authority.matches(&accepted, default_port(endpoint.secure)))
+        };
+        if allows(&self.hosts, is_it) { Ok(()) } else { Err(Refusal::HostForeign) }
+    }
+
+    fn check_origin(&self, origin: Option<&[u8]>) -> Result<(), Refusal> {
+        let is_it =
+            |accepted: &str| origin.is_some_and(|origin| origin.eq_ignore_ascii_case(accepted.as_bytes()));
+        match origin {
+            _ if allows(&self.origins, is_it) => Ok(()),
+            Some(_) => Err(Refusal::OriginForeign),
+            None => Err(Refusal::OriginAbsent),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::wasi::{Output, link};
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
 use crate::wasm::bindings::application::{Application, ApplicationPre};
 use crate::wasm::handler_types::{Commands, Heads, lower_events};
-use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
+use crate::wasm::sandbox::{Budget, Calls, Guest, Sandbox, compile};
 
 /// A compiled application, ready to be instantiated.
 pub struct ApplicationFactory {
@@ -63,7 +63,7 @@ impl ApplicationFactory {
         if let Some(why) = not_a_component(bytes) {
             return Err(refused(wasmtime::Error::msg(why)));
         }
-        let (wasmtime, component) = compile(bytes).map_err(refused)?;
+        let (wasmtime, component) = compile(bytes, Calls::Sequential).map_err(refused)?;
         let ty = component.component_type();
         if let Some(why) = not_an_application(ty.exports(&wasmtime).map(|(name, _)| name)) {
             return Err(refused(wasmtime::Error::msg(why)));

@@ -173,7 +173,7 @@ fn without_place(error: &str) -> String {
     error.split(" at line ").next().unwrap_or(error).to_owned()
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     match time_or_zero(text)? {
         time if time.is_zero() => Err("must be at least 1ms".into()),
         time => Ok(time),

@@ -16,7 +16,7 @@ use crate::wasm::bindings::library::{GuestServer, Library, LibraryPre};
 use crate::wasm::library_types::{
     lift_counts, lift_head, lift_status, lift_step, lower_input, lower_read, with_commands, with_options,
 };
-use crate::wasm::sandbox::{Budget, Guest, Sandbox, compile};
+use crate::wasm::sandbox::{Budget, Calls, Guest, Sandbox, compile};
 
 /// A compiled component, ready to be instantiated.
 pub struct ComponentFactory {
@@ -58,7 +58,7 @@ impl ComponentFactory {
         if let Some(why) = not_a_component(bytes) {
             return Err(refused(wasmtime::Error::msg(why)));
         }
-        let (wasmtime, component) = compile(bytes).map_err(refused)?;
+        let (wasmtime, component) = compile(bytes, Calls::Sequential).map_err(refused)?;
         // Nothing is linked: the component cannot call anything.
         let pre = Linker::new(&wasmtime).instantiate_pre(&component).map_err(refused)?;
         let pre = LibraryPre::new(pre).map_err(refused)?;

@@ -25,7 +25,22 @@ pub(super) struct ObservedBody<O> {
 }
 
 pub(super) trait BodyObserver: Unpin {
-    fn observe(&mut self, polled: &Polled);
+    fn observe(&mut self, _: &Polled) {}
+
+    /// There is no more of it.
+    fn ended(&mut self) {}
+}
+
+impl<A: BodyObserver, B: BodyObserver> BodyObserver for (A, B) {
+    fn observe(&mut self, polled: &Polled) {
+        self.0.observe(polled);
+        self.1.observe(polled);
+    }
+
+    fn ended(&mut self) {
+        self.0.ended();
+        self.1.ended();
+    }
 }
 
 /// The body of a backend's response.
@@ -66,8 +81,8 @@ pub(super) fn download(
     response
 }
 
-pub(super) fn upload(body: Incoming, progress: Progress) -> Upload {
-    ObservedBody { body, observer: progress }
+pub(super) fn upload<O>(body: Incoming, observer: O) -> ObservedBody<O> {
+    ObservedBody { body, observer }
 }
 
 impl Progress {
@@ -119,6 +134,9 @@ impl<O: BodyObserver> Body for ObservedBody<O> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.observer.observe(&polled);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.observer.ended();
+        }
         polled
     }
 

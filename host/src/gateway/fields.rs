@@ -13,8 +13,8 @@ use crate::accept::incoming::Peer;
 use crate::workers::external::Fields;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Fields in which proxies describe a client or its request, and those that backends read in their place; beside
@@ -75,6 +75,26 @@ pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, forwar
     {
         field.insert(origin.clone());
     }
+}
+
+/// The same for a web application in this process, which has no host of its own.
+pub(super) fn prepare_for_site(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
+    remove_hop_by_hop(fields);
+    forward(fields, peer, forwarding);
+}
+
+/// The host that the client has asked for, before [`prepare_for_site`]: as a proxy in front tells it where that is
+/// trusted.
+pub(super) fn asked_host(fields: &HeaderMap, forwarding: &Forwarding) -> Option<HeaderValue> {
+    let forwarded = forwarding.trusted.then(|| last(fields, &FORWARDED_HOST)).flatten();
+    forwarded.or_else(|| fields.get(HOST).cloned())
+}
+
+/// The last item of a list.
+pub(super) fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let field = fields.get_all(name).iter().next_back()?;
+    let item = field.as_bytes().rsplit(|byte| *byte == b',').next()?;
+    HeaderValue::from_bytes(item.trim_ascii()).ok()
 }
 
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::status::{BackendStatus, GatewayStatus};
+use super::status::{BackendStatus, GatewayStatus, SiteStatus};
+use crate::site::Site;
 
 /// The figures of all workers.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(crate) struct GatewayMetrics {
     tunnels: AtomicUsize,
     /// Requests that were not an old client's, by the status of the answer.
     requests: Mutex<BTreeMap<u16, u64>>,
+    /// Of a web application, by reason.
+    failures: Mutex<BTreeMap<&'static str, u64>>,
     dropped: AtomicU64,
     /// Close frames of backends, by code; 1005 if there was none in it.
     closes: Mutex<BTreeMap<u16, u64>>,
@@ -38,6 +41,10 @@ impl GatewayMetrics {
 
     pub(super) fn count_request(&self, status: u16) {
         *lock(&self.requests).entry(status).or_default() += 1;
+    }
+
+    pub(super) fn count_failure(&self, reason: &'static str) {
+        *lock(&self.failures).entry(reason).or_default() += 1;
     }
 
     pub(super) fn count_dropped(&self) {
@@ -73,6 +80,16 @@ impl GatewayMetrics {
             requests: lock(&self.requests).clone(),
             dropped: self.dropped.load(Ordering::Relaxed),
             closes: lock(&self.closes).clone(),
+            site: None,
+        }
+    }
+
+    pub(super) fn of_site(&self, site: &Site) -> SiteStatus {
+        SiteStatus {
+            open: site.open(),
+            memory_bytes: site.memory_bytes(),
+            requests: lock(&self.requests).clone(),
+            failures: lock(&self.failures).clone(),
         }
     }
 }

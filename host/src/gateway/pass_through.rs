@@ -1,5 +1,6 @@
 //! Requests that are no old client's, by hyper: plain HTTP, and opening handshakes of RFC 6455.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
@@ -37,8 +38,10 @@ use super::prefixed::Prefixed;
 use super::route::{self, NoRoute, Route, Unreachable};
 use super::shared::{Gateway, Stage};
 use super::tunnel::{self, Tunnel};
+use super::web_application::{self, SiteDownload};
 use crate::accept::incoming::Peer;
 use crate::connection::socket::{PeerAddress, Socket};
+use crate::site::SiteFailure;
 
 /// How long an unused connection to a backend is kept: less than Node's 5 s, which may end it just as it is used.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -46,8 +49,8 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How many of them each worker keeps for a route.
 const MAX_POOLED: usize = 64;
 
-/// What a client is answered with: a backend's body, or a line of ours.
-pub(super) type Answer = Either<Download, Full<Bytes>>;
+/// What a client is answered with: a backend's body or a web application's, or a line of ours.
+pub(super) type Answer = Either<Either<Download, SiteDownload>, Full<Bytes>>;
 
 /// A connection that the engine does not want.
 pub(crate) struct Passed {
@@ -59,7 +62,7 @@ pub(crate) struct Passed {
 
 /// Passes requests through on one worker's thread.
 pub(crate) struct PassThrough {
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     /// One for each route: each keeps connections to its backends.
     clients: Vec<Client<Connector, Upload>>,
 }
@@ -86,8 +89,29 @@ impl PassThrough {
         Rc::new(Self { gateway: Arc::clone(gateway), clients })
     }
 
-    /// Serves a connection until it ends.
-    pub(crate) async fn serve(self: Rc<Self>, Passed { socket, received, peer }: Passed) {
+    /// Serves a connection until it ends. Returns it if it has an opening handshake for the engine.
+    pub(crate) async fn serve(self: Rc<Self>, passed: Passed) -> Option<Passed> {
+        match &self.gateway.site {
+            Some(site) => web_application::serve(&self, site, passed).await,
+            None => {
+                self.serve_backends(passed).await;
+                None
+            }
+        }
+    }
+
+    /// How clients are spoken with.
+    pub(super) fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.gateway.handshake_timeout)
+            .preserve_header_case(true)
+            // The backend's own.
+            .auto_date_header(false);
+        http
+    }
+
+    async fn serve_backends(self: Rc<Self>, Passed { socket, received, peer }: Passed) {
         let mut stage = self.gateway.stage();
         let tunnel = Rc::new(RefCell::new(None));
         let service = {
@@ -99,12 +123,7 @@ impl PassThrough {
         };
         let mut stream = TimeoutStream::new(Prefixed::new(received, socket));
         stream.set_write_timeout(Some(self.gateway.write_timeout));
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.gateway.handshake_timeout)
-            .preserve_header_case(true)
-            // The backend's own.
-            .auto_date_header(false);
+        let http = self.http();
         let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
         let mut connection = pin!(connection);
         let mut stops = false;
@@ -184,7 +203,7 @@ impl PassThrough {
             *request.uri_mut() = path.parse().map_err(|_| Refusal::Target)?;
             let (answer, opened) = tunnel::open(&self.gateway, route, request, client, peer.address).await?;
             *tunnel.borrow_mut() = opened;
-            return Ok(answer.map(Either::Left));
+            return Ok(answer.map(of_backend));
         }
         let body = request.body();
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
@@ -199,11 +218,11 @@ impl PassThrough {
             let options = &self.gateway.options;
             let (response, backend) =
                 exchange(route, request, options.connect_timeout, options.backend_timeout).await?;
-            return Ok(download(response, Some(backend), peer.address).map(Either::Left));
+            return Ok(download(response, Some(backend), peer.address).map(of_backend));
         }
         // The authority names the pool of connections; the connector takes them to the route's backends.
         *request.uri_mut() = format!("http://backend{path}").parse().map_err(|_| Refusal::Target)?;
-        Ok(self.send(at, request, peer.address).await?.map(Either::Left))
+        Ok(self.send(at, request, peer.address).await?.map(of_backend))
     }
 
     /// Sends a request on a connection that may have been used before.
@@ -228,18 +247,9 @@ impl PassThrough {
         progress.advance();
         let response = match response {
             Some(response) => response,
-            None => loop {
-                let due = progress.last() + self.gateway.options.backend_timeout;
-                tokio::select! {
-                    response = asked.as_mut() => break response,
-                    () = sleep_until(due) => {
-                        if progress.last() + self.gateway.options.backend_timeout <= Instant::now() {
-                            let why = if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout };
-                            return Err(failed(&connection, why));
-                        }
-                    }
-                }
-            },
+            None => in_time(asked, &progress, self.gateway.options.backend_timeout)
+                .await
+                .map_err(|why| failed(&connection, why))?,
         };
         let response = response.map_err(|error| explain(error, backend_of(&connection)))?;
         if response.status().is_informational() {
@@ -250,6 +260,30 @@ impl PassThrough {
     }
 }
 
+fn of_backend(body: Download) -> Answer {
+    Either::Left(Either::Left(body))
+}
+
+/// A response, unless it does not begin `within` that time after the last part of the request.
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = T>,
+    progress: &Progress,
+    within: Duration,
+) -> Result<T, Why> {
+    let mut asked = pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            response = asked.as_mut() => return Ok(response),
+            () = sleep_until(progress.last() + within) => {
+                if progress.last() + within <= Instant::now() {
+                    return Err(if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout });
+                }
+            }
+        }
+    }
+}
+
 /// The backend at the other end; `None` if there is no connection yet.
 fn backend_of(connection: &CaptureConnection) -> Option<Arc<Backend>> {
     let mut extensions = Extensions::new();
@@ -257,7 +291,7 @@ fn backend_of(connection: &CaptureConnection) -> Option<Arc<Backend>> {
     extensions.remove()
 }
 
-async fn aborted(gateway: &Gateway) {
+pub(super) async fn aborted(gateway: &Gateway) {
     // The sender lives as long as the gateway.
     let _ = gateway.stage().wait_for(|stage| *stage == Stage::Aborted).await;
 }
@@ -279,7 +313,7 @@ fn explain(error: hyper_util::client::legacy::Error, backend: Option<Arc<Backend
 }
 
 /// Refuses two Host fields (RFC 9112 section 3.2); that of an absolute target counts (section 3.2.2).
-fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+pub(super) fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     if request.headers().get_all(HOST).iter().nth(1).is_some() {
         return Err(Refusal::Hosts);
     }
@@ -306,10 +340,16 @@ fn is_old_handshake<B>(request: &Request<B>) -> bool {
 /// Why a request is answered by the gateway itself.
 pub(super) enum Refusal {
     Body,
+    /// By the engine's rules for plain requests.
+    Engine(legacy_websocket::Refusal),
+    /// Of any protocol, where only the engine takes them.
+    Handshake,
     Hosts,
     Method,
     NoRoute,
     OldHandshake,
+    Site(SiteFailure),
+    SiteTimeout,
     Target,
     Failed(ExchangeError),
 }
@@ -329,8 +369,27 @@ impl From<NoRoute> for Refusal {
     }
 }
 
+/// A body of one line.
+pub(super) fn line(text: &str) -> Answer {
+    Either::Right(Full::from(format!("{text}\n")))
+}
+
 impl Refusal {
-    fn answer(&self) -> Response<Answer> {
+    pub(super) fn answer(&self) -> Response<Answer> {
+        let (status, why) = self.status();
+        let mut response = Response::new(line(&why));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let is_cut = status == StatusCode::REQUEST_TIMEOUT;
+        if is_cut || matches!(self, Self::OldHandshake | Self::Handshake | Self::Body) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The status, and why.
+    fn status(&self) -> (StatusCode, Cow<'static, str>) {
         let (status, why) = match self {
             Self::Body => (StatusCode::BAD_REQUEST, "such a request has no body"),
             Self::Hosts => (StatusCode::BAD_REQUEST, "there is more than one Host"),
@@ -342,16 +401,22 @@ impl Refusal {
                 (StatusCode::BAD_REQUEST, why)
             }
             Self::Failed(error) => (error.status(), error.reason()),
+            Self::Engine(refusal) => {
+                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                return (status, refusal.to_string().into());
+            }
+            Self::Handshake => {
+                let why = "an opening handshake must not come before the response to the request before it, \
+                    and be of a protocol that is accepted";
+                (StatusCode::BAD_REQUEST, why)
+            }
+            Self::Site(SiteFailure::TooMany) => (StatusCode::SERVICE_UNAVAILABLE, "too many requests"),
+            Self::SiteTimeout | Self::Site(SiteFailure::Computation(_)) => {
+                (StatusCode::GATEWAY_TIMEOUT, "the application does not answer in time")
+            }
+            Self::Site(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the application has failed"),
         };
-        let mut response = Response::new(Either::Right(Full::from(format!("{why}\n"))));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        let is_cut = status == StatusCode::REQUEST_TIMEOUT;
-        if is_cut || matches!(self, Self::OldHandshake | Self::Body) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        (status, why.into())
     }
 }
 

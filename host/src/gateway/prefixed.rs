@@ -21,6 +21,11 @@ impl<T> Prefixed<T> {
         let prefix = if prefix.is_empty() { Bytes::new() } else { prefix };
         Self { prefix, stream }
     }
+
+    /// The connection. What was read before and is not read again is lost.
+    pub(super) fn into_inner(self) -> T {
+        self.stream
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Prefixed<T> {

@@ -24,6 +24,7 @@ use super::status::GatewayStatus;
 use super::target::Target;
 use crate::file::{MAX_TEXT_BYTES, read};
 use crate::options::ShellOptions;
+use crate::site::Site;
 
 /// What all workers of a gateway share.
 #[derive(Debug)]
@@ -32,8 +33,11 @@ pub(crate) struct Gateway {
     /// The longest prefix first.
     pub(super) routes: Vec<Arc<Route>>,
     backends: Vec<Arc<Backend>>,
+    /// In place of backends.
+    pub(super) site: Option<Arc<Site>>,
     pub(super) metrics: GatewayMetrics,
     /// Of the engine.
+    pub(super) policy: Options,
     pub(super) forwarding: Forwarding,
     pub(super) max_message_bytes: usize,
     pub(super) handshake_timeout: Duration,
@@ -105,11 +109,22 @@ impl Gateway {
             routes.push(Arc::new(route));
         }
         route::sort(&mut routes);
-        Ok(Self {
-            options,
-            routes,
-            backends,
+        Ok(Self { options, routes, backends, ..Self::without_backends(engine, shell, None) })
+    }
+
+    /// For a web application in place of backends; old clients are not the gateway's.
+    pub(crate) fn of_site(site: Arc<Site>, engine: &Options, shell: &ShellOptions) -> Self {
+        Self::without_backends(engine, shell, Some(site))
+    }
+
+    fn without_backends(engine: &Options, shell: &ShellOptions, site: Option<Arc<Site>>) -> Self {
+        Self {
+            options: GatewayOptions::default(),
+            routes: Vec::new(),
+            backends: Vec::new(),
+            site,
             metrics: GatewayMetrics::default(),
+            policy: engine.clone(),
             forwarding: Forwarding::new(engine),
             max_message_bytes: engine.limits.max_message_bytes,
             handshake_timeout: Duration::from_millis(engine.limits.handshake_timeout),
@@ -117,7 +132,7 @@ impl Gateway {
             write_timeout: shell.write_timeout,
             stage: watch::Sender::new(Stage::Serving),
             pairs: Mutex::default(),
-        })
+        }
     }
 
     pub(crate) fn status(&self) -> GatewayStatus {
@@ -125,7 +140,8 @@ impl Gateway {
         let names = |route: &Route| route.backends().iter().map(|backend| backend.to_string()).collect();
         let routes = self.routes.iter().map(|route| (route.path().into(), names(route))).collect();
         let pairs = self.pairs().values().filter(|pair| pair.backend.is_some()).count();
-        self.metrics.status(backends, routes, pairs)
+        let site = self.site.as_ref().map(|site| self.metrics.of_site(site));
+        GatewayStatus { site, ..self.metrics.status(backends, routes, pairs) }
     }
 
     /// The backend of an old client.

@@ -14,6 +14,18 @@ pub(crate) struct GatewayStatus {
     pub(crate) requests: BTreeMap<u16, u64>,
     pub(crate) dropped: u64,
     pub(crate) closes: BTreeMap<u16, u64>,
+    /// In place of backends.
+    pub(crate) site: Option<SiteStatus>,
+}
+
+/// A web application's figures, to be shown.
+#[derive(Clone, Debug)]
+pub(crate) struct SiteStatus {
+    /// Requests that it is answering.
+    pub(crate) open: usize,
+    pub(crate) memory_bytes: usize,
+    pub(crate) requests: BTreeMap<u16, u64>,
+    pub(crate) failures: BTreeMap<&'static str, u64>,
 }
 
 /// A backend's figures.

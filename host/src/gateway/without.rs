@@ -6,7 +6,7 @@ mod status;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) use self::status::{BackendStatus, GatewayStatus};
+pub(crate) use self::status::{BackendStatus, GatewayStatus, SiteStatus};
 use crate::accept::incoming::Peer;
 use crate::connection::socket::Socket;
 

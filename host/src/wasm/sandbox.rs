@@ -15,11 +15,11 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The maximum of each kind of item: composed components have a dozen of each. No memory limit covers their table
 /// elements.
-const MAX_INSTANCES: usize = 1000;
-const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+pub(crate) const MAX_INSTANCES: usize = 1000;
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
 /// wasmtime's own limit on the bytes one call copies.
-const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
+pub(crate) const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
 
 /// The budget of one call into the component.
 #[derive(Clone, Copy, Debug)]
@@ -31,19 +31,28 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn ticks(&self) -> u64 {
+    /// The same in ticks of the epoch.
+    pub(crate) fn ticks(&self) -> u64 {
         let ticks = self.call_timeout.as_millis().div_ceil(TICK.as_millis());
         // Plus one for the current tick. The epoch is added to it, and stays below the upper half.
         u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2).saturating_add(1)
     }
 }
 
+/// How calls into a component go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// One after another. Its stores are smaller, and calls faster.
+    Sequential,
+    /// As WASI 0.3 has it.
+    Concurrent,
+}
+
 /// Compiles a component, or finds it in the cache, in its own wasmtime engine.
-pub(crate) fn compile(bytes: &[u8]) -> wasmtime::Result<(Wasmtime, Component)> {
+pub(crate) fn compile(bytes: &[u8], calls: Calls) -> wasmtime::Result<(Wasmtime, Component)> {
     let mut config = Config::new();
     config.epoch_interruption(true);
-    // Calls never overlap, and stores without it are smaller.
-    config.concurrency_support(false);
+    config.concurrency_support(calls == Calls::Concurrent);
     let cache = CodeCache::new().and_then(|cache| Ok((cache.open()?, cache)));
     let cache = cache.inspect_err(|error| {
         warn!("compilation cache unavailable; every start compiles the component: {error:#}");

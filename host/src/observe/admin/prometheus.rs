@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use legacy_websocket::Protocol;
 use legacy_websocket_shell::protocol_name;
 
-use crate::gateway::GatewayStatus;
+use crate::gateway::{GatewayStatus, SiteStatus};
 use crate::observe::log;
 use crate::observe::metrics::{BOUNDS, Histogram, Snapshot};
 
@@ -108,8 +108,10 @@ pub(super) fn text(now: &Snapshot, gateway: Option<&GatewayStatus>) -> String {
     let lost = log::lost_lines();
     out.single("log_lines_lost_total", "counter", "Lines of the log that could not be written.", lost);
     out.histogram("turn_seconds", "Time of turns: engine, application and writes.", &metrics.turns);
-    if let Some(gateway) = gateway {
-        backends(&mut out, gateway);
+    match gateway {
+        Some(GatewayStatus { site: Some(status), .. }) => site(&mut out, status),
+        Some(gateway) => backends(&mut out, gateway),
+        None => {}
     }
     out.single("uptime_seconds", "gauge", "Since the start.", now.uptime.as_secs_f64());
     out.family("info", "gauge", "What runs.");
@@ -155,6 +157,22 @@ fn backends(out: &mut Text, gateway: &GatewayStatus) {
     out.family(name, "counter", "Close frames of old clients' backends, by code; 1005 is one without.");
     for (code, count) in &gateway.closes {
         out.sample(name, &[("code", &code.to_string())], count);
+    }
+}
+
+fn site(out: &mut Text, status: &SiteStatus) {
+    let help = "Requests that the site is answering; more than --http-max-requests are refused.";
+    out.single("site_requests", "gauge", help, status.open);
+    out.single("site_memory_bytes", "gauge", "Memory of the site's instances.", status.memory_bytes);
+    let name = "site_requests_total";
+    out.family(name, "counter", "Requests for the site, by the status of the answer.");
+    for (status, count) in &status.requests {
+        out.sample(name, &[("status", &status.to_string())], count);
+    }
+    let name = "site_failures_total";
+    out.family(name, "counter", "Requests that the site has failed, by reason.");
+    for (reason, count) in &status.failures {
+        out.sample(name, &[("reason", reason)], count);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use legacy_websocket_shell::Printable;
 use serde::Serialize;
 
-use crate::gateway::{BackendStatus, GatewayStatus};
+use crate::gateway::{BackendStatus, GatewayStatus, SiteStatus};
 use crate::observe::log;
 use crate::observe::metrics::{Row, Snapshot};
 use crate::server::Observer;
@@ -129,6 +129,18 @@ struct Page<'a> {
     more_rows: usize,
     /// Only of a gateway.
     gateway: Option<Gateway>,
+    /// Only with a web application.
+    site: Option<Site>,
+}
+
+#[derive(Serialize)]
+struct Site {
+    open: usize,
+    memory_bytes: usize,
+    /// By the status of the answer.
+    requests: Vec<(String, u64)>,
+    /// By reason.
+    failures: Vec<(&'static str, u64)>,
 }
 
 #[derive(Serialize)]
@@ -180,6 +192,9 @@ pub(super) fn json(
     let statuses = metrics.rejected.iter().map(|(status, count)| (status.to_string(), *count));
     let reasons = metrics.refused.iter().map(|(reason, count)| ((*reason).to_owned(), *count));
     let protocols = now.counts.connected.iter().map(|(protocol, count)| (protocol_name(protocol), count));
+    let mut gateway = observer.gateway();
+    let site = gateway.as_mut().and_then(|gateway| gateway.site.take()).map(Site::from);
+    let has_site = site.is_some();
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         uptime: now.uptime.as_secs_f64(),
@@ -208,10 +223,26 @@ pub(super) fn json(
         points: &history.points,
         rows: rows.into_iter().map(|row| Connection::new(row, observer)).collect(),
         more_rows,
-        gateway: observer.gateway().map(Gateway::from),
+        site,
+        gateway: gateway.filter(|_| !has_site).map(Gateway::from),
     };
     // Cannot fail: numbers and strings only.
     serde_json::to_string(&page).unwrap_or_default()
+}
+
+fn counted(counts: BTreeMap<u16, u64>) -> Vec<(String, u64)> {
+    counts.into_iter().map(|(number, count)| (number.to_string(), count)).collect()
+}
+
+impl From<SiteStatus> for Site {
+    fn from(status: SiteStatus) -> Self {
+        Self {
+            open: status.open,
+            memory_bytes: status.memory_bytes,
+            requests: counted(status.requests),
+            failures: status.failures.into_iter().collect(),
+        }
+    }
 }
 
 impl From<GatewayStatus> for Gateway {
@@ -222,9 +253,6 @@ impl From<GatewayStatus> for Gateway {
             open: backend.open,
             connects: backend.connects,
             failures: backend.failures.into_iter().collect(),
-        };
-        let counted = |counts: BTreeMap<u16, u64>| {
-            counts.into_iter().map(|(number, count)| (number.to_string(), count)).collect()
         };
         Self {
             backends: status.backends.into_iter().map(backend).collect(),

@@ -1,0 +1,281 @@
+//! Requests that no client of WebSocket sends, for a web application in this process.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, Uri, Version};
+use hyper_util::rt::TokioIo;
+use legacy_websocket_shell::{LogCategory, LogPermit};
+use tokio::io::AsyncWriteExt;
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, warn};
+use wasmtime_wasi_http::Error as WasiError;
+
+use super::body::{Progress, upload};
+use super::exchange::{ExchangeError, Why, in_words};
+use super::fields;
+use super::head_gate::{Exchange, HeadGate};
+use super::pass_through::{Answer, PassThrough, Passed, Refusal, aborted, check_host, in_time, line};
+use super::prefixed::Prefixed;
+use super::shared::{Gateway, Stage};
+use crate::accept::incoming::Peer;
+use crate::connection::socket::Socket;
+use crate::observe::log;
+use crate::site::{Site, SiteBody, SiteFailure};
+
+/// Serves a connection until it ends, or has an opening handshake for the engine.
+pub(super) async fn serve(
+    pass_through: &Rc<PassThrough>,
+    site: &Arc<Site>,
+    Passed { socket, received, peer }: Passed,
+) -> Option<Passed> {
+    let gateway = &pass_through.gateway;
+    let exchange = Exchange::first();
+    let service = {
+        let (gateway, site, exchange) = (Arc::clone(gateway), Arc::clone(site), Arc::clone(&exchange));
+        service_fn(move |request: Request<Incoming>| {
+            let (gateway, site, exchange) = (Arc::clone(&gateway), Arc::clone(&site), Arc::clone(&exchange));
+            Box::pin(async move {
+                exchange.begin(!request.body().is_end_stream());
+                let answer = answer(&gateway, &site, request, peer, &exchange).await;
+                Ok::<_, Infallible>(answer.map(|body| Tracked { body, exchange }))
+            })
+        })
+    };
+    let mut stream = TimeoutStream::new(HeadGate::new(Prefixed::new(received, socket), exchange));
+    stream.set_write_timeout(Some(gateway.write_timeout));
+    let mut http = pass_through.http();
+    // There is nobody else to set a date; and clients of the time know fields in title case.
+    http.auto_date_header(true).title_case_headers(true);
+    let mut connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let mut stage = gateway.stage();
+    let mut stops = false;
+    let ended = loop {
+        tokio::select! {
+            // First: it may hold a request already when the server stops.
+            biased;
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            _ = stage.wait_for(|stage| *stage >= Stage::Stopping), if !stops => {
+                stops = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            _ = aborted(gateway) => return None,
+        }
+    };
+    if let Err(error) = ended {
+        debug!(peer = %peer.address, "connection passed through: {}", in_words(&error));
+        return None;
+    }
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    let nothing = Prefixed::new(Vec::new(), Socket::Taken);
+    match stream.as_mut().get_pin_mut().take_handshake(nothing) {
+        Some((connection, received)) if parts.read_buf.is_empty() => {
+            Some(Passed { socket: connection.into_inner(), received, peer })
+        }
+        _ => {
+            // If it fails, the client is gone.
+            let _ = stream.shutdown().await;
+            None
+        }
+    }
+}
+
+async fn answer(
+    gateway: &Gateway,
+    site: &Site,
+    request: Request<Incoming>,
+    peer: Peer,
+    exchange: &Arc<Exchange>,
+) -> Response<Answer> {
+    let answer = match ask(gateway, site, request, &peer, exchange).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            report(gateway, &refusal, &peer);
+            refusal.answer()
+        }
+    };
+    gateway.metrics.count_request(answer.status().as_u16());
+    answer
+}
+
+async fn ask(
+    gateway: &Gateway,
+    site: &Site,
+    mut request: Request<Incoming>,
+    peer: &Peer,
+    exchange: &Arc<Exchange>,
+) -> Result<Response<Answer>, Refusal> {
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::Method);
+    }
+    if fields::lists(request.headers(), UPGRADE, "websocket") {
+        return Err(Refusal::Handshake);
+    }
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return Err(Refusal::Engine(legacy_websocket::Refusal::HostAbsent));
+    }
+    check_host(&mut request)?;
+    if is_health_check(gateway, &request) {
+        return Ok(Response::new(line("ok")));
+    }
+    let host = fields::asked_host(request.headers(), &gateway.forwarding);
+    fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding);
+    check(gateway, &request, host.as_ref())?;
+    *request.uri_mut() = asked_url(&request)?;
+    *request.version_mut() = Version::HTTP_11;
+    let progress = Progress::new();
+    let request = request.map(|body| {
+        let body = upload(body, (progress.clone(), Arc::clone(exchange)));
+        body.map_err(WasiError::Hyper).boxed_unsync()
+    });
+    let asked = in_time(site.ask(request), &progress, site.timeout()).await;
+    let mut response = asked.map_err(Refusal::of_site)?.map_err(Refusal::Site)?;
+    fields::remove_hop_by_hop(response.headers_mut());
+    Ok(response.map(|body| Either::Left(Either::Right(SiteDownload { body, peer: *peer }))))
+}
+
+/// For load balancers, as the engine answers them in a connection's first request.
+fn is_health_check<B>(gateway: &Gateway, request: &Request<B>) -> bool {
+    let is_it = gateway.policy.health_path.as_deref() == Some(request.uri().path());
+    match *request.method() {
+        Method::GET | Method::HEAD => is_it,
+        Method::OPTIONS => is_it && !request.headers().contains_key(ORIGIN),
+        _ => false,
+    }
+}
+
+fn check<B>(gateway: &Gateway, request: &Request<B>, host: Option<&HeaderValue>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let (host, origin) = (host.map(HeaderValue::as_bytes), headers.get(ORIGIN).map(HeaderValue::as_bytes));
+    let checked = gateway.policy.check_request(request.method().as_str(), host, origin, is_secure(headers));
+    checked.map_err(Refusal::Engine)
+}
+
+/// Of what was forwarded.
+fn is_secure(headers: &HeaderMap) -> bool {
+    fields::last(headers, &fields::FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https")
+}
+
+/// The URL that the client has asked for, as the proxies in front tell it.
+fn asked_url<B>(request: &Request<B>) -> Result<Uri, Refusal> {
+    let headers = request.headers();
+    let host = fields::last(headers, &fields::FORWARDED_HOST);
+    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let url = Uri::builder().scheme(if is_secure(headers) { "https" } else { "http" });
+    url.authority(host.as_bytes()).path_and_query(path).build().map_err(|_| Refusal::Target)
+}
+
+/// Tells the operator what is wrong with the site.
+fn report(gateway: &Gateway, refusal: &Refusal, peer: &Peer) {
+    let (name, what) = match refusal {
+        Refusal::Site(failure) => (failure.name(), failure.to_string()),
+        Refusal::SiteTimeout => ("timeout", "does not answer in time".into()),
+        _ => return,
+    };
+    gateway.metrics.count_failure(name);
+    warn_of(peer, &what);
+}
+
+fn warn_of(peer: &Peer, what: &str) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
+        warn!(peer = %peer.address, unlogged, "site: {what}");
+    }
+}
+
+impl Refusal {
+    /// Why there was no response in time.
+    fn of_site(why: Why) -> Self {
+        match why {
+            Why::UploadStalled => Self::Failed(ExchangeError { backend: None, why }),
+            _ => Self::SiteTimeout,
+        }
+    }
+}
+
+impl SiteFailure {
+    /// The label of the metric.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::TotalMemory => "total-memory",
+            Self::Computation(_) => "computation",
+            Self::Response(_) => "error",
+            Self::TooMany => "too-many",
+        }
+    }
+}
+
+/// The body of a response of the site.
+#[derive(Debug)]
+pub(super) struct SiteDownload {
+    body: SiteBody,
+    peer: Peer,
+}
+
+impl Body for SiteDownload {
+    type Data = Bytes;
+    type Error = crate::site::BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            warn_of(&self.peer, &format!("breaks off its response: {error}"));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response's body, whose end is the exchange's.
+#[derive(Debug)]
+struct Tracked {
+    body: Answer,
+    exchange: Arc<Exchange>,
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = <Answer as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.exchange.end_response();
+    }
+}

@@ -1,0 +1,126 @@
+//! The memory of a web application's instances: of each, and of all together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use wasmtime::ResourceLimiter;
+
+use crate::wasm::sandbox::{MAX_INSTANCES, MAX_TABLE_ELEMENTS};
+
+/// What an instance takes beside its linear memory: stack, tables, handles.
+const INSTANCE_BYTES: usize = 256 << 10;
+
+/// The memory of all instances has no room for another one.
+#[derive(Debug, Error)]
+#[error("the memory of all instances is used up")]
+pub(super) struct UsedUp;
+
+/// Shared by all instances.
+#[derive(Debug)]
+pub(crate) struct SiteMemory {
+    limit: usize,
+    taken: AtomicUsize,
+    freed: Arc<Notify>,
+}
+
+impl SiteMemory {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, taken: AtomicUsize::new(0), freed: Arc::default() })
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Completes when an instance has ended since this call.
+    pub(super) fn freed(&self) -> OwnedNotified {
+        Arc::clone(&self.freed).notified_owned()
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let take = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.limit);
+        self.taken.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.freed.notify_waiters();
+    }
+}
+
+/// The memory of one instance, given back when dropped.
+#[derive(Debug)]
+pub(super) struct InstanceMemory {
+    all: Arc<SiteMemory>,
+    taken: usize,
+    limit: usize,
+    refused: Arc<Refused>,
+}
+
+/// Which limit an instance has met.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    own: AtomicBool,
+    all: AtomicBool,
+}
+
+impl Refused {
+    pub(super) fn own(&self) -> bool {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn all(&self) -> bool {
+        self.all.load(Ordering::Relaxed)
+    }
+}
+
+impl InstanceMemory {
+    pub(super) fn new(all: Arc<SiteMemory>, limit: usize, refused: Arc<Refused>) -> Result<Self, UsedUp> {
+        if !all.take(INSTANCE_BYTES) {
+            return Err(UsedUp);
+        }
+        let limit = limit.saturating_add(INSTANCE_BYTES);
+        Ok(Self { all, taken: INSTANCE_BYTES, limit, refused })
+    }
+}
+
+impl ResourceLimiter for InstanceMemory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current);
+        if self.taken.saturating_add(growth) > self.limit {
+            self.refused.own.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
+        if !self.all.take(growth) {
+            self.refused.all.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
+        self.taken += growth;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_INSTANCES
+    }
+}
+
+impl Drop for InstanceMemory {
+    fn drop(&mut self) {
+        self.all.give(self.taken);
+    }
+}

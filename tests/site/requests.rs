@@ -1,0 +1,165 @@
+//! Requests and responses.
+
+use crate::support::client::Client;
+use crate::support::contains;
+use crate::{get, request, serve};
+
+tests!(
+    a_get_is_answered,
+    what_is_not_there_is_answered_by_the_site,
+    a_body_comes_back_as_it_comes,
+    a_long_response_is_streamed,
+    events_come_one_by_one,
+    head_has_no_body,
+    a_connection_is_kept_alive,
+    requests_may_be_pipelined,
+    a_client_of_http_1_0_is_served,
+    a_client_may_wait_for_100_continue,
+    a_client_that_leaves_ends_its_response,
+    an_instance_goes_on_after_its_response,
+);
+
+/// More than the memory that an instance has, and than the kernel holds.
+const LONG_BYTES: usize = 40 << 20;
+
+#[track_caller]
+pub(crate) fn text(client: &mut Client) -> (String, String) {
+    let (head, body) = client.read_response();
+    (head, String::from_utf8(body).unwrap())
+}
+
+fn a_get_is_answered(site: &str) {
+    let server = serve(site, &[]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/?a=b", "X-Mine: c\r\nCookie: d=e\r\n"));
+    let (head, body) = text(&mut client);
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("\r\ndate: "), "{head}");
+    assert!(body.to_lowercase().starts_with("method::get some(scheme::http) example.com\n"), "{body}");
+    for field in ["x-mine: c\n", "cookie: d=e\n", "x-forwarded-for: 127.0.0.1\n", "x-forwarded-proto: http\n"]
+    {
+        assert!(body.contains(field), "{body}");
+    }
+    // Its own, as the site's authority.
+    assert!(!body.contains("\nhost: "), "{body}");
+}
+
+fn what_is_not_there_is_answered_by_the_site(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    client.send(&get("/nowhere"));
+    let (head, body) = text(&mut client);
+    assert!(head.starts_with("HTTP/1.1 404 ") && body == "not here", "{head}{body}");
+}
+
+fn a_body_comes_back_as_it_comes(site: &str) {
+    let server = serve(site, &[]);
+    let mut client = server.connect();
+    client.send(&request("POST", "/echo", "Content-Length: 5\r\n"));
+    client.send(b"hello");
+    assert_eq!(text(&mut client).1, "hello");
+    client.send(&request("POST", "/echo", "Transfer-Encoding: chunked\r\n"));
+    client.send(b"3\r\none\r\n");
+    client.read_until(b"\r\n\r\n");
+    assert_eq!(client.read_chunk().unwrap(), b"one");
+    client.send(b"3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(client.read_chunk().unwrap(), b"two");
+    assert_eq!(client.read_chunk(), None);
+}
+
+fn a_long_response_is_streamed(site: &str) {
+    let server = serve(site, &["--max-memory-bytes", "16777216"]);
+    let mut client = server.connect();
+    client.send(&get(&format!("/bytes/{LONG_BYTES}")));
+    let (head, body) = client.read_response();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(body.iter().enumerate().all(|(place, byte)| *byte == (place % 251) as u8));
+    assert_eq!(body.len(), LONG_BYTES);
+}
+
+fn events_come_one_by_one(site: &str) {
+    let server = serve(site, &["--http-timeout", "300ms"]);
+    let mut client = server.connect();
+    client.send(&get("/events"));
+    let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
+    assert!(head.to_lowercase().contains("\r\ncontent-type: text/event-stream\r\n"), "{head}");
+    // For longer than a response may take to begin.
+    let mut other = server.connect();
+    for number in 0..500 {
+        client.read_until(format!("data: {number}\n\n").as_bytes());
+        if number % 100 == 0 {
+            other.send(&get("/count"));
+            other.read_response();
+        }
+    }
+}
+
+fn head_has_no_body(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    client.send(&request("HEAD", "/bytes/100", ""));
+    let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
+    assert!(head.to_lowercase().contains("\r\ncontent-length: 100\r\n"), "{head}");
+    client.send(&request("HEAD", "/events", ""));
+    client.read_until(b"\r\n\r\n");
+    client.send(&get("/bytes/1"));
+    assert_eq!(client.read_response().1, [0]);
+}
+
+fn a_connection_is_kept_alive(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    for number in 0..200 {
+        client.send(&get(&format!("/bytes/{number}")));
+        assert_eq!(client.read_response().1.len(), number);
+    }
+    client.send(&request("GET", "/", "Connection: close\r\n"));
+    let (head, _) = text(&mut client);
+    assert!(head.to_lowercase().contains("\r\nconnection: close\r\n"), "{head}");
+    client.expect_end();
+}
+
+fn requests_may_be_pipelined(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    client.send(&[get("/bytes/3"), get("/nowhere"), get("/bytes/2")].concat());
+    assert_eq!(client.read_response().1, [0, 1, 2]);
+    assert!(text(&mut client).0.starts_with("HTTP/1.1 404 "));
+    assert_eq!(client.read_response().1, [0, 1]);
+}
+
+fn a_client_of_http_1_0_is_served(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    client.send(b"GET /bytes/3 HTTP/1.0\r\n\r\n");
+    let answer = client.read_to_end();
+    assert!(answer.starts_with(b"HTTP/1.0 200 ") && answer.ends_with(b"\r\n\r\n\0\x01\x02"));
+}
+
+fn a_client_may_wait_for_100_continue(site: &str) {
+    let mut client = serve(site, &[]).connect();
+    client.send(&request("POST", "/echo", "Content-Length: 2\r\nExpect: 100-continue\r\n"));
+    client.expect(b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(b"ok");
+    assert_eq!(text(&mut client).1, "ok");
+}
+
+fn a_client_that_leaves_ends_its_response(site: &str) {
+    let server = serve(site, &["--metrics", "0"]);
+    let admin = crate::support::admin::Admin::of(&server);
+    let mut clients: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(&get("/events"));
+        client.read_until(b"data: 1\n\n");
+    }
+    assert_eq!(admin.metrics()["legacy_websocket_site_requests"], 10.0);
+    drop(clients);
+    crate::support::admin::until(&admin, |metrics| {
+        metrics["legacy_websocket_site_requests"] == 0.0
+            && metrics["legacy_websocket_site_memory_bytes"] == 0.0
+    });
+    let log = server.log();
+    assert!(!contains(log.as_bytes(), b"WARN") && !contains(log.as_bytes(), b"ERROR"), "{log}");
+}
+
+fn an_instance_goes_on_after_its_response(site: &str) {
+    let server = serve(site, &[]);
+    let mut client = server.connect();
+    client.send(&get("/after/late"));
+    assert_eq!(text(&mut client).1, "before");
+    server.wait_for_log(&["site: late"]);
+}
