@@ -7,60 +7,32 @@
 
 mod call;
 mod component;
+mod failure;
 mod handler;
 mod instance;
 mod memory;
+mod options;
 mod output;
-mod store;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::Request;
-use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{InstantiationError, ProxyHandler};
 
-pub(crate) use self::call::{BrokenOff, SiteBody, SiteFailure};
+pub(crate) use self::call::{BrokenOff, SiteBody};
 use self::call::{Call, CallGuard, SiteResponse};
 pub(crate) use self::component::SiteFactory;
+pub(crate) use self::failure::SiteFailure;
 use self::handler::Handler;
 use self::memory::{SiteMemory, UsedUp};
-use crate::wasm::sandbox::Budget;
-
-/// The options of a web application.
-#[derive(Clone, Debug)]
-pub(crate) struct SiteOptions {
-    /// The budget of one instance: how long it may compute without waiting for anything, and its memory.
-    pub(crate) budget: Budget,
-    /// Maximum memory of all instances together, in bytes.
-    pub(crate) max_total_memory_bytes: usize,
-    /// Maximum requests at once, those included whose response is being sent.
-    pub(crate) max_requests: usize,
-    /// How long a response may take to begin, after the last part of the request.
-    pub(crate) timeout: Duration,
-    /// Its environment variables.
-    pub(crate) environment: Vec<(String, String)>,
-    /// Threads that it runs on.
-    pub(crate) threads: usize,
-}
-
-/// Why a web application cannot be served.
-#[derive(Debug, Error)]
-pub(crate) enum SiteError {
-    #[error("{path}: {error}")]
-    Read { path: PathBuf, error: std::io::Error },
-    #[error("{name} is not a web application: {error}")]
-    Component { name: String, error: String },
-    #[error("cannot start the threads of the web application: {0}")]
-    Thread(std::io::Error),
-}
+pub(crate) use self::options::{SiteError, SiteOptions};
 
 /// A web application. Any number of threads may ask it.
 pub(crate) struct Site {

@@ -101,6 +101,13 @@ fn rfc_6455_is_ours_if_it_is_accepted() {
 }
 
 #[test]
+fn who_speaks_rfc_6455_refuses_versions_that_nobody_speaks() {
+    let options = Options { protocols: Protocols::default(), ..gateway() };
+    let (events, passed) = received(&options, &head_hybi(14, ""));
+    assert!(passed.is_none() && events.iter().any(|event| event.contains("426")), "{events:?}");
+}
+
+#[test]
 fn a_request_after_a_health_check_is_given_back_without_it() {
     let health = b"GET /healthz?x HTTP/1.1\r\nHost: elsewhere\r\n\r\n";
     let mut driver = Driver::new(Options { hosts: vec!["a".into()], ..gateway() });

@@ -1,18 +1,25 @@
 //! Bodies on their way through the gateway.
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, Version};
-use tokio::time::Instant;
+use legacy_websocket_shell::{LogCategory, LogPermit};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use super::backend::Backend;
-use super::exchange::{in_words, warn_of};
+use super::exchange::{Why, in_words, warn_of};
 use super::fields;
+use crate::accept::incoming::Peer;
 use crate::connection::socket::PeerAddress;
+use crate::observe::log;
+use crate::site::{BrokenOff, SiteBody};
 
 /// What of a body was just polled for: the next part, its end, or `Pending`.
 type Polled = Poll<Option<hyper::Result<Frame<Bytes>>>>;
@@ -146,5 +153,69 @@ impl<O: BodyObserver> Body for ObservedBody<O> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The body of a response of the site.
+#[derive(Debug)]
+pub(super) struct SiteDownload {
+    body: SiteBody,
+    peer: Peer,
+}
+
+impl SiteDownload {
+    pub(super) fn new(body: SiteBody, peer: Peer) -> Self {
+        Self { body, peer }
+    }
+}
+
+impl Body for SiteDownload {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            warn_of_site(&self.peer, &format!("breaks off its response: {error}"));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Tells the operator what is wrong with a web application.
+pub(super) fn warn_of_site(peer: &Peer, what: &str) {
+    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
+        warn!(peer = %peer.address, unlogged, "site: {what}");
+    }
+}
+
+/// A response, unless it does not begin `within` that time after the last part of the request.
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = T>,
+    progress: &Progress,
+    within: Duration,
+) -> Result<T, Why> {
+    let mut asked = pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            response = asked.as_mut() => return Ok(response),
+            () = sleep_until(progress.last() + within) => {
+                if progress.last() + within <= Instant::now() {
+                    return Err(if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout });
+                }
+            }
+        }
     }
 }

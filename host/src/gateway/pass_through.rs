@@ -1,6 +1,5 @@
 //! Requests that are no old client's, by hyper: plain HTTP, and opening handshakes of RFC 6455.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
@@ -11,37 +10,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::Extensions;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, sleep_until};
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 use tracing::debug;
 
 use super::backend::{Backend, BackendStream};
-use super::body::{Download, Progress, Upload, download, upload};
+use super::body::{Download, Progress, Upload, download, in_time, upload};
 use super::exchange::{self, ExchangeError, Why, exchange, in_words};
 use super::fields;
-use super::prefixed::Prefixed;
-use super::route::{self, NoRoute, Route, Unreachable};
+use super::prefixed::{Passed, Prefixed};
+use super::refusal::{Answer, Refusal, check_host};
+use super::route::{self, Route, Unreachable};
 use super::shared::{Gateway, Stage};
 use super::tunnel::{self, Tunnel};
-use super::web_application::{self, SiteDownload};
+use super::web_application;
 use crate::accept::incoming::Peer;
-use crate::connection::socket::{PeerAddress, Socket};
-use crate::site::SiteFailure;
+use crate::connection::socket::PeerAddress;
 
 /// How long an unused connection to a backend is kept: less than Node's 5 s, which may end it just as it is used.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -49,20 +44,9 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How many of them each worker keeps for a route.
 const MAX_POOLED: usize = 64;
 
-/// What a client is answered with: a backend's body or a web application's, or a line of ours.
-pub(super) type Answer = Either<Either<Download, SiteDownload>, Full<Bytes>>;
-
-/// A connection that the engine does not want.
-pub(crate) struct Passed {
-    pub(crate) socket: Socket,
-    /// All that was received of it.
-    pub(crate) received: Vec<u8>,
-    pub(crate) peer: Peer,
-}
-
 /// Passes requests through on one worker's thread.
 pub(crate) struct PassThrough {
-    pub(super) gateway: Arc<Gateway>,
+    gateway: Arc<Gateway>,
     /// One for each route: each keeps connections to its backends.
     clients: Vec<Client<Connector, Upload>>,
 }
@@ -92,23 +76,12 @@ impl PassThrough {
     /// Serves a connection until it ends. Returns it if it has an opening handshake for the engine.
     pub(crate) async fn serve(self: Rc<Self>, passed: Passed) -> Option<Passed> {
         match &self.gateway.site {
-            Some(site) => web_application::serve(&self, site, passed).await,
+            Some(site) => web_application::serve(&self.gateway, site, passed).await,
             None => {
                 self.serve_backends(passed).await;
                 None
             }
         }
-    }
-
-    /// How clients are spoken with.
-    pub(super) fn http(&self) -> http1::Builder {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.gateway.handshake_timeout)
-            .preserve_header_case(true)
-            // The backend's own.
-            .auto_date_header(false);
-        http
     }
 
     async fn serve_backends(self: Rc<Self>, Passed { socket, received, peer }: Passed) {
@@ -123,7 +96,7 @@ impl PassThrough {
         };
         let mut stream = TimeoutStream::new(Prefixed::new(received, socket));
         stream.set_write_timeout(Some(self.gateway.write_timeout));
-        let http = self.http();
+        let http = self.gateway.http();
         let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
         let mut connection = pin!(connection);
         let mut stops = false;
@@ -136,7 +109,7 @@ impl PassThrough {
                     stops = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = aborted(&self.gateway) => return,
+                _ = self.gateway.aborted() => return,
             }
         };
         if let Err(error) = ended {
@@ -147,7 +120,7 @@ impl PassThrough {
             let _counted = self.gateway.metrics.tunnel();
             tokio::select! {
                 () = tunnel.run(self.gateway.options.tunnel_idle_timeout) => {}
-                _ = aborted(&self.gateway) => {}
+                _ = self.gateway.aborted() => {}
             }
         }
     }
@@ -264,36 +237,11 @@ fn of_backend(body: Download) -> Answer {
     Either::Left(Either::Left(body))
 }
 
-/// A response, unless it does not begin `within` that time after the last part of the request.
-pub(super) async fn in_time<T>(
-    asked: impl Future<Output = T>,
-    progress: &Progress,
-    within: Duration,
-) -> Result<T, Why> {
-    let mut asked = pin!(asked);
-    loop {
-        tokio::select! {
-            biased;
-            response = asked.as_mut() => return Ok(response),
-            () = sleep_until(progress.last() + within) => {
-                if progress.last() + within <= Instant::now() {
-                    return Err(if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout });
-                }
-            }
-        }
-    }
-}
-
 /// The backend at the other end; `None` if there is no connection yet.
 fn backend_of(connection: &CaptureConnection) -> Option<Arc<Backend>> {
     let mut extensions = Extensions::new();
     connection.connection_metadata().as_ref()?.get_extras(&mut extensions);
     extensions.remove()
-}
-
-pub(super) async fn aborted(gateway: &Gateway) {
-    // The sender lives as long as the gateway.
-    let _ = gateway.stage().wait_for(|stage| *stage == Stage::Aborted).await;
 }
 
 fn explain(error: hyper_util::client::legacy::Error, backend: Option<Arc<Backend>>) -> ExchangeError {
@@ -312,18 +260,6 @@ fn explain(error: hyper_util::client::legacy::Error, backend: Option<Arc<Backend
     ExchangeError { backend, why: Why::Response(in_words(&error)) }
 }
 
-/// Refuses two Host fields (RFC 9112 section 3.2); that of an absolute target counts (section 3.2.2).
-pub(super) fn check_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
-    if request.headers().get_all(HOST).iter().nth(1).is_some() {
-        return Err(Refusal::Hosts);
-    }
-    if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Refusal::Target)?;
-        request.headers_mut().insert(HOST, host);
-    }
-    Ok(())
-}
-
 /// An opening handshake of a draft: the engine reads only the first request of a connection.
 fn is_old_handshake<B>(request: &Request<B>) -> bool {
     const KEY1: HeaderName = HeaderName::from_static("sec-websocket-key1");
@@ -334,89 +270,6 @@ fn is_old_handshake<B>(request: &Request<B>) -> bool {
     match headers.get(SEC_WEBSOCKET_VERSION) {
         Some(version) => matches!(version.as_bytes(), b"7" | b"8"),
         None => headers.contains_key(KEY1) || !headers.contains_key(SEC_WEBSOCKET_KEY),
-    }
-}
-
-/// Why a request is answered by the gateway itself.
-pub(super) enum Refusal {
-    Body,
-    /// By the engine's rules for plain requests.
-    Engine(legacy_websocket::Refusal),
-    /// Of any protocol, where only the engine takes them.
-    Handshake,
-    Hosts,
-    Method,
-    NoRoute,
-    OldHandshake,
-    Site(SiteFailure),
-    SiteTimeout,
-    Target,
-    Failed(ExchangeError),
-}
-
-impl From<ExchangeError> for Refusal {
-    fn from(error: ExchangeError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<NoRoute> for Refusal {
-    fn from(error: NoRoute) -> Self {
-        match error {
-            NoRoute::NotFound => Self::NoRoute,
-            NoRoute::DotSegment => Self::Target,
-        }
-    }
-}
-
-/// A body of one line.
-pub(super) fn line(text: &str) -> Answer {
-    Either::Right(Full::from(format!("{text}\n")))
-}
-
-impl Refusal {
-    pub(super) fn answer(&self) -> Response<Answer> {
-        let (status, why) = self.status();
-        let mut response = Response::new(line(&why));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        let is_cut = status == StatusCode::REQUEST_TIMEOUT;
-        if is_cut || matches!(self, Self::OldHandshake | Self::Handshake | Self::Body) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-
-    /// The status, and why.
-    fn status(&self) -> (StatusCode, Cow<'static, str>) {
-        let (status, why) = match self {
-            Self::Body => (StatusCode::BAD_REQUEST, "such a request has no body"),
-            Self::Hosts => (StatusCode::BAD_REQUEST, "there is more than one Host"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "this is no proxy for other servers"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "no backend serves this path"),
-            Self::Target => (StatusCode::BAD_REQUEST, "the request's target is not valid"),
-            Self::OldHandshake => {
-                let why = "an opening handshake before RFC 6455 must be the first request of its connection";
-                (StatusCode::BAD_REQUEST, why)
-            }
-            Self::Failed(error) => (error.status(), error.reason()),
-            Self::Engine(refusal) => {
-                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                return (status, refusal.to_string().into());
-            }
-            Self::Handshake => {
-                let why = "an opening handshake must not come before the response to the request before it, \
-                    and be of a protocol that is accepted";
-                (StatusCode::BAD_REQUEST, why)
-            }
-            Self::Site(SiteFailure::TooMany) => (StatusCode::SERVICE_UNAVAILABLE, "too many requests"),
-            Self::SiteTimeout | Self::Site(SiteFailure::Computation(_)) => {
-                (StatusCode::GATEWAY_TIMEOUT, "the application does not answer in time")
-            }
-            Self::Site(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the application has failed"),
-        };
-        (status, why.into())
     }
 }
 

@@ -7,6 +7,17 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::accept::incoming::Peer;
+use crate::connection::socket::Socket;
+
+/// A connection that the engine does not want.
+pub(crate) struct Passed {
+    pub(crate) socket: Socket,
+    /// All that was received of it.
+    pub(crate) received: Vec<u8>,
+    pub(crate) peer: Peer,
+}
+
 /// Reads what was read before, then the rest.
 #[derive(Debug)]
 pub(super) struct Prefixed<T> {

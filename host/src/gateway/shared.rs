@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 use legacy_websocket::Options;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -187,6 +189,22 @@ impl Gateway {
 
     pub(super) fn stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
+    }
+
+    pub(super) async fn aborted(&self) {
+        // The sender lives as long as this.
+        let _ = self.stage().wait_for(|stage| *stage == Stage::Aborted).await;
+    }
+
+    /// How clients are spoken with.
+    pub(super) fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.handshake_timeout)
+            .preserve_header_case(true)
+            // The backend's own.
+            .auto_date_header(false);
+        http
     }
 }
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,31 +13,28 @@ use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
-use legacy_websocket_shell::{LogCategory, LogPermit};
 use tokio::io::AsyncWriteExt;
 use tokio_io_timeout::TimeoutStream;
-use tracing::{debug, warn};
+use tracing::debug;
 use wasmtime_wasi_http::Error as WasiError;
 
-use super::body::{Progress, upload};
+use super::body::{Progress, SiteDownload, in_time, upload, warn_of_site};
 use super::exchange::{ExchangeError, Why, in_words};
 use super::fields;
 use super::head_gate::{Exchange, HeadGate};
-use super::pass_through::{Answer, PassThrough, Passed, Refusal, aborted, check_host, in_time, line};
-use super::prefixed::Prefixed;
+use super::prefixed::{Passed, Prefixed};
+use super::refusal::{Answer, Refusal, check_host, line};
 use super::shared::{Gateway, Stage};
 use crate::accept::incoming::Peer;
 use crate::connection::socket::Socket;
-use crate::observe::log;
-use crate::site::{Site, SiteBody, SiteFailure};
+use crate::site::Site;
 
 /// Serves a connection until it ends, or has an opening handshake for the engine.
 pub(super) async fn serve(
-    pass_through: &Rc<PassThrough>,
+    gateway: &Arc<Gateway>,
     site: &Arc<Site>,
     Passed { socket, received, peer }: Passed,
 ) -> Option<Passed> {
-    let gateway = &pass_through.gateway;
     let exchange = Exchange::first();
     let service = {
         let (gateway, site, exchange) = (Arc::clone(gateway), Arc::clone(site), Arc::clone(&exchange));
@@ -53,7 +49,7 @@ pub(super) async fn serve(
     };
     let mut stream = TimeoutStream::new(HeadGate::new(Prefixed::new(received, socket), exchange));
     stream.set_write_timeout(Some(gateway.write_timeout));
-    let mut http = pass_through.http();
+    let mut http = gateway.http();
     // There is nobody else to set a date; and clients of the time know fields in title case.
     http.auto_date_header(true).title_case_headers(true);
     let mut connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
@@ -68,7 +64,7 @@ pub(super) async fn serve(
                 stops = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            _ = aborted(gateway) => return None,
+            () = gateway.aborted() => return None,
         }
     };
     if let Err(error) = ended {
@@ -139,9 +135,9 @@ async fn ask(
         body.map_err(WasiError::Hyper).boxed_unsync()
     });
     let asked = in_time(site.ask(request), &progress, site.timeout()).await;
-    let mut response = asked.map_err(Refusal::of_site)?.map_err(Refusal::Site)?;
+    let mut response = asked.map_err(refuse)?.map_err(Refusal::Site)?;
     fields::remove_hop_by_hop(response.headers_mut());
-    Ok(response.map(|body| Either::Left(Either::Right(SiteDownload { body, peer: *peer }))))
+    Ok(response.map(|body| Either::Left(Either::Right(SiteDownload::new(body, *peer)))))
 }
 
 /// For load balancers, as the engine answers them in a connection's first request.
@@ -176,6 +172,14 @@ fn asked_url<B>(request: &Request<B>) -> Result<Uri, Refusal> {
     url.authority(host.as_bytes()).path_and_query(path).build().map_err(|_| Refusal::Target)
 }
 
+/// Why there was no response in time.
+fn refuse(why: Why) -> Refusal {
+    match why {
+        Why::UploadStalled => Refusal::Failed(ExchangeError { backend: None, why }),
+        _ => Refusal::SiteTimeout,
+    }
+}
+
 /// Tells the operator what is wrong with the site.
 fn report(gateway: &Gateway, refusal: &Refusal, peer: &Peer) {
     let (name, what) = match refusal {
@@ -184,67 +188,7 @@ fn report(gateway: &Gateway, refusal: &Refusal, peer: &Peer) {
         _ => return,
     };
     gateway.metrics.count_failure(name);
-    warn_of(peer, &what);
-}
-
-fn warn_of(peer: &Peer, what: &str) {
-    if let Some(LogPermit { unlogged }) = log::permit(LogCategory::Backend) {
-        warn!(peer = %peer.address, unlogged, "site: {what}");
-    }
-}
-
-impl Refusal {
-    /// Why there was no response in time.
-    fn of_site(why: Why) -> Self {
-        match why {
-            Why::UploadStalled => Self::Failed(ExchangeError { backend: None, why }),
-            _ => Self::SiteTimeout,
-        }
-    }
-}
-
-impl SiteFailure {
-    /// The label of the metric.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Memory(_) => "memory",
-            Self::TotalMemory => "total-memory",
-            Self::Computation(_) => "computation",
-            Self::Response(_) => "error",
-            Self::TooMany => "too-many",
-        }
-    }
-}
-
-/// The body of a response of the site.
-#[derive(Debug)]
-pub(super) struct SiteDownload {
-    body: SiteBody,
-    peer: Peer,
-}
-
-impl Body for SiteDownload {
-    type Data = Bytes;
-    type Error = crate::site::BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(error))) = &polled {
-            warn_of(&self.peer, &format!("breaks off its response: {error}"));
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    warn_of_site(peer, &what);
 }
 
 /// A response's body, whose end is the exchange's.

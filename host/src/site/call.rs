@@ -1,10 +1,9 @@
 //! One request, from both sides: of whoever asks, and of the instance that answers.
 
-use std::error::Error as StdError;
+use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Response;
@@ -14,31 +13,25 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::TrapOrPanicError;
 
-use super::instance::InstanceState;
-
-/// Why a request got no response, or not all of it.
-#[derive(Clone, Debug, Error)]
-pub(crate) enum SiteFailure {
-    #[error("an instance wanted more than {0} bytes of memory")]
-    Memory(usize),
-    #[error("all instances together wanted more memory than they may have")]
-    TotalMemory,
-    /// It computed for too long without waiting for anything.
-    #[error("computed for longer than {0:?}")]
-    Computation(Duration),
-    /// It trapped, or returned an error.
-    #[error("{0}")]
-    Response(String),
-    /// There are too many requests at once.
-    #[error("too many requests at once")]
-    TooMany,
-}
+use super::failure::{SiteFailure, root_cause};
 
 /// What wasmtime-wasi-http says if an instance of WASI 0.2 gives no response, also if it traps.
 const NO_RESPONSE: &str = "guest never invoked `response-outparam::set` method";
 
 /// A response, with a body that ends the call.
 pub(crate) type SiteResponse = Response<SiteBody>;
+
+/// The instance that answers.
+pub(super) trait Answering: Debug + Send + Sync {
+    /// Begins to answer.
+    fn begin(&self, call: Arc<Call>);
+
+    /// Whoever asked is done, or was gone before there was a response.
+    fn end(&self, has_response: bool);
+
+    /// Why it failed with this error.
+    fn explain(&self, error: wasmtime::Error) -> SiteFailure;
+}
 
 /// What both sides share.
 #[derive(Debug)]
@@ -59,7 +52,7 @@ enum End {
 #[derive(Debug, Default)]
 struct CallState {
     is_abandoned: bool,
-    instance: Option<Arc<InstanceState>>,
+    instance: Option<Arc<dyn Answering>>,
 }
 
 impl Call {
@@ -68,13 +61,13 @@ impl Call {
     }
 
     /// An instance takes it. The future completes when the answer is no longer of interest.
-    pub(super) fn start(self: Arc<Self>, instance: &Arc<InstanceState>) -> impl Future<Output = ()> + use<> {
+    pub(super) fn start(self: Arc<Self>, instance: Arc<dyn Answering>) -> impl Future<Output = ()> + use<> {
         {
             let mut state = self.state();
             if !state.is_abandoned {
                 instance.begin(Arc::clone(&self));
             }
-            state.instance = Some(Arc::clone(instance));
+            state.instance = Some(instance);
         }
         async move { self.gone.notified().await }
     }
@@ -109,12 +102,12 @@ impl Call {
         }
     }
 
-    fn abandon(&self) {
+    fn abandon(&self, has_response: bool) {
         let mut state = self.state();
         state.is_abandoned = true;
         self.gone.notify_one();
         if let Some(instance) = state.instance.take() {
-            instance.end();
+            instance.end(has_response);
         }
     }
 
@@ -123,35 +116,29 @@ impl Call {
     }
 }
 
-/// In one line, for the log.
-pub(super) fn root_cause(mut error: &(dyn StdError + 'static)) -> String {
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string().replace('\n', "; ")
-}
-
 /// Dropped by whoever asked, when the response is whole or no longer of interest.
 #[derive(Debug)]
 pub(crate) struct CallGuard {
     call: Arc<Call>,
+    has_response: bool,
     #[expect(dead_code, reason = "held for its drop")]
     permit: OwnedSemaphorePermit,
 }
 
 impl CallGuard {
     pub(super) fn new(call: Arc<Call>, permit: OwnedSemaphorePermit) -> Self {
-        Self { call, permit }
+        Self { call, has_response: false, permit }
     }
 
-    pub(super) fn watch(self, response: Response<WasiBody>) -> SiteResponse {
+    pub(super) fn watch(mut self, response: Response<WasiBody>) -> SiteResponse {
+        self.has_response = true;
         response.map(|body| SiteBody { body, guard: Some(self) })
     }
 }
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.call.abandon();
+        self.call.abandon(self.has_response);
     }
 }
 

@@ -5,16 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use legacy_websocket_artifacts::not_a_component;
+use legacy_websocket_wasi::{StoreData, Version, link};
 use tracing::debug;
-use wasmtime::component::Linker;
 use wasmtime::{Engine as Wasmtime, Store};
 use wasmtime_wasi_http::handler::ProxyPre;
-use wasmtime_wasi_http::{p2, p3};
 
 use super::instance::InstanceState;
 use super::memory::InstanceMemory;
-use super::store::StoreData;
-use super::{SiteError, SiteOptions};
+use super::options::{SiteError, SiteOptions};
+use super::output;
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
 use crate::wasm::sandbox::{Budget, Calls, DEFAULT_HOSTCALL_FUEL, compile};
 
@@ -54,14 +53,7 @@ impl SiteFactory {
         let (wasmtime, component) = compile(&bytes, Calls::Concurrent).map_err(wrong)?;
         let ty = component.component_type();
         let version = version(ty.exports(&wasmtime).map(|(name, _)| name)).map_err(refused)?;
-        let mut linker = Linker::new(&wasmtime);
-        let pre = link(&mut linker)
-            .and_then(|()| linker.instantiate_pre(&component))
-            .and_then(|pre| match version {
-                Version::P3 => p3::bindings::ServicePre::new(pre).map(ProxyPre::P3),
-                Version::P2 => p2::bindings::ProxyPre::new(pre).map(ProxyPre::P2),
-            })
-            .map_err(wrong)?;
+        let pre = link(&wasmtime, &component, version).map_err(wrong)?;
         debug!("compiled {name}");
         let environment = options.environment.clone();
         Ok(Arc::new(Self { name, wasmtime, pre, budget: options.budget, environment }))
@@ -77,28 +69,15 @@ impl SiteFactory {
 
     /// A store for an instance.
     pub(super) fn store(&self, memory: InstanceMemory, instance: &Arc<InstanceState>) -> Store<StoreData> {
-        let mut store = Store::new(&self.wasmtime, StoreData::new(memory, &self.environment));
-        store.limiter(|data| &mut data.memory);
+        let data = StoreData::new(Box::new(memory), output::stream(), &self.environment);
+        let mut store = Store::new(&self.wasmtime, data);
+        store.limiter(|data| data.limiter());
         store.set_hostcall_fuel(self.budget.max_memory_bytes.max(DEFAULT_HOSTCALL_FUEL));
         store.set_epoch_deadline(1);
         let instance = Arc::clone(instance);
         store.epoch_deadline_callback(move |_| instance.tick());
         store
     }
-}
-
-/// WASI of both versions: components for 0.3 still import much of 0.2.
-fn link(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
-    p2::add_only_http_to_linker_async(linker)?;
-    p3::add_to_linker(linker)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    P2,
-    P3,
 }
 
 /// The version of WASI that a component with these exports is for; or why it is no web application, as a sentence

@@ -4,17 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use legacy_websocket_shell::{LogCategory, LogPermit};
+use legacy_websocket_wasi::StoreData;
 use tracing::warn;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Result, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{HandlerState, Instance, Proxy, ShouldAccept, WorkerState};
 
-use super::call::Call;
+use super::call::{Answering, Call};
 use super::component::SiteFactory;
 use super::instance::{Expiration, InstanceState};
 use super::memory::{InstanceMemory, Refused, SiteMemory, UsedUp};
-use super::store::StoreData;
 use crate::observe::log;
 
 /// Requests that an instance of WASI 0.3 answers, one after another. Those of WASI 0.2 are not made for more than one.
@@ -49,6 +49,7 @@ impl HandlerState for Handler {
             Err(_) if refused.all() => return Err(UsedUp.into()),
             Err(error) => return Err(wasmtime::Error::msg(instance.explain(error).to_string())),
         };
+        refused.start();
         let max_requests = if matches!(proxy, Proxy::P2(_)) { 1 } else { MAX_REUSE };
         let expiration = Expiration::new(Arc::clone(&instance));
         let state = State { instance, max_requests };
@@ -83,7 +84,7 @@ impl WorkerState for State {
         call: Arc<Call>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(call.start(&self.instance))
+        Box::pin(call.start(Arc::clone(&self.instance) as _))
     }
 
     fn drop(&self, store: Store<StoreData>, result: Result<()>) {

@@ -11,7 +11,8 @@ use tokio::time::{Sleep, sleep_until};
 use wasmtime::{Trap, UpdateDeadline};
 use wasmtime_wasi_http::handler::{WorkerExpiration, WorkerStatus};
 
-use super::call::{Call, SiteFailure, root_cause};
+use super::call::{Answering, Call};
+use super::failure::{SiteFailure, root_cause};
 use super::memory::Refused;
 use crate::wasm::sandbox::Budget;
 
@@ -42,8 +43,9 @@ pub(super) struct InstanceState {
 struct Work {
     /// The request that it is answering, until its response is whole.
     call: Option<Arc<Call>>,
-    /// When there was one last.
+    /// When there was one last, and whether it has got a response.
     ended: Instant,
+    has_response: bool,
 }
 
 impl InstanceState {
@@ -51,22 +53,11 @@ impl InstanceState {
         Arc::new(Self {
             budget,
             refused,
-            work: Mutex::new(Work { call: None, ended: Instant::now() }),
+            work: Mutex::new(Work { call: None, ended: Instant::now(), has_response: true }),
             ticks: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
             task: AtomicWaker::new(),
         })
-    }
-
-    pub(super) fn begin(&self, call: Arc<Call>) {
-        self.ticks.store(0, Ordering::Relaxed);
-        self.work().call = Some(call);
-    }
-
-    /// Whoever asked is gone.
-    pub(super) fn end(&self) {
-        *self.work() = Work { call: None, ended: Instant::now() };
-        self.task.wake();
     }
 
     pub(super) fn is_answering(&self) -> bool {
@@ -82,7 +73,43 @@ impl InstanceState {
         Ok(UpdateDeadline::Yield(1))
     }
 
-    pub(super) fn explain(&self, error: wasmtime::Error) -> SiteFailure {
+    /// It has ended: whoever has not got all of the response is told. Returns whether anybody has, or waits no longer.
+    pub(super) fn over(&self, failure: Option<SiteFailure>) -> bool {
+        let mut work = self.work();
+        let call = work.call.take();
+        call.map(|call| call.end(failure)).is_some() || !work.has_response
+    }
+
+    /// What it may take before its end: `None` for as long as it likes.
+    fn patience(&self, status: WorkerStatus, since: Instant) -> Option<Instant> {
+        let work = self.work();
+        match status {
+            _ if work.call.is_some() => None,
+            WorkerStatus::Idle => Some(since + IDLE),
+            WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                let patience = if work.has_response { AFTERWORK } else { ABANDONED };
+                Some(since.max(work.ended) + patience)
+            }
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answering for InstanceState {
+    fn begin(&self, call: Arc<Call>) {
+        self.ticks.store(0, Ordering::Relaxed);
+        self.work().call = Some(call);
+    }
+
+    fn end(&self, has_response: bool) {
+        *self.work() = Work { call: None, ended: Instant::now(), has_response };
+        self.task.wake();
+    }
+
+    fn explain(&self, error: wasmtime::Error) -> SiteFailure {
         if self.refused.own() {
             return SiteFailure::Memory(self.budget.max_memory_bytes);
         }
@@ -93,27 +120,6 @@ impl InstanceState {
             return SiteFailure::Computation(self.budget.call_timeout);
         }
         SiteFailure::Response(root_cause(&*error))
-    }
-
-    /// It has ended: whoever has not got all of the response is told. Returns whether anybody was.
-    pub(super) fn over(&self, failure: Option<SiteFailure>) -> bool {
-        let call = self.work().call.take();
-        call.map(|call| call.end(failure)).is_some()
-    }
-
-    /// What it may take before its end: `None` for as long as it likes.
-    fn patience(&self, status: WorkerStatus, since: Instant) -> Option<Instant> {
-        let work = self.work();
-        match status {
-            _ if work.call.is_some() => None,
-            WorkerStatus::Idle => Some(since + IDLE),
-            WorkerStatus::Requests => Some(since.max(work.ended) + ABANDONED),
-            WorkerStatus::PostReturn => Some(since.max(work.ended) + AFTERWORK),
-        }
-    }
-
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
+use tokio::time::timeout;
 use wasmtime::ResourceLimiter;
 
 use crate::wasm::sandbox::{MAX_INSTANCES, MAX_TABLE_ELEMENTS};
 
 /// What an instance takes beside its linear memory: stack, tables, handles.
 const INSTANCE_BYTES: usize = 256 << 10;
+
+/// How long to wait for the memory of an instance at most: one that was not started gives it back unseen.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The memory of all instances has no room for another one.
 #[derive(Debug, Error)]
@@ -35,9 +39,10 @@ impl SiteMemory {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Completes when an instance has ended since this call.
-    pub(super) fn freed(&self) -> OwnedNotified {
-        Arc::clone(&self.freed).notified_owned()
+    /// Completes when an instance has ended since this call, or after a moment.
+    pub(super) fn freed(&self) -> impl Future<Output = ()> + use<> {
+        let freed = Arc::clone(&self.freed).notified_owned();
+        async { drop(timeout(RETRY, freed).await) }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -47,7 +52,6 @@ impl SiteMemory {
 
     fn give(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
-        self.freed.notify_waiters();
     }
 }
 
@@ -60,14 +64,20 @@ pub(super) struct InstanceMemory {
     refused: Arc<Refused>,
 }
 
-/// Which limit an instance has met.
+/// What has become of an instance's memory: which limit it has met.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     own: AtomicBool,
     all: AtomicBool,
+    /// It is an instance, not only an attempt to make one.
+    is_started: AtomicBool,
 }
 
 impl Refused {
+    pub(super) fn start(&self) {
+        self.is_started.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn own(&self) -> bool {
         self.own.load(Ordering::Relaxed)
     }
@@ -122,5 +132,8 @@ impl ResourceLimiter for InstanceMemory {
 impl Drop for InstanceMemory {
     fn drop(&mut self) {
         self.all.give(self.taken);
+        if self.refused.is_started.load(Ordering::Relaxed) {
+            self.all.freed.notify_waiters();
+        }
     }
 }
