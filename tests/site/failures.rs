@@ -89,7 +89,8 @@ fn a_response_that_breaks_off_does_not_look_whole(site: &str) {
     client.send(&get("/cut"));
     let answer = client.read_until_gone();
     let text = String::from_utf8_lossy(&answer);
-    assert!(text.contains("half") && !text.ends_with("0\r\n\r\n"), "{text}");
+    // Nothing of it may have been sent before.
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
     server.wait_for_log(&["WARN", "peer=127.0.0.1", "site: breaks off its response"]);
 }
 

@@ -92,7 +92,8 @@ fn a_post_may_come_before_a_websocket(site: &str) {
 }
 
 fn a_handshake_before_the_response_is_refused(site: &str) {
-    let mut client = serve(site, &[]).connect();
+    let server = serve(site, &[]);
+    let mut client = server.connect();
     client.send(&[get("/bytes/10"), head75("")].concat());
     assert_eq!(client.read_response().1.len(), 10);
     let (head, body) = client.read_response();
@@ -101,7 +102,8 @@ fn a_handshake_before_the_response_is_refused(site: &str) {
 }
 
 fn an_unknown_version_is_not_the_sites(site: &str) {
-    let mut client = serve(site, &[]).connect();
+    let server = serve(site, &[]);
+    let mut client = server.connect();
     let answer = client.refused(&head_hybi(14, ""), "426");
     assert!(answer.contains("\r\nSec-WebSocket-Version: 13"), "{answer}");
 }

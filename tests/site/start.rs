@@ -36,7 +36,8 @@ fn a_file_may_name_the_site(site: &str) {
     fs::write(&file, format!("http = \"{site}\"\nhttp-timeout = \"5s\"\nenv = [\"A=b\"]\n")).unwrap();
     let output = run(&["check-config", &file]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut client = Server::start(&["--config", &file]).connect();
+    let server = Server::start(&["--config", &file]);
+    let mut client = server.connect();
     client.send(&get("/env/A"));
     assert_eq!(text(&mut client).1, "b");
     fs::write(&file, format!("http = \"{}\"\n", path("echo.wasm"))).unwrap();

@@ -63,7 +63,8 @@ impl ApplicationFactory {
         if let Some(why) = not_a_component(bytes) {
             return Err(refused(wasmtime::Error::msg(why)));
         }
-        let (wasmtime, component) = compile(bytes, Calls::Sequential).map_err(refused)?;
+        let (wasmtime, component) = compile(bytes, Calls::Sequential)
+            .map_err(|error| refused(of_wasi_0_3(bytes).map_or(error, wasmtime::Error::msg)))?;
         let ty = component.component_type();
         if let Some(why) = not_an_application(ty.exports(&wasmtime).map(|(name, _)| name)) {
             return Err(refused(wasmtime::Error::msg(why)));
@@ -82,6 +83,12 @@ impl ApplicationFactory {
             Err(error) => Err(lost(&mut sandbox, error)),
         }
     }
+}
+
+/// Why a component that needs concurrent calls is no application, if that is what it is: a web application, or a server.
+fn of_wasi_0_3(bytes: &[u8]) -> Option<String> {
+    let (wasmtime, component) = compile(bytes, Calls::Concurrent).ok()?;
+    not_an_application(component.component_type().exports(&wasmtime).map(|(name, _)| name))
 }
 
 /// An instance.
