@@ -26,8 +26,9 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use legacy_websocket_artifacts::{CHAT, ECHO, SITE, SITE_P2};
+use legacy_websocket_artifacts::ECHO;
 use libtest_mimic::Trial;
+use test_components::{CHAT, SITE, SITE_P2};
 
 use self::support::server::Server;
 

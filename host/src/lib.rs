@@ -83,6 +83,10 @@ mod options;
 mod record;
 mod server;
 mod shell;
+#[cfg(feature = "gateway")]
+mod site;
+#[cfg(not(feature = "gateway"))]
+#[path = "site/without.rs"]
 mod site;
 mod start_error;
 mod wasm;

@@ -51,12 +51,7 @@ const COMPONENTS: [Component; 8] = [
         features: "",
         doc: "A web application, `wasi:http/handler@0.3.0`: for tests of hosts.",
     },
-    Component {
-        constant: "SITE_P2",
-        package: "site",
-        features: "wasi-0-2",
-        doc: "The same for WASI 0.2.",
-    },
+    Component { constant: "SITE_P2", package: "site", features: "wasi-0-2", doc: "The same for WASI 0.2." },
 ];
 
 fn main() -> ExitCode {

@@ -13,12 +13,13 @@ use crate::support::server::Server;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The published crates.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "legacy-websocket",
     "legacy-websocket-shell",
     "legacy-websocket-trace",
     "legacy-websocket-artifacts",
     "legacy-websocket-application",
+    "legacy-websocket-wasi",
     "legacy-websocket-host",
 ];
 

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::{error, info};
 
 use super::api::ApplicationError;
+#[cfg(feature = "gateway")]
 use crate::site::SiteError;
 
 /// How often the file is checked. A changed file is used once two checks agree, because compilers do not write it
@@ -75,6 +76,7 @@ impl Unready for ApplicationError {
     }
 }
 
+#[cfg(feature = "gateway")]
 impl Unready for SiteError {
     fn is_read_error(&self) -> bool {
         matches!(self, Self::Read { .. })
