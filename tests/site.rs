@@ -30,6 +30,7 @@ use legacy_websocket_artifacts::ECHO;
 use libtest_mimic::Trial;
 use test_components::{CHAT, SITE, SITE_P2};
 
+use self::support::response::{get, request};
 use self::support::server::Server;
 
 /// A test's name, and the test, which takes the path of the site.
@@ -80,13 +81,4 @@ fn path(name: &str) -> String {
 /// An echo beside the site.
 fn serve(site: &str, options: &[&str]) -> Server {
     Server::start(&[&["--http", site], options].concat())
-}
-
-/// A request of HTTP/1.1 with more fields, each ended by CRLF.
-fn request(method: &str, path: &str, fields: &str) -> Vec<u8> {
-    format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n").into_bytes()
-}
-
-fn get(path: &str) -> Vec<u8> {
-    request("GET", path, "")
 }

@@ -12,6 +12,8 @@ mod later_protocols;
 mod limits;
 #[path = "end_to_end/policy.rs"]
 mod policy;
+#[path = "wasi_hosts/site.rs"]
+mod site;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -92,6 +94,10 @@ fn main() -> ExitCode {
             );
         }
     }));
+    let with_site = site::install();
+    for (name, run) in site::TESTS {
+        trials.push(trial(&format!("wasmtime-0.3::site::{name}"), &with_site, |_| run(site::HOST)));
+    }
     for host in ["embedded", "embedded-0.3"] {
         let name = format!("{host}::hosts::a_cancelled_server_ends_at_once");
         trials.push(trial(&name, &embedded(), |_| a_cancelled_server_ends_at_once(host)));

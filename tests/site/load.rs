@@ -1,11 +1,12 @@
 //! Many requests beside many sockets.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::serve;
 use crate::support::client::Client;
+use crate::support::response::{get, requests_beside_sockets};
 use crate::support::{CLOSING, contains, frame};
-use crate::{get, serve};
 
 tests!(
     a_thousand_requests_beside_sockets,
@@ -13,46 +14,11 @@ tests!(
     a_response_has_the_drain_timeout
 );
 
-const SOCKETS: usize = 50;
-const REQUESTS: usize = 1000;
 const CLIENTS: usize = 10;
 const LONG_BYTES: usize = 32 << 20;
 
 fn a_thousand_requests_beside_sockets(site: &str) {
-    let server = serve(site, &["--workers", "2"]);
-    let address = server.address();
-    let done = AtomicBool::new(false);
-    let echoes = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let (done, echoes) = (&done, &echoes);
-        for number in 0..SOCKETS {
-            scope.spawn(move || {
-                let mut client =
-                    if number % 2 == 0 { Client::open75(address) } else { Client::open76(address) };
-                for message in 0.. {
-                    client.echo(&format!("{number}: {message}"));
-                    echoes.fetch_add(1, Ordering::Relaxed);
-                    if done.load(Ordering::Relaxed) {
-                        return;
-                    }
-                }
-            });
-        }
-        let asking: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(move || ask(address))).collect();
-        asking.into_iter().for_each(|client| client.join().unwrap());
-        done.store(true, Ordering::Relaxed);
-    });
-    assert!(echoes.load(Ordering::Relaxed) >= SOCKETS);
-}
-
-fn ask(address: std::net::SocketAddr) {
-    let mut client = Client::connect(address);
-    for number in 0..REQUESTS / CLIENTS {
-        let bytes = number * 1000;
-        client.send(&get(&format!("/bytes/{bytes}")));
-        let (head, body) = client.read_response();
-        assert!(head.starts_with("HTTP/1.1 200 ") && body.len() == bytes, "{head}");
-    }
+    requests_beside_sockets(serve(site, &["--workers", "2"]).address());
 }
 
 fn everybody_ends_cleanly_under_load(site: &str) {

@@ -63,15 +63,20 @@ pub(crate) fn wasmtime() -> Result<PathBuf, String> {
 
 /// The documented command.
 pub(crate) fn wasmtime_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
-    Ok(run_with_wasmtime(wasmtime, &composed.server))
+    Ok(run_with_wasmtime(wasmtime, "inherit-network", &composed.server))
 }
 
 /// The same for WASI 0.3.
 pub(crate) fn wasmtime_p3_command(wasmtime: &Path, composed: &Composed) -> Result<Vec<OsString>, String> {
-    Ok(run_with_wasmtime(wasmtime, &composed.server_p3))
+    Ok(run_with_wasmtime(wasmtime, "inherit-network", &composed.server_p3))
 }
 
-fn run_with_wasmtime(wasmtime: &Path, server: &Path) -> Vec<OsString> {
-    let options = ["run", "-S", "inherit-network"].map(OsString::from);
+/// The same for a server beside a site.
+pub(crate) fn wasmtime_http_command(wasmtime: &Path, server: &Path) -> Vec<OsString> {
+    run_with_wasmtime(wasmtime, "inherit-network,http", server)
+}
+
+fn run_with_wasmtime(wasmtime: &Path, wasi: &str, server: &Path) -> Vec<OsString> {
+    let options = ["run", "-S", wasi].map(OsString::from);
     [wasmtime.into()].into_iter().chain(options).chain([server.into()]).collect()
 }
