@@ -1,8 +1,12 @@
-//! The Debian package: built, installed in a root with nothing else, served from, and purged. The packages for a
-//! registry.
+//! The Debian package: built, installed in a root with nothing else, served from, and purged. The archive, the container
+//! image, and the packages for a registry.
 
+#[path = "packages/archives.rs"]
+mod archives;
 #[path = "packages/crates.rs"]
 mod crates;
+#[path = "packages/image.rs"]
+mod image;
 mod support;
 
 use std::collections::BTreeSet;
@@ -19,8 +23,14 @@ use support::server::Server;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let cargo_deb = install("install-cargo-deb").and_then(|tools| may_install().map(|()| tools));
+    let podman = install("install-podman").and_then(|podman| as_root().map(|()| podman));
     let trials = vec![
         trial("a_debian_package_is_installed_served_from_and_purged", &cargo_deb, debian),
+        Trial::test("an_archive_is_unpacked_and_served_from", || {
+            archives::archive();
+            Ok(())
+        }),
+        trial("a_container_image_is_loaded_and_served_from", &podman, image::image),
         trial("programs_are_built_on_the_packaged_crates", &crates::asked_for(), crates::programs),
         trial("wkg_builds_the_wit_packages", &install("install-wkg"), crates::wit_packages),
         Trial::test("copies_are_the_same", || {
@@ -69,13 +79,18 @@ fn debian(tools: &Path) {
 
 /// The package of the program that is tested.
 fn build(tools: &Path) -> PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = env::join_paths(
         [tools.into()].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
     );
-    let mut build = Command::new(repository.join("packaging/build-deb"));
-    build.env("PATH", path.unwrap());
-    let built = build.env("PROGRAM", env!("CARGO_BIN_EXE_legacy-websocket")).output().unwrap();
+    packaging("build-deb", &[], &[("PATH", path.unwrap().to_str().unwrap())])
+}
+
+/// Runs a script of the folder with the program that is tested; returns the path that it prints.
+fn packaging(script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> PathBuf {
+    let repository = crates::repository();
+    let mut build = Command::new(repository.join("packaging").join(script));
+    build.args(arguments).env("PROGRAM", env!("CARGO_BIN_EXE_legacy-websocket"));
+    let built = build.envs(variables.iter().copied()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let path = String::from_utf8(built.stdout).unwrap();
     repository.join(path.trim()).canonicalize().unwrap()
@@ -83,15 +98,18 @@ fn build(tools: &Path) -> PathBuf {
 
 /// dpkg and chroot are for root.
 fn may_install() -> Result<(), String> {
-    let id = Command::new("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
     let missing = ["dpkg", "systemd-analyze"]
         .into_iter()
         .find(|program| Command::new(program).arg("--version").output().is_err());
     match missing {
         Some(program) => Err(format!("there is no {program}")),
-        None if id.stdout != b"0\n" => Err("installing a package needs root".into()),
-        None => Ok(()),
+        None => as_root(),
     }
+}
+
+fn as_root() -> Result<(), String> {
+    let id = Command::new("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
+    if id.stdout == b"0\n" { Ok(()) } else { Err("it needs root".into()) }
 }
 
 /// A root with a shell for the package's scripts, the C library, and dpkg's database.

@@ -206,13 +206,13 @@ fn cargo(folder: &Path, arguments: &[&str]) {
 }
 
 #[track_caller]
-fn echoes(server: &Server) {
+pub(crate) fn echoes(server: &Server) {
     let mut client = Client::open76(server.address());
     client.echo("packaged");
     client.close76();
 }
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
@@ -225,7 +225,7 @@ fn built(path: &str) -> PathBuf {
 }
 
 /// Outside of the repository.
-fn empty_folder(name: &str) -> PathBuf {
+pub(crate) fn empty_folder(name: &str) -> PathBuf {
     let folder = env::temp_dir().join(format!("legacy-websocket-{name}-{}", process::id()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
