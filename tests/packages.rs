@@ -1,5 +1,5 @@
-//! The Debian package: built, installed in a root with nothing else, served from, and purged. The archive, the container
-//! image, and the packages for a registry.
+//! The Debian package: built, installed in a root with nothing else, served from, and purged. The archive, the
+//! container image, and the packages for a registry.
 
 #[path = "packages/archives.rs"]
 mod archives;
