@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::crates::{echoes, empty_folder};
 use super::packaging;
@@ -19,8 +19,11 @@ pub(crate) fn archive() {
     }
     run(&folder, &["sha256sum", "--check", "--strict", "SHA256SUMS"]);
     let name = format!("legacy-websocket-{}-{target}", env!("CARGO_PKG_VERSION"));
-    run(&folder, &["tar", "-xzf", &format!("{name}.tar.gz")]);
+    let archive = format!("{name}.tar.gz");
+    run(&folder, &["tar", "-xzf", &archive]);
     let unpacked = folder.join(&name);
+    assert!(binstall("pkg-url", &target).ends_with(&format!("/{archive}")));
+    assert_eq!(folder.join(binstall("bin-dir", &target)), unpacked.join("legacy-websocket"));
     for file in [
         "LICENSE-APACHE",
         "LICENSE-MIT",
@@ -38,8 +41,8 @@ pub(crate) fn archive() {
         assert_eq!(mode & 0o7777, 0o644, "{file}");
     }
 
-    let mut program = Command::new("./legacy-websocket");
-    program.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(unpacked);
+    let mut program = Command::new(unpacked.join("legacy-websocket"));
+    program.args(["serve", "--listen", "127.0.0.1:0"]);
     program.env("XDG_CACHE_HOME", folder.join("cache")).env_remove("RUST_LOG");
     let server = Server::start_command(program, 1);
     echoes(&server);
@@ -47,9 +50,17 @@ pub(crate) fn archive() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// What `cargo binstall` makes of its metadata.
+fn binstall(key: &str, target: &str) -> String {
+    let manifest = include_str!("../../host/Cargo.toml");
+    let (_, metadata) = manifest.split_once("[package.metadata.binstall]").unwrap();
+    let (_, value) = metadata.split_once(&format!("\n{key} = \"")).unwrap();
+    let value = value.split('"').next().unwrap();
+    let value = value.replace("{ version }", env!("CARGO_PKG_VERSION")).replace("{ target }", target);
+    value.replace("{ bin }", "legacy-websocket").replace("{ binary-ext }", "")
+}
+
 fn run(folder: &Path, command: &[&str]) {
-    let done =
-        Command::new(command[0]).args(&command[1..]).current_dir(folder).stdout(Stdio::null()).output();
-    let done = done.unwrap();
+    let done = Command::new(command[0]).args(&command[1..]).current_dir(folder).output().unwrap();
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
