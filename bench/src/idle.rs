@@ -45,7 +45,11 @@ impl Held {
         for stream in self.streams {
             // tokio's would not ask the system unless its runtime has.
             let read = stream.into_std()?.read(&mut [0]);
-            closed += usize::from(!read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+            let is_open = match read {
+                Ok(count) => count > 0,
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+            };
+            closed += usize::from(!is_open);
         }
         drop(self.runtime);
         match closed {

@@ -60,6 +60,9 @@ impl State {
 }
 
 pub(crate) fn run(kind: Kind, length: Duration, workers: usize) -> Result<(), Box<dyn Error>> {
+    if !matches!(kind, Kind::Application | Kind::Wasmtime | Kind::WasmtimeP3) {
+        return Err("it is for application, wasmtime and wasmtime-0.3".into());
+    }
     let mut server = Process::start(kind, Role::Soak, workers)?;
     let traps = kind == Kind::Application;
     let state: &'static State = Box::leak(Box::default());

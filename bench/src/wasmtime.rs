@@ -16,7 +16,7 @@ pub(crate) fn exec(kind: Kind, role: Role) -> Box<dyn Error> {
     let application = match role {
         Role::Echo => ECHO,
         Role::Soak => FAULTY_APPLICATION,
-        _ => return "the composed server only echoes".into(),
+        _ => return "the composed servers are for echo and soak".into(),
     };
     match prepare(kind, application) {
         Ok(mut command) => command.exec().into(),

@@ -4,9 +4,9 @@
 #[path = "build/components.rs"]
 mod components;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs};
 
 use components::{Component, build, env_var, write_constants};
 
@@ -59,8 +59,11 @@ fn main() -> ExitCode {
 
 fn find_all() -> Result<PathBuf, String> {
     let package = PathBuf::from(env_var("CARGO_MANIFEST_DIR")?);
-    if let Ok(source) = env_var(SOURCE) {
+    if let Some(source) = env::var_os(SOURCE) {
         let source = PathBuf::from(source);
+        if !source.is_absolute() {
+            return Err(format!("{SOURCE}: {}: it is not an absolute path", source.display()));
+        }
         check_version(&source).map_err(|why| format!("{SOURCE}: {}: {why}", source.display()))?;
         return build(&source, &COMPONENTS);
     }

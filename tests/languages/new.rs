@@ -79,8 +79,9 @@ pub(crate) fn overwrites_nothing() {
     fs::write(work.join("file"), "mine").unwrap();
     fails(&["full"], "full exists and is not empty; nothing was written");
     fails(&["file"], "file exists and is no folder");
-    fails(&["../up"], "it must begin with an ASCII letter");
-    fails(&["match"], "it means something else in Rust");
+    fails(&["../up"], "it is a path");
+    fails(&["2up"], "it must begin with an ASCII letter");
+    fails(&["match"], "match means something else in Rust");
     fails(&["x", "--crate-path", "full"], "full/Cargo.toml: No such file");
     fails(&["x", "--language", "python", "--crate-path", "full"], "--crate-path is for --language rust");
     assert_eq!(fs::read_dir(&work).unwrap().count(), 2);

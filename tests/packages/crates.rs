@@ -84,21 +84,36 @@ pub(crate) fn programs(_: &Path) {
     copy_programs(&folder, &packages);
 
     cargo(&folder, &["run", "--release", "--package", "packaged-native"]);
-    cargo(&folder, &["test", "--release", "--package", "packaged-application"]);
     cargo(&folder, &["build", "--release", "--package", "packaged-server"]);
     let mut server = Command::new(built("release/packaged-server"));
     server.stdin(Stdio::null());
     echoes(&Server::start_command(server, 1));
 
-    cargo(&folder, &["build", "--release", "--package", "packaged-application", "--target", "wasm32-wasip2"]);
     build_host(&packages.join(format!("legacy-websocket-host-{VERSION}")), &packages);
+    let application = new_application(&folder, &packages);
     let mut program = Command::new(built("release/legacy-websocket"));
-    program.arg("serve").arg(built("wasm32-wasip2/release/packaged_application.wasm"));
-    program.args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG");
-    echoes(&Server::start_command(program, 1));
+    program.arg("serve").arg(application).args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG");
+    Client::open76(Server::start_command(program, 1).address()).expect(&frame("* What is your name?"));
     for folder in [&packages, &folder] {
         fs::remove_dir_all(folder).unwrap();
     }
+}
+
+/// What the packaged program's `new` writes, tested and built on the packaged crate.
+fn new_application(folder: &Path, packages: &Path) -> PathBuf {
+    let new = Command::new(built("release/legacy-websocket"))
+        .args(["new", "tea-room"])
+        .current_dir(folder)
+        .output();
+    let new = new.unwrap();
+    assert!(new.status.success(), "{}", String::from_utf8_lossy(&new.stderr));
+    let written = folder.join("tea-room");
+    let manifest = fs::read_to_string(written.join("Cargo.toml")).unwrap();
+    fs::write(written.join("Cargo.toml"), [&manifest, "\n", PROFILE, &patches(packages)].concat()).unwrap();
+    copy_lock(&written);
+    cargo(&written, &["test", "--release"]);
+    cargo(&written, &["build", "--release", "--target", "wasm32-wasip2"]);
+    built("wasm32-wasip2/release/tea_room.wasm")
 }
 
 /// Makes the packages, and unpacks them as cargo does.
@@ -126,11 +141,9 @@ fn has_readme_and_licences(package: &Path) {
 }
 
 fn copy_programs(folder: &Path, packages: &Path) {
-    for (name, source, manifest) in [
-        ("native", "main.rs", "[dependencies]\nlegacy-websocket = '0.1'\n"),
-        ("server", "main.rs", SERVER),
-        ("application", "lib.rs", APPLICATION),
-    ] {
+    for (name, source, manifest) in
+        [("native", "main.rs", "[dependencies]\nlegacy-websocket = '0.1'\n"), ("server", "main.rs", SERVER)]
+    {
         let package = folder.join(name);
         fs::create_dir_all(package.join("src")).unwrap();
         let text = repository().join("tests/packages").join(name).with_extension("rs");
@@ -141,17 +154,13 @@ fn copy_programs(folder: &Path, packages: &Path) {
         }
         fs::write(package.join("Cargo.toml"), manifest).unwrap();
     }
-    let workspace = "[workspace]\nresolver = '3'\nmembers = ['native', 'server', 'application']\n";
+    let workspace = "[workspace]\nresolver = '3'\nmembers = ['native', 'server']\n";
     fs::write(folder.join("Cargo.toml"), [workspace, PROFILE, &patches(packages)].concat()).unwrap();
     copy_lock(folder);
 }
 
 const SERVER: &str = "[dependencies]\nlegacy-websocket-host = { version = '0.1', default-features = false }\n\
     tokio = { version = '1', features = ['macros', 'rt'] }\n";
-
-const APPLICATION: &str = "[lib]\ncrate-type = ['cdylib']\n\
-    [dependencies]\nlegacy-websocket-application = '0.1'\n\
-    [dev-dependencies]\nlegacy-websocket-application = { version = '0.1', features = ['testing'] }\n";
 
 /// That of the workspace, so that dependencies are built once.
 const PROFILE: &str = "[profile.release]\nstrip = 'debuginfo'\n";

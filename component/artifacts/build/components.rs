@@ -42,7 +42,9 @@ pub(crate) fn build(root: &Path, components: &[Component]) -> Result<PathBuf, St
     let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     if !has_target() {
         return Err(format!(
-            "the {TARGET} target is not installed for this Rust: run ./setup in the repository"
+            "the {TARGET} target is not installed for {}: ./setup in the repository installs it for the Rust that \
+             rust-toolchain.toml there names; build with that one (cargo +VERSION)",
+            env::var("RUSTC").unwrap_or_else(|_| "rustc".into())
         ));
     }
     for watched in [

@@ -97,6 +97,9 @@ enum Language {
 impl New {
     /// Writes the application, and says what to do next.
     pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
+        if self.language == Language::Rust {
+            self.must_be_a_crate()?;
+        }
         let folder = Path::new(&self.name);
         let location = self.crate_location()?;
         must_be_free(folder)?;
@@ -107,7 +110,11 @@ impl New {
             let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
             written.map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        writeln!(stdout(), "{}/ has an application, its tests and a README. Next:", self.name)?;
+        let needs = match self.language {
+            Language::Rust => " (building needs, once: rustup target add wasm32-wasip2)",
+            Language::JavaScript | Language::Python => "",
+        };
+        writeln!(stdout(), "{}/ has an application, its tests and a README. Next{needs}:", self.name)?;
         self.next().iter().try_for_each(|command| writeln!(stdout(), "{command}"))?;
         Ok(())
     }
@@ -148,6 +155,15 @@ impl New {
             .replace("{{name}}", &self.name)
             .replace("{{module}}", &self.module())
             .replace("{{crate}}", location)
+    }
+
+    /// Its module has to have a name of its own.
+    fn must_be_a_crate(&self) -> Result<(), String> {
+        let module = self.module();
+        if RESERVED.contains(&module.as_str()) || module == CRATE.replace('-', "_") {
+            return Err(format!("{} means something else in Rust: choose another name", self.name));
+        }
+        Ok(())
     }
 
     /// The name of the module that cargo builds.
@@ -207,6 +223,9 @@ fn must_be_free(folder: &Path) -> Result<(), String> {
 /// A name that can be that of a folder, a crate and a package.
 fn name(text: &str) -> Result<String, String> {
     let is_allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    if text.contains(['/', '\\']) {
+        return Err("it is a path: the application is written to a folder of this name, here".into());
+    }
     if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
         return Err("it must begin with an ASCII letter".into());
     }
@@ -215,10 +234,6 @@ fn name(text: &str) -> Result<String, String> {
     }
     if text.len() > MAX_NAME {
         return Err(format!("it has more than {MAX_NAME} characters"));
-    }
-    let module = text.replace('-', "_");
-    if RESERVED.contains(&module.as_str()) || text == CRATE {
-        return Err("it means something else in Rust".into());
     }
     Ok(text.into())
 }
@@ -293,19 +308,17 @@ mod tests {
         for good in ["chat", "Chat_2", "my-chat", "r"] {
             assert_eq!(name(good).as_deref(), Ok(good));
         }
-        for bad in [
-            "",
-            "2chat",
-            "-chat",
-            "../chat",
-            "my chat",
-            "caf\u{e9}",
-            "fn",
-            "proc-macro",
-            CRATE,
-            &"x".repeat(65),
-        ] {
+        for bad in ["", "2chat", "-chat", "../chat", "my chat", "caf\u{e9}", &"x".repeat(65)] {
             assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keywords_of_rust_are_names_elsewhere() {
+        for word in ["fn", "proc-macro", CRATE, "legacy_websocket_application"] {
+            let new = |language| New { name: word.into(), language, crate_path: None };
+            assert!(new(Language::Rust).must_be_a_crate().is_err(), "{word}");
+            assert_eq!(name(word).as_deref(), Ok(word));
         }
     }
 

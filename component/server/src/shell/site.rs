@@ -2,6 +2,7 @@
 //! application.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
@@ -24,7 +25,7 @@ pub(crate) struct Site {
     /// By connection: each has at most one request.
     exchanges: BTreeMap<u64, Exchange>,
     done: Vec<(u64, Result<Answer, Failed>)>,
-    /// The memory of responses that are not whole yet, in bytes.
+    /// The memory of responses that the engine has not got yet, in bytes.
     held: usize,
 }
 
@@ -71,8 +72,16 @@ impl Site {
         self.held = others;
         match progress {
             Progress::GoesOn => self.held = others.saturating_add(exchange.held()),
-            Progress::Done(done) => {
+            Progress::Done(mut done) => {
                 self.exchanges.remove(&id);
+                // The engine writes the length of the body, and omits the body itself.
+                if let Ok(answer) = &mut done
+                    && let Some(length) = answer.of_head.filter(|length| *length <= max)
+                {
+                    answer.body = vec![0; length];
+                }
+                let bytes = done.as_ref().map_or(0, |answer| answer.body.capacity());
+                self.held = others.saturating_add(bytes);
                 self.done.push((id, done));
             }
             Progress::Over => drop(self.exchanges.remove(&id)),
@@ -96,6 +105,8 @@ impl Shell {
         if done.is_empty() {
             return;
         }
+        let bytes = done.iter().map(|(_, done)| done.as_ref().map_or(0, |answer| answer.body.capacity()));
+        self.site.held = self.site.held.saturating_sub(bytes.sum());
         let answers: Vec<_> = done.into_iter().map(|(id, done)| (id, self.answer(id, done))).collect();
         let fields: Vec<Vec<_>> = answers.iter().map(|(_, answer)| fields(answer)).collect();
         let commands: Vec<_> = answers
@@ -140,7 +151,7 @@ impl Shell {
             );
         }
         let fields = [("Content-Type".into(), "text/plain; charset=utf-8".into())].into();
-        Answer { status, fields, body: text.into() }
+        Answer { status, fields, body: text.into(), of_head: None }
     }
 }
 

@@ -24,7 +24,8 @@ impl<'t> Script<'t> {
         let trace: Trace = text.parse()?;
         let mut next = 0;
         let line = |(at, line): (usize, &'t str)| {
-            let begins = line.starts_with(['A', 'C', 'S']) || line.starts_with("after ") || line == "wait";
+            let word = line.split_once(' ').map_or(line, |(word, _)| word);
+            let begins = line.starts_with(['A', 'C', 'S']) || matches!(word, "after" | "wait");
             if begins {
                 next += 1;
                 return Line::Step(next - 1, at + 1, line);

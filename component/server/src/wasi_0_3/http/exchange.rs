@@ -22,9 +22,6 @@ const READ: usize = 16 * 1024;
 /// How many bytes of a body are read before others have their turn.
 const TURN: usize = 256 * 1024;
 
-/// The longest body, in bytes, whose length is told in answer to HEAD.
-const MAX_HEAD: usize = 32 * 1024 * 1024;
-
 /// Fields of a response that are the server's own.
 const SERVERS: [&str; 7] = [
     "connection",
@@ -79,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
+    /// In answer to HEAD, the length of the body that there would be.
+    pub(crate) of_head: Option<usize>,
 }
 
 /// Why there is no response.
@@ -243,7 +242,7 @@ impl Download {
         let (taken, result) = FutureWriter::new();
         let (body, result) = Response::consume_body(response, result);
         waiter.join(body.handle(), Source::Exchange(id, Part::Body));
-        let answer = Answer { status, fields, body: Vec::new() };
+        let answer = Answer { status, fields, body: Vec::new(), of_head: None };
         Self { answer, length, body: Reader::new(body), result: Some(result), taken }
     }
 
@@ -296,9 +295,8 @@ impl Download {
         if let Some(failed) = failed {
             return Err(failed);
         }
-        if is_head && let Some(declared) = self.length {
-            // The engine writes the length of the body, and omits the body itself.
-            self.answer.body.resize(declared.min(MAX_HEAD), 0);
+        if is_head {
+            self.answer.of_head = self.length;
         }
         Ok(self.answer)
     }

@@ -55,7 +55,8 @@ impl Origin {
         if let Some((is_secure, _)) = &self.public {
             return *is_secure;
         }
-        let proto = value(head, "x-forwarded-proto").filter(|_| self.trusted);
+        // The last is the nearest proxy's.
+        let proto = values(head, "x-forwarded-proto").filter(|_| self.trusted).last();
         proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
     }
 
@@ -63,10 +64,10 @@ impl Origin {
     fn fields(&self, request: &step::Request) -> [(String, Vec<u8>); 2] {
         let peer = &request.peer;
         let address = peer.parse::<SocketAddr>().map_or_else(|_| peer.clone(), |peer| peer.ip().to_string());
-        let before = value(&request.head, "x-forwarded-for").filter(|_| self.trusted);
-        let address = before.map_or_else(|| address.clone(), |before| format!("{before}, {address}"));
+        let before = values(&request.head, "x-forwarded-for").filter(|_| self.trusted);
+        let addresses = before.chain([address.as_str()]).collect::<Vec<_>>().join(", ");
         let proto = if self.is_secure(&request.head) { "https" } else { "http" };
-        [("x-forwarded-for".into(), address.into()), ("x-forwarded-proto".into(), proto.into())]
+        [("x-forwarded-for".into(), addresses.into()), ("x-forwarded-proto".into(), proto.into())]
     }
 }
 
@@ -99,21 +100,32 @@ pub(super) fn build(
 }
 
 fn fields(request: &step::Request, origin: &Origin) -> Option<Fields> {
+    let named: Vec<_> = values(&request.head, "connection").map(str::to_ascii_lowercase).collect();
     let passed = |name: &str| {
-        let forwarded = name.starts_with("x-forwarded-") || FORWARDED.contains(&name);
-        let replaced = matches!(name, "x-forwarded-for" | "x-forwarded-proto");
-        !NOT_PASSED.contains(&name) && !replaced && (origin.trusted || !forwarded)
+        // Some servers read `X_Forwarded_For` as the field that a proxy has sent.
+        let hyphenated = name.replace('_', "-");
+        let is_forwarded = hyphenated.starts_with("x-forwarded-") || FORWARDED.contains(&hyphenated.as_str());
+        let is_replaced = matches!(name, "x-forwarded-for" | "x-forwarded-proto");
+        let is_proxys = origin.trusted && name == hyphenated && !is_replaced;
+        let is_hop_by_hop = NOT_PASSED.contains(&name) || named.iter().any(|named| named == name);
+        if is_forwarded { is_proxys } else { !is_hop_by_hop }
     };
     let received = request.head.fields.iter();
     let received = received.map(|field| (field.name.to_ascii_lowercase(), field.value.clone()));
-    let entries: Vec<_> =
-        received.filter(|(name, _)| passed(&name.replace('_', "-"))).chain(origin.fields(request)).collect();
+    let entries: Vec<_> = received.filter(|(name, _)| passed(name)).chain(origin.fields(request)).collect();
     Fields::from_list(&entries).ok()
 }
 
 fn value<'a>(head: &'a step::RequestHead, name: &str) -> Option<&'a str> {
     let field = head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
     core::str::from_utf8(&field.value).ok().map(str::trim)
+}
+
+/// The items of a list in all fields of this name, in order.
+fn values<'a>(head: &'a step::RequestHead, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let fields = head.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    let lists = fields.filter_map(|field| core::str::from_utf8(&field.value).ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
 fn method(name: &str) -> Method {
