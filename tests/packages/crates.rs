@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::{env, fs, process};
 
 use crate::support::client::Client;
-use crate::support::contains;
 use crate::support::server::Server;
+use crate::support::{contains, frame};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
