@@ -59,7 +59,7 @@ impl PassThrough {
         match **gateway {}
     }
 
-    pub(crate) async fn serve(self: Rc<Self>, _: Passed) {
+    pub(crate) async fn serve(self: Rc<Self>, _: Passed) -> Option<Passed> {
         match *self {}
     }
 }
