@@ -56,7 +56,7 @@ pub enum Problem {
     /// A `+` or `&` with nothing to continue.
     #[error("nothing to continue")]
     NothingToContinue,
-    /// Repetitions that exceed [`MAX_REPEATED_BYTES`].
+    /// Repetitions that exceed 64 MiB.
     #[error("repeated too often: repetitions may total 64 MiB")]
     TooLong,
     /// No steps.
