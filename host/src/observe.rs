@@ -4,3 +4,8 @@
 pub(crate) mod admin;
 pub(crate) mod log;
 pub(crate) mod metrics;
+#[cfg(feature = "cli")]
+mod start_log;
+
+#[cfg(feature = "cli")]
+pub(crate) use self::start_log::start_log;

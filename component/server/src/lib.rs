@@ -26,6 +26,8 @@ mod link;
 mod listening;
 mod log;
 mod shell;
+#[cfg(feature = "http")]
+mod site;
 #[cfg(not(feature = "wasi-0-3"))]
 mod wasi_0_2;
 #[cfg(feature = "wasi-0-3")]

@@ -4,7 +4,7 @@
 mod admission;
 mod output;
 #[cfg(feature = "http")]
-mod site;
+mod requests;
 mod telemetry;
 mod turn;
 #[cfg(not(feature = "wasi-0-3"))]
@@ -23,13 +23,13 @@ use core::cmp::Reverse;
 use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
 use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
 
-#[cfg(feature = "http")]
-use self::site::Site;
 use crate::arguments::{Arguments, ShellOptions};
 use crate::clock::now;
 use crate::io::Ready;
 use crate::link::{Link, ReadOutcome};
 use crate::log::Log;
+#[cfg(feature = "http")]
+use crate::site::Site;
 #[cfg(feature = "wasi-0-3")]
 use crate::system::Waiter;
 use crate::system::stdio::{Stdin, print};

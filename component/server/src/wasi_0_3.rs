@@ -21,6 +21,8 @@ pub(crate) use self::bindings::hixie::legacy_websocket::handler::handle;
 pub(crate) use self::bindings::wasi::cli::environment::get_arguments;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::socket::{Draining, Socket};
+#[cfg(feature = "http")]
+pub(crate) use self::waiter::Part;
 pub(crate) use self::waiter::{Source, Waiter};
 
 /// How many links are served in one turn.

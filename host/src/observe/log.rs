@@ -4,9 +4,6 @@
 //! `tracing-appender` has such a queue, too, but does not count unwritten lines, and its guard prints to standard
 //! output, which panics or blocks if that is gone as well.
 
-#[cfg(feature = "cli")]
-mod start;
-
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write, stdout};
@@ -19,9 +16,6 @@ use std::time::{Duration, Instant};
 use legacy_websocket_shell::{LogCategory, LogPermit, LogRateLimiter};
 use tracing::{Level, enabled, warn};
 
-#[cfg(feature = "cli")]
-pub(crate) use self::start::start;
-
 /// Maximum bytes in the queue, in addition to those being written. Lines beyond it are dropped.
 const MAX_QUEUE_BYTES: usize = 1 << 20;
 
@@ -32,7 +26,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// The program's log, once started.
-static LOG: OnceLock<LineQueue> = OnceLock::new();
+pub(super) static LOG: OnceLock<LineQueue> = OnceLock::new();
 
 /// The origin of the rate limiters' clock.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -78,7 +72,7 @@ pub(crate) fn print(text: String) {
 
 /// Lines on their way to the writer thread. Clones share it.
 #[derive(Clone, Debug)]
-struct LineQueue(Arc<Shared>);
+pub(super) struct LineQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -97,7 +91,7 @@ struct State {
 }
 
 impl LineQueue {
-    fn start(mut to: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(mut to: impl Write + Send + 'static) -> io::Result<Self> {
         let queue = Self(Arc::default());
         let theirs = queue.clone();
         thread::Builder::new().name("log".into()).spawn(move || theirs.run(&mut to))?;

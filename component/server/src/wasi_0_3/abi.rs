@@ -9,11 +9,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 
-use wit_bindgen::{FutureReader, StreamReader, StreamWriter};
+use wit_bindgen::{StreamReader, StreamWriter};
 
-use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
+use super::bindings::wasi::sockets::types::TcpSocket;
 use super::bindings::wit_stream::StreamPayload;
-use super::future::FutureRead;
 
 /// The operation goes on; an event tells its result.
 pub(super) const BLOCKED: u32 = u32::MAX;
@@ -383,12 +382,6 @@ impl Drop for Incoming {
         // A connection that nobody will serve.
         drop(self.take());
     }
-}
-
-/// The result of a stream that has ended. If the host does not know yet, it counts as a proper end.
-pub(super) fn result(future: FutureReader<Result<(), ErrorCode>>) -> Result<(), ErrorCode> {
-    let (_, value) = FutureRead::start(future);
-    value.unwrap_or(Ok(()))
 }
 
 fn count(result: u32) -> usize {

@@ -10,9 +10,8 @@ use core::marker::PhantomData;
 use wit_bindgen::FutureReader;
 
 use super::abi::{BLOCKED, COMPLETED, leave};
+use super::bindings::wasi::sockets::types::ErrorCode;
 use super::bindings::wit_future::FuturePayload;
-#[cfg(feature = "http")]
-use super::waiter::{Source, Waiter};
 
 /// Room for every payload.
 type Value = [u64; WORDS];
@@ -70,6 +69,12 @@ impl<T: FuturePayload> Drop for FutureRead<T> {
     }
 }
 
+/// The result of a stream that has ended. If the host does not know yet, it counts as a proper end.
+pub(super) fn result(future: FutureReader<Result<(), ErrorCode>>) -> Result<(), ErrorCode> {
+    let (_, value) = FutureRead::start(future);
+    value.unwrap_or(Ok(()))
+}
+
 /// The end of a future that has to be written: otherwise the other end waits forever.
 #[cfg(feature = "http")]
 pub(super) struct FutureWriter<T: FuturePayload> {
@@ -80,7 +85,7 @@ pub(super) struct FutureWriter<T: FuturePayload> {
 /// A value on its way to a reader, which takes it when it wants.
 #[cfg(feature = "http")]
 pub(super) struct FutureWrite {
-    handle: u32,
+    pub(super) handle: u32,
     drop_writable: unsafe extern "C" fn(u32),
     _value: Box<Value>,
 }
@@ -98,8 +103,8 @@ impl<T: FuturePayload> FutureWriter<T> {
         }
     }
 
-    /// Writes a value without lists, which the waiter keeps until it is read.
-    pub(super) fn write(self, value: T, waiter: &mut Waiter) {
+    /// Writes a value without lists. What is returned has to be kept until it is read.
+    pub(super) fn write(self, value: T) -> Option<FutureWrite> {
         const { assert_fits::<T>() };
         let mut lowered = Box::new([0; WORDS]);
         let at: *mut u8 = lowered.as_mut_ptr().cast();
@@ -111,11 +116,10 @@ impl<T: FuturePayload> FutureWriter<T> {
         let drop_writable = T::VTABLE.drop_writable;
         let write = FutureWrite { handle: self.handle, drop_writable, _value: lowered };
         if result == BLOCKED {
-            waiter.join(self.handle, Source::Written);
-            waiter.writes.insert(self.handle, write);
-        } else {
-            write.finish();
+            return Some(write);
         }
+        write.finish();
+        None
     }
 }
 

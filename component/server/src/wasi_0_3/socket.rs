@@ -7,9 +7,10 @@ use core::net::SocketAddr;
 use legacy_websocket_shell::{WriteAccount, WriteQueue};
 use wit_bindgen::FutureReader;
 
-use super::abi::{Event, Reader, Writer, Written, result};
+use super::abi::{Event, Reader, Writer, Written};
 use super::bindings::wasi::sockets::types::{ErrorCode, TcpSocket};
 use super::bindings::wit_stream;
+use super::future::result;
 use super::waiter::{Source, Waiter};
 use crate::io::{Flush, Gone, Ready, Received};
 

@@ -8,8 +8,6 @@ use core::mem;
 use super::abi::{Event, Timer, WaitableSet};
 #[cfg(feature = "http")]
 use super::future::FutureWrite;
-#[cfg(feature = "http")]
-use super::http::Part;
 use crate::io::{NANOSECONDS, Ready};
 
 /// The operations that are waited for.
@@ -23,7 +21,7 @@ pub(crate) struct Waiter {
     ready: Vec<Ready>,
     /// Values that nobody has read yet, by handle.
     #[cfg(feature = "http")]
-    pub(super) writes: BTreeMap<u32, FutureWrite>,
+    writes: BTreeMap<u32, FutureWrite>,
 }
 
 /// The owner of an operation.
@@ -40,6 +38,16 @@ pub(crate) enum Source {
     /// Nobody: a value that was written.
     #[cfg(feature = "http")]
     Written,
+}
+
+/// A part of a request and its response.
+#[cfg(feature = "http")]
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Call,
+    Upload,
+    Body,
+    Trailers,
 }
 
 impl Waiter {
@@ -120,6 +128,15 @@ impl Waiter {
     pub(crate) fn join(&mut self, handle: u32, source: Source) {
         self.set.join(handle);
         self.note(handle, source);
+    }
+
+    /// Keeps a value until it has been read.
+    #[cfg(feature = "http")]
+    pub(super) fn keep(&mut self, write: Option<FutureWrite>) {
+        if let Some(write) = write {
+            self.join(write.handle, Source::Written);
+            self.writes.insert(write.handle, write);
+        }
     }
 
     /// Notes the owner of a stream's operations.

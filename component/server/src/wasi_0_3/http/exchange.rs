@@ -6,14 +6,15 @@ use core::fmt::{self, Display, Formatter};
 use core::mem;
 
 use legacy_websocket::step;
-use wit_bindgen::{FutureReader, StreamWriter};
+use wit_bindgen::FutureReader;
 
-use super::super::abi::{Event, Reader, Writer};
+use super::super::abi::{Event, Reader};
 use super::super::bindings::wasi::http::types::{ErrorCode, Response, Trailers};
 use super::super::future::{FutureRead, FutureWriter};
-use super::super::waiter::{Source, Waiter};
+use super::super::waiter::{Part, Source, Waiter};
+use super::call::{Call, CallState};
 use super::request::{Origin, build};
-use super::{Call, CallState};
+use super::upload::Upload;
 use crate::io::Ready;
 
 /// The size of a read of a response's body, in bytes.
@@ -39,15 +40,6 @@ pub(crate) struct Exchange {
     is_head: bool,
     upload: Option<Upload>,
     state: State,
-}
-
-/// What an event is of.
-#[derive(Clone, Copy)]
-pub(crate) enum Part {
-    Call,
-    Upload,
-    Body,
-    Trailers,
 }
 
 enum State {
@@ -106,12 +98,6 @@ impl Display for Failed {
     }
 }
 
-/// The body of a request, on its way.
-pub(super) struct Upload {
-    writer: Writer,
-    rest: Vec<u8>,
-}
-
 /// A response whose body is being read.
 struct Download {
     answer: Answer,
@@ -151,10 +137,7 @@ impl Exchange {
         match (part, mem::replace(&mut self.state, State::Over)) {
             (Part::Upload, state) => {
                 self.state = state;
-                self.upload = self.upload.take().and_then(|mut upload| {
-                    upload.rest = upload.writer.complete(event.result);
-                    upload.write(self.id, waiter)
-                });
+                self.upload = self.upload.take().and_then(|upload| upload.complete(event, self.id, waiter));
             }
             (Part::Call, State::Calling(call)) => self.receive(call.complete(event), waiter),
             (Part::Call, State::Abandoned(call)) => {
@@ -196,7 +179,7 @@ impl Exchange {
         match mem::replace(&mut self.state, State::Over) {
             State::Calling(call) | State::Abandoned(call) => self.state = State::Abandoned(call),
             State::Reading(download) | State::Ending(download, _) => {
-                download.taken.write(Err(ErrorCode::ConnectionTerminated), waiter);
+                waiter.keep(download.taken.write(Err(ErrorCode::ConnectionTerminated)));
             }
             State::Done(_) | State::Over => {}
         }
@@ -209,26 +192,6 @@ impl Exchange {
             CallState::Returned(Ok(response)) => State::Reading(Download::new(response, self.id, waiter)),
             CallState::Returned(Err(error)) => State::Done(Err(Failed::Error(error))),
         };
-    }
-}
-
-impl Upload {
-    pub(super) fn new(writer: StreamWriter<u8>, body: Vec<u8>) -> Self {
-        Self { writer: Writer::new(writer), rest: body }
-    }
-
-    /// Writes what can be written. Returns itself if that takes longer.
-    fn write(mut self, id: u64, waiter: &mut Waiter) -> Option<Self> {
-        while !self.rest.is_empty() {
-            match self.writer.start(mem::take(&mut self.rest), Some(&waiter.set)) {
-                Some(rest) => self.rest = rest,
-                None => {
-                    waiter.note(self.writer.handle(), Source::Exchange(id, Part::Upload));
-                    return Some(self);
-                }
-            }
-        }
-        None
     }
 }
 
@@ -253,7 +216,7 @@ impl Download {
                 return self.await_end(id, is_head, waiter);
             }
             if self.answer.body.len() > max {
-                self.taken.write(Err(ErrorCode::HttpResponseBodySize(None)), waiter);
+                waiter.keep(self.taken.write(Err(ErrorCode::HttpResponseBodySize(None))));
                 return State::Done(Err(Failed::TooLong(max)));
             }
             if self.answer.body.len() > until {
@@ -291,7 +254,7 @@ impl Download {
             }
             _ => None,
         };
-        self.taken.write(Ok(()), waiter);
+        waiter.keep(self.taken.write(Ok(())));
         if let Some(failed) = failed {
             return Err(failed);
         }

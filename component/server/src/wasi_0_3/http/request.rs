@@ -12,7 +12,7 @@ use super::super::bindings::wasi::http::types::{ErrorCode, Fields, Method, Reque
 use super::super::bindings::wit_stream;
 use super::super::future::FutureWriter;
 use super::super::waiter::Waiter;
-use super::exchange::Upload;
+use super::upload::Upload;
 
 /// Fields that are for one connection alone (RFC 9110 section 7.6.1), and Host, which is the authority.
 const NOT_PASSED: [&str; 10] = [
@@ -87,7 +87,7 @@ pub(super) fn build(
     };
     let (writer, trailers) = FutureWriter::<Result<Option<Trailers>, ErrorCode>>::new();
     let (built, _) = Request::new(fields, contents, trailers, None);
-    writer.write(Ok(None), waiter);
+    waiter.keep(writer.write(Ok(None)));
     let authority = match &origin.public {
         Some((_, authority)) => Some(authority.as_str()),
         None => value(&head, "host"),

@@ -1,4 +1,4 @@
-//! The program's log.
+//! Starts the program's log.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -10,10 +10,10 @@ use legacy_websocket_shell::Printable;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
-use super::{LOG, LineQueue, flush};
+use super::log::{LOG, LineQueue, flush};
 
 /// Writes all events and panic messages to standard error. `RUST_LOG` takes precedence over `filter`.
-pub(crate) fn start(filter: &str) {
+pub(crate) fn start_log(filter: &str) {
     // A separate descriptor: a blocking write would hold `std`'s lock.
     let started = stderr().as_fd().try_clone_to_owned().and_then(|to| LineQueue::start(File::from(to)));
     let queue = match started {
