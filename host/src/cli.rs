@@ -33,7 +33,7 @@ use self::gateway::Gateway;
 use self::new::New;
 use self::serve::Serve;
 use self::try_trace::Try;
-use crate::observe::{log, start_log};
+use crate::observe::{self, log};
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
@@ -161,7 +161,7 @@ fn check_config(file: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn start_log(debug: bool) {
-    start_log(if debug { "legacy_websocket_host=debug" } else { "info" });
+    observe::start_log(if debug { "legacy_websocket_host=debug" } else { "info" });
 }
 
 #[cfg(test)]
