@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use legacy_websocket::step::{Disposition, Loss};
 use legacy_websocket_shell::{Action, Closing, Fin, Reading};
+use tokio::io::AsyncWriteExt;
 use tokio::task::{spawn_local, yield_now};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::accept::incoming::{Accepted, ConnectionGuard, Peer};
 use crate::connection::connection_io::ConnectionIo;
@@ -23,6 +24,9 @@ use crate::connection::read_batch::READ_BYTES;
 use crate::connection::socket::Socket;
 use crate::gateway::Passed;
 use crate::shell::Shell;
+
+/// The answer to an opening handshake for an application that takes no new connections.
+const RETIRED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How many reads one peer gets before the others get their turn.
 const READS_PER_POLL: usize = 4;
@@ -171,11 +175,15 @@ impl Connection {
             let (gateway, shell, peer) = (Rc::clone(gateway), Rc::clone(&self.shell), self.peer);
             spawn_local(async move {
                 let passed = gateway.serve(Passed { socket, received, peer }).await;
-                // A client that comes back gets the new application.
-                if let Some(Passed { socket, received, peer }) = passed.filter(|_| !shell.is_retired()) {
-                    let accepted = Accepted { socket, peer, guard };
-                    spawn_local(Self::again(shell, accepted, &received));
+                let Some(Passed { socket, received, peer }) = passed else { return };
+                if shell.is_retired() {
+                    // A client that comes back gets the new application.
+                    let refused = refuse(socket);
+                    let _ = timeout(shell.options().write_timeout, refused).await;
+                    return drop(guard);
                 }
+                let accepted = Accepted { socket, peer, guard };
+                spawn_local(Self::again(shell, accepted, &received));
             });
         }
     }
@@ -184,6 +192,12 @@ impl Connection {
         self.shell.lost(self.id, why);
         Poll::Ready(())
     }
+}
+
+/// Answers an opening handshake that comes after the application has been replaced.
+async fn refuse(mut socket: Socket) -> io::Result<()> {
+    socket.write_all(RETIRED).await?;
+    socket.shutdown().await
 }
 
 /// Has the task polled again after the others, and after the runtime has polled the sockets: a peer that always has

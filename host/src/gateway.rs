@@ -16,6 +16,7 @@ pub(crate) mod error;
 mod exchange;
 mod failure;
 mod fields;
+mod framing;
 mod head_gate;
 mod health;
 mod inbound;

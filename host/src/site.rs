@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{InstantiationError, ProxyHandler};
 
-pub(crate) use self::call::{BrokenOff, SiteBody};
+pub(crate) use self::call::SiteBody;
 use self::call::{Call, CallGuard, SiteResponse};
 pub(crate) use self::component::SiteFactory;
 pub(crate) use self::failure::SiteFailure;

@@ -12,6 +12,7 @@ tests!(
     unbounded_memory_costs_one_request,
     a_response_that_does_not_begin_is_given_up,
     a_slow_upload_is_not_the_sites_fault,
+    an_upload_that_stalls_ends_its_response,
     a_response_that_breaks_off_does_not_look_whole,
     a_client_that_leaves_ends_its_request,
     too_many_requests_are_refused,
@@ -81,6 +82,27 @@ fn a_slow_upload_is_not_the_sites_fault(site: &str) {
     let (head, _) = text(&mut client);
     // It has not asked for the body.
     assert!(head.starts_with("HTTP/1.1 504 ") || head.starts_with("HTTP/1.1 408 "), "{head}");
+}
+
+fn an_upload_that_stalls_ends_its_response(site: &str) {
+    let server = serve(site, &["--http-timeout", "200ms", "--http-max-requests", "1"]);
+    let mut client = server.connect();
+    client.send(&request("POST", "/echo", "Transfer-Encoding: chunked\r\n"));
+    client.send(b"3\r\none\r\n");
+    client.read_until(b"\r\n\r\n");
+    assert_eq!(client.read_chunk().unwrap(), b"one");
+    let rest = client.read_until_gone();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "a response that was cut looks whole");
+    // Somebody else has its place.
+    let mut other = server.connect();
+    loop {
+        other.send(&get("/count"));
+        let (head, _) = text(&mut other);
+        if head.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+    }
+    assert!(!server.log().contains("WARN"), "{}", server.log());
 }
 
 fn a_response_that_breaks_off_does_not_look_whole(site: &str) {

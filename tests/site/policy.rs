@@ -1,12 +1,15 @@
 //! What holds for requests to an application holds for those to a site.
 
 use crate::requests::text;
+use crate::support::{answer75, head75};
 use crate::{get, request, serve};
 
 tests!(
     a_foreign_host_does_not_reach_the_site,
     a_foreign_origin_does_not_reach_the_site,
+    two_origins_do_not_reach_the_site,
     forwarded_fields_count_where_they_are_trusted,
+    the_standard_field_counts_as_for_sockets,
     the_public_url_is_the_sites,
     a_proxy_header_names_the_peer,
     health_checks_do_not_reach_the_site,
@@ -41,6 +44,39 @@ fn a_foreign_origin_does_not_reach_the_site(site: &str) {
         let (head, _) = text(&mut client);
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {origin}: {head}");
     }
+}
+
+fn two_origins_do_not_reach_the_site(site: &str) {
+    let server = serve(site, &["--origin", "http://example.com"]);
+    let mut client = server.connect();
+    let both = "Origin: http://example.com\r\nOrigin: http://example.org\r\n";
+    for (method, status) in [("POST", "400"), ("GET", "200")] {
+        client.send(&request(method, "/", both));
+        let (head, _) = text(&mut client);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method}: {head}");
+    }
+}
+
+fn the_standard_field_counts_as_for_sockets(site: &str) {
+    let server = serve(site, &["--trust-forwarded", "--host", "outer:8443"]);
+    for fields in [
+        "Forwarded: for=192.0.2.1;host=\"outer:8443\";proto=https\r\n",
+        "X-Forwarded-Host: outer\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Proto: HTTPS\r\n",
+        "X-Forwarded-Host: outer\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Ssl: on\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(&request("GET", "/", fields));
+        let (head, body) = text(&mut client);
+        let body = body.to_lowercase();
+        assert!(head.starts_with("HTTP/1.1 200 ") && body.contains(" outer:8443\n"), "{fields}{head}{body}");
+        // Of WASI 0.2, wasmtime's scheme is always http.
+        assert!(body.contains("scheme::https) ") || site.contains("p2.wasm"), "{body}");
+        client.send(&head75(fields));
+        client.expect(&answer75("wss://outer:8443/demo", ""));
+    }
+    let mut client = server.connect();
+    client.send(&request("GET", "/", "Forwarded: host=outer:8443, host=inner\r\n"));
+    assert!(text(&mut client).0.starts_with("HTTP/1.1 403 "));
 }
 
 fn forwarded_fields_count_where_they_are_trusted(site: &str) {

@@ -1,7 +1,10 @@
 //! Requests and responses.
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::client::Client;
 use crate::support::contains;
+use crate::support::server::Server;
 use crate::{get, request, serve};
 
 tests!(
@@ -15,12 +18,18 @@ tests!(
     requests_may_be_pipelined,
     a_client_of_http_1_0_is_served,
     a_client_may_wait_for_100_continue,
+    a_slow_client_gets_the_end_of_a_last_response,
+    a_long_head_is_refused,
+    a_head_may_come_in_pieces_before_the_response,
     a_client_that_leaves_ends_its_response,
     an_instance_goes_on_after_its_response,
 );
 
 /// More than the memory that an instance has, and than the kernel holds.
 const LONG_BYTES: usize = 40 << 20;
+
+/// More than the kernel holds.
+pub(crate) const SLOW_BYTES: usize = 10_000_000;
 
 #[track_caller]
 pub(crate) fn text(client: &mut Client) -> (String, String) {
@@ -147,6 +156,68 @@ fn a_client_may_wait_for_100_continue(site: &str) {
     assert_eq!(head, b"HTTP/1.1 100 Continue\r\n\r\n");
     client.send(b"ok");
     assert_eq!(text(&mut client).1, "ok");
+}
+
+/// The server is faster, and has more to send than the kernel takes.
+fn a_slow_client_gets_the_end_of_a_last_response(site: &str) {
+    let server = serve(site, &[]);
+    let path = format!("/bytes/{SLOW_BYTES}");
+    let mut client = slow(&server);
+    client.send(&request("GET", &path, "Connection: close\r\n"));
+    assert_eq!(client.read_response().1.len(), SLOW_BYTES);
+    client.expect_end();
+    let mut client = slow(&server);
+    client.send(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
+    client.read_until(b"\r\n\r\n");
+    assert_eq!(client.read_to_end().len(), SLOW_BYTES);
+}
+
+/// A client that has little space for what it has not read.
+pub(crate) fn slow(server: &Server) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    Client::with(socket.into())
+}
+
+fn a_long_head_is_refused(site: &str) {
+    let server = serve(site, &[]);
+    let mut client = server.connect();
+    client.send(&get("/bytes/1"));
+    client.read_response();
+    let of_length = |length: usize| {
+        let rest = length - request("GET", "/bytes/2", "A: \r\n").len();
+        request("GET", "/bytes/2", &format!("A: {}\r\n", "a".repeat(rest)))
+    };
+    client.send(&of_length(16_384));
+    assert_eq!(client.read_response().1, [0, 1]);
+    client.send(&of_length(16_385));
+    let answer = client.read_to_end();
+    assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", answer.escape_ascii());
+}
+
+fn a_head_may_come_in_pieces_before_the_response(site: &str) {
+    let server = serve(site, &[]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client
+            .send(&[get("/bytes/1").as_slice(), b"GET /bytes/2 HTTP/1.1\r\nHost: example.com\r\n"].concat());
+        assert_eq!(client.read_response().1, [0]);
+        client.send(b"\r\n");
+        assert_eq!(client.read_response().1, [0, 1]);
+        // Its body is in the same segment, and so is a request.
+        let posts = [
+            request("POST", "/echo", "Transfer-Encoding: chunked\r\n"),
+            b"2\r\nok\r\n0\r\n\r\n".to_vec(),
+            request("POST", "/echo", "Content-Length: 3\r\n"),
+            b"yesGET /bytes/3 HTTP/1.1\r".to_vec(),
+        ];
+        client.send(&posts.concat());
+        assert_eq!(text(&mut client).1, "ok");
+        assert_eq!(text(&mut client).1, "yes");
+        client.send(b"\nHost: example.com\r\n\r\n");
+        assert_eq!(client.read_response().1, [0, 1, 2]);
+    }
 }
 
 fn a_client_that_leaves_ends_its_response(site: &str) {

@@ -1,5 +1,6 @@
 //! WebSocket clients beside the site.
 
+use crate::requests::{SLOW_BYTES, slow};
 use crate::support::client::Client;
 use crate::support::hybi::{TEXT, head_hybi, masked};
 use crate::support::server::Server;
@@ -11,7 +12,10 @@ tests!(
     an_application_gets_no_requests,
     a_kept_connection_may_become_a_websocket,
     a_post_may_come_before_a_websocket,
-    a_handshake_before_the_response_is_refused,
+    a_post_that_is_not_read_may_come_before_a_websocket,
+    a_handshake_waits_for_the_response,
+    a_handshake_may_come_in_pieces_before_the_response,
+    a_protocol_that_is_not_accepted_is_refused,
     an_unknown_version_is_not_the_sites,
 );
 
@@ -91,11 +95,50 @@ fn a_post_may_come_before_a_websocket(site: &str) {
     client.echo("after");
 }
 
-fn a_handshake_before_the_response_is_refused(site: &str) {
+fn a_post_that_is_not_read_may_come_before_a_websocket(site: &str) {
     let server = serve(site, &[]);
     let mut client = server.connect();
-    client.send(&[get("/bytes/10"), head75("")].concat());
-    assert_eq!(client.read_response().1.len(), 10);
+    client.send(&[&request("POST", "/nowhere", "Content-Length: 5\r\n")[..], b"hello"].concat());
+    assert!(client.read_response().0.starts_with("HTTP/1.1 404 "));
+    client.shake_hands76("ws://example.com/demo");
+    client.echo("after");
+    client.close76();
+}
+
+/// With more frames than are read at once, and a response that the client is slow to read.
+fn a_handshake_waits_for_the_response(site: &str) {
+    let server = serve(site, &[]);
+    let frames = frame(&"a".repeat(1000)).repeat(10);
+    for (bytes, mut client) in [(10, server.connect()), (SLOW_BYTES, slow(&server))] {
+        client.send(&[get(&format!("/bytes/{bytes}")), head75(""), frames.clone()].concat());
+        assert_eq!(client.read_response().1.len(), bytes);
+        client.expect(&answer75("ws://example.com/demo", ""));
+        client.expect(&frames);
+        client.echo("after");
+    }
+}
+
+fn a_handshake_may_come_in_pieces_before_the_response(site: &str) {
+    let server = serve(site, &[]);
+    let handshake = head75("");
+    // Each place where a line begins.
+    for (end, _) in handshake.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        let (first, rest) = handshake.split_at(end + 1);
+        let mut client = server.connect();
+        client.send(&[&get("/bytes/10"), first].concat());
+        assert_eq!(client.read_response().1.len(), 10);
+        client.send(rest);
+        client.expect(&answer75("ws://example.com/demo", ""));
+        client.echo("75");
+    }
+}
+
+fn a_protocol_that_is_not_accepted_is_refused(site: &str) {
+    let server = serve(site, &["--protocol", "draft76"]);
+    let mut client = server.connect();
+    client.send(&get("/bytes/10"));
+    client.read_response();
+    client.send(&head_hybi(13, ""));
     let (head, body) = client.read_response();
     assert!(head.starts_with("HTTP/1.1 400 ") && contains(&body, b"opening handshake"), "{head}");
     client.expect_end();

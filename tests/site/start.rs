@@ -3,10 +3,17 @@
 use std::fs;
 
 use crate::requests::text;
+use crate::support::head75;
 use crate::support::server::{Server, run};
 use crate::{get, path};
 
-tests!(wrong_components_are_named, options_need_a_site, a_file_may_name_the_site, a_changed_site_serves,);
+tests!(
+    wrong_components_are_named,
+    options_need_a_site,
+    a_file_may_name_the_site,
+    a_changed_site_serves,
+    a_handshake_after_the_application_has_changed_is_refused,
+);
 
 fn wrong_components_are_named(site: &str) {
     let text = path("text.wasm");
@@ -65,4 +72,21 @@ fn a_changed_site_serves(site: &str) {
     fs::write(&changing, "text").unwrap();
     server.wait_for_log(&["serves on: ", "it is not WebAssembly"]);
     assert_eq!(answered(&mut client), 3);
+}
+
+fn a_handshake_after_the_application_has_changed_is_refused(site: &str) {
+    let (changing, new) = (path("changing-application.wasm"), path("changing-application.new"));
+    fs::copy(path("chat.wasm"), &changing).unwrap();
+    let server = Server::start(&[&changing, "--http", site, "--watch", "--workers", "1"]);
+    let mut client = server.connect();
+    client.send(&get("/bytes/3"));
+    client.read_response();
+    fs::copy(path("echo.wasm"), &new).unwrap();
+    fs::rename(&new, &changing).unwrap();
+    server.wait_for_log(&["INFO", "a new application serves"]);
+    server.open76().echo("new");
+    // The site is another one's.
+    client.send(&get("/bytes/3"));
+    assert_eq!(client.read_response().1.len(), 3);
+    client.refused(&head75(""), "503");
 }

@@ -40,8 +40,8 @@ pub(super) struct Serve {
     #[arg(value_name = "APPLICATION.WASM")]
     application: Option<PathBuf>,
 
-    /// Reload the application when its file changes, and the site of --http. Existing connections stay with the old
-    /// version.
+    /// Reload the application when its file changes, and the site of --http. WebSocket connections stay with the old
+    /// version; every new request gets the new site.
     #[arg(long, requires = COMPONENTS)]
     watch: bool,
 
@@ -56,8 +56,9 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SITE.WASM", help_heading = SITE)]
     http: Option<PathBuf>,
 
-    /// How long the site may take to begin its response, after the last part of the request. More: 504. How long it may
-    /// compute without waiting for anything is limited by --call-timeout.
+    /// How long the site may take to begin its response, after the last part of the request. More: 504. As long may
+    /// the client take for each part of its request's body. How long the site may compute without waiting for anything
+    /// is limited by --call-timeout.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s", requires = "http",
         help_heading = SITE)]
     http_timeout: Duration,

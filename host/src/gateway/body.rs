@@ -1,5 +1,6 @@
 //! Bodies on their way through the gateway.
 
+use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, Version};
 use legacy_websocket_shell::{LogCategory, LogPermit};
-use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tracing::{debug, warn};
 
 use super::backend::Backend;
 use super::exchange::{Why, in_words, warn_of};
@@ -19,14 +20,14 @@ use super::fields;
 use crate::accept::incoming::Peer;
 use crate::connection::socket::PeerAddress;
 use crate::observe::log;
-use crate::site::{BrokenOff, SiteBody};
+use crate::site::SiteBody;
 
 /// What of a body was just polled for: the next part, its end, or `Pending`.
 type Polled = Poll<Option<hyper::Result<Frame<Bytes>>>>;
 
 /// A body that is passed on, and somebody who is told of its parts.
 #[derive(Debug)]
-pub(super) struct ObservedBody<O> {
+pub(super) struct ObservedBody<O: BodyObserver> {
     body: Incoming,
     observer: O,
 }
@@ -34,20 +35,8 @@ pub(super) struct ObservedBody<O> {
 pub(super) trait BodyObserver: Unpin {
     fn observe(&mut self, _: &Polled) {}
 
-    /// There is no more of it.
+    /// There is no more of it, or nobody wants more.
     fn ended(&mut self) {}
-}
-
-impl<A: BodyObserver, B: BodyObserver> BodyObserver for (A, B) {
-    fn observe(&mut self, polled: &Polled) {
-        self.0.observe(polled);
-        self.1.observe(polled);
-    }
-
-    fn ended(&mut self) {
-        self.0.ended();
-        self.1.ended();
-    }
 }
 
 /// The body of a backend's response.
@@ -88,7 +77,7 @@ pub(super) fn download(
     response
 }
 
-pub(super) fn upload<O>(body: Incoming, observer: O) -> ObservedBody<O> {
+pub(super) fn upload<O: BodyObserver>(body: Incoming, observer: O) -> ObservedBody<O> {
     ObservedBody { body, observer }
 }
 
@@ -122,6 +111,10 @@ impl BodyObserver for Progress {
         }
         state.awaits_client = polled.is_pending();
     }
+
+    fn ended(&mut self) {
+        self.state().awaits_client = false;
+    }
 }
 
 impl BodyObserver for ResponseObserver {
@@ -141,9 +134,6 @@ impl<O: BodyObserver> Body for ObservedBody<O> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.observer.observe(&polled);
-        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.observer.ended();
-        }
         polled
     }
 
@@ -156,22 +146,56 @@ impl<O: BodyObserver> Body for ObservedBody<O> {
     }
 }
 
+impl<O: BodyObserver> Drop for ObservedBody<O> {
+    fn drop(&mut self) {
+        self.observer.ended();
+    }
+}
+
+/// The time that a request's next part may take while its response is being sent already.
+#[derive(Debug)]
+pub(super) struct UploadClock {
+    progress: Progress,
+    within: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl UploadClock {
+    pub(super) fn new(progress: Progress, within: Duration) -> Self {
+        Self { progress, within, timer: Box::pin(sleep(within)) }
+    }
+
+    /// Ready when the client has taken longer.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let (now, end) = (Instant::now(), self.progress.last() + self.within);
+            match self.progress.awaits_client() {
+                true if end <= now => return Poll::Ready(()),
+                true => self.timer.as_mut().reset(end),
+                false => self.timer.as_mut().reset(now + self.within),
+            }
+        }
+        Poll::Pending
+    }
+}
+
 /// The body of a response of the site.
 #[derive(Debug)]
 pub(super) struct SiteDownload {
     body: SiteBody,
     peer: Peer,
+    clock: UploadClock,
 }
 
 impl SiteDownload {
-    pub(super) fn new(body: SiteBody, peer: Peer) -> Self {
-        Self { body, peer }
+    pub(super) fn new(body: SiteBody, peer: Peer, clock: UploadClock) -> Self {
+        Self { body, peer, clock }
     }
 }
 
 impl Body for SiteDownload {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = Box<dyn StdError + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -181,7 +205,12 @@ impl Body for SiteDownload {
         if let Poll::Ready(Some(Err(error))) = &polled {
             warn_of_site(&self.peer, &format!("breaks off its response: {error}"));
         }
-        polled
+        let goes_on = matches!(polled, Poll::Pending | Poll::Ready(Some(Ok(_))));
+        if goes_on && self.clock.poll_stalled(cx).is_ready() {
+            debug!(peer = %self.peer.address, "{}", Why::UploadStalled);
+            return Poll::Ready(Some(Err(Why::UploadStalled.into())));
+        }
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

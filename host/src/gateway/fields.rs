@@ -2,8 +2,8 @@
 
 use hyper::Uri;
 use hyper::header::{
-    self, CONNECTION, CONTENT_LENGTH, Entry, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    self, CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use legacy_websocket::Options;
@@ -16,6 +16,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 
 /// Fields in which proxies describe a client or its request, and those that backends read in their place; beside
 /// `X-Forwarded-*`.
@@ -86,15 +87,92 @@ pub(super) fn prepare_for_site(fields: &mut HeaderMap, peer: &Peer, forwarding: 
 /// The host that the client has asked for, before [`prepare_for_site`]: as a proxy in front tells it where that is
 /// trusted.
 pub(super) fn asked_host(fields: &HeaderMap, forwarding: &Forwarding) -> Option<HeaderValue> {
-    let forwarded = forwarding.trusted.then(|| last(fields, &FORWARDED_HOST)).flatten();
-    forwarded.or_else(|| fields.get(HOST).cloned())
+    let told = if forwarding.trusted { Told::of(fields) } else { Told::default() };
+    let host = told.host.or_else(|| fields.get(HOST).cloned())?;
+    match told.port {
+        Some(port) => with_port(&host, port.as_bytes()).or(Some(host)),
+        None => Some(host),
+    }
 }
 
-/// The last item of a list.
+/// The host and the port of the site's own URL, after [`prepare_for_site`].
+pub(super) fn forwarded_authority(fields: &HeaderMap, secure: bool) -> Option<HeaderValue> {
+    let (host, port) = (last(fields, &FORWARDED_HOST)?, last(fields, &FORWARDED_PORT));
+    let is_default = |port: &HeaderValue| port == if secure { "443" } else { "80" };
+    let port = port.filter(|port| !is_default(port));
+    port.and_then(|port| with_port(&host, port.as_bytes())).or(Some(host))
+}
+
+/// A host with that port, unless it has one.
+fn with_port(host: &HeaderValue, port: &[u8]) -> Option<HeaderValue> {
+    let host = host.as_bytes();
+    // Without brackets, an address of IPv6.
+    let has_port = if host.starts_with(b"[") { !host.ends_with(b"]") } else { host.contains(&b':') };
+    let is_port = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+    (!has_port && is_port).then(|| HeaderValue::from_bytes(&[host, b":", port].concat()).ok()).flatten()
+}
+
+/// The last item of a list, if it is not empty.
 pub(super) fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let field = fields.get_all(name).iter().next_back()?;
-    let item = field.as_bytes().rsplit(|byte| *byte == b',').next()?;
-    HeaderValue::from_bytes(item.trim_ascii()).ok()
+    let item = field.as_bytes().rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    HeaderValue::from_bytes(item).ok().filter(|item| !item.is_empty())
+}
+
+pub(super) fn is_secure_scheme(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss")
+}
+
+/// What the nearest proxy tells of a request, by the engine's rules: each `X-Forwarded-…` field takes precedence over
+/// its parameter in `Forwarded` (RFC 7239), and the last item of a list counts.
+#[derive(Debug, Default)]
+struct Told {
+    secure: Option<bool>,
+    host: Option<HeaderValue>,
+    port: Option<HeaderValue>,
+}
+
+impl Told {
+    fn of(fields: &HeaderMap) -> Self {
+        let proto = last(fields, &FORWARDED_PROTO).map(|proto| is_secure_scheme(proto.as_bytes()));
+        let ssl = || last(fields, &FORWARDED_SSL).map(|ssl| ssl.as_bytes().eq_ignore_ascii_case(b"on"));
+        let mut told = Self {
+            secure: proto.or_else(ssl),
+            host: last(fields, &FORWARDED_HOST),
+            port: last(fields, &FORWARDED_PORT),
+        };
+        let standard = fields.get_all(FORWARDED).iter().next_back().and_then(|field| field.to_str().ok());
+        let nearest = standard.and_then(|field| unquoted(field, ',').pop()).unwrap_or_default();
+        for parameter in unquoted(nearest, ';') {
+            let Some((name, value)) = parameter.trim().split_once('=') else { continue };
+            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+            let value = value.replace('\\', "");
+            if value.is_empty() {
+                continue;
+            }
+            if name.eq_ignore_ascii_case("proto") {
+                told.secure = told.secure.or_else(|| Some(is_secure_scheme(value.as_bytes())));
+            } else if name.eq_ignore_ascii_case("host") {
+                told.host = told.host.or_else(|| value.parse().ok());
+            }
+        }
+        told
+    }
+}
+
+/// The parts between separators outside quoted strings.
+fn unquoted(text: &str, separator: char) -> Vec<&str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(|char| {
+        match char {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ => return char == separator && !is_quoted,
+        }
+        false
+    });
+    parts.collect()
 }
 
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
@@ -157,15 +235,19 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
             .join(&b", "[..]);
         set(fields, FORWARDED_FOR, &chain);
     }
-    let secure = public.as_ref().map_or(peer.secure, |public| public.secure);
-    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
-    let secure = fields.entry(FORWARDED_PROTO).or_insert(scheme).as_bytes().eq_ignore_ascii_case(b"https");
-    let host = public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
-    if !fields.contains_key(FORWARDED_PORT) {
+    // Nothing, if it was a client's own word.
+    let told = Told::of(fields);
+    let secure = told.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
+    if last(fields, &FORWARDED_PROTO).is_none() {
+        set(fields, FORWARDED_PROTO, if secure { b"https" } else { b"http" });
+    }
+    let own = || public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
+    let host = told.host.or_else(own);
+    if told.port.is_none() {
         let port = host.as_ref().and_then(|host| port(host.as_bytes()));
         set(fields, FORWARDED_PORT, port.unwrap_or(if secure { b"443" } else { b"80" }));
     }
-    if let (Some(host), false) = (host, fields.contains_key(FORWARDED_HOST)) {
+    if let (Some(host), None) = (host, last(fields, &FORWARDED_HOST)) {
         fields.insert(FORWARDED_HOST, host);
     }
 }
@@ -292,6 +374,29 @@ mod tests {
             let told = prepared_with(forwarded, &route, false, &Forwarding::new(&options));
             assert!(told.contains("-host: b\nx-forwarded-port: 82\nx-forwarded-proto: http\n"), "{told}");
         }
+    }
+
+    #[test]
+    fn forwarded_fills_what_other_fields_do_not_tell() {
+        let route = RouteOptions::new("/", Vec::new());
+        for (sent, host, port, proto) in [
+            ("Forwarded: host=x, for=b;Host=\"outer:8443\" ; proto=HTTPS", "outer:8443", "8443", "https"),
+            ("X-Forwarded-Ssl: on", "a", "443", "https"),
+            (
+                "X-Forwarded-Host: b\nForwarded: host=c;proto=https\nX-Forwarded-Proto: http",
+                "b",
+                "80",
+                "http",
+            ),
+            ("X-Forwarded-Host:  ", "a", "80", "http"),
+        ] {
+            let told = prepared(&format!("Host: a\n{sent}\n"), &route, false, true);
+            let expected =
+                format!("x-forwarded-host: {host}\nx-forwarded-port: {port}\nx-forwarded-proto: {proto}\n");
+            assert!(told.contains(&expected), "{sent}: {told}");
+        }
+        let told = prepared("Host: a\nForwarded: host=b;proto=https\n", &route, false, false);
+        assert!(told.contains("-host: a\nx-forwarded-port: 80\nx-forwarded-proto: http\n"), "{told}");
     }
 
     #[test]

@@ -6,99 +6,172 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BytesMut};
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::body::BodyObserver;
-
-/// The longest head that is looked at, in bytes; one that is longer is no opening handshake of the engine's.
-const MAX_HEAD: usize = 64 << 10;
+use super::framing::{BodyScan, HeadScan, Next};
 
 /// How much is read at once while a head is incomplete, in bytes.
 const READ_BYTES: usize = 4 << 10;
 
-/// What a connection's exchange still lacks; nothing between two of them.
+/// How far a connection's exchange has come.
 #[derive(Debug)]
-pub(super) struct Exchange(AtomicU8);
+pub(super) struct Exchange {
+    state: AtomicU8,
+    /// Of whoever waits for its end.
+    waker: AtomicWaker,
+}
 
-/// The rest of the request's body.
-const REQUEST: u8 = 1;
+/// Its response is in the kernel's hands.
+const OVER: u8 = 0;
 
-/// The rest of the response.
-const RESPONSE: u8 = 2;
+/// Its response is not complete.
+const BUSY: u8 = 1;
+
+/// Its response is complete, but may not be written.
+const ENDING: u8 = 2;
 
 impl Exchange {
-    /// The engine has looked at the first head.
-    pub(super) fn first() -> Arc<Self> {
-        Arc::new(Self(AtomicU8::new(RESPONSE)))
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { state: AtomicU8::new(OVER), waker: AtomicWaker::new() })
     }
 
-    pub(super) fn begin(&self, has_body: bool) {
-        self.0.store(if has_body { REQUEST | RESPONSE } else { RESPONSE }, Ordering::SeqCst);
-    }
-
+    /// hyper has all of the response.
     pub(super) fn end_response(&self) {
-        self.0.fetch_and(!RESPONSE, Ordering::SeqCst);
+        self.advance(BUSY, ENDING);
+    }
+
+    fn begin(&self) {
+        self.state.store(BUSY, Ordering::SeqCst);
+    }
+
+    /// hyper has written all that it has.
+    fn flushed(&self) {
+        if self.advance(ENDING, OVER) {
+            self.waker.wake();
+        }
     }
 
     fn is_over(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        self.state.load(Ordering::SeqCst) == OVER
+    }
+
+    fn advance(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
-impl BodyObserver for Arc<Exchange> {
-    fn ended(&mut self) {
-        self.0.fetch_and(!REQUEST, Ordering::SeqCst);
-    }
-}
-
-/// Reads up to an opening handshake that comes after another request.
+/// Reads one request at a time, up to an opening handshake that comes after another request.
 #[derive(Debug)]
 pub(super) struct HeadGate<T> {
     stream: T,
     exchange: Arc<Exchange>,
-    /// What was read of a head that is not complete.
-    head: Vec<u8>,
-    /// What may be read.
-    passing: Bytes,
+    /// The longest head that is looked at, in bytes: for hyper a longer one is too long.
+    max_head: usize,
+    /// What was read, but may not be passed on yet.
+    held: BytesMut,
+    part: Part,
+    /// The engine has looked at the first head.
+    is_first: bool,
     is_handshake: bool,
 }
 
+/// What comes next, of a request.
+#[derive(Debug)]
+enum Part {
+    Head(HeadScan),
+    /// So many bytes that are held, and then the body.
+    Held(usize, BodyScan),
+    Body(BodyScan),
+}
+
 impl<T> HeadGate<T> {
-    pub(super) fn new(stream: T, exchange: Arc<Exchange>) -> Self {
-        Self { stream, exchange, head: Vec::new(), passing: Bytes::new(), is_handshake: false }
+    pub(super) fn new(stream: T, exchange: Arc<Exchange>, max_head: usize) -> Self {
+        let (held, part) = (BytesMut::new(), Part::Head(HeadScan::default()));
+        Self { stream, exchange, max_head, held, part, is_first: true, is_handshake: false }
     }
 
     /// An opening handshake was the last that was read: it and its connection, which is replaced.
     pub(super) fn take_handshake(&mut self, instead: T) -> Option<(T, Vec<u8>)> {
         let found = std::mem::take(&mut self.is_handshake);
-        found.then(|| (std::mem::replace(&mut self.stream, instead), std::mem::take(&mut self.head)))
+        found.then(|| (std::mem::replace(&mut self.stream, instead), std::mem::take(&mut self.held).into()))
+    }
+
+    /// Whether what is held can be passed on, or is a handshake.
+    fn has_head(&mut self) -> bool {
+        let Part::Head(scan) = &mut self.part else { return true };
+        match scan.next(&self.held) {
+            Next::Head { is_handshake: true, .. } if !self.is_first => self.is_handshake = true,
+            Next::Head { length, body, .. } => self.pass(length, body),
+            // hyper tells that it is too long.
+            Next::Unknown if self.held.len() > self.max_head => self.pass(self.held.len(), BodyScan::Unknown),
+            Next::Unknown => return false,
+        }
+        true
+    }
+
+    /// Begins an exchange, with so many bytes that are held.
+    fn pass(&mut self, length: usize, body: BodyScan) {
+        self.part = Part::Held(length, body);
+        self.is_first = false;
+        self.exchange.begin();
+    }
+
+    fn put_held(&mut self, count: usize, buffer: &mut ReadBuf<'_>) {
+        buffer.put_slice(&self.held[..count]);
+        self.held.advance(count);
+        if self.held.is_empty() {
+            // Frees it.
+            self.held = BytesMut::new();
+        }
     }
 }
 
 impl<T: AsyncRead + Unpin> HeadGate<T> {
-    /// Ready when there is something to pass on; nothing before the end, or before an opening handshake.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when something was read, or at the end.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.held.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Ready when the exchange is over, or with `false` at the end of the connection.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
-            match Next::of(&self.head) {
-                Next::Handshake => {
-                    self.is_handshake = true;
-                    return Poll::Ready(Ok(()));
-                }
-                Next::Other => break,
-                Next::Unknown => {}
+            self.exchange.waker.register(cx.waker());
+            if self.exchange.is_over() {
+                return Poll::Ready(Ok(true));
             }
-            let mut bytes = [0; READ_BYTES];
-            let mut buffer = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                break;
+            // Old clients send an empty line after a body; it must not hide that they leave.
+            if self.held.iter().all(|byte| b"\r\n".contains(byte)) {
+                self.held.clear();
             }
-            self.head.extend_from_slice(buffer.filled());
+            // One read of what comes next is enough.
+            if !self.held.is_empty() {
+                return Poll::Pending;
+            }
+            if ready!(self.poll_hold(cx))? == 0 {
+                return Poll::Ready(Ok(false));
+            }
         }
-        self.passing = std::mem::take(&mut self.head).into();
-        // What follows belongs to it until the service has it.
-        self.exchange.begin(false);
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Part::Body(body) = &mut self.part else { return Poll::Ready(Ok(())) };
+        if !self.held.is_empty() {
+            let count = body.take(&self.held[..self.held.len().min(buffer.remaining())]);
+            self.put_held(count, buffer);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let end = before + body.take(&buffer.filled()[before..]);
+        // The rest is the next request's.
+        self.held.extend_from_slice(&buffer.filled()[end..]);
+        buffer.set_filled(end);
         Poll::Ready(Ok(()))
     }
 }
@@ -109,19 +182,34 @@ impl<T: AsyncRead + Unpin> AsyncRead for HeadGate<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_handshake {
-            return Poll::Ready(Ok(()));
-        }
-        if self.passing.is_empty() {
-            if !self.exchange.is_over() {
-                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        loop {
+            if self.is_handshake {
+                return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_head(cx))?;
+            match &mut self.part {
+                Part::Head(_) => {
+                    if !ready!(self.poll_over(cx))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if !self.has_head() && ready!(self.poll_hold(cx))? == 0 {
+                        if self.held.is_empty() {
+                            return Poll::Ready(Ok(()));
+                        }
+                        let length = self.held.len();
+                        self.pass(length, BodyScan::Unknown);
+                    }
+                }
+                Part::Held(0, body) => self.part = Part::Body(std::mem::take(body)),
+                Part::Held(left, _) => {
+                    let count = (*left).min(buffer.remaining());
+                    *left -= count;
+                    self.put_held(count, buffer);
+                    return Poll::Ready(Ok(()));
+                }
+                Part::Body(body) if body.is_over() => self.part = Part::Head(HeadScan::default()),
+                Part::Body(_) => return self.poll_body(cx, buffer),
+            }
         }
-        let count = self.passing.len().min(buffer.remaining());
-        buffer.put_slice(&self.passing[..count]);
-        self.passing.advance(count);
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -142,77 +230,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for HeadGate<T> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes when it has written all that it has.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.exchange.flushed();
+        Poll::Ready(Ok(()))
     }
 
+    /// Only flushes if the connection goes on, with an opening handshake.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_handshake {
+            return self.poll_flush(cx);
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// What comes next on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// Its head is not complete.
-    Unknown,
-    /// A request that names the WebSocket protocol anywhere, however broken: the engine's own rule.
-    Handshake,
-    Other,
-}
-
-impl Next {
-    fn of(head: &[u8]) -> Self {
-        let mut lines = head.split_inclusive(|byte| *byte == b'\n');
-        // Empty lines before a request are allowed (RFC 9112 section 2.2).
-        let is_empty = |line: &[u8]| line.trim_ascii().is_empty();
-        lines.by_ref().find(|line| !is_empty(line));
-        let mut names_it = false;
-        for line in lines {
-            if !line.ends_with(b"\n") {
-                break;
-            }
-            if is_empty(line) {
-                return if names_it { Self::Handshake } else { Self::Other };
-            }
-            names_it |= names_websocket(line);
-        }
-        if head.len() > MAX_HEAD { Self::Other } else { Self::Unknown }
-    }
-}
-
-fn names_websocket(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
-    let (name, value) = (line[..colon].to_ascii_lowercase(), line[colon + 1..].to_ascii_lowercase());
-    name.starts_with(b"sec-websocket-")
-        || name.starts_with(b"websocket-")
-        || (name == b"upgrade"
-            && value.split(|byte| *byte == b',').any(|item| item.trim_ascii() == b"websocket"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_handshake_is_known_by_its_fields() {
-        for head in [
-            "Upgrade: WebSocket",
-            "upgrade: h2c, websocket",
-            "Sec-WebSocket-Key1: 1",
-            "WebSocket-Protocol: a",
-        ] {
-            let head = format!("\r\nGET / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n");
-            for end in 0..head.len() {
-                assert_eq!(Next::of(&head.as_bytes()[..end]), Next::Unknown, "{}", &head[..end]);
-            }
-            assert_eq!(Next::of(head.as_bytes()), Next::Handshake, "{head}");
-            assert_eq!(Next::of(&[head.as_bytes(), b"^n:ds[4U"].concat()), Next::Handshake, "{head}");
-        }
-        for head in ["Upgrade: h2c", "X-Upgrade: websocket", "Accept: upgrade: websocket"] {
-            let head = format!("GET /?upgrade:websocket HTTP/1.1\nHost: a\n{head}\n\nUpgrade: websocket\n\n");
-            assert_eq!(Next::of(head.as_bytes()), Next::Other, "{head}");
-        }
-        assert_eq!(Next::of(&[b'a'; MAX_HEAD + 1]), Next::Other);
     }
 }

@@ -33,9 +33,9 @@ impl<T> Prefixed<T> {
         Self { prefix, stream }
     }
 
-    /// The connection. What was read before and is not read again is lost.
-    pub(super) fn into_inner(self) -> T {
-        self.stream
+    /// What was read before and not again, and the connection.
+    pub(super) fn into_parts(self) -> (Bytes, T) {
+        (self.prefix, self.stream)
     }
 }
 

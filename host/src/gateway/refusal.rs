@@ -84,8 +84,7 @@ impl Refusal {
                 return (status, refusal.to_string().into());
             }
             Self::Handshake => {
-                let why = "an opening handshake must not come before the response to the request before it, \
-                    and be of a protocol that is accepted";
+                let why = "an opening handshake must be of a protocol that is accepted";
                 (StatusCode::BAD_REQUEST, why)
             }
             Self::Site(SiteFailure::TooMany) => (StatusCode::SERVICE_UNAVAILABLE, "too many requests"),

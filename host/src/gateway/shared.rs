@@ -28,6 +28,9 @@ use crate::file::{MAX_TEXT_BYTES, read};
 use crate::options::ShellOptions;
 use crate::site::Site;
 
+/// The limit of each of the two buffers that a connection has in hyper, unless a head may be longer.
+const HTTP_BUFFER_BYTES: usize = 64 << 10;
+
 /// What all workers of a gateway share.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -201,6 +204,8 @@ impl Gateway {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.handshake_timeout)
+            .max_header_size(self.policy.limits.max_head_bytes)
+            .max_buf_size(self.policy.limits.max_head_bytes.max(HTTP_BUFFER_BYTES))
             .preserve_header_case(true)
             // The backend's own.
             .auto_date_header(false);

@@ -1,7 +1,6 @@
 //! Requests that no client of WebSocket sends, for a web application in this process.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,12 +12,11 @@ use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
 use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 use wasmtime_wasi_http::Error as WasiError;
 
-use super::body::{Progress, SiteDownload, in_time, upload, warn_of_site};
+use super::body::{Progress, SiteDownload, UploadClock, in_time, upload, warn_of_site};
 use super::exchange::{ExchangeError, Why, in_words};
 use super::fields;
 use super::head_gate::{Exchange, HeadGate};
@@ -35,19 +33,19 @@ pub(super) async fn serve(
     site: &Arc<Site>,
     Passed { socket, received, peer }: Passed,
 ) -> Option<Passed> {
-    let exchange = Exchange::first();
+    let exchange = Exchange::new();
     let service = {
         let (gateway, site, exchange) = (Arc::clone(gateway), Arc::clone(site), Arc::clone(&exchange));
         service_fn(move |request: Request<Incoming>| {
             let (gateway, site, exchange) = (Arc::clone(&gateway), Arc::clone(&site), Arc::clone(&exchange));
             Box::pin(async move {
-                exchange.begin(!request.body().is_end_stream());
-                let answer = answer(&gateway, &site, request, peer, &exchange).await;
+                let answer = answer(&gateway, &site, request, peer).await;
                 Ok::<_, Infallible>(answer.map(|body| Tracked { body, exchange }))
             })
         })
     };
-    let mut stream = TimeoutStream::new(HeadGate::new(Prefixed::new(received, socket), exchange));
+    let gate = HeadGate::new(Prefixed::new(received, socket), exchange, gateway.policy.limits.max_head_bytes);
+    let mut stream = TimeoutStream::new(gate);
     stream.set_write_timeout(Some(gateway.write_timeout));
     let mut http = gateway.http();
     // There is nobody else to set a date; and clients of the time know fields in title case.
@@ -59,7 +57,8 @@ pub(super) async fn serve(
         tokio::select! {
             // First: it may hold a request already when the server stops.
             biased;
-            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            // It ends when all is written, and shut down unless there is a handshake.
+            ended = &mut connection => break ended,
             _ = stage.wait_for(|stage| *stage >= Stage::Stopping), if !stops => {
                 stops = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -74,26 +73,14 @@ pub(super) async fn serve(
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
     let nothing = Prefixed::new(Vec::new(), Socket::Taken);
-    match stream.as_mut().get_pin_mut().take_handshake(nothing) {
-        Some((connection, received)) if parts.read_buf.is_empty() => {
-            Some(Passed { socket: connection.into_inner(), received, peer })
-        }
-        _ => {
-            // If it fails, the client is gone.
-            let _ = stream.shutdown().await;
-            None
-        }
-    }
+    let (connection, mut received) = stream.as_mut().get_pin_mut().take_handshake(nothing)?;
+    let (rest, socket) = connection.into_parts();
+    received.extend_from_slice(&rest);
+    Some(Passed { socket, received, peer })
 }
 
-async fn answer(
-    gateway: &Gateway,
-    site: &Site,
-    request: Request<Incoming>,
-    peer: Peer,
-    exchange: &Arc<Exchange>,
-) -> Response<Answer> {
-    let answer = match ask(gateway, site, request, &peer, exchange).await {
+async fn answer(gateway: &Gateway, site: &Site, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
+    let answer = match ask(gateway, site, request, &peer).await {
         Ok(response) => response,
         Err(refusal) => {
             report(gateway, &refusal, &peer);
@@ -109,7 +96,6 @@ async fn ask(
     site: &Site,
     mut request: Request<Incoming>,
     peer: &Peer,
-    exchange: &Arc<Exchange>,
 ) -> Result<Response<Answer>, Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::Method);
@@ -131,13 +117,14 @@ async fn ask(
     *request.version_mut() = Version::HTTP_11;
     let progress = Progress::new();
     let request = request.map(|body| {
-        let body = upload(body, (progress.clone(), Arc::clone(exchange)));
+        let body = upload(body, progress.clone());
         body.map_err(WasiError::Hyper).boxed_unsync()
     });
     let asked = in_time(site.ask(request), &progress, site.timeout()).await;
     let mut response = asked.map_err(refuse)?.map_err(Refusal::Site)?;
     fields::remove_hop_by_hop(response.headers_mut());
-    Ok(response.map(|body| Either::Left(Either::Right(SiteDownload::new(body, *peer)))))
+    let clock = UploadClock::new(progress, site.timeout());
+    Ok(response.map(|body| Either::Left(Either::Right(SiteDownload::new(body, *peer, clock)))))
 }
 
 /// For load balancers, as the engine answers them in a connection's first request.
@@ -151,21 +138,27 @@ fn is_health_check<B>(gateway: &Gateway, request: &Request<B>) -> bool {
 }
 
 fn check<B>(gateway: &Gateway, request: &Request<B>, host: Option<&HeaderValue>) -> Result<(), Refusal> {
-    let headers = request.headers();
+    let (headers, method) = (request.headers(), request.method());
+    // As the engine does.
+    let has_effect = !matches!(*method, Method::GET | Method::HEAD);
+    if has_effect && headers.get_all(ORIGIN).iter().nth(1).is_some() {
+        return Err(Refusal::Engine(legacy_websocket::Refusal::DuplicateField));
+    }
     let (host, origin) = (host.map(HeaderValue::as_bytes), headers.get(ORIGIN).map(HeaderValue::as_bytes));
-    let checked = gateway.policy.check_request(request.method().as_str(), host, origin, is_secure(headers));
+    let checked = gateway.policy.check_request(method.as_str(), host, origin, is_secure(headers));
     checked.map_err(Refusal::Engine)
 }
 
 /// Of what was forwarded.
 fn is_secure(headers: &HeaderMap) -> bool {
-    fields::last(headers, &fields::FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https")
+    fields::last(headers, &fields::FORWARDED_PROTO)
+        .is_some_and(|proto| fields::is_secure_scheme(proto.as_bytes()))
 }
 
 /// The URL that the client has asked for, as the proxies in front tell it.
 fn asked_url<B>(request: &Request<B>) -> Result<Uri, Refusal> {
     let headers = request.headers();
-    let host = fields::last(headers, &fields::FORWARDED_HOST);
+    let host = fields::forwarded_authority(headers, is_secure(headers));
     let host = host.unwrap_or(HeaderValue::from_static("localhost"));
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let url = Uri::builder().scheme(if is_secure(headers) { "https" } else { "http" });
