@@ -42,12 +42,6 @@ impl<T: FuturePayload> FutureRead<T> {
         (read, value)
     }
 
-    /// Whether it has been read, or never will be.
-    #[cfg(feature = "http")]
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over
-    }
-
     /// An event has told the result. `None`: there is no value, for the other side is gone.
     pub(super) fn complete(&mut self, result: u32) -> Option<T> {
         self.is_over = true;

@@ -47,7 +47,6 @@ pub(crate) enum Part {
     Call,
     Upload,
     Body,
-    Trailers,
 }
 
 impl Waiter {

@@ -6,10 +6,10 @@
 
 use alloc::boxed::Box;
 
-use super::super::abi::{Event, RETURNED, STATE_MASK, SUBTASK_SHIFT, leave, subtask_drop};
-use super::super::bindings::wasi::http::types::{ErrorCode, Request, Response};
-use super::super::bindings::wit_future::FuturePayload;
-use super::super::waiter::{Part, Source, Waiter};
+use crate::wasi_0_3::abi::{Event, RETURNED, STATE_MASK, SUBTASK_SHIFT, leave, subtask_drop};
+use crate::wasi_0_3::bindings::wasi::http::types::{ErrorCode, Request, Response};
+use crate::wasi_0_3::bindings::wit_future::FuturePayload;
+use crate::wasi_0_3::waiter::{Part, Source, Waiter};
 
 /// A call that goes on. It cannot be cancelled: that would block all others until the callee has agreed, unless the host
 /// has the asynchronous built-ins that WASI 0.3 does not ask for.

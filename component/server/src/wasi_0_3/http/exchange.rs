@@ -6,16 +6,15 @@ use core::fmt::{self, Display, Formatter};
 use core::mem;
 
 use legacy_websocket::step;
-use wit_bindgen::FutureReader;
 
-use super::super::abi::{Event, Reader};
-use super::super::bindings::wasi::http::types::{ErrorCode, Response, Trailers};
-use super::super::future::{FutureRead, FutureWriter};
-use super::super::waiter::{Part, Source, Waiter};
 use super::call::{Call, CallState};
 use super::request::{Origin, build};
 use super::upload::Upload;
 use crate::io::Ready;
+use crate::wasi_0_3::abi::{Event, Reader};
+use crate::wasi_0_3::bindings::wasi::http::types::{ErrorCode, Response};
+use crate::wasi_0_3::future::FutureWriter;
+use crate::wasi_0_3::waiter::{Part, Source, Waiter};
 
 /// The size of a read of a response's body, in bytes.
 const READ: usize = 16 * 1024;
@@ -47,13 +46,9 @@ enum State {
     /// Nobody waits for the response any more.
     Abandoned(Call),
     Reading(Download),
-    /// The body has ended; this tells how.
-    Ending(Download, FutureRead<BodyResult>),
     Done(Result<Answer, Failed>),
     Over,
 }
-
-type BodyResult = Result<Option<Trailers>, ErrorCode>;
 
 /// What comes of an exchange.
 pub(crate) enum Progress {
@@ -104,7 +99,6 @@ struct Download {
     /// The length of the body, as the component has declared it.
     length: Option<usize>,
     body: Reader,
-    result: Option<FutureReader<BodyResult>>,
     /// Tells the component whether its response was taken.
     taken: FutureWriter<Result<(), ErrorCode>>,
 }
@@ -126,7 +120,7 @@ impl Exchange {
     /// The bytes held of the response.
     pub(crate) fn held(&self) -> usize {
         match &self.state {
-            State::Reading(download) | State::Ending(download, _) => download.answer.body.capacity(),
+            State::Reading(download) => download.answer.body.capacity(),
             State::Done(Ok(answer)) => answer.body.capacity(),
             _ => 0,
         }
@@ -148,10 +142,6 @@ impl Exchange {
             (Part::Body, State::Reading(mut download)) => {
                 download.body.complete(event.result);
                 self.state = State::Reading(download);
-            }
-            (Part::Trailers, State::Ending(download, mut result)) => {
-                let result = result.complete(event.result);
-                self.state = State::Done(download.end(result, self.is_head, waiter));
             }
             (_, state) => self.state = state,
         }
@@ -178,7 +168,7 @@ impl Exchange {
         self.upload = None;
         match mem::replace(&mut self.state, State::Over) {
             State::Calling(call) | State::Abandoned(call) => self.state = State::Abandoned(call),
-            State::Reading(download) | State::Ending(download, _) => {
+            State::Reading(download) => {
                 waiter.keep(download.taken.write(Err(ErrorCode::ConnectionTerminated)));
             }
             State::Done(_) | State::Over => {}
@@ -203,17 +193,19 @@ impl Download {
         let length = length.and_then(|(_, value)| core::str::from_utf8(value).ok()?.trim().parse().ok());
         let fields = fields.into_iter().filter(|(name, _)| is_passed(name)).collect();
         let (taken, result) = FutureWriter::new();
-        let (body, result) = Response::consume_body(response, result);
+        // How the body ends, its trailers would tell. But if the component passes on those of the request, the other
+        // end is ours, and to read them would be a trap.
+        let (body, _) = Response::consume_body(response, result);
         waiter.join(body.handle(), Source::Exchange(id, Part::Body));
         let answer = Answer { status, fields, body: Vec::new(), of_head: None };
-        Self { answer, length, body: Reader::new(body), result: Some(result), taken }
+        Self { answer, length, body: Reader::new(body), taken }
     }
 
     fn read(mut self, id: u64, is_head: bool, max: usize, waiter: &mut Waiter) -> State {
         let until = self.answer.body.len().saturating_add(TURN);
         while self.body.start(READ) {
             if self.body.take(&mut self.answer.body).is_none() {
-                return self.await_end(id, is_head, waiter);
+                return State::Done(self.end(is_head, waiter));
             }
             if self.answer.body.len() > max {
                 waiter.keep(self.taken.write(Err(ErrorCode::HttpResponseBodySize(None))));
@@ -227,32 +219,14 @@ impl Download {
         State::Reading(self)
     }
 
-    fn await_end(mut self, id: u64, is_head: bool, waiter: &mut Waiter) -> State {
-        let Some((result, value)) = self.result.take().map(FutureRead::start) else {
-            return State::Over;
-        };
-        if result.is_over() {
-            return State::Done(self.end(value, is_head, waiter));
-        }
-        waiter.join(result.handle, Source::Exchange(id, Part::Trailers));
-        State::Ending(self, result)
-    }
-
-    /// The whole response, if its body has ended properly.
-    fn end(
-        mut self,
-        result: Option<BodyResult>,
-        is_head: bool,
-        waiter: &mut Waiter,
-    ) -> Result<Answer, Failed> {
+    /// The whole response, if it has the length that was declared.
+    fn end(mut self, is_head: bool, waiter: &mut Waiter) -> Result<Answer, Failed> {
         let length = self.answer.body.len();
-        let failed = match result {
-            Some(Err(error)) => Some(Failed::Error(error)),
-            _ if !(200..=599).contains(&self.answer.status) => Some(Failed::Status(self.answer.status)),
-            _ if self.length.is_some_and(|declared| declared != length) && !self.has_no_body(is_head) => {
-                Some(Failed::Error(ErrorCode::HttpResponseIncomplete))
-            }
-            _ => None,
+        let is_cut = self.length.is_some_and(|declared| declared != length) && !self.has_no_body(is_head);
+        let failed = if !(200..=599).contains(&self.answer.status) {
+            Some(Failed::Status(self.answer.status))
+        } else {
+            is_cut.then_some(Failed::Error(ErrorCode::HttpResponseIncomplete))
         };
         waiter.keep(self.taken.write(Ok(())));
         if let Some(failed) = failed {

@@ -8,11 +8,11 @@ use core::net::SocketAddr;
 use legacy_websocket::Options;
 use legacy_websocket::step;
 
-use super::super::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Scheme, Trailers};
-use super::super::bindings::wit_stream;
-use super::super::future::FutureWriter;
-use super::super::waiter::Waiter;
 use super::upload::Upload;
+use crate::wasi_0_3::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Scheme, Trailers};
+use crate::wasi_0_3::bindings::wit_stream;
+use crate::wasi_0_3::future::FutureWriter;
+use crate::wasi_0_3::waiter::Waiter;
 
 /// Fields that are for one connection alone (RFC 9110 section 7.6.1), and Host, which is the authority.
 const NOT_PASSED: [&str; 10] = [

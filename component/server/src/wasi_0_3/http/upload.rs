@@ -5,8 +5,8 @@ use core::mem;
 
 use wit_bindgen::StreamWriter;
 
-use super::super::abi::{Event, Writer};
-use super::super::waiter::{Part, Source, Waiter};
+use crate::wasi_0_3::abi::{Event, Writer};
+use crate::wasi_0_3::waiter::{Part, Source, Waiter};
 
 /// The body of a request, on its way.
 pub(super) struct Upload {
