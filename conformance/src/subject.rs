@@ -115,8 +115,8 @@ pub struct Members(BTreeSet<u64>);
 
 impl Members {
     /// Adds or removes a connection.
-    pub fn set(&mut self, id: u64, reached: bool) {
-        if reached {
+    pub fn set(&mut self, id: u64, is_member: bool) {
+        if is_member {
             self.0.insert(id);
         } else {
             self.0.remove(&id);

@@ -353,11 +353,7 @@ impl Tape {
         let Some(track) = self.connections.get_mut(&id) else {
             return;
         };
-        match then {
-            Disposition::Join => track.joined = true,
-            Disposition::Leave => track.joined = false,
-            _ => {}
-        }
+        track.joined = then.is_member().unwrap_or(track.joined);
         if !bytes.is_empty() && then != Disposition::Abort {
             self.step(id, What::Server(bytes.into()));
         }

@@ -397,7 +397,7 @@ impl Connection {
             return self.pass(shared, head.received());
         }
         let trusted = shared.policy.options.trust_forwarded;
-        let forwarded = match trusted.then(|| Forwarded::read(&head)).transpose() {
+        let forwarded = match trusted.then(|| Forwarded::of_head(&head)).transpose() {
             Ok(forwarded) => forwarded.unwrap_or_default(),
             Err(refusal) => return self.refuse(shared, refusal, CloseCause::Refused),
         };

@@ -259,6 +259,16 @@ impl Disposition {
     pub fn is_end(self) -> bool {
         matches!(self, Self::Finish | Self::Abort)
     }
+
+    /// Whether [`Destination::All`] includes the connection from here on; `None`: as before.
+    #[must_use]
+    pub fn is_member(self) -> Option<bool> {
+        match self {
+            Self::Join => Some(true),
+            Self::Leave | Self::Finish | Self::Abort => Some(false),
+            Self::Keep | Self::HalfClose => None,
+        }
+    }
 }
 
 /// Where a [`Transmission`] goes.

@@ -6,47 +6,57 @@ use crate::authority::parse_port;
 use crate::error::Refusal;
 use crate::head::{Head, trim};
 
-/// What the nearest proxy reports; `None` for anything it does not report.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Forwarded {
+/// What the nearest proxy reports of the client's request; `None` for anything it does not report.
+///
+/// A [`Server`](crate::Server) with [`Options::trust_forwarded`](crate::Options::trust_forwarded) reads it itself; it is
+/// public for shells that answer requests themselves ([`Options::pass_through`](crate::Options::pass_through)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forwarded {
     /// The client's address.
-    pub(crate) address: Option<Vec<u8>>,
+    pub address: Option<Vec<u8>>,
     /// Whether the client connected over TLS.
-    pub(crate) secure: Option<bool>,
+    pub secure: Option<bool>,
     /// The Host that the client sent.
-    pub(crate) host: Option<Vec<u8>>,
+    pub host: Option<Vec<u8>>,
     /// The port that the client connected to.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
 }
 
 impl Forwarded {
-    /// Call it only if such fields are trusted.
+    /// Reads it from a head. `last` gives the value of the last field with a name, which is in lower case. Call it only
+    /// if such fields are trusted.
     ///
     /// Each `X-Forwarded-…` field takes precedence over its parameter in `Forwarded`, and `X-Forwarded-Proto` over
     /// `X-Forwarded-Ssl`. The last value of each field is used, because a proxy appends to what the client sent.
-    pub(crate) fn read(head: &Head) -> Result<Self, Refusal> {
-        let scheme = last_of_list(head, "X-Forwarded-Proto").map(is_secure_scheme);
-        let port = match last_of_list(head, "X-Forwarded-Port") {
+    ///
+    /// # Errors
+    /// [`Refusal::Forwarded`] names the field that is not valid.
+    pub fn read<'a>(last: impl Fn(&'static str) -> Option<&'a [u8]>) -> Result<Self, Refusal> {
+        let item = |name| last(name).and_then(last_item);
+        let scheme = item("x-forwarded-proto").map(is_secure_scheme);
+        let port = match item("x-forwarded-port") {
             Some(digits) => parse_port(digits).ok_or(Refusal::Forwarded("X-Forwarded-Port"))?,
             None => None,
         };
         let mut forwarded = Self {
-            address: last_of_list(head, "X-Forwarded-For").map(Into::into),
-            secure: scheme.or_else(|| {
-                last_of_list(head, "X-Forwarded-Ssl").map(|value| value.eq_ignore_ascii_case(b"on"))
-            }),
-            host: last_of_list(head, "X-Forwarded-Host").map(Into::into),
+            address: item("x-forwarded-for").map(Into::into),
+            secure: scheme.or_else(|| item("x-forwarded-ssl").map(|value| value.eq_ignore_ascii_case(b"on"))),
+            host: item("x-forwarded-host").map(Into::into),
             port,
         };
-        forwarded.add_standard(head)?;
+        if let Some(line) = last("forwarded") {
+            forwarded.add_standard(line)?;
+        }
         Ok(forwarded)
     }
 
+    pub(crate) fn of_head(head: &Head) -> Result<Self, Refusal> {
+        Self::read(|name| head.values(name).last())
+    }
+
     /// Fills the gaps from `Forwarded`.
-    fn add_standard(&mut self, head: &Head) -> Result<(), Refusal> {
-        let Some(line) = head.values("Forwarded").last() else {
-            return Ok(());
-        };
+    fn add_standard(&mut self, line: &[u8]) -> Result<(), Refusal> {
         let nearest = split_unquoted(line, b',').last().unwrap_or_default();
         for parameter in split_unquoted(nearest, b';').map(trim).filter(|parameter| !parameter.is_empty()) {
             let (name, value) = memchr::memchr(b'=', parameter)
@@ -71,10 +81,9 @@ fn is_secure_scheme(scheme: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss")
 }
 
-/// The last value of a comma-separated field.
-fn last_of_list<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
-    let value = head.values(name).last()?;
-    value.rsplit(|byte| *byte == b',').next().map(trim).filter(|value| !value.is_empty())
+/// The last item of a comma-separated list, if it is not empty.
+fn last_item(list: &[u8]) -> Option<&[u8]> {
+    list.rsplit(|byte| *byte == b',').next().map(trim).filter(|value| !value.is_empty())
 }
 
 /// The parts between separators outside quoted strings.
@@ -118,7 +127,7 @@ mod tests {
     fn read(fields: &str) -> Result<Forwarded, Refusal> {
         let raw = alloc::format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
         let head = HeadReader::default().read(&mut raw.as_bytes(), &Limits::default(), usize::MAX);
-        Forwarded::read(&head.unwrap().unwrap())
+        Forwarded::of_head(&head.unwrap().unwrap())
     }
 
     fn forwarded(address: &str, secure: Option<bool>, host: &str, port: Option<u16>) -> Forwarded {

@@ -177,6 +177,7 @@ pub use crate::event::{
     CloseCause, ConnectionId, Destination, Disposition, Event, Loss, Peer, Recipients, State, Transmission,
     Undelivered,
 };
+pub use crate::forwarded::Forwarded;
 pub use crate::head::Head;
 pub use crate::http::http_refusal;
 pub use crate::later_protocol::LaterProtocol;

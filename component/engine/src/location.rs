@@ -99,7 +99,7 @@ mod tests {
         let head = HeadReader::default().read(&mut raw.as_bytes(), &Limits::default(), usize::MAX);
         let head = head.unwrap().unwrap();
         let peer = Peer { secure, ..Peer::default() };
-        let forwarded = if trusted { Forwarded::read(&head).unwrap() } else { Forwarded::default() };
+        let forwarded = if trusted { Forwarded::of_head(&head).unwrap() } else { Forwarded::default() };
         let public_url = public_url.map(|url| PublicUrl::parse(url).unwrap());
         let endpoint = Endpoint::find(&head, &peer, &forwarded, public_url.as_ref()).unwrap().unwrap();
         String::from_utf8(location(&head, &endpoint, public_url.as_ref())).unwrap()

@@ -13,7 +13,7 @@ mod wait_0_2;
 mod wait_0_3;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use legacy_websocket::step::{Input, Loss, Lost, Received, Server};
-use legacy_websocket_shell::{EventBudget, Held, Level, PeerNames, Pump};
+use legacy_websocket_shell::{EventBudget, Held, Level, Members, PeerNames, Pump};
 
 use crate::arguments::{Arguments, ShellOptions};
 use crate::clock::now;
@@ -74,7 +74,7 @@ pub(crate) struct Shell {
     /// Peers found to be slow or gone; the engine is told of them next.
     lost: Vec<Lost>,
     /// The members of a broadcast to all.
-    members: BTreeSet<u64>,
+    members: Members,
     /// Connections whose input waits in the engine.
     paused: Vec<u64>,
     #[cfg(feature = "http")]
@@ -138,7 +138,7 @@ impl Shell {
             next_timeout: None,
             touched: Vec::new(),
             lost: Vec::new(),
-            members: BTreeSet::new(),
+            members: Members::default(),
             paused: Vec::new(),
             #[cfg(feature = "http")]
             site,
@@ -266,7 +266,7 @@ impl Shell {
     }
 
     fn close(&mut self, id: u64) {
-        self.members.remove(&id);
+        self.members.remove(id);
         if let Some(link) = self.links.remove(&id) {
             self.open = self.open.saturating_sub(usize::from(!link.refused));
             if link.closed {

@@ -11,6 +11,7 @@ use legacy_websocket::step::Event;
 use legacy_websocket_shell::QueueLimits;
 
 use crate::io::Ready;
+use crate::link::Link;
 use crate::system::http::{Answer, Exchange, Failed, Origin, Progress};
 use crate::system::{Event as WasiEvent, Part, Waiter};
 
@@ -34,7 +35,12 @@ impl Site {
     }
 
     /// Passes on the requests among the events. Returns the others.
-    pub(crate) fn take_requests(&mut self, events: Vec<Event>, waiter: &mut Waiter) -> Vec<Event> {
+    pub(crate) fn take_requests(
+        &mut self,
+        events: Vec<Event>,
+        links: &BTreeMap<u64, Link>,
+        waiter: &mut Waiter,
+    ) -> Vec<Event> {
         let mut rest = Vec::with_capacity(events.len());
         for event in events {
             match event {
@@ -45,7 +51,8 @@ impl Site {
                         waiter.note_ready(Ready::Exchange(id));
                         continue;
                     }
-                    self.exchanges.insert(id, Exchange::start(request, &self.origin, waiter));
+                    let peer = links.get(&id).and_then(|link| link.socket.peer());
+                    self.exchanges.insert(id, Exchange::start(request, peer, &self.origin, waiter));
                     waiter.note_ready(Ready::Exchange(id));
                 }
                 event => rest.push(event),

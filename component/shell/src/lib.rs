@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Pump`], [`Driver`] | a turn: step, events, application, commands, step …, until nothing is left or time is up |
 //! | [`Handshakes`], [`carry_out`], [`FailureCycle`] | a shell's obligations to an application |
+//! | [`Members`] | whom a broadcast to all includes |
 //! | [`EventBudget`] | how many events the application gets in a call |
 //! | [`WriteQueue`], [`Payload`] | pending output: order, limits, memory, what follows it |
 //! | [`Closing`] | which side still reads, our FIN, lingering |
@@ -32,6 +33,7 @@ mod application;
 mod closing;
 mod event_budget;
 mod log_rate_limiter;
+mod members;
 mod names;
 mod options;
 mod payload;
@@ -45,6 +47,7 @@ pub use crate::application::{FailureCycle, Handshakes, carry_out, command_bytes,
 pub use crate::closing::{Action, Closing, Fin, Reading};
 pub use crate::event_budget::EventBudget;
 pub use crate::log_rate_limiter::{LogCategory, LogPermit, LogRateLimiter};
+pub use crate::members::Members;
 pub use crate::names::{cause_detail, cause_name, protocol_name, state_name};
 pub use crate::options::{
     DEFAULT_ADDRESS, InvalidValue, Kind, OptionSpec, Place, SECTIONS, Section, Settings, Shell, TooSmall,

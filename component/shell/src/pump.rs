@@ -115,6 +115,26 @@ impl Pump {
         }
     }
 
+    /// As [`run`](Self::run), but goes on with events carried over until there are none.
+    ///
+    /// # Errors
+    /// An instance is gone.
+    pub fn run_to_end<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        step: Step,
+        now: Millis,
+    ) -> Result<Option<Millis>, D::Error> {
+        let mut next = self.run(driver, step, now)?;
+        while self.is_due() {
+            self.run_carried(driver, now)?;
+            // Only the engine's turn knows when the next one is due.
+            let step = driver.turn(now, &[])?;
+            next = self.run(driver, step, now)?;
+        }
+        Ok(next)
+    }
+
     fn tell<D: Driver>(&mut self, driver: &mut D, mut events: Vec<Event>) -> Result<Option<Step>, D::Error> {
         if events.len() > MAX_EVENTS {
             self.carried = events.split_off(MAX_EVENTS);
@@ -248,5 +268,16 @@ mod tests {
         script.log.clear();
         assert_eq!(pump.run_carried(&mut script, 6), Ok(None));
         assert_eq!(script.log, "tell 11, ");
+    }
+
+    #[test]
+    fn to_the_end_means_until_no_event_is_carried_over() {
+        let last = Step { next_timeout: Some(9), ..step(0, 0) };
+        let answers = [Some(step(1, 0)), None].into();
+        let mut script = Script { answers, turns: [last].into(), ..Script::default() };
+        let mut pump = Pump::default();
+        assert_eq!(pump.run_to_end(&mut script, step(MAX_EVENTS + 10, 0), 5), Ok(Some(9)));
+        assert!(!pump.is_due());
+        assert!(script.log.ends_with("tell 11, turn 0, deliver 0, "), "{}", script.log);
     }
 }

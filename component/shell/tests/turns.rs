@@ -1,17 +1,17 @@
 //! The pump over a real engine, with connections whose peers do whatever they like: each ends once, nothing is written
 //! after an end, and the memory of waiting output adds up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
 
 use legacy_websocket::Options;
 use legacy_websocket::step::{
-    Command, Destination, Disposition, Event, Input, Loss, Lost, Opened, Outgoing, Received, Recipients,
-    Server, Step, Transmission,
+    Command, Disposition, Event, Input, Loss, Lost, Opened, Outgoing, Received, Recipients, Server, Step,
+    Transmission,
 };
 use legacy_websocket_shell::{
-    Driver, Handshakes, Held, Payload, Pump, QueueLimits, WriteAccount, WriteQueue, carry_out,
+    Driver, Handshakes, Held, Members, Payload, Pump, QueueLimits, WriteAccount, WriteQueue, carry_out,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ struct World {
     now: u64,
     held: Rc<Held>,
     queues: BTreeMap<u64, WriteQueue<Account>>,
-    members: BTreeSet<u64>,
+    members: Members,
     lost: Vec<Lost>,
     /// How often each connection's end was observed.
     ends: BTreeMap<u64, usize>,
@@ -93,7 +93,7 @@ impl World {
             now: 0,
             held: Rc::default(),
             queues: BTreeMap::new(),
-            members: BTreeSet::new(),
+            members: Members::default(),
             lost: Vec::new(),
             ends: BTreeMap::new(),
             rounds: 0.into(),
@@ -138,13 +138,7 @@ impl World {
     }
 
     fn push(&mut self, connection: u64, payload: &Rc<Payload>, then: Disposition) {
-        match then {
-            Disposition::Join => drop(self.members.insert(connection)),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => {
-                self.members.remove(&connection);
-            }
-            Disposition::Keep | Disposition::HalfClose => {}
-        }
+        self.members.observe(connection, then);
         let Some(queue) = self.queues.get_mut(&connection) else {
             return;
         };
@@ -174,13 +168,10 @@ impl Driver for World {
         self.rounds.set(self.rounds.get().saturating_sub(1));
         for Transmission { to, bytes, then } in transmissions {
             let payload = Payload::new(bytes, &self.held);
-            let to = match to {
-                Destination::One(connection) => vec![connection],
-                Destination::Many(connections) => connections,
-                Destination::All => self.members.iter().copied().collect(),
-                Destination::AllBut(but) => self.members.iter().copied().filter(|id| *id != but).collect(),
-            };
-            to.into_iter().for_each(|connection| self.push(connection, &payload, then));
+            self.members
+                .recipients(to)
+                .into_iter()
+                .for_each(|connection| self.push(connection, &payload, then));
         }
     }
 

@@ -100,9 +100,9 @@ fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)>
 
 fn writes(Transmission { to, bytes, then }: Transmission, members: &mut Members) -> Vec<Write> {
     if let Destination::One(id) = to
-        && !matches!(then, Disposition::Keep | Disposition::HalfClose)
+        && let Some(is_member) = then.is_member()
     {
-        members.set(id.0, then == Disposition::Join);
+        members.set(id.0, is_member);
     }
     let then = match then {
         Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,

@@ -99,9 +99,9 @@ fn lower(step: step::Step, members: &mut Members) -> Step {
     let events = step.events.into_iter().flat_map(lower_event).collect();
     let writes = step.transmissions.into_iter().flat_map(|step::Transmission { to, bytes, then }| {
         if let Destination::One(id) = to
-            && !matches!(then, Disposition::Keep | Disposition::HalfClose)
+            && let Some(is_member) = then.is_member()
         {
-            members.set(id, then == Disposition::Join);
+            members.set(id, is_member);
         }
         let then = match then {
             Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,

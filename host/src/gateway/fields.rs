@@ -2,21 +2,20 @@
 
 use hyper::Uri;
 use hyper::header::{
-    self, CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    self, CONNECTION, CONTENT_LENGTH, Entry, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
-use legacy_websocket::Options;
+use legacy_websocket::{Forwarded, Options, Refusal};
 
 use super::route::Route;
 use crate::accept::incoming::Peer;
 use crate::workers::external::Fields;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 
 /// Fields in which proxies describe a client or its request, and those that backends read in their place; beside
 /// `X-Forwarded-*`.
@@ -60,12 +59,25 @@ impl Forwarding {
         };
         Self { trusted: options.trust_forwarded, public: options.public_url.as_deref().and_then(parse) }
     }
+
+    /// What a proxy in front tells of a request, where it is trusted.
+    pub(super) fn read(&self, fields: &HeaderMap) -> Result<Forwarded, Refusal> {
+        if !self.trusted {
+            return Ok(Forwarded::default());
+        }
+        Forwarded::read(|name| fields.get_all(name).iter().next_back().map(HeaderValue::as_bytes))
+    }
 }
 
-/// Makes a client's fields those of a request to a backend of the route.
-pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, forwarding: &Forwarding) {
-    remove_hop_by_hop(fields);
-    forward(fields, peer, forwarding);
+/// Makes a client's fields those of a request to a backend of the route. `told` is what [`Forwarding::read`] returned.
+pub(super) fn prepare(
+    fields: &mut HeaderMap,
+    route: &Route,
+    peer: &Peer,
+    forwarding: &Forwarding,
+    told: &Forwarded,
+) {
+    prepare_for_site(fields, peer, forwarding, told);
     match &route.host {
         Some(host) => drop(fields.insert(HOST, host.clone())),
         // A client of HTTP/1.0 may have none, and HTTP/1.1 needs one.
@@ -78,21 +90,28 @@ pub(super) fn prepare(fields: &mut HeaderMap, route: &Route, peer: &Peer, forwar
     }
 }
 
-/// The same for a web application in this process, which has no host of its own.
-pub(super) fn prepare_for_site(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
+/// The same for a web application in this process, which has no host of its own. Returns whether the client uses TLS.
+pub(super) fn prepare_for_site(
+    fields: &mut HeaderMap,
+    peer: &Peer,
+    forwarding: &Forwarding,
+    told: &Forwarded,
+) -> bool {
     remove_hop_by_hop(fields);
-    forward(fields, peer, forwarding);
+    forward(fields, peer, forwarding, told)
 }
 
 /// The host that the client has asked for, before [`prepare_for_site`]: as a proxy in front tells it where that is
 /// trusted.
-pub(super) fn asked_host(fields: &HeaderMap, forwarding: &Forwarding) -> Option<HeaderValue> {
-    let told = if forwarding.trusted { Told::of(fields) } else { Told::default() };
-    let host = told.host.or_else(|| fields.get(HOST).cloned())?;
-    match told.port {
-        Some(port) => with_port(&host, port.as_bytes()).or(Some(host)),
-        None => Some(host),
-    }
+pub(super) fn asked_host(fields: &HeaderMap, told: &Forwarded) -> Option<HeaderValue> {
+    let host = host(told).or_else(|| fields.get(HOST).cloned())?;
+    let port = told.port.and_then(|port| with_port(&host, port.to_string().as_bytes()));
+    port.or(Some(host))
+}
+
+/// The host that a proxy in front tells.
+fn host(told: &Forwarded) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(told.host.as_deref()?).ok()
 }
 
 /// The host and the port of the site's own URL, after [`prepare_for_site`].
@@ -113,66 +132,10 @@ fn with_port(host: &HeaderValue, port: &[u8]) -> Option<HeaderValue> {
 }
 
 /// The last item of a list, if it is not empty.
-pub(super) fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let field = fields.get_all(name).iter().next_back()?;
     let item = field.as_bytes().rsplit(|byte| *byte == b',').next()?.trim_ascii();
     HeaderValue::from_bytes(item).ok().filter(|item| !item.is_empty())
-}
-
-pub(super) fn is_secure_scheme(scheme: &[u8]) -> bool {
-    scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss")
-}
-
-/// What the nearest proxy tells of a request, by the engine's rules: each `X-Forwarded-…` field takes precedence over
-/// its parameter in `Forwarded` (RFC 7239), and the last item of a list counts.
-#[derive(Debug, Default)]
-struct Told {
-    secure: Option<bool>,
-    host: Option<HeaderValue>,
-    port: Option<HeaderValue>,
-}
-
-impl Told {
-    fn of(fields: &HeaderMap) -> Self {
-        let proto = last(fields, &FORWARDED_PROTO).map(|proto| is_secure_scheme(proto.as_bytes()));
-        let ssl = || last(fields, &FORWARDED_SSL).map(|ssl| ssl.as_bytes().eq_ignore_ascii_case(b"on"));
-        let mut told = Self {
-            secure: proto.or_else(ssl),
-            host: last(fields, &FORWARDED_HOST),
-            port: last(fields, &FORWARDED_PORT),
-        };
-        let standard = fields.get_all(FORWARDED).iter().next_back().and_then(|field| field.to_str().ok());
-        let nearest = standard.and_then(|field| unquoted(field, ',').pop()).unwrap_or_default();
-        for parameter in unquoted(nearest, ';') {
-            let Some((name, value)) = parameter.trim().split_once('=') else { continue };
-            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-            let value = value.replace('\\', "");
-            if value.is_empty() {
-                continue;
-            }
-            if name.eq_ignore_ascii_case("proto") {
-                told.secure = told.secure.or_else(|| Some(is_secure_scheme(value.as_bytes())));
-            } else if name.eq_ignore_ascii_case("host") {
-                told.host = told.host.or_else(|| value.parse().ok());
-            }
-        }
-        told
-    }
-}
-
-/// The parts between separators outside quoted strings.
-fn unquoted(text: &str, separator: char) -> Vec<&str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    let parts = text.split(|char| {
-        match char {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ => return char == separator && !is_quoted,
-        }
-        false
-    });
-    parts.collect()
 }
 
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
@@ -219,8 +182,8 @@ fn names(value: &HeaderValue) -> Vec<HeaderName> {
 }
 
 /// Tells the backend of the client, and of what it asked for. What the client claims itself counts only where it is
-/// trusted: there it is a proxy.
-fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
+/// trusted: there it is a proxy. Returns whether the client uses TLS.
+fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, told: &Forwarded) -> bool {
     let Forwarding { trusted, public } = forwarding;
     let is_claim = |name: &&HeaderName| is_forwarded(name) && (!trusted || name.as_str().contains('_'));
     for name in fields.keys().filter(is_claim).cloned().collect::<Vec<_>>() {
@@ -235,14 +198,12 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
             .join(&b", "[..]);
         set(fields, FORWARDED_FOR, &chain);
     }
-    // Nothing, if it was a client's own word.
-    let told = Told::of(fields);
     let secure = told.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
     if last(fields, &FORWARDED_PROTO).is_none() {
         set(fields, FORWARDED_PROTO, if secure { b"https" } else { b"http" });
     }
     let own = || public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
-    let host = told.host.or_else(own);
+    let host = host(told).or_else(own);
     if told.port.is_none() {
         let port = host.as_ref().and_then(|host| port(host.as_bytes()));
         set(fields, FORWARDED_PORT, port.unwrap_or(if secure { b"443" } else { b"80" }));
@@ -250,6 +211,7 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding) {
     if let (Some(host), None) = (host, last(fields, &FORWARDED_HOST)) {
         fields.insert(FORWARDED_HOST, host);
     }
+    secure
 }
 
 /// Whether a backend may take this for one of [`FORWARDED_FIELDS`]: to CGI and its like, `_` and `-` are the same.
@@ -310,7 +272,9 @@ mod tests {
     fn prepared_with(sent: &str, route: &RouteOptions, secure: bool, forwarding: &Forwarding) -> String {
         let mut fields = fields(sent);
         let address = PeerAddress::Ip("192.0.2.1:1024".parse().unwrap());
-        prepare(&mut fields, &Route::new(route, Vec::new()).unwrap(), &Peer { address, secure }, forwarding);
+        let (route, peer) = (Route::new(route, Vec::new()).unwrap(), Peer { address, secure });
+        let told = forwarding.read(&fields).unwrap();
+        prepare(&mut fields, &route, &peer, forwarding, &told);
         text(&fields)
     }
 

@@ -149,7 +149,9 @@ impl Opening<'_> {
         if let Some(origin) = origin {
             sent.insert(ORIGIN, origin);
         }
-        fields::prepare(&mut sent, route, &peer, &self.gateway.forwarding);
+        // The engine refuses what is not valid.
+        let told = self.gateway.forwarding.read(&sent).unwrap_or_default();
+        fields::prepare(&mut sent, route, &peer, &self.gateway.forwarding, &told);
         let key = key();
         sent.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         sent.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -167,7 +167,9 @@ impl PassThrough {
             return Err(Refusal::Body);
         }
         let client = upgrades.then(|| hyper::upgrade::on(&mut request));
-        fields::prepare(request.headers_mut(), route, &peer, &self.gateway.forwarding);
+        let forwarding = &self.gateway.forwarding;
+        let told = forwarding.read(request.headers()).map_err(Refusal::Engine)?;
+        fields::prepare(request.headers_mut(), route, &peer, forwarding, &told);
         *request.version_mut() = Version::HTTP_11;
         if let Some(client) = client {
             let headers = request.headers_mut();

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
+use hyper::header::{HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
@@ -110,10 +110,11 @@ async fn ask(
     if is_health_check(gateway, &request) {
         return Ok(Response::new(line("ok")));
     }
-    let host = fields::asked_host(request.headers(), &gateway.forwarding);
-    fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding);
-    check(gateway, &request, host.as_ref())?;
-    *request.uri_mut() = asked_url(&request)?;
+    let told = gateway.forwarding.read(request.headers()).map_err(Refusal::Engine)?;
+    let host = fields::asked_host(request.headers(), &told);
+    let secure = fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding, &told);
+    check(gateway, &request, host.as_ref(), secure)?;
+    *request.uri_mut() = asked_url(&request, secure)?;
     *request.version_mut() = Version::HTTP_11;
     let progress = Progress::new();
     let request = request.map(|body| {
@@ -137,7 +138,12 @@ fn is_health_check<B>(gateway: &Gateway, request: &Request<B>) -> bool {
     }
 }
 
-fn check<B>(gateway: &Gateway, request: &Request<B>, host: Option<&HeaderValue>) -> Result<(), Refusal> {
+fn check<B>(
+    gateway: &Gateway,
+    request: &Request<B>,
+    host: Option<&HeaderValue>,
+    secure: bool,
+) -> Result<(), Refusal> {
     let (headers, method) = (request.headers(), request.method());
     // As the engine does.
     let has_effect = !matches!(*method, Method::GET | Method::HEAD);
@@ -145,23 +151,16 @@ fn check<B>(gateway: &Gateway, request: &Request<B>, host: Option<&HeaderValue>)
         return Err(Refusal::Engine(legacy_websocket::Refusal::DuplicateField));
     }
     let (host, origin) = (host.map(HeaderValue::as_bytes), headers.get(ORIGIN).map(HeaderValue::as_bytes));
-    let checked = gateway.policy.check_request(method.as_str(), host, origin, is_secure(headers));
+    let checked = gateway.policy.check_request(method.as_str(), host, origin, secure);
     checked.map_err(Refusal::Engine)
 }
 
-/// Of what was forwarded.
-fn is_secure(headers: &HeaderMap) -> bool {
-    fields::last(headers, &fields::FORWARDED_PROTO)
-        .is_some_and(|proto| fields::is_secure_scheme(proto.as_bytes()))
-}
-
 /// The URL that the client has asked for, as the proxies in front tell it.
-fn asked_url<B>(request: &Request<B>) -> Result<Uri, Refusal> {
-    let headers = request.headers();
-    let host = fields::forwarded_authority(headers, is_secure(headers));
+fn asked_url<B>(request: &Request<B>, secure: bool) -> Result<Uri, Refusal> {
+    let host = fields::forwarded_authority(request.headers(), secure);
     let host = host.unwrap_or(HeaderValue::from_static("localhost"));
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let url = Uri::builder().scheme(if is_secure(headers) { "https" } else { "http" });
+    let url = Uri::builder().scheme(if secure { "https" } else { "http" });
     url.authority(host.as_bytes()).path_and_query(path).build().map_err(|_| Refusal::Target)
 }
 

@@ -47,10 +47,10 @@ impl Inner {
         };
         let io = Rc::clone(&link.io);
         self.push(connection, &io, payload, then);
-        match then {
-            Disposition::Join => self.join(connection, io),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => self.leave(connection),
-            Disposition::Keep | Disposition::HalfClose => {}
+        match then.is_member() {
+            Some(true) => self.join(connection, io),
+            Some(false) => self.leave(connection),
+            None => {}
         }
     }
 

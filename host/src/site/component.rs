@@ -15,7 +15,7 @@ use super::memory::InstanceMemory;
 use super::options::{SiteError, SiteOptions};
 use super::output;
 use crate::file::{MAX_COMPONENT_BYTES, read_regular};
-use crate::wasm::sandbox::{Budget, Calls, DEFAULT_HOSTCALL_FUEL, compile};
+use crate::wasm::sandbox::{Budget, Calls, DEFAULT_HOSTCALL_FUEL, Limiter, compile};
 
 /// What a web application exports, by version of WASI.
 const HANDLER_P3: &str = "wasi:http/handler@0.3.";
@@ -69,7 +69,7 @@ impl SiteFactory {
 
     /// A store for an instance.
     pub(super) fn store(&self, memory: InstanceMemory, instance: &Arc<InstanceState>) -> Store<StoreData> {
-        let data = StoreData::new(Box::new(memory), output::stream(), &self.environment);
+        let data = StoreData::new(Box::new(Limiter(memory)), output::stream(), &self.environment);
         let mut store = Store::new(&self.wasmtime, data);
         store.limiter(|data| data.limiter());
         store.set_hostcall_fuel(self.budget.max_memory_bytes.max(DEFAULT_HOSTCALL_FUEL));

@@ -7,9 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use wasmtime::ResourceLimiter;
 
-use crate::wasm::sandbox::{MAX_INSTANCES, MAX_TABLE_ELEMENTS};
+use crate::wasm::sandbox::GrantMemory;
 
 /// What an instance takes beside its linear memory: stack, tables, handles.
 const INSTANCE_BYTES: usize = 256 << 10;
@@ -97,35 +96,18 @@ impl InstanceMemory {
     }
 }
 
-impl ResourceLimiter for InstanceMemory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        if self.taken.saturating_add(growth) > self.limit {
+impl GrantMemory for InstanceMemory {
+    fn grant(&mut self, bytes: usize) -> bool {
+        if self.taken.saturating_add(bytes) > self.limit {
             self.refused.own.store(true, Ordering::Relaxed);
-            return Ok(false);
+            return false;
         }
-        if !self.all.take(growth) {
+        if !self.all.take(bytes) {
             self.refused.all.store(true, Ordering::Relaxed);
-            return Ok(false);
+            return false;
         }
-        self.taken += growth;
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
-    }
-
-    fn instances(&self) -> usize {
-        MAX_INSTANCES
-    }
-
-    fn tables(&self) -> usize {
-        MAX_INSTANCES
-    }
-
-    fn memories(&self) -> usize {
-        MAX_INSTANCES
+        self.taken += bytes;
+        true
     }
 }
 

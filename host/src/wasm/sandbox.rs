@@ -15,8 +15,8 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The maximum of each kind of item: composed components have a dozen of each. No memory limit covers their table
 /// elements.
-pub(crate) const MAX_INSTANCES: usize = 1000;
-pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+const MAX_INSTANCES: usize = 1000;
+const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
 /// wasmtime's own limit on the bytes one call copies.
 pub(crate) const DEFAULT_HOSTCALL_FUEL: usize = 128 << 20;
@@ -99,13 +99,13 @@ fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The data of a store.
 pub(crate) struct Guest<T> {
-    memory: Memory,
+    memory: Limiter<Memory>,
     pub(crate) data: T,
 }
 
 impl<T> Sandbox<T> {
     pub(crate) fn new(wasmtime: &Wasmtime, budget: Budget, data: T) -> Self {
-        let memory = Memory { left: budget.max_memory_bytes, refused: false };
+        let memory = Limiter(Memory { left: budget.max_memory_bytes, refused: false });
         let mut store = Store::new(wasmtime, Guest { memory, data });
         store.limiter(|guest| &mut guest.memory);
         // One call may copy out as much as its memory limit; never less than by default.
@@ -121,13 +121,13 @@ impl<T> Sandbox<T> {
 
     /// The linear memory the instance has allocated. It never shrinks.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.left)
+        self.budget.max_memory_bytes.saturating_sub(self.store.data().memory.0.left)
     }
 
     /// Why a call failed.
     pub(crate) fn explain(&self, error: wasmtime::Error) -> CallError {
         let Budget { call_timeout, max_memory_bytes } = self.budget;
-        if self.store.data().memory.refused {
+        if self.store.data().memory.0.refused {
             return CallError::Memory(max_memory_bytes);
         }
         if error.downcast_ref() == Some(&Trap::Interrupt) {
@@ -144,12 +144,28 @@ struct Memory {
     refused: bool,
 }
 
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let rest = self.left.checked_sub(desired.saturating_sub(current));
+impl GrantMemory for Memory {
+    fn grant(&mut self, bytes: usize) -> bool {
+        let rest = self.left.checked_sub(bytes);
         self.refused |= rest.is_none();
         self.left = rest.unwrap_or(self.left);
-        Ok(rest.is_some())
+        rest.is_some()
+    }
+}
+
+/// Grants linear memory to the instances of a store.
+pub(crate) trait GrantMemory {
+    /// Whether they may have this many bytes more.
+    fn grant(&mut self, bytes: usize) -> bool;
+}
+
+/// The limits of a store: of linear memory its own, of everything else those of all stores.
+#[derive(Debug)]
+pub(crate) struct Limiter<M>(pub(crate) M);
+
+impl<M: GrantMemory + Send> ResourceLimiter for Limiter<M> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.0.grant(desired.saturating_sub(current)))
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use legacy_websocket::step::{
-    Command, Destination, Disposition, Event, Input, Lost, Opened, Received, Server as Engine, Step,
-    Transmission,
+    Command, Disposition, Event, Input, Lost, Opened, Received, Server as Engine, Step, Transmission,
 };
 use legacy_websocket::{InvalidOptions, Options};
-use legacy_websocket_shell::{Driver, FailureCycle, Handshakes, Pump, carry_out, has_failure};
+use legacy_websocket_shell::{Driver, FailureCycle, Handshakes, Members, Pump, carry_out, has_failure};
 
 use super::lift::with_commands;
 use super::lower::lower_event;
@@ -35,7 +34,7 @@ pub(super) struct World<A> {
     /// Peers that neither hear nor say anything any more.
     vanished: BTreeSet<ConnectionId>,
     /// The members of a broadcast to all.
-    members: BTreeSet<ConnectionId>,
+    members: Members,
     /// Connections that the application has been told are over.
     closed: BTreeSet<ConnectionId>,
     failure_cycle: FailureCycle,
@@ -61,7 +60,7 @@ impl<A: Application> World<A> {
             next_timeout: None,
             peers: BTreeMap::new(),
             vanished: BTreeSet::new(),
-            members: BTreeSet::new(),
+            members: Members::default(),
             closed: BTreeSet::new(),
             failure_cycle: FailureCycle::default(),
             reactions: Vec::new(),
@@ -154,26 +153,13 @@ impl<A: Application> World<A> {
 
     fn pump(&mut self, step: Step) {
         let (mut pump, now) = (self.pump.take().unwrap_or_default(), self.now);
-        let Ok(mut next) = pump.run(self, step, now);
-        while pump.is_due() {
-            let Ok(_) = pump.run_carried(self, now);
-            // Only the engine's turn knows when the next one is due.
-            let step = self.engine.turn(now, &[]);
-            let Ok(later) = pump.run(self, step, now);
-            next = later;
-        }
+        let Ok(next) = pump.run_to_end(self, step, now);
         self.next_timeout = next;
         self.pump = Some(pump);
     }
 
     fn transmit(&mut self, connection: ConnectionId, bytes: &[u8], then: Disposition) {
-        match then {
-            Disposition::Join => drop(self.members.insert(connection)),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => {
-                self.members.remove(&connection);
-            }
-            Disposition::Keep | Disposition::HalfClose => {}
-        }
+        self.members.observe(connection, then);
         if self.vanished.contains(&connection) {
             return;
         }
@@ -198,13 +184,10 @@ impl<A: Application> Driver for World<A> {
 
     fn deliver(&mut self, transmissions: Vec<Transmission>) {
         for Transmission { to, bytes, then } in transmissions {
-            let to: Vec<_> = match to {
-                Destination::One(connection) => vec![connection],
-                Destination::Many(connections) => connections,
-                Destination::All => self.members.iter().copied().collect(),
-                Destination::AllBut(but) => self.members.iter().copied().filter(|id| *id != but).collect(),
-            };
-            to.into_iter().for_each(|connection| self.transmit(connection, &bytes, then));
+            self.members
+                .recipients(to)
+                .into_iter()
+                .for_each(|connection| self.transmit(connection, &bytes, then));
         }
     }
 

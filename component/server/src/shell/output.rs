@@ -35,18 +35,14 @@ impl Shell {
 
     fn broadcast(&mut self, but: Option<u64>, payload: &Rc<Payload>, now: u64) {
         let members = core::mem::take(&mut self.members);
-        for id in members.iter().filter(|id| Some(**id) != but) {
-            self.deliver_one(*id, payload, Disposition::Keep, now);
+        for id in members.iter().filter(|id| Some(*id) != but) {
+            self.deliver_one(id, payload, Disposition::Keep, now);
         }
         self.members = members;
     }
 
     fn deliver_one(&mut self, id: u64, payload: &Rc<Payload>, then: Disposition, now: u64) {
-        match then {
-            Disposition::Join => drop(self.members.insert(id)),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => drop(self.members.remove(&id)),
-            Disposition::Keep | Disposition::HalfClose => {}
-        }
+        self.members.observe(id, then);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };

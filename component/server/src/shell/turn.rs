@@ -114,7 +114,7 @@ impl Driver for Shell {
         #[cfg(feature = "http")]
         let events = {
             let is_first = events.is_empty();
-            let rest = self.site.take_requests(events, &mut self.waiter);
+            let rest = self.site.take_requests(events, &self.links, &mut self.waiter);
             if rest.is_empty() && !is_first {
                 return Ok(None);
             }

@@ -4,12 +4,16 @@
     reason = "the canonical ABI reads and writes values that it is given the addresses of"
 )]
 
+#[cfg(feature = "http")]
 use alloc::boxed::Box;
+#[cfg(feature = "http")]
 use core::marker::PhantomData;
 
 use wit_bindgen::FutureReader;
 
-use super::abi::{BLOCKED, COMPLETED, leave};
+#[cfg(feature = "http")]
+use super::abi::leave;
+use super::abi::{BLOCKED, COMPLETED};
 use super::bindings::wasi::sockets::types::ErrorCode;
 use super::bindings::wit_future::FuturePayload;
 
@@ -17,56 +21,24 @@ use super::bindings::wit_future::FuturePayload;
 type Value = [u64; WORDS];
 const WORDS: usize = 8;
 
-/// A future being read.
-pub(super) struct FutureRead<T: FuturePayload> {
-    pub(super) handle: u32,
-    value: Box<Value>,
-    is_over: bool,
-    payload: PhantomData<T>,
-}
-
-impl<T: FuturePayload> FutureRead<T> {
-    /// Starts to read. Returns the value, if it is there.
-    pub(super) fn start(future: FutureReader<T>) -> (Self, Option<T>) {
-        const { assert_fits::<T>() };
-        let mut read = Self {
-            handle: future.take_handle(),
-            value: Box::new([0; WORDS]),
-            is_over: false,
-            payload: PhantomData,
-        };
-        // SAFETY: the value is large enough and aligned, and nothing touches it until the read is over: `complete` only
-        // then, and `drop` cancels it.
-        let result = unsafe { (T::VTABLE.start_read)(read.handle, read.value.as_mut_ptr().cast()) };
-        let value = if result == BLOCKED { None } else { read.complete(result) };
-        (read, value)
-    }
-
-    /// An event has told the result. `None`: there is no value, for the other side is gone.
-    pub(super) fn complete(&mut self, result: u32) -> Option<T> {
-        self.is_over = true;
-        // SAFETY: the host has written the value, and it is lifted once.
-        (result == COMPLETED).then(|| unsafe { (T::VTABLE.lift)(self.value.as_mut_ptr().cast()) })
-    }
-}
-
-impl<T: FuturePayload> Drop for FutureRead<T> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            leave(self.handle);
-            // SAFETY: a read is going on, or over without an event.
-            let result = unsafe { (T::VTABLE.cancel_read)(self.handle) };
-            drop(self.complete(result));
-        }
-        // SAFETY: it exists, and no read is going on.
-        unsafe { (T::VTABLE.drop_readable)(self.handle) };
-    }
-}
-
 /// The result of a stream that has ended. If the host does not know yet, it counts as a proper end.
 pub(super) fn result(future: FutureReader<Result<(), ErrorCode>>) -> Result<(), ErrorCode> {
-    let (_, value) = FutureRead::start(future);
-    value.unwrap_or(Ok(()))
+    type Ended = Result<(), ErrorCode>;
+    const { assert_fits::<Ended>() };
+    let handle = future.take_handle();
+    let mut value: Value = [0; WORDS];
+    let at: *mut u8 = value.as_mut_ptr().cast();
+    // SAFETY: the future exists; the value is large enough and aligned, and nothing touches it until the read is over or
+    // cancelled; if the host has written it, it is lifted once.
+    unsafe {
+        let mut read = (Ended::VTABLE.start_read)(handle, at);
+        if read == BLOCKED {
+            read = (Ended::VTABLE.cancel_read)(handle);
+        }
+        let ended = if read == COMPLETED { (Ended::VTABLE.lift)(at) } else { Ok(()) };
+        (Ended::VTABLE.drop_readable)(handle);
+        ended
+    }
 }
 
 /// The end of a future that has to be written: otherwise the other end waits forever.

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use legacy_websocket::Options;
 use legacy_websocket::step::{
-    Command, Destination, Disposition, Event, Input, Loss, Lost as LostConnection, Opened, Received, Step,
-    Transmission,
+    Command, Disposition, Event, Input, Loss, Lost as LostConnection, Opened, Received, Step, Transmission,
 };
-use legacy_websocket_shell::{Driver, FailureCycle, Pump, carry_out, has_failure};
+use legacy_websocket_shell::{Driver, FailureCycle, Members, Pump, carry_out, has_failure};
 use legacy_websocket_trace::Connection;
 use tracing::warn;
 
@@ -38,7 +37,7 @@ pub(super) struct Rehearsal {
     /// Connections whose clients hear nothing any more.
     reset: BTreeSet<u64>,
     /// The members of a broadcast to all.
-    members: BTreeSet<u64>,
+    members: Members,
     failure_cycle: FailureCycle,
     written: BTreeMap<Connection, Written>,
 }
@@ -69,7 +68,7 @@ impl Rehearsal {
             secure,
             opened: BTreeSet::new(),
             reset: BTreeSet::new(),
-            members: BTreeSet::new(),
+            members: Members::default(),
             failure_cycle: FailureCycle::default(),
             written: BTreeMap::new(),
         };
@@ -142,26 +141,13 @@ impl Rehearsal {
 
     fn pump(&mut self, step: Step) -> Result<(), Lost> {
         let (mut pump, now) = (self.pump.take().unwrap_or_default(), self.now);
-        let mut next = pump.run(self, step, now)?;
-        while pump.is_due() {
-            pump.run_carried(self, now)?;
-            // Only the engine's turn knows when the next one is due.
-            let step = self.engine.turn(now, &[])?;
-            next = pump.run(self, step, now)?;
-        }
-        self.next_timeout = next;
+        self.next_timeout = pump.run_to_end(self, step, now)?;
         self.pump = Some(pump);
         Ok(())
     }
 
     fn transmit(&mut self, id: u64, bytes: Vec<u8>, then: Disposition) {
-        match then {
-            Disposition::Join => drop(self.members.insert(id)),
-            Disposition::Leave | Disposition::Finish | Disposition::Abort => {
-                self.members.remove(&id);
-            }
-            Disposition::Keep | Disposition::HalfClose => {}
-        }
+        self.members.observe(id, then);
         if self.reset.contains(&id) {
             return;
         }
@@ -191,13 +177,7 @@ impl Driver for Rehearsal {
 
     fn deliver(&mut self, transmissions: Vec<Transmission>) {
         for Transmission { to, bytes, then } in transmissions {
-            let to: Vec<_> = match to {
-                Destination::One(id) => vec![id],
-                Destination::Many(ids) => ids,
-                Destination::All => self.members.iter().copied().collect(),
-                Destination::AllBut(but) => self.members.iter().copied().filter(|id| *id != but).collect(),
-            };
-            to.into_iter().for_each(|id| self.transmit(id, bytes.clone(), then));
+            self.members.recipients(to).into_iter().for_each(|id| self.transmit(id, bytes.clone(), then));
         }
     }
 

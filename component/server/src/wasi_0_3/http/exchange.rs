@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 use core::mem;
+use core::net::SocketAddr;
 
 use legacy_websocket::step;
 
@@ -104,11 +105,16 @@ struct Download {
 }
 
 impl Exchange {
-    /// Calls the component.
-    pub(crate) fn start(request: step::Request, origin: &Origin, waiter: &mut Waiter) -> Self {
+    /// Calls the component. `peer` is the other end of the connection, a proxy perhaps.
+    pub(crate) fn start(
+        request: step::Request,
+        peer: Option<SocketAddr>,
+        origin: &Origin,
+        waiter: &mut Waiter,
+    ) -> Self {
         let (id, is_head) = (request.connection, request.head.method == "HEAD");
         let mut exchange = Self { id, is_head, upload: None, state: State::Over };
-        let Some((request, upload)) = build(request, origin, waiter) else {
+        let Some((request, upload)) = build(request, peer, origin, waiter) else {
             exchange.state = State::Done(Err(Failed::BadRequest));
             return exchange;
         };

@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use legacy_websocket::Options;
 use legacy_websocket::step;
+use legacy_websocket::{Forwarded, Options};
 
 use super::upload::Upload;
 use crate::wasi_0_3::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Scheme, Trailers};
@@ -51,22 +51,43 @@ impl Origin {
         Self { trusted: options.trust_forwarded, public }
     }
 
-    fn is_secure(&self, head: &step::RequestHead) -> bool {
-        if let Some((is_secure, _)) = &self.public {
-            return *is_secure;
-        }
-        // The last is the nearest proxy's.
-        let proto = values(head, "x-forwarded-proto").filter(|_| self.trusted).last();
-        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
+    /// What a proxy in front tells of a request, where it is trusted. The engine has refused what is not valid.
+    fn told(&self, head: &step::RequestHead) -> Forwarded {
+        let last = |name: &str| {
+            let field = head.fields.iter().rfind(|field| field.name.eq_ignore_ascii_case(name))?;
+            Some(field.value.trim_ascii())
+        };
+        if self.trusted { Forwarded::read(last).unwrap_or_default() } else { Forwarded::default() }
+    }
+
+    fn is_secure(&self, told: &Forwarded) -> bool {
+        told.secure.or(self.public.as_ref().map(|(is_secure, _)| *is_secure)).unwrap_or(false)
+    }
+
+    /// The host and the port that the client has asked for.
+    fn authority(&self, head: &step::RequestHead, told: &Forwarded) -> Option<String> {
+        let own = || match &self.public {
+            Some((_, authority)) => Some(authority.as_str()),
+            None => value(head, "host"),
+        };
+        let host = told.host.as_deref().and_then(|host| str::from_utf8(host).ok()).or_else(own)?;
+        Some(match told.port {
+            Some(port) if !has_port(host) => format!("{host}:{port}"),
+            _ => host.to_string(),
+        })
     }
 
     /// What tells of the client.
-    fn fields(&self, request: &step::Request) -> [(String, Vec<u8>); 2] {
-        let peer = &request.peer;
-        let address = peer.parse::<SocketAddr>().map_or_else(|_| peer.clone(), |peer| peer.ip().to_string());
-        let before = values(&request.head, "x-forwarded-for").filter(|_| self.trusted);
-        let addresses = before.chain([address.as_str()]).collect::<Vec<_>>().join(", ");
-        let proto = if self.is_secure(&request.head) { "https" } else { "http" };
+    fn fields(
+        &self,
+        head: &step::RequestHead,
+        peer: Option<SocketAddr>,
+        is_secure: bool,
+    ) -> [(String, Vec<u8>); 2] {
+        let peer = peer.map(|peer| peer.ip().to_canonical().to_string());
+        let before = values(head, "x-forwarded-for").filter(|_| self.trusted);
+        let addresses = before.chain(peer.as_deref()).collect::<Vec<_>>().join(", ");
+        let proto = if is_secure { "https" } else { "http" };
         [("x-forwarded-for".into(), addresses.into()), ("x-forwarded-proto".into(), proto.into())]
     }
 }
@@ -74,33 +95,32 @@ impl Origin {
 /// A request, and what is to be written of its body. `None`: it is none that HTTP has.
 pub(super) fn build(
     request: step::Request,
+    peer: Option<SocketAddr>,
     origin: &Origin,
     waiter: &mut Waiter,
 ) -> Option<(Request, Option<Upload>)> {
-    let fields = fields(&request, origin)?;
-    let (is_secure, head) = (origin.is_secure(&request.head), request.head);
-    let (upload, contents) = if request.body.is_empty() {
+    let step::Request { head, body, .. } = request;
+    let told = origin.told(&head);
+    let is_secure = origin.is_secure(&told);
+    let fields = fields(&head, origin, origin.fields(&head, peer, is_secure))?;
+    let (upload, contents) = if body.is_empty() {
         (None, None)
     } else {
         let (writer, contents) = wit_stream::new();
-        (Some(Upload::new(writer, request.body)), Some(contents))
+        (Some(Upload::new(writer, body)), Some(contents))
     };
     let (writer, trailers) = FutureWriter::<Result<Option<Trailers>, ErrorCode>>::new();
     let (built, _) = Request::new(fields, contents, trailers, None);
     waiter.keep(writer.write(Ok(None)));
-    let authority = match &origin.public {
-        Some((_, authority)) => Some(authority.as_str()),
-        None => value(&head, "host"),
-    };
     built.set_method(&method(&head.method)).ok()?;
     built.set_path_with_query(Some(&path(&head.target))).ok()?;
     built.set_scheme(Some(&if is_secure { Scheme::Https } else { Scheme::Http })).ok()?;
-    built.set_authority(authority).ok()?;
+    built.set_authority(origin.authority(&head, &told).as_deref()).ok()?;
     Some((built, upload))
 }
 
-fn fields(request: &step::Request, origin: &Origin) -> Option<Fields> {
-    let named: Vec<_> = values(&request.head, "connection").map(str::to_ascii_lowercase).collect();
+fn fields(head: &step::RequestHead, origin: &Origin, own: [(String, Vec<u8>); 2]) -> Option<Fields> {
+    let named: Vec<_> = values(head, "connection").map(str::to_ascii_lowercase).collect();
     let passed = |name: &str| {
         // Some servers read `X_Forwarded_For` as the field that a proxy has sent.
         let hyphenated = name.replace('_', "-");
@@ -110,10 +130,14 @@ fn fields(request: &step::Request, origin: &Origin) -> Option<Fields> {
         let is_hop_by_hop = NOT_PASSED.contains(&name) || named.iter().any(|named| named == name);
         if is_forwarded { is_proxys } else { !is_hop_by_hop }
     };
-    let received = request.head.fields.iter();
-    let received = received.map(|field| (field.name.to_ascii_lowercase(), field.value.clone()));
-    let entries: Vec<_> = received.filter(|(name, _)| passed(name)).chain(origin.fields(request)).collect();
+    let received = head.fields.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.clone()));
+    let entries: Vec<_> = received.filter(|(name, _)| passed(name)).chain(own).collect();
     Fields::from_list(&entries).ok()
+}
+
+/// Whether a host has a port. An address of IPv6 may lack its brackets.
+fn has_port(host: &str) -> bool {
+    if host.starts_with('[') { !host.ends_with(']') } else { host.contains(':') }
 }
 
 fn value<'a>(head: &'a step::RequestHead, name: &str) -> Option<&'a str> {
