@@ -356,6 +356,10 @@ fn forwarded_fields_are_set_on_plain_requests() {
     let (gateway, backend) = start(&["--trust-forwarded"]);
     let (_client, _upstream, asked) = ask(&gateway, &backend, &request("GET", "/", claim));
     asked.expect("X-Forwarded-For", "192.0.2.7, 127.0.0.1");
+    // As the engine refuses an opening handshake with it.
+    let mut client = gateway.connect();
+    client.send(&request("GET", "/", "X-Forwarded-Port: x\r\n"));
+    assert!(client.read_response().0.starts_with("HTTP/1.1 400 "));
 }
 
 fn a_request_may_come_in_any_two_pieces() {

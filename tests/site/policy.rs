@@ -77,6 +77,8 @@ fn the_standard_field_counts_as_for_sockets(site: &str) {
     let mut client = server.connect();
     client.send(&request("GET", "/", "Forwarded: host=outer:8443, host=inner\r\n"));
     assert!(text(&mut client).0.starts_with("HTTP/1.1 403 "));
+    client.send(&request("GET", "/", "Forwarded: host=\"\r\n"));
+    assert!(text(&mut client).0.starts_with("HTTP/1.1 400 "));
 }
 
 fn forwarded_fields_count_where_they_are_trusted(site: &str) {

@@ -15,6 +15,7 @@ pub(crate) const HOST: &str = "wasmtime-0.3, with a site";
 
 pub(crate) const TESTS: &[Test] = &[
     ("requests_go_to_the_site", requests_go_to_the_site),
+    ("what_a_trusted_proxy_tells_counts", what_a_trusted_proxy_tells_counts),
     ("a_handshake_may_follow_requests", a_handshake_may_follow_requests),
     ("what_fails_is_answered_and_logged", what_fails_is_answered_and_logged),
     ("no_answer_is_503_and_the_next_request_is_served", no_answer_is_503_and_the_next_request_is_served),
@@ -54,6 +55,22 @@ fn requests_go_to_the_site(host: &str) {
     client.send(&[get("/nowhere"), get("/bytes/30000000")].concat());
     assert!(client.read_response().0.starts_with("HTTP/1.1 404 "));
     assert_eq!(client.read_response().1.len(), 30_000_000);
+}
+
+fn what_a_trusted_proxy_tells_counts(host: &str) {
+    let server = Server::start(&["--engine", host, "--trust-forwarded"]);
+    let ask = |fields: &str| {
+        let mut client = server.connect();
+        client.send(&request("GET", "/", fields));
+        let (head, body) = client.read_response();
+        format!("{head}{}", String::from_utf8(body).unwrap()).to_lowercase()
+    };
+    let told = ask("X-Forwarded-For: 192.0.2.1\r\nForwarded: host=outer;proto=https\r\nX-Forwarded-Port: 8443\r\n");
+    assert!(told.contains("some(scheme::https) outer:8443\n"), "{told}");
+    assert!(told.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1\nx-forwarded-proto: https\n"), "{told}");
+    assert!(told.contains("\nforwarded: host=outer;proto=https\n"), "{told}");
+    let told = ask("Forwarded: host=\"\r\n");
+    assert!(told.starts_with("http/1.1 400 "), "{told}");
 }
 
 fn a_handshake_may_follow_requests(host: &str) {
