@@ -5,6 +5,7 @@ mod admin;
 mod compose;
 mod config;
 mod descriptors;
+mod environment;
 mod gateway;
 mod generate;
 mod listen;

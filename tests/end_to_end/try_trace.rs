@@ -95,6 +95,14 @@ fn time_passes_and_everyone_hears() {
 }
 
 #[test]
+fn the_application_gets_its_environment() {
+    let steps = of_the_client(&[&open(""), "C \"\\x00env:ROOM\\xff\"\n"].concat());
+    let trace = trace("authorise", &steps);
+    let (_, said, error) = attempt(wasm!(FAULTY_APPLICATION), "env", &trace, &["--env", "ROOM=tea"]);
+    assert!(said.ends_with("S \"\\x00tea\\xff\"\n"), "{said}{error}");
+}
+
+#[test]
 fn what_has_no_effect_is_told() {
     let steps = of_the_client(&[&open(""), "C \"\\x00send:99\\xff\"\n"].concat());
     let (status, _, error) = attempt(wasm!(FAULTY_APPLICATION), "failed", &trace("authorise", &steps), &[]);

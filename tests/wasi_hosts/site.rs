@@ -65,7 +65,8 @@ fn what_a_trusted_proxy_tells_counts(host: &str) {
         let (head, body) = client.read_response();
         format!("{head}{}", String::from_utf8(body).unwrap()).to_lowercase()
     };
-    let told = ask("X-Forwarded-For: 192.0.2.1\r\nForwarded: host=outer;proto=https\r\nX-Forwarded-Port: 8443\r\n");
+    let told =
+        ask("X-Forwarded-For: 192.0.2.1\r\nForwarded: host=outer;proto=https\r\nX-Forwarded-Port: 8443\r\n");
     assert!(told.contains("some(scheme::https) outer:8443\n"), "{told}");
     assert!(told.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1\nx-forwarded-proto: https\n"), "{told}");
     assert!(told.contains("\nforwarded: host=outer;proto=https\n"), "{told}");

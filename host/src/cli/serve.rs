@@ -1,6 +1,5 @@
 //! The command `serve`.
 
-use std::env;
 use std::error::Error;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use legacy_websocket::Options;
 use legacy_websocket_shell::Settings;
 use tokio::spawn;
 
+use super::environment::parse_variable;
 use super::gateway::time;
 use super::server::{ServerArgs, budget};
 use crate::application::watch::{look, watch};
@@ -47,7 +47,7 @@ pub(super) struct Serve {
 
     /// Environment variable for the application and the site, which get no others (repeatable). Without a value it is
     /// copied from the server's environment.
-    #[arg(long, value_name = "NAME[=VALUE]", requires = COMPONENTS, value_parser = variable)]
+    #[arg(long, value_name = "NAME[=VALUE]", requires = COMPONENTS, value_parser = parse_variable)]
     env: Vec<(String, String)>,
 
     /// The site: a component that exports wasi:http/handler@0.3.0, as `wasmtime serve` runs it, or
@@ -132,14 +132,4 @@ impl Serve {
         }
         Ok(site)
     }
-}
-
-/// A name and its value.
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, value.into()),
-        None => (text, env::var(text).map_err(|error| error.to_string())?),
-    };
-    let is_one = !name.is_empty() && !text.contains('\0');
-    if is_one { Ok((name.into(), value)) } else { Err("must be NAME or NAME=VALUE".into()) }
 }

@@ -17,6 +17,7 @@ use similar::TextDiff;
 
 use self::rehearsal::{Rehearsal, Written};
 use self::script::Script;
+use super::environment::parse_variable;
 use super::server::budget;
 use crate::application::{ApplicationFactory, ApplicationOptions};
 use crate::file::read_text;
@@ -36,6 +37,11 @@ pub(super) struct Try {
     /// Write what clients hear into the trace, instead of checking or printing it.
     #[arg(long)]
     bless: bool,
+
+    /// Environment variable for the application, which gets no others (repeatable). Without a value it is copied from
+    /// the environment of this command.
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = parse_variable)]
+    env: Vec<(String, String)>,
 }
 
 impl Try {
@@ -81,7 +87,7 @@ impl Try {
                 .at(script.line_of_setting("pass-through"), "pass-through is for gateways")
                 .into());
         }
-        let options = ApplicationOptions::from(budget(&settings));
+        let options = ApplicationOptions { budget: budget(&settings), environment: self.env.clone() };
         let application = ApplicationFactory::from_file(&self.application, &options)?;
         let secure = trace.url.as_ref().is_some_and(|url| url.starts_with("wss:"));
         let mut rehearsal = Rehearsal::start(application, &settings.engine, secure)?;
