@@ -2,61 +2,31 @@
 
 mod application;
 mod lenient;
+mod needs;
 mod socket;
 mod taken;
+mod target;
 mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
 
-use legacy_websocket_trace::{Action, Connection, Protocol, Setting, Step, Variables};
+use legacy_websocket_trace::{Action, Connection, Step};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::application::Application;
 use self::lenient::{lenient, without_closing, without_responses};
+pub use self::needs::is_exclusive;
+use self::needs::{is_driven, why_not};
 use self::socket::{News, Sockets};
+pub use self::target::Target;
 pub use self::tls::Tls;
-use crate::chunking::Chunkings;
 use crate::client::{self, Received, see};
 use crate::corpus::Case;
 use crate::expectation;
 use crate::plan::{Chunking, Op, bounded, plan};
 use crate::report::{self, Kind, Seen, Side, Verdict};
 use crate::transcript::Transcript;
-
-/// The server to check, and what is known about it.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "made by callers")]
-pub struct Target {
-    /// Its address.
-    pub address: SocketAddr,
-    /// TLS, if its URL is `wss://`.
-    pub tls: Option<Tls>,
-    /// The values of the variables in requests.
-    pub variables: Variables,
-    /// The protocols that it speaks; empty: any.
-    pub protocols: Vec<Protocol>,
-    /// It echoes every message.
-    pub echo: bool,
-    /// The settings that it has. Only cases with exactly these apply.
-    pub settings: Vec<Setting>,
-    /// How long to wait for something expected.
-    pub patience: Duration,
-    /// How long a case's steps may wait in total.
-    pub longest_pause: Duration,
-    /// How long the server must be silent before nothing more is expected.
-    pub quiet: Duration,
-    /// How clients' writes are split. Each chunking is one run of the case; runs stop at the first that does not pass.
-    pub chunkings: Chunkings,
-    /// The first seed of random chunkings.
-    pub seed: u64,
-    /// How long the server has to read one write before the next: otherwise the kernel would join the two.
-    pub pause: Duration,
-    /// The control address of its application, if it can be driven.
-    pub application: Option<SocketAddr>,
-}
 
 /// Maximum writes, each followed by a pause, of a head, and of the bytes after it in each turn; the last write has the
 /// rest.
@@ -86,7 +56,8 @@ pub async fn check(case: &Case, snapshot: &str, target: &Target) -> io::Result<r
         seen: Vec::new(),
         transcript: Vec::new(),
     };
-    if let Some(why_not) = why_not(case, &expected, target) {
+    let says = expected.iter().flatten().any(|(_, _, what)| client::is_message(what));
+    if let Some(why_not) = why_not(case, says, target) {
         report.reason = why_not;
         return Ok(report);
     }
@@ -168,92 +139,8 @@ pub async fn probe_application(target: &Target) -> io::Result<()> {
     }
 }
 
-/// Whether a case affects every connection of the server, so that no other case may run concurrently.
-#[must_use]
-pub fn is_exclusive(case: &Case, target: &Target) -> bool {
-    let reaches_all =
-        |step: &Step| matches!(step, Step::Application(Action::Broadcast(_) | Action::Shutdown));
-    advances(case, target) || is_driven(case, target) && case.trace.steps.iter().any(reaches_all)
-}
-
 /// What a client sees, in order of connections: connection, turn, item.
 type Sight = Vec<(Connection, u32, String)>;
-
-/// Why a case does not apply to a server, if it does not.
-fn why_not(case: &Case, expected: &[Sight], target: &Target) -> Option<String> {
-    let trace = &case.trace;
-    if target.application.is_none() {
-        if acts(case) {
-            return Some("needs the server's application to act".into());
-        }
-        let pauses = pauses(case);
-        if pauses > target.longest_pause {
-            return Some(format!("needs {} s to pass", pauses.as_secs()));
-        }
-    }
-    if !has_settings(&trace.settings, target) {
-        let names: Vec<_> = trace.settings.iter().map(ToString::to_string).collect();
-        return Some(match names.as_slice() {
-            [] => "needs a server without settings".into(),
-            names => format!("needs a server with: {}", names.join(", ")),
-        });
-    }
-    let speaks = target.protocols.is_empty() || target.protocols.contains(&trace.protocol);
-    if trace.protocol != Protocol::None && !speaks {
-        return Some(format!("needs a server that speaks {}", trace.protocol.name()));
-    }
-    let says = expected.iter().flatten().any(|(_, _, what)| client::is_message(what));
-    (says && !target.echo).then(|| "needs a server that echoes".into())
-}
-
-/// Whether the server has exactly these settings. One that is known to speak only some protocols has those as settings,
-/// but they are needed only where a case names them.
-fn has_settings(needed: &[Setting], target: &Target) -> bool {
-    let split = |settings: &[Setting]| -> [Vec<Setting>; 2] {
-        let (mut protocols, mut others): (Vec<_>, Vec<_>) =
-            settings.iter().cloned().partition(|setting| setting.name == PROTOCOL);
-        protocols.sort();
-        others.sort();
-        [protocols, others]
-    };
-    let ([needed, others], [mut has, has_others]) = (split(needed), split(&target.settings));
-    if needed.is_empty() && has.is_empty() {
-        return others == has_others;
-    }
-    if has.is_empty() {
-        let setting = |it: &Protocol| Setting { name: PROTOCOL.into(), value: it.name().into() };
-        has = target.protocols.iter().map(setting).collect();
-        has.sort();
-    }
-    others == has_others && needed == has
-}
-
-/// The setting that names a protocol which the server speaks.
-const PROTOCOL: &str = "protocol";
-
-/// Whether the server's application acts in a case.
-fn acts(case: &Case) -> bool {
-    case.trace.steps.iter().any(|step| matches!(step, Step::Application(_)))
-}
-
-/// How much time a case lets pass.
-fn pauses(case: &Case) -> Duration {
-    let pause = |step: &Step| match step {
-        Step::After(time) => Some(*time),
-        _ => None,
-    };
-    case.trace.steps.iter().filter_map(pause).fold(Duration::ZERO, Duration::saturating_add)
-}
-
-/// Whether the server's clock must be advanced, because nobody waits that long.
-fn advances(case: &Case, target: &Target) -> bool {
-    target.application.is_some() && pauses(case) > target.longest_pause
-}
-
-/// Whether a case needs a control connection to the server's application.
-fn is_driven(case: &Case, target: &Target) -> bool {
-    target.application.is_some() && (acts(case) || advances(case, target))
-}
 
 /// A running case.
 struct Run<'a> {
@@ -474,48 +361,4 @@ fn difference(expected: &[Seen], seen: &[Seen]) -> (String, String) {
     let (expected, seen) = (expected.get(at), seen.get(at));
     let name = |seen: Option<&Seen>| seen.map_or_else(|| "nothing more".into(), ToString::to_string);
     (format!("expected {}; saw {}", name(expected), name(seen)), report::cause(expected, seen))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn setting(text: &str) -> Setting {
-        let (name, value) = text.split_once(' ').unwrap_or((text, ""));
-        Setting { name: name.into(), value: value.into() }
-    }
-
-    #[test]
-    fn protocols_are_settings_too_where_a_case_names_them() {
-        let both = ["protocol draft75", "protocol draft76"];
-        for (needed, speaks, has, applies) in [
-            (&[][..], &[][..], &[][..], true),
-            (&[], &[Protocol::Draft76], &[], true),
-            (&["authorise"], &[Protocol::Draft76], &["authorise"], true),
-            (&["authorise"], &[], &[], false),
-            (&both, &[Protocol::Draft76, Protocol::Draft75], &[], true),
-            (&both, &[Protocol::Draft76], &[], false),
-            (&both, &[], &[], false),
-            (&both, &[], &both, true),
-            (&[], &[], &both, false),
-        ] {
-            let target = Target {
-                address: ([127, 0, 0, 1], 80).into(),
-                tls: None,
-                variables: Variables::default(),
-                protocols: speaks.to_vec(),
-                echo: true,
-                settings: has.iter().map(|text| setting(text)).collect(),
-                patience: Duration::ZERO,
-                longest_pause: Duration::ZERO,
-                quiet: Duration::ZERO,
-                chunkings: Chunkings::Written,
-                seed: 0,
-                pause: Duration::ZERO,
-                application: None,
-            };
-            let needed: Vec<_> = needed.iter().map(|text| setting(text)).collect();
-            assert_eq!(has_settings(&needed, &target), applies, "{needed:?} {target:?}");
-        }
-    }
 }

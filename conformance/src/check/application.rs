@@ -14,6 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Run;
+use super::needs::advances;
 
 /// How long a server may take to start serving, and to serve again after it was stopped.
 const LONGEST_START: Duration = Duration::from_secs(30);
@@ -242,7 +243,7 @@ impl Run<'_> {
 
     /// Lets time pass: by waiting, or by advancing the server's clock.
     pub(super) async fn pass(&mut self, time: Duration) -> io::Result<()> {
-        if !super::advances(self.case, self.target) {
+        if !advances(self.case, self.target) {
             tokio::time::sleep(time).await;
             return Ok(());
         }
