@@ -2,8 +2,6 @@
 
 mod native;
 
-use std::collections::BTreeSet;
-
 use legacy_websocket_trace::{Action, Connection};
 
 pub use self::native::{Native, name};
@@ -107,27 +105,6 @@ pub enum Then {
     Finish,
     /// Closes at once.
     Abort,
-}
-
-/// The members of broadcasts.
-#[derive(Debug, Default)]
-pub struct Members(BTreeSet<u64>);
-
-impl Members {
-    /// Adds or removes a connection.
-    pub fn set(&mut self, id: u64, is_member: bool) {
-        if is_member {
-            self.0.insert(id);
-        } else {
-            self.0.remove(&id);
-        }
-    }
-
-    /// All members except one.
-    #[must_use]
-    pub fn but(&self, but: Option<u64>) -> Vec<u64> {
-        self.0.iter().copied().filter(|id| Some(*id) != but).collect()
-    }
 }
 
 impl<'a> Command<'a> {

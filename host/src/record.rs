@@ -353,7 +353,7 @@ impl Tape {
         let Some(track) = self.connections.get_mut(&id) else {
             return;
         };
-        track.joined = then.is_member().unwrap_or(track.joined);
+        track.joined = then.membership_change().unwrap_or(track.joined);
         if !bytes.is_empty() && then != Disposition::Abort {
             self.step(id, What::Server(bytes.into()));
         }

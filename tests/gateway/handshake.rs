@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::backend::{Backend, Request};
 use crate::pair::{PROTOCOLS, Pair, Protocol, gateway, plain_answer, start};
+use crate::support::hybi::head_hybi;
 use crate::support::{contains, head75, head76};
 
 tests!(
@@ -15,6 +16,7 @@ tests!(
     the_resource_name_is_the_clients,
     forwarded_fields_are_set,
     forwarded_fields_of_a_trusted_peer_are_kept,
+    the_host_of_an_absolute_target_counts,
     host_and_origin_may_be_set,
     the_client_is_answered_as_its_protocol_says,
     the_backends_fields_reach_the_client,
@@ -160,6 +162,19 @@ fn host_and_origin_may_be_set() {
     request.expect("Host", "inner.example:8080");
     request.expect("Origin", "https://inner.example");
     request.expect("X-Forwarded-Host", "example.com");
+}
+
+fn the_host_of_an_absolute_target_counts() {
+    let (gateway, backend) = start(&["--host", "good.example"]);
+    let mut client = gateway.connect();
+    let head = String::from_utf8(head_hybi(8, "")).unwrap();
+    let head = head
+        .replace(" /demo ", " http://good.example/demo ")
+        .replace("example.com\r\nU", "evil.example\r\nU");
+    client.send(head.as_bytes());
+    let (_, request) = backend.accept_request();
+    request.expect("Host", "good.example");
+    request.expect("X-Forwarded-Host", "good.example");
 }
 
 fn the_client_is_answered_as_its_protocol_says() {

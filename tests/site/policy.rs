@@ -108,6 +108,12 @@ fn the_public_url_is_the_sites(site: &str) {
     client.send(&get("/"));
     let (_, body) = text(&mut client);
     assert!(body.contains(" public.example\n") && body.contains("\nx-forwarded-proto: https\n"), "{body}");
+    // Also before a proxy, whose inner port is nobody's business.
+    let server = serve(site, &["--public-url", "wss://public.example", "--trust-forwarded"]);
+    let mut client = server.connect();
+    client.send(&request("GET", "/", "X-Forwarded-Proto: http\r\nX-Forwarded-Port: 8080\r\n"));
+    let (_, body) = text(&mut client);
+    assert!(body.to_lowercase().contains(" public.example\n"), "{body}");
 }
 
 fn a_proxy_header_names_the_peer(site: &str) {

@@ -202,13 +202,26 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Leaves the process room for so many descriptors more.
+    /// Leaves the process room for so many descriptors more, once it has nothing to do: what is open for a moment counts.
     pub(crate) fn leave_descriptors(&self, count: usize) {
+        while !self.is_asleep() {
+            thread::yield_now();
+        }
         let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
         let used: BTreeSet<u64> =
             entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect();
         let limit = (0..).filter(|descriptor| !used.contains(descriptor)).nth(count);
         self.limit(Resource::NOFILE, limit);
+    }
+
+    /// Whether all threads of the process wait for something.
+    fn is_asleep(&self) -> bool {
+        let mut threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.all(|thread| {
+            // A thread may end meanwhile.
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+        })
     }
 
     /// Resident memory of the process.

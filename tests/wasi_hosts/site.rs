@@ -16,6 +16,7 @@ pub(crate) const HOST: &str = "wasmtime-0.3, with a site";
 pub(crate) const TESTS: &[Test] = &[
     ("requests_go_to_the_site", requests_go_to_the_site),
     ("what_a_trusted_proxy_tells_counts", what_a_trusted_proxy_tells_counts),
+    ("an_absolute_target_names_the_host", an_absolute_target_names_the_host),
     ("a_handshake_may_follow_requests", a_handshake_may_follow_requests),
     ("what_fails_is_answered_and_logged", what_fails_is_answered_and_logged),
     ("no_answer_is_503_and_the_next_request_is_served", no_answer_is_503_and_the_next_request_is_served),
@@ -70,8 +71,21 @@ fn what_a_trusted_proxy_tells_counts(host: &str) {
     assert!(told.contains("some(scheme::https) outer:8443\n"), "{told}");
     assert!(told.contains("x-forwarded-for: 192.0.2.1, 127.0.0.1\nx-forwarded-proto: https\n"), "{told}");
     assert!(told.contains("\nforwarded: host=outer;proto=https\n"), "{told}");
+    // The default port is not part of the authority.
+    let told = ask("X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n");
+    assert!(told.contains("some(scheme::https) example.com\n"), "{told}");
     let told = ask("Forwarded: host=\"\r\n");
     assert!(told.starts_with("http/1.1 400 "), "{told}");
+}
+
+fn an_absolute_target_names_the_host(host: &str) {
+    let server = Server::start(&["--engine", host, "--host", "good.example"]);
+    let mut client = server.connect();
+    client.send(b"GET http://good.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    let (head, body) = client.read_response();
+    let body = String::from_utf8(body).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.contains(" good.example\n"), "{head}{body}");
+    assert!(!body.contains("evil"), "{body}");
 }
 
 fn a_handshake_may_follow_requests(host: &str) {

@@ -262,7 +262,7 @@ impl Disposition {
 
     /// Whether [`Destination::All`] includes the connection from here on; `None`: as before.
     #[must_use]
-    pub fn is_member(self) -> Option<bool> {
+    pub fn membership_change(self) -> Option<bool> {
         match self {
             Self::Join => Some(true),
             Self::Leave | Self::Finish | Self::Abort => Some(false),

@@ -23,7 +23,22 @@ pub struct Forwarded {
     pub port: Option<u16>,
 }
 
+/// Field names beside `X-Forwarded-*`.
+const FIELDS: [&str; 6] =
+    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url", "x-rewrite-url"];
+
 impl Forwarded {
+    /// Whether a server may take a field of this name for what a proxy reports about a client or its request:
+    /// `Forwarded`, `X-Forwarded-*`, and fields that some servers read in their place. `_` counts as `-`, as in CGI. Such
+    /// fields must not come from clients.
+    #[must_use]
+    pub fn is_field(name: &str) -> bool {
+        let normal = || name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
+        let prefix = "x-forwarded-";
+        normal().take(prefix.len()).eq(prefix.bytes())
+            || FIELDS.iter().any(|field| normal().eq(field.bytes()))
+    }
+
     /// Reads it from a head. `last` gives the value of the last field with a name, which is in lower case. Call it only
     /// if such fields are trusted.
     ///
@@ -32,7 +47,7 @@ impl Forwarded {
     ///
     /// # Errors
     /// [`Refusal::Forwarded`] names the field that is not valid.
-    pub fn read<'a>(last: impl Fn(&'static str) -> Option<&'a [u8]>) -> Result<Self, Refusal> {
+    pub fn read<'a>(last: &dyn Fn(&'static str) -> Option<&'a [u8]>) -> Result<Self, Refusal> {
         let item = |name| last(name).and_then(last_item);
         let scheme = item("x-forwarded-proto").map(is_secure_scheme);
         let port = match item("x-forwarded-port") {
@@ -52,7 +67,7 @@ impl Forwarded {
     }
 
     pub(crate) fn of_head(head: &Head) -> Result<Self, Refusal> {
-        Self::read(|name| head.values(name).last())
+        Self::read(&|name| head.values(name).last())
     }
 
     /// Fills the gaps from `Forwarded`.
@@ -145,6 +160,16 @@ mod tests {
         let both = "X-Forwarded-Ssl: on\r\nX-Forwarded-Proto: http";
         assert_eq!(read(both), Ok(forwarded("", Some(false), "", None)));
         assert_eq!(read("X-Forwarded-Port: 0x50"), Err(Refusal::Forwarded("X-Forwarded-Port")));
+    }
+
+    #[test]
+    fn fields_are_known_however_they_are_spelt() {
+        for name in ["Forwarded", "x-forwarded-anything", "X_Forwarded_For", "X-REAL_IP"] {
+            assert!(Forwarded::is_field(name), "{name}");
+        }
+        for name in ["Host", "X-Forwarded", "Forwarded-For", "X-Real-IP-2", ""] {
+            assert!(!Forwarded::is_field(name), "{name}");
+        }
     }
 
     #[test]

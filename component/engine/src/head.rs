@@ -112,6 +112,13 @@ impl Head {
         if values.next().is_some() { Err(Refusal::DuplicateField) } else { Ok(first) }
     }
 
+    /// The host and port that the client asked for: those of an absolute-form target, or of the first Host (RFC 9112
+    /// section 3.2.2).
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        self.authority().or_else(|| self.value("Host"))
+    }
+
     /// The host and port of an absolute-form target.
     pub(crate) fn authority(&self) -> Option<&[u8]> {
         let prefix = self.raw.get(self.method_end.saturating_add(1)..self.path_start)?;

@@ -1,6 +1,7 @@
 //! The location in our answer (draft 76 sections 3.2 and 5.2, draft 75 section 5.1): the URL that the client
 //! connected to, which it compares byte for byte.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::authority::Authority;
@@ -39,6 +40,23 @@ impl PublicUrl {
         }
         Ok(Self { secure, prefix })
     }
+
+    /// Its scheme, host and port.
+    pub(crate) fn origin(&self) -> RequestOrigin {
+        let mut parts = self.prefix.splitn(4, |byte| *byte == b'/');
+        let authority = parts.nth(2).map(|authority| String::from_utf8_lossy(authority).into_owned());
+        RequestOrigin { secure: self.secure, authority }
+    }
+}
+
+/// Where a plain request was sent: the scheme and the authority of its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestOrigin {
+    /// `https`, not `http`.
+    pub secure: bool,
+    /// Host and port, without the scheme's default port. `None`: the client has sent no Host.
+    pub authority: Option<String>,
 }
 
 /// The URL the client connected to, as far as the server can know it.
@@ -50,22 +68,37 @@ pub(crate) struct Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     /// `None`: no Host, or an empty one. A forwarded host takes precedence over that of an absolute target, which
-    /// takes precedence over Host (RFC 9112 section 3.2.2); a port in the host takes precedence over a forwarded one.
+    /// takes precedence over Host (RFC 9112 section 3.2.2).
     pub(crate) fn find(
         head: &'a Head,
         peer: &Peer,
         forwarded: &'a Forwarded,
         public_url: Option<&PublicUrl>,
     ) -> Result<Option<Self>, Refusal> {
-        let named = head.single("Host")?;
-        let host = forwarded.host.as_deref().or_else(|| head.authority()).or(named).map(trim);
+        head.single("Host")?;
+        Self::new(head.host(), forwarded, is_secure(forwarded, public_url, peer.secure))
+    }
+
+    /// A port in the host takes precedence over a forwarded one.
+    pub(crate) fn new(
+        host: Option<&'a [u8]>,
+        forwarded: &'a Forwarded,
+        secure: bool,
+    ) -> Result<Option<Self>, Refusal> {
+        let host = forwarded.host.as_deref().or(host).map(trim);
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             return Ok(None);
         };
         let mut authority = Authority::parse(host).ok_or(Refusal::HostMalformed)?;
         authority.port = authority.port.or(forwarded.port);
-        let secure = public_url.map(|url| url.secure).or(forwarded.secure).unwrap_or(peer.secure);
         Ok(Some(Self { secure, authority }))
+    }
+
+    /// Host and port, without the default port.
+    pub(crate) fn authority(&self) -> String {
+        let mut authority = Vec::new();
+        self.authority.write(Some(default_port(self.secure)), &mut authority);
+        String::from_utf8_lossy(&authority).into_owned()
     }
 
     fn url(&self) -> Vec<u8> {
@@ -73,6 +106,11 @@ impl<'a> Endpoint<'a> {
         self.authority.write(Some(default_port(self.secure)), &mut url);
         url
     }
+}
+
+/// Whether a client's URL is secure. The operator knows it best, then a proxy in front.
+pub(crate) fn is_secure(forwarded: &Forwarded, public_url: Option<&PublicUrl>, connection: bool) -> bool {
+    public_url.map(|url| url.secure).or(forwarded.secure).unwrap_or(connection)
 }
 
 /// The URL of the resource as the client must have written it.
@@ -92,7 +130,6 @@ mod tests {
     use crate::head::HeadReader;
     use crate::options::Limits;
     use alloc::format;
-    use alloc::string::String;
 
     fn locate(fields: &str, secure: bool, trusted: bool, public_url: Option<&str>) -> String {
         let raw = format!("GET /chat?e=mc2 HTTP/1.1\r\n{fields}\r\n\r\n");

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 
 use crate::authority::Authority;
 use crate::error::{InvalidOptions, Refusal};
-use crate::head::{Head, is_text, trim};
+use crate::forwarded::Forwarded;
+use crate::head::{Head, is_text};
 use crate::hybi::version::Version;
-use crate::location::{Endpoint, PublicUrl, default_port};
+use crate::location::{Endpoint, PublicUrl, RequestOrigin, default_port, is_secure};
 use crate::options::Options;
 use crate::protocol::Protocol;
 
@@ -61,6 +62,22 @@ impl Policy {
     }
 }
 
+/// What [`Options::check_request`] is told of a plain request.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct PlainRequest<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The authority of an absolute target, or the value of Host.
+    pub host: Option<&'a [u8]>,
+    /// The value of Origin.
+    pub origin: Option<&'a [u8]>,
+    /// What a trusted proxy reports about it.
+    pub forwarded: &'a Forwarded,
+    /// It came over TLS.
+    pub secure: bool,
+}
+
 impl Options {
     /// Checks options as [`Server::new`](crate::Server::new) does.
     ///
@@ -70,22 +87,23 @@ impl Options {
         validated_url(self).map(drop)
     }
 
-    /// Whether a plain request may be answered, by its Host and by its Origin if a foreign page could have an effect:
-    /// for shells that answer requests themselves ([`pass_through`](Self::pass_through)). `secure`: by TLS.
+    /// Whether a plain request may be answered, by its Host and by its Origin if a foreign page could have an effect;
+    /// and where it was sent: to [`public_url`](Self::public_url), or where a trusted proxy or the client says. For
+    /// shells that answer requests themselves.
     ///
     /// # Errors
     /// The [`Refusal`], with the status of the answer.
-    pub fn check_request(
-        &self,
-        method: &str,
-        host: Option<&[u8]>,
-        origin: Option<&[u8]>,
-        secure: bool,
-    ) -> Result<(), Refusal> {
-        let parse = |host| Authority::parse(host).ok_or(Refusal::HostMalformed);
-        let authority = host.map(trim).filter(|host| !host.is_empty()).map(parse).transpose()?;
-        self.check_endpoint(authority.map(|authority| Endpoint { secure, authority }).as_ref())?;
-        if origin.is_some() && !matches!(method, "GET" | "HEAD") { self.check_origin(origin) } else { Ok(()) }
+    pub fn check_request(&self, request: &PlainRequest<'_>) -> Result<RequestOrigin, Refusal> {
+        let &PlainRequest { method, host, origin, forwarded, secure } = request;
+        let public_url = self.public_url.as_deref().and_then(|url| PublicUrl::parse(url).ok());
+        let secure = is_secure(forwarded, public_url.as_ref(), secure);
+        let endpoint = Endpoint::new(host, forwarded, secure)?;
+        self.check_endpoint(endpoint.as_ref())?;
+        if origin.is_some() && !matches!(method, "GET" | "HEAD") {
+            self.check_origin(origin)?;
+        }
+        let as_sent = || RequestOrigin { secure, authority: endpoint.map(|endpoint| endpoint.authority()) };
+        Ok(public_url.map_or_else(as_sent, |url| url.origin()))
     }
 
     fn check_endpoint(&self, endpoint: Option<&Endpoint<'_>>) -> Result<(), Refusal> {
@@ -310,6 +328,47 @@ mod tests {
         for value in ["*", "example.com", "example.com:8000", "::1", "[::1]:8000"] {
             assert_eq!(refused(Options { hosts: vec![value.into()], ..Options::default() }), "", "{value}");
         }
+    }
+
+    #[test]
+    fn a_plain_request_was_sent_to_the_public_url_or_where_the_proxy_or_the_client_says() {
+        let reported = |host: &str, port, secure| Forwarded {
+            host: (!host.is_empty()).then(|| host.into()),
+            port,
+            secure,
+            ..Forwarded::default()
+        };
+        for (public, host, forwarded, expected) in [
+            ("", "inner:80", reported("", None, None), "http inner"),
+            ("", "inner", reported("outer", Some(443), Some(true)), "https outer"),
+            ("", "inner", reported("outer:", Some(8443), Some(true)), "https outer:8443"),
+            ("", "inner", reported("::1", Some(81), None), "http [::1]:81"),
+            ("wss://public/path", "inner", reported("", Some(8080), Some(false)), "https public"),
+            ("ws://public:81", "inner", reported("", None, None), "http public:81"),
+            ("", "", reported("", None, None), "http"),
+        ] {
+            let public_url = (!public.is_empty()).then(|| public.into());
+            let options = Options { public_url, hosts: vec!["*".into()], ..Options::default() };
+            let (forwarded, host) = (&forwarded, Some(host.as_bytes()));
+            let plain = PlainRequest { method: "GET", host, origin: None, forwarded, secure: false };
+            let origin = options.check_request(&plain).unwrap();
+            let scheme = if origin.secure { "https" } else { "http" };
+            let authority = origin.authority.map_or_else(String::new, |authority| format!(" {authority}"));
+            assert_eq!(format!("{scheme}{authority}"), expected);
+        }
+    }
+
+    #[test]
+    fn the_default_port_of_a_plain_request_is_that_of_its_scheme() {
+        let options = Options {
+            hosts: vec!["outer:443".into()],
+            public_url: Some("wss://outer".into()),
+            ..Options::default()
+        };
+        let forwarded = &Forwarded { secure: Some(false), ..Forwarded::default() };
+        let host = |host| PlainRequest { method: "GET", host, origin: None, forwarded, secure: false };
+        assert!(options.check_request(&host(Some(b"outer"))).is_ok());
+        assert_eq!(options.check_request(&host(Some(b"outer:80"))), Err(Refusal::HostForeign));
     }
 
     #[test]

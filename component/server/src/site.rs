@@ -12,7 +12,7 @@ use legacy_websocket_shell::QueueLimits;
 
 use crate::io::Ready;
 use crate::link::Link;
-use crate::system::http::{Answer, Exchange, Failed, Origin, Progress};
+use crate::system::http::{Answer, Exchange, Failed, Progress};
 use crate::system::{Event as WasiEvent, Part, Waiter};
 
 /// How many requests may be answered at once, with those whose client has left while the component was at work.
@@ -20,7 +20,7 @@ const MAX_EXCHANGES: usize = 1024;
 
 /// The requests being answered.
 pub(crate) struct Site {
-    origin: Origin,
+    options: Options,
     limits: QueueLimits,
     /// By connection: each has at most one request.
     exchanges: BTreeMap<u64, Exchange>,
@@ -31,7 +31,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(options: &Options, limits: QueueLimits) -> Self {
-        Self { origin: Origin::new(options), limits, exchanges: BTreeMap::new(), done: Vec::new(), held: 0 }
+        Self { options: options.clone(), limits, exchanges: BTreeMap::new(), done: Vec::new(), held: 0 }
     }
 
     /// Passes on the requests among the events. Returns the others.
@@ -51,8 +51,10 @@ impl Site {
                         waiter.note_ready(Ready::Exchange(id));
                         continue;
                     }
-                    let peer = links.get(&id).and_then(|link| link.socket.peer());
-                    self.exchanges.insert(id, Exchange::start(request, peer, &self.origin, waiter));
+                    // Otherwise the client has left, and nobody waits for a response.
+                    if let Some(peer) = links.get(&id).and_then(|link| link.socket.peer()) {
+                        self.exchanges.insert(id, Exchange::start(request, peer, &self.options, waiter));
+                    }
                     waiter.note_ready(Ready::Exchange(id));
                 }
                 event => rest.push(event),

@@ -12,7 +12,7 @@ pub struct Members(BTreeSet<u64>);
 impl Members {
     /// Records what a transmission to one connection changes.
     pub fn observe(&mut self, connection: u64, then: Disposition) {
-        match then.is_member() {
+        match then.membership_change() {
             Some(true) => drop(self.0.insert(connection)),
             Some(false) => self.remove(connection),
             None => {}

@@ -5,8 +5,9 @@ use legacy_websocket::{
     CloseCause, ConnectionId, Destination, Disposition, Event as Told, FrameError, Loss, Misuse, Options,
     Peer, Protocol, Server, Transmission,
 };
+use legacy_websocket_shell::Members;
 
-use super::{Command, Event, Input, Members, Step, Subject, Then, Write};
+use super::{Command, Event, Input, Step, Subject, Then, Write};
 
 /// The native engine, through its own API.
 #[derive(Debug)]
@@ -99,10 +100,8 @@ fn carry_out(server: &mut Server, command: &Command<'_>) -> Option<(u64, Event)>
 }
 
 fn writes(Transmission { to, bytes, then }: Transmission, members: &mut Members) -> Vec<Write> {
-    if let Destination::One(id) = to
-        && let Some(is_member) = then.is_member()
-    {
-        members.set(id.0, is_member);
+    if let Destination::One(id) = to {
+        members.observe(id.0, then);
     }
     let then = match then {
         Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,
@@ -113,8 +112,8 @@ fn writes(Transmission { to, bytes, then }: Transmission, members: &mut Members)
     let ids = match to {
         Destination::One(id) => vec![id.0],
         Destination::Many(ids) => ids.into_iter().map(|id| id.0).collect(),
-        Destination::All => members.but(None),
-        Destination::AllBut(id) => members.but(Some(id.0)),
+        Destination::All => members.iter().collect(),
+        Destination::AllBut(but) => members.iter().filter(|id| *id != but.0).collect(),
     };
     ids.into_iter().map(|id| Write { id, bytes: bytes.clone(), then }).collect()
 }

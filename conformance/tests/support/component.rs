@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use conformance::subject::{Command, Event, Input, Members, Step, Subject, Then, Write, name};
+use conformance::subject::{Command, Event, Input, Step, Subject, Then, Write, name};
 use legacy_websocket::Options;
 use legacy_websocket::step::{
     self, CloseCause, Closing, CommandKind, Destination, Disposition, Failure, Opened, Outgoing,
     OutgoingBinary, Recipients,
 };
 use legacy_websocket_host::{Budget, ComponentFactory, Engine, EngineFactory, EngineLost};
+use legacy_websocket_shell::Members;
 
 /// An instance of the component.
 #[derive(Debug)]
@@ -98,10 +99,8 @@ fn carry_out(engine: &mut dyn Engine, commands: &[Command<'_>]) -> Result<step::
 fn lower(step: step::Step, members: &mut Members) -> Step {
     let events = step.events.into_iter().flat_map(lower_event).collect();
     let writes = step.transmissions.into_iter().flat_map(|step::Transmission { to, bytes, then }| {
-        if let Destination::One(id) = to
-            && let Some(is_member) = then.is_member()
-        {
-            members.set(id, is_member);
+        if let Destination::One(id) = to {
+            members.observe(id, then);
         }
         let then = match then {
             Disposition::Keep | Disposition::Join | Disposition::Leave => Then::Keep,
@@ -109,12 +108,7 @@ fn lower(step: step::Step, members: &mut Members) -> Step {
             Disposition::Finish => Then::Finish,
             Disposition::Abort => Then::Abort,
         };
-        let ids = match to {
-            Destination::One(id) => vec![id],
-            Destination::Many(ids) => ids,
-            Destination::All => members.but(None),
-            Destination::AllBut(id) => members.but(Some(id)),
-        };
+        let ids = members.recipients(to);
         ids.into_iter().map(move |id| Write { id, bytes: bytes.clone(), then })
     });
     Step { events, writes: writes.collect(), next_timeout: step.next_timeout }

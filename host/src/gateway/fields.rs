@@ -17,11 +17,6 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Fields in which proxies describe a client or its request, and those that backends read in their place; beside
-/// `X-Forwarded-*`.
-const FORWARDED_FIELDS: [&str; 6] =
-    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url", "x-rewrite-url"];
-
 /// Fields that are for one connection alone, beside those that Connection names (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
@@ -60,24 +55,24 @@ impl Forwarding {
         Self { trusted: options.trust_forwarded, public: options.public_url.as_deref().and_then(parse) }
     }
 
-    /// What a proxy in front tells of a request, where it is trusted.
+    /// What the proxy in front reports about a request, where it is trusted.
     pub(super) fn read(&self, fields: &HeaderMap) -> Result<Forwarded, Refusal> {
         if !self.trusted {
             return Ok(Forwarded::default());
         }
-        Forwarded::read(|name| fields.get_all(name).iter().next_back().map(HeaderValue::as_bytes))
+        Forwarded::read(&|name| fields.get_all(name).iter().next_back().map(HeaderValue::as_bytes))
     }
 }
 
-/// Makes a client's fields those of a request to a backend of the route. `told` is what [`Forwarding::read`] returned.
+/// Makes a client's fields those of a request to a backend of the route. `forwarded` is what [`Forwarding::read`] returned.
 pub(super) fn prepare(
     fields: &mut HeaderMap,
     route: &Route,
     peer: &Peer,
     forwarding: &Forwarding,
-    told: &Forwarded,
+    forwarded: &Forwarded,
 ) {
-    prepare_for_site(fields, peer, forwarding, told);
+    prepare_for_site(fields, peer, forwarding, forwarded);
     match &route.host {
         Some(host) => drop(fields.insert(HOST, host.clone())),
         // A client of HTTP/1.0 may have none, and HTTP/1.1 needs one.
@@ -90,45 +85,15 @@ pub(super) fn prepare(
     }
 }
 
-/// The same for a web application in this process, which has no host of its own. Returns whether the client uses TLS.
+/// The same for a web application in this process, which has no host of its own.
 pub(super) fn prepare_for_site(
     fields: &mut HeaderMap,
     peer: &Peer,
     forwarding: &Forwarding,
-    told: &Forwarded,
-) -> bool {
+    forwarded: &Forwarded,
+) {
     remove_hop_by_hop(fields);
-    forward(fields, peer, forwarding, told)
-}
-
-/// The host that the client has asked for, before [`prepare_for_site`]: as a proxy in front tells it where that is
-/// trusted.
-pub(super) fn asked_host(fields: &HeaderMap, told: &Forwarded) -> Option<HeaderValue> {
-    let host = host(told).or_else(|| fields.get(HOST).cloned())?;
-    let port = told.port.and_then(|port| with_port(&host, port.to_string().as_bytes()));
-    port.or(Some(host))
-}
-
-/// The host that a proxy in front tells.
-fn host(told: &Forwarded) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(told.host.as_deref()?).ok()
-}
-
-/// The host and the port of the site's own URL, after [`prepare_for_site`].
-pub(super) fn forwarded_authority(fields: &HeaderMap, secure: bool) -> Option<HeaderValue> {
-    let (host, port) = (last(fields, &FORWARDED_HOST)?, last(fields, &FORWARDED_PORT));
-    let is_default = |port: &HeaderValue| port == if secure { "443" } else { "80" };
-    let port = port.filter(|port| !is_default(port));
-    port.and_then(|port| with_port(&host, port.as_bytes())).or(Some(host))
-}
-
-/// A host with that port, unless it has one.
-fn with_port(host: &HeaderValue, port: &[u8]) -> Option<HeaderValue> {
-    let host = host.as_bytes();
-    // Without brackets, an address of IPv6.
-    let has_port = if host.starts_with(b"[") { !host.ends_with(b"]") } else { host.contains(&b':') };
-    let is_port = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-    (!has_port && is_port).then(|| HeaderValue::from_bytes(&[host, b":", port].concat()).ok()).flatten()
+    forward(fields, peer, forwarding, forwarded);
 }
 
 /// The last item of a list, if it is not empty.
@@ -141,8 +106,9 @@ fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named = fields.get_all(CONNECTION).iter().flat_map(names);
     // What a proxy in front vouches for is not a client's to remove.
-    let named: Vec<_> =
-        named.filter(|name| *name != HOST && *name != ORIGIN && !is_forwarded(name)).collect();
+    let named: Vec<_> = named
+        .filter(|name| *name != HOST && *name != ORIGIN && !Forwarded::is_field(name.as_str()))
+        .collect();
     for name in named.into_iter().chain(HOP_BY_HOP) {
         fields.remove(name);
     }
@@ -182,10 +148,11 @@ fn names(value: &HeaderValue) -> Vec<HeaderName> {
 }
 
 /// Tells the backend of the client, and of what it asked for. What the client claims itself counts only where it is
-/// trusted: there it is a proxy. Returns whether the client uses TLS.
-fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, told: &Forwarded) -> bool {
+/// trusted: there it is a proxy.
+fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, forwarded: &Forwarded) {
     let Forwarding { trusted, public } = forwarding;
-    let is_claim = |name: &&HeaderName| is_forwarded(name) && (!trusted || name.as_str().contains('_'));
+    let is_claim =
+        |name: &&HeaderName| Forwarded::is_field(name.as_str()) && (!trusted || name.as_str().contains('_'));
     for name in fields.keys().filter(is_claim).cloned().collect::<Vec<_>>() {
         fields.remove(name);
     }
@@ -198,26 +165,20 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, told: &
             .join(&b", "[..]);
         set(fields, FORWARDED_FOR, &chain);
     }
-    let secure = told.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
+    let secure = forwarded.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
     if last(fields, &FORWARDED_PROTO).is_none() {
         set(fields, FORWARDED_PROTO, if secure { b"https" } else { b"http" });
     }
     let own = || public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
-    let host = host(told).or_else(own);
-    if told.port.is_none() {
+    let reported = forwarded.host.as_deref().and_then(|host| HeaderValue::from_bytes(host).ok());
+    let host = reported.or_else(own);
+    if forwarded.port.is_none() {
         let port = host.as_ref().and_then(|host| port(host.as_bytes()));
         set(fields, FORWARDED_PORT, port.unwrap_or(if secure { b"443" } else { b"80" }));
     }
     if let (Some(host), None) = (host, last(fields, &FORWARDED_HOST)) {
         fields.insert(FORWARDED_HOST, host);
     }
-    secure
-}
-
-/// Whether a backend may take this for one of [`FORWARDED_FIELDS`]: to CGI and its like, `_` and `-` are the same.
-fn is_forwarded(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
-    name.starts_with("x-forwarded-") || FORWARDED_FIELDS.contains(&name.as_str())
 }
 
 fn set(fields: &mut HeaderMap, name: HeaderName, value: &[u8]) {

@@ -150,8 +150,8 @@ impl Opening<'_> {
             sent.insert(ORIGIN, origin);
         }
         // The engine refuses what is not valid.
-        let told = self.gateway.forwarding.read(&sent).unwrap_or_default();
-        fields::prepare(&mut sent, route, &peer, &self.gateway.forwarding, &told);
+        let forwarded = self.gateway.forwarding.read(&sent).unwrap_or_default();
+        fields::prepare(&mut sent, route, &peer, &self.gateway.forwarding, &forwarded);
         let key = key();
         sent.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         sent.insert(UPGRADE, HeaderValue::from_static("websocket"));

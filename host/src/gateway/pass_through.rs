@@ -168,8 +168,8 @@ impl PassThrough {
         }
         let client = upgrades.then(|| hyper::upgrade::on(&mut request));
         let forwarding = &self.gateway.forwarding;
-        let told = forwarding.read(request.headers()).map_err(Refusal::Engine)?;
-        fields::prepare(request.headers_mut(), route, &peer, forwarding, &told);
+        let forwarded = forwarding.read(request.headers()).map_err(Refusal::Engine)?;
+        fields::prepare(request.headers_mut(), route, &peer, forwarding, &forwarded);
         *request.version_mut() = Version::HTTP_11;
         if let Some(client) = client {
             let headers = request.headers_mut();

@@ -12,6 +12,7 @@ use hyper::header::{HOST, HeaderValue, ORIGIN, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
+use legacy_websocket::{Forwarded, PlainRequest, RequestOrigin};
 use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 use wasmtime_wasi_http::Error as WasiError;
@@ -110,11 +111,9 @@ async fn ask(
     if is_health_check(gateway, &request) {
         return Ok(Response::new(line("ok")));
     }
-    let told = gateway.forwarding.read(request.headers()).map_err(Refusal::Engine)?;
-    let host = fields::asked_host(request.headers(), &told);
-    let secure = fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding, &told);
-    check(gateway, &request, host.as_ref(), secure)?;
-    *request.uri_mut() = asked_url(&request, secure)?;
+    let forwarded = gateway.forwarding.read(request.headers()).map_err(Refusal::Engine)?;
+    *request.uri_mut() = checked_url(gateway, &request, &forwarded, peer)?;
+    fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding, &forwarded);
     *request.version_mut() = Version::HTTP_11;
     let progress = Progress::new();
     let request = request.map(|body| {
@@ -138,30 +137,28 @@ fn is_health_check<B>(gateway: &Gateway, request: &Request<B>) -> bool {
     }
 }
 
-fn check<B>(
+/// The URL that the client has asked for, if Host and Origin are accepted.
+fn checked_url<B>(
     gateway: &Gateway,
     request: &Request<B>,
-    host: Option<&HeaderValue>,
-    secure: bool,
-) -> Result<(), Refusal> {
+    forwarded: &Forwarded,
+    peer: &Peer,
+) -> Result<Uri, Refusal> {
     let (headers, method) = (request.headers(), request.method());
     // As the engine does.
     let has_effect = !matches!(*method, Method::GET | Method::HEAD);
     if has_effect && headers.get_all(ORIGIN).iter().nth(1).is_some() {
         return Err(Refusal::Engine(legacy_websocket::Refusal::DuplicateField));
     }
-    let (host, origin) = (host.map(HeaderValue::as_bytes), headers.get(ORIGIN).map(HeaderValue::as_bytes));
-    let checked = gateway.policy.check_request(method.as_str(), host, origin, secure);
-    checked.map_err(Refusal::Engine)
-}
-
-/// The URL that the client has asked for, as the proxies in front tell it.
-fn asked_url<B>(request: &Request<B>, secure: bool) -> Result<Uri, Refusal> {
-    let host = fields::forwarded_authority(request.headers(), secure);
-    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
+    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let (method, host, origin, secure) = (method.as_str(), value(HOST), value(ORIGIN), peer.secure);
+    let plain = PlainRequest { method, host, origin, forwarded, secure };
+    let RequestOrigin { secure, authority, .. } =
+        gateway.policy.check_request(&plain).map_err(Refusal::Engine)?;
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let url = Uri::builder().scheme(if secure { "https" } else { "http" });
-    url.authority(host.as_bytes()).path_and_query(path).build().map_err(|_| Refusal::Target)
+    let url = url.authority(authority.as_deref().unwrap_or("localhost")).path_and_query(path).build();
+    url.map_err(|_| Refusal::Target)
 }
 
 /// Why there was no response in time.

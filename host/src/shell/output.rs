@@ -47,7 +47,7 @@ impl Inner {
         };
         let io = Rc::clone(&link.io);
         self.push(connection, &io, payload, then);
-        match then.is_member() {
+        match then.membership_change() {
             Some(true) => self.join(connection, io),
             Some(false) => self.leave(connection),
             None => {}

@@ -159,7 +159,7 @@ pub(crate) trait GrantMemory {
     fn grant(&mut self, bytes: usize) -> bool;
 }
 
-/// The limits of a store: of linear memory its own, of everything else those of all stores.
+/// The limits of a store: linear memory as `M` grants it, and the same maxima of tables and instances for every store.
 #[derive(Debug)]
 pub(crate) struct Limiter<M>(pub(crate) M);
 

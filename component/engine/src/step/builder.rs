@@ -191,7 +191,12 @@ fn owned(event: engine::Event<'_>) -> Option<Event> {
 
 impl From<&Head> for RequestHead {
     fn from(head: &Head) -> Self {
-        let field = |(name, value): (&str, &[u8])| Field { name: name.into(), value: value.into() };
+        let authority = head.authority();
+        let field = |(name, value): (&str, &[u8])| {
+            let is_replaced = authority.is_some() && name.eq_ignore_ascii_case("Host");
+            let value = authority.filter(|_| is_replaced).unwrap_or(value);
+            Field { name: name.into(), value: value.into() }
+        };
         Self {
             method: head.method().into(),
             target: head.target().into(),

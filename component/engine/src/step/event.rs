@@ -121,9 +121,9 @@ pub struct Passed {
 pub struct RequestHead {
     /// `GET` in every opening handshake.
     pub method: String,
-    /// The request target as received, with its query; not always UTF-8.
+    /// The request target as received, with its query; not always UTF-8. Of the absolute form, path and query.
     pub target: Vec<u8>,
-    /// In the order received.
+    /// In the order received. The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
     pub fields: Vec<Field>,
 }
 

@@ -100,5 +100,6 @@ impl FutureWrite {
 }
 
 const fn assert_fits<T: FuturePayload>() {
-    assert!(T::VTABLE.layout.size() <= size_of::<Value>());
+    let layout = T::VTABLE.layout;
+    assert!(layout.size() <= size_of::<Value>() && layout.align() <= align_of::<Value>());
 }

@@ -6,4 +6,3 @@ mod request;
 mod upload;
 
 pub(crate) use self::exchange::{Answer, Exchange, Failed, Progress};
-pub(crate) use self::request::Origin;

@@ -6,10 +6,10 @@ use core::fmt::{self, Display, Formatter};
 use core::mem;
 use core::net::SocketAddr;
 
-use legacy_websocket::step;
+use legacy_websocket::{Options, step};
 
 use super::call::{Call, CallState};
-use super::request::{Origin, build};
+use super::request::build;
 use super::upload::Upload;
 use crate::io::Ready;
 use crate::wasi_0_3::abi::{Event, Reader};
@@ -108,13 +108,13 @@ impl Exchange {
     /// Calls the component. `peer` is the other end of the connection, a proxy perhaps.
     pub(crate) fn start(
         request: step::Request,
-        peer: Option<SocketAddr>,
-        origin: &Origin,
+        peer: SocketAddr,
+        options: &Options,
         waiter: &mut Waiter,
     ) -> Self {
         let (id, is_head) = (request.connection, request.head.method == "HEAD");
         let mut exchange = Self { id, is_head, upload: None, state: State::Over };
-        let Some((request, upload)) = build(request, peer, origin, waiter) else {
+        let Some((request, upload)) = build(request, peer, options, waiter) else {
             exchange.state = State::Done(Err(Failed::BadRequest));
             return exchange;
         };
