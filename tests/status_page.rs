@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         trial("connections_and_counters_are_shown", &chromium, connections_and_counters_are_shown),
         trial("client_supplied_text_is_escaped", &chromium, client_supplied_text_is_escaped),
         trial("an_unresponsive_server_is_reported", &chromium, an_unresponsive_server_is_reported),
+        trial("backends_are_shown_of_a_gateway_alone", &chromium, backends_are_shown_of_a_gateway_alone),
         trial("plots_show_the_values_under_the_pointer", &chromium, plots_show_the_values_under_the_pointer),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -148,6 +149,22 @@ fn an_unresponsive_server_is_reported(chromium: &Path) {
     // Refusals are counted once, with their reason in words.
     assert!(shown.contains("a protocol not spoken here (426)"), "{shown}");
     assert!(shown.contains("None yet."), "{shown}");
+}
+
+fn backends_are_shown_of_a_gateway_alone(chromium: &Path) {
+    let gateway =
+        "{ pairs: 0, tunnels: 0, binary_dropped: 0, closes: [], requests: [], routes: [], backends: [] }";
+    for (gateway, expected) in [("null", "backends hidden"), (gateway, "backends visible")] {
+        let script = format!(
+            "fetch = async () => ({{ ok: true, json: async () => ({{ ...({STATUS}), gateway: {gateway} }}) }});
+            setTimeout(() => {{
+                const height = document.getElementById('gateway').offsetHeight;
+                document.title = height ? 'backends visible' : 'backends hidden';
+            }}, 300);"
+        );
+        let (title, _) = show(chromium, &alone("backends", &script));
+        assert_eq!(title, expected);
+    }
 }
 
 fn plots_show_the_values_under_the_pointer(chromium: &Path) {
