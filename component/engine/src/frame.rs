@@ -101,6 +101,8 @@ impl Decoder {
                         return Err(FrameError::TooLong);
                     }
                     let (mut part, rest) = input.split_at_checked(more).unwrap_or((*input, &[]));
+                    // What is complete is no longer held.
+                    let room = if end.is_some() { usize::MAX } else { room };
                     let text = hold(core::mem::take(held), &mut part, room)?;
                     if end.is_some() {
                         *input = rest.get(1..).unwrap_or_default();
