@@ -159,7 +159,8 @@ fn backends_are_shown_of_a_gateway_alone(chromium: &Path) {
             "fetch = async () => ({{ ok: true, json: async () => ({{ ...({STATUS}), gateway: {gateway} }}) }});
             setTimeout(() => {{
                 const height = document.getElementById('gateway').offsetHeight;
-                document.title = height ? 'backends visible' : 'backends hidden';
+                const isRendered = document.getElementById('about').textContent.startsWith('version 1');
+                document.title = !isRendered ? 'empty' : height ? 'backends visible' : 'backends hidden';
             }}, 300);"
         );
         let (title, _) = show(chromium, &alone("backends", &script));

@@ -113,7 +113,8 @@ fn the_public_url_is_the_sites(site: &str) {
     let mut client = server.connect();
     client.send(&request("GET", "/", "X-Forwarded-Proto: http\r\nX-Forwarded-Port: 8080\r\n"));
     let (_, body) = text(&mut client);
-    assert!(body.to_lowercase().contains(" public.example\n"), "{body}");
+    let body = body.to_lowercase();
+    assert!(body.contains(" public.example\n") && body.contains("\nx-forwarded-proto: https\n"), "{body}");
 }
 
 fn a_proxy_header_names_the_peer(site: &str) {

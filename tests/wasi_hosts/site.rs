@@ -86,6 +86,12 @@ fn an_absolute_target_names_the_host(host: &str) {
     let body = String::from_utf8(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 ") && body.contains(" good.example\n"), "{head}{body}");
     assert!(!body.contains("evil"), "{body}");
+    // HTTP/1.0 needs no Host beside it.
+    let mut client = server.connect();
+    client.send(b"GET http://good.example/ HTTP/1.0\r\n\r\n");
+    let (head, body) = client.read_response();
+    let body = String::from_utf8(body).unwrap();
+    assert!(head.contains(" 200 ") && body.contains(" good.example\n"), "{head}{body}");
 }
 
 fn a_handshake_may_follow_requests(host: &str) {

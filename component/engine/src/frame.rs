@@ -102,7 +102,7 @@ impl Decoder {
                     }
                     let (mut part, rest) = input.split_at_checked(more).unwrap_or((*input, &[]));
                     // What is complete is no longer held.
-                    let room = if end.is_some() { usize::MAX } else { room };
+                    let room = if end.is_some() { held.len().saturating_add(more) } else { room };
                     let text = hold(core::mem::take(held), &mut part, room)?;
                     if end.is_some() {
                         *input = rest.get(1..).unwrap_or_default();

@@ -57,8 +57,8 @@ pub(super) struct Serve {
     http: Option<PathBuf>,
 
     /// How long the site may take to begin its response, after the last part of the request. More: 504. As long may
-    /// the client take for each part of its request's body, which it has to send at 256 bytes a second or more. How long
-    /// the site may compute without waiting for anything is limited by --call-timeout.
+    /// the client take for each part of its request's body. How long the site may compute without waiting for anything
+    /// is limited by --call-timeout.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s", requires = "http",
         help_heading = SITE)]
     http_timeout: Duration,

@@ -22,9 +22,6 @@ use crate::connection::socket::PeerAddress;
 use crate::observe::log;
 use crate::site::SiteBody;
 
-/// How many bytes a second of a request's body pay for the time that its client takes: less is as good as none.
-const MIN_UPLOAD_RATE: u32 = 256;
-
 /// What of a body was just polled for: the next part, its end, or `Pending`.
 type Polled = Poll<Option<hyper::Result<Frame<Bytes>>>>;
 
@@ -63,10 +60,8 @@ pub(super) struct Progress(Arc<Mutex<State>>);
 struct State {
     /// When the last part was sent.
     last: Instant,
-    /// Since when the client has to send the next one.
-    awaits_client: Option<Instant>,
-    /// How long it has been awaited before, less what its bytes have paid for.
-    waited: Duration,
+    /// The client has to send the next one.
+    awaits_client: bool,
 }
 
 /// Makes a backend's response the client's.
@@ -88,14 +83,15 @@ pub(super) fn upload<O: BodyObserver>(body: Incoming, observer: O) -> ObservedBo
 
 impl Progress {
     pub(super) fn new() -> Self {
-        let state = State { last: Instant::now(), awaits_client: None, waited: Duration::ZERO };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(State { last: Instant::now(), awaits_client: false })))
     }
 
-    /// When the client will have kept us waiting for `within`; `None` while it does not.
-    fn stalls_at(&self, within: Duration) -> Option<Instant> {
-        let state = self.state();
-        state.awaits_client.map(|since| since + within.saturating_sub(state.waited))
+    pub(super) fn last(&self) -> Instant {
+        self.state().last
+    }
+
+    pub(super) fn awaits_client(&self) -> bool {
+        self.state().awaits_client
     }
 
     pub(super) fn advance(&self) {
@@ -109,24 +105,15 @@ impl Progress {
 
 impl BodyObserver for Progress {
     fn observe(&mut self, polled: &Polled) {
-        let (mut state, now) = (self.state(), Instant::now());
-        if let Some(since) = state.awaits_client.take() {
-            state.waited += now - since;
+        let mut state = self.state();
+        if polled.is_ready() {
+            state.last = Instant::now();
         }
-        match polled {
-            Poll::Pending => state.awaits_client = Some(now),
-            Poll::Ready(part) => {
-                let data = part.as_ref().and_then(|part| part.as_ref().ok()?.data_ref());
-                let bytes = u32::try_from(data.map_or(0, Bytes::len)).unwrap_or(u32::MAX);
-                state.waited =
-                    state.waited.saturating_sub(Duration::from_secs(bytes.into()) / MIN_UPLOAD_RATE);
-                state.last = now;
-            }
-        }
+        state.awaits_client = polled.is_pending();
     }
 
     fn ended(&mut self) {
-        self.state().awaits_client = None;
+        self.state().awaits_client = false;
     }
 }
 
@@ -165,7 +152,7 @@ impl<O: BodyObserver> Drop for ObservedBody<O> {
     }
 }
 
-/// The time that a request's client may take while its response is being sent already.
+/// The time that a request's next part may take while its response is being sent already.
 #[derive(Debug)]
 pub(super) struct UploadClock {
     progress: Progress,
@@ -181,11 +168,11 @@ impl UploadClock {
     /// Ready when the client has taken longer.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            match self.progress.stalls_at(self.within) {
-                Some(end) if end <= now => return Poll::Ready(()),
-                Some(end) => self.timer.as_mut().reset(end),
-                None => self.timer.as_mut().reset(now + self.within),
+            let (now, end) = (Instant::now(), self.progress.last() + self.within);
+            match self.progress.awaits_client() {
+                true if end <= now => return Poll::Ready(()),
+                true => self.timer.as_mut().reset(end),
+                false => self.timer.as_mut().reset(now + self.within),
             }
         }
         Poll::Pending
@@ -242,25 +229,21 @@ pub(super) fn warn_of_site(peer: &Peer, what: &str) {
     }
 }
 
-/// A response, unless it does not begin `within` that time after the last part of the request, or the client takes as
-/// long to send that.
+/// A response, unless it does not begin `within` that time after the last part of the request.
 pub(super) async fn in_time<T>(
     asked: impl Future<Output = T>,
     progress: &Progress,
     within: Duration,
 ) -> Result<T, Why> {
     let mut asked = pin!(asked);
-    let end = || match progress.stalls_at(within) {
-        Some(end) => (end, Why::UploadStalled),
-        None => (progress.state().last + within, Why::Timeout),
-    };
     loop {
         tokio::select! {
             biased;
             response = asked.as_mut() => return Ok(response),
-            () = sleep_until(end().0) => match end() {
-                (end, why) if end <= Instant::now() => return Err(why),
-                _ => {}
+            () = sleep_until(progress.last() + within) => {
+                if progress.last() + within <= Instant::now() {
+                    return Err(if progress.awaits_client() { Why::UploadStalled } else { Why::Timeout });
+                }
             }
         }
     }

@@ -72,7 +72,8 @@ pub(super) fn prepare(
     forwarding: &Forwarding,
     forwarded: &Forwarded,
 ) {
-    prepare_for_site(fields, peer, forwarding, forwarded);
+    remove_hop_by_hop(fields);
+    forward(fields, peer, forwarding, forwarded);
     match &route.host {
         Some(host) => drop(fields.insert(HOST, host.clone())),
         // A client of HTTP/1.0 may have none, and HTTP/1.1 needs one.
@@ -85,15 +86,17 @@ pub(super) fn prepare(
     }
 }
 
-/// The same for a web application in this process, which has no host of its own.
+/// The same for a web application in this process, which has no host of its own. `secure`: its URL is `https`.
 pub(super) fn prepare_for_site(
     fields: &mut HeaderMap,
     peer: &Peer,
     forwarding: &Forwarding,
     forwarded: &Forwarded,
+    secure: bool,
 ) {
     remove_hop_by_hop(fields);
     forward(fields, peer, forwarding, forwarded);
+    set(fields, FORWARDED_PROTO, scheme(secure));
 }
 
 /// The last item of a list, if it is not empty.
@@ -167,7 +170,7 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, forward
     }
     let secure = forwarded.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
     if last(fields, &FORWARDED_PROTO).is_none() {
-        set(fields, FORWARDED_PROTO, if secure { b"https" } else { b"http" });
+        set(fields, FORWARDED_PROTO, scheme(secure));
     }
     let own = || public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
     let reported = forwarded.host.as_deref().and_then(|host| HeaderValue::from_bytes(host).ok());
@@ -179,6 +182,10 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, forward
     if let (Some(host), None) = (host, last(fields, &FORWARDED_HOST)) {
         fields.insert(FORWARDED_HOST, host);
     }
+}
+
+fn scheme(secure: bool) -> &'static [u8] {
+    if secure { b"https" } else { b"http" }
 }
 
 fn set(fields: &mut HeaderMap, name: HeaderName, value: &[u8]) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{HOST, HeaderValue, ORIGIN, UPGRADE};
+use hyper::http::uri::Scheme;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::TokioIo;
@@ -112,8 +113,10 @@ async fn ask(
         return Ok(Response::new(line("ok")));
     }
     let forwarded = gateway.forwarding.read(request.headers()).map_err(Refusal::Engine)?;
-    *request.uri_mut() = checked_url(gateway, &request, &forwarded, peer)?;
-    fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding, &forwarded);
+    let url = checked_url(gateway, &request, &forwarded, peer)?;
+    let secure = url.scheme() == Some(&Scheme::HTTPS);
+    *request.uri_mut() = url;
+    fields::prepare_for_site(request.headers_mut(), peer, &gateway.forwarding, &forwarded, secure);
     *request.version_mut() = Version::HTTP_11;
     let progress = Progress::new();
     let request = request.map(|body| {

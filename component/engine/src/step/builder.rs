@@ -197,11 +197,11 @@ impl From<&Head> for RequestHead {
             let value = authority.filter(|_| is_replaced).unwrap_or(value);
             Field { name: name.into(), value: value.into() }
         };
-        Self {
-            method: head.method().into(),
-            target: head.target().into(),
-            fields: head.fields().map(field).collect(),
+        let mut fields: Vec<_> = head.fields().map(field).collect();
+        if let Some(authority) = authority.filter(|_| head.value("Host").is_none()) {
+            fields.push(field(("Host", authority)));
         }
+        Self { method: head.method().into(), target: head.target().into(), fields }
     }
 }
 
