@@ -197,10 +197,8 @@ impl From<&Head> for RequestHead {
             let value = authority.filter(|_| is_replaced).unwrap_or(value);
             Field { name: name.into(), value: value.into() }
         };
-        let mut fields: Vec<_> = head.fields().map(field).collect();
-        if let Some(authority) = authority.filter(|_| head.value("Host").is_none()) {
-            fields.push(field(("Host", authority)));
-        }
+        let missing = authority.filter(|_| head.value("Host").is_none()).map(|authority| ("Host", authority));
+        let fields = head.fields().chain(missing).map(field).collect();
         Self { method: head.method().into(), target: head.target().into(), fields }
     }
 }
