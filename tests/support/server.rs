@@ -202,7 +202,8 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Leaves the process room for so many descriptors more, once it has nothing to do: what is open for a moment counts.
+    /// Leaves the process room for so many descriptors more, once it has nothing to do: what is open for a moment
+    /// counts.
     pub(crate) fn leave_descriptors(&self, count: usize) {
         let end = Instant::now() + DEADLINE;
         // Two threads may have woken each other between the looks at them.

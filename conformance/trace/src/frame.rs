@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
-use crate::parse::{Problem, literal, push};
+use crate::parse_error::Problem;
+use crate::string::{literal, push};
 use crate::{Literal, Piece, Variables};
 
 const FIN: u8 = 0x80;

@@ -115,7 +115,7 @@ impl Parts {
     /// Consecutive strings are one.
     fn raw(&mut self, bytes: &[u8]) {
         if let Some(Part::Literal(literal)) = self.0.last_mut() {
-            crate::parse::push(literal, crate::Piece::Bytes(bytes.to_vec(), 1));
+            crate::string::push(literal, crate::Piece::Bytes(bytes.to_vec(), 1));
         } else if !bytes.is_empty() {
             self.0.push(Part::Literal(bytes.into()));
         }

@@ -33,7 +33,9 @@ mod framer;
 mod literal;
 pub mod opcode;
 mod parse;
+mod parse_error;
 mod print;
+mod string;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,7 +44,7 @@ pub use crate::bytes::{Bytes, Part};
 pub use crate::frame::{Frame, LengthBits};
 pub use crate::framer::Framer;
 pub use crate::literal::{Literal, Piece, Variable, Variables};
-pub use crate::parse::{ParseError, Problem};
+pub use crate::parse_error::{ParseError, Problem};
 
 /// Its examples are tests.
 #[cfg(doctest)]

@@ -3,69 +3,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::frame;
+use crate::parse_error::{ParseError, Problem};
+use crate::string::{MAX_REPEATED_BYTES, literal, push};
 use crate::{
     Action, Bytes, Connection, HEADER, Literal, OLD_HEADER, Part, Piece, Protocol, Setting, Severity, Step,
-    Trace, Variable,
+    Trace,
 };
-
-/// Why a text is not a valid trace.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("line {line}: {problem}")]
-#[expect(clippy::exhaustive_structs, reason = "a place and a problem")]
-pub struct ParseError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The problem in that line.
-    pub problem: Problem,
-}
-
-/// The problem with a line.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The first line is not the header.
-    #[error("the first line must be {HEADER:?}")]
-    Header,
-    /// A field unknown to the format.
-    #[error("unknown field {0:?}")]
-    UnknownField(String),
-    /// A field that may appear only once is repeated, or a field follows a step.
-    #[error("{0} is repeated or out of place")]
-    MisplacedField(String),
-    /// An invalid value for the field.
-    #[error("invalid {0}: {1:?}")]
-    FieldValue(String, String),
-    /// A required field is missing.
-    #[error("{0} is missing")]
-    MissingField(&'static str),
-    /// Neither a field nor a step.
-    #[error("not a step: {0:?}")]
-    UnknownStep(String),
-    /// A frame with an unknown opcode or attribute.
-    #[error("not a frame: {0}")]
-    NotAFrame(String),
-    /// A string without an end, or with something after it.
-    #[error("not a string: {0}")]
-    NotAString(String),
-    /// An escape unknown to the format.
-    #[error("unknown escape: {0:?}")]
-    Escape(String),
-    /// A `+` or `&` with nothing to continue.
-    #[error("nothing to continue")]
-    NothingToContinue,
-    /// Repetitions that exceed 64 MiB.
-    #[error("repeated too often: repetitions may total 64 MiB")]
-    TooLong,
-    /// No steps.
-    #[error("no steps")]
-    NoSteps,
-}
-
-/// Maximum bytes from all repetitions of a trace. A trace may come from an untrusted source.
-const MAX_REPEATED_BYTES: usize = 64 << 20;
 
 impl FromStr for Trace {
     type Err = ParseError;
@@ -317,77 +261,6 @@ fn duration(text: &str) -> Option<Duration> {
         return millis.parse().ok().map(Duration::from_millis);
     }
     text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
-}
-
-/// One string, optionally repeated.
-pub(crate) fn literal(text: &str) -> Result<Literal, Problem> {
-    let not = || Problem::NotAString(text.into());
-    let mut rest = text.trim_end().strip_prefix('"').ok_or_else(not)?;
-    let mut found = Literal::default();
-    loop {
-        let stop = rest.find(['"', '\\', '$']).ok_or_else(not)?;
-        let (plain, from) = rest.split_at(stop);
-        if !plain.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(not());
-        }
-        push(&mut found, Piece::Bytes(plain.into(), 1));
-        if let Some(behind) = from.strip_prefix('"') {
-            return repeat(found, behind).ok_or_else(not)?;
-        }
-        let piece;
-        (piece, rest) = if from.starts_with('$') { variable(from)? } else { escape(from)? };
-        push(&mut found, piece);
-    }
-}
-
-fn variable(text: &str) -> Result<(Piece, &str), Problem> {
-    let found = text.strip_prefix("${").and_then(|text| text.split_once('}'));
-    let (name, rest) = found.ok_or_else(|| Problem::Escape("$".into()))?;
-    let variable = Variable::parse(name).ok_or_else(|| Problem::Escape(format!("${{{name}}}")))?;
-    Ok((Piece::Variable(variable), rest))
-}
-
-fn escape(text: &str) -> Result<(Piece, &str), Problem> {
-    let wrong = || Problem::Escape(text.chars().take(4).collect());
-    let byte = match text.as_bytes().get(1).ok_or_else(wrong)? {
-        b'r' => b'\r',
-        b'n' => b'\n',
-        b't' => b'\t',
-        byte @ (b'\\' | b'"' | b'$') => *byte,
-        b'x' => {
-            let digits = text.get(2..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(wrong)?;
-            return Ok((Piece::Bytes(vec![byte], 1), text.get(4..).unwrap_or_default()));
-        }
-        _ => return Err(wrong()),
-    };
-    Ok((Piece::Bytes(vec![byte], 1), text.get(2..).unwrap_or_default()))
-}
-
-/// What follows the closing quote: nothing, or `*` and a number.
-fn repeat(literal: Literal, behind: &str) -> Option<Result<Literal, Problem>> {
-    if behind.is_empty() {
-        return Some(Ok(literal));
-    }
-    let times: usize = behind.strip_prefix('*')?.parse().ok()?;
-    let bytes = match literal.0.as_slice() {
-        [] => return Some(Ok(literal)),
-        [Piece::Bytes(bytes, 1)] => bytes.clone(),
-        _ => return None,
-    };
-    if bytes.len().checked_mul(times).is_none_or(|length| length > MAX_REPEATED_BYTES) {
-        return Some(Err(Problem::TooLong));
-    }
-    Some(Ok(Literal(if times == 0 { Vec::new() } else { vec![Piece::Bytes(bytes, times)] })))
-}
-
-/// Appends to the last piece if that is plain bytes too.
-pub(crate) fn push(literal: &mut Literal, piece: Piece) {
-    match (literal.0.last_mut(), piece) {
-        (_, Piece::Bytes(bytes, _)) if bytes.is_empty() => {}
-        (Some(Piece::Bytes(held, 1)), Piece::Bytes(bytes, 1)) => held.extend_from_slice(&bytes),
-        (_, piece) => literal.0.push(piece),
-    }
 }
 
 #[cfg(test)]

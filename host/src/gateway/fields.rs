@@ -64,7 +64,8 @@ impl Forwarding {
     }
 }
 
-/// Makes a client's fields those of a request to a backend of the route. `forwarded` is what [`Forwarding::read`] returned.
+/// Makes a client's fields those of a request to a backend of the route. `forwarded` is what [`Forwarding::read`]
+/// returned.
 pub(super) fn prepare(
     fields: &mut HeaderMap,
     route: &Route,
@@ -99,11 +100,11 @@ pub(super) fn prepare_for_site(
     set(fields, FORWARDED_PROTO, scheme(secure));
 }
 
-/// The last item of a list, if it is not empty.
-fn last(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let field = fields.get_all(name).iter().next_back()?;
-    let item = field.as_bytes().rsplit(|byte| *byte == b',').next()?.trim_ascii();
-    HeaderValue::from_bytes(item).ok().filter(|item| !item.is_empty())
+/// Whether a list has a last item that is not empty: only that of the nearest proxy counts.
+fn has_last_item(fields: &HeaderMap, name: &HeaderName) -> bool {
+    let field = fields.get_all(name).iter().next_back();
+    let item = field.and_then(|field| field.as_bytes().rsplit(|byte| *byte == b',').next());
+    item.is_some_and(|item| !item.trim_ascii().is_empty())
 }
 
 pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
@@ -169,7 +170,7 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, forward
         set(fields, FORWARDED_FOR, &chain);
     }
     let secure = forwarded.secure.unwrap_or(public.as_ref().map_or(peer.secure, |public| public.secure));
-    if last(fields, &FORWARDED_PROTO).is_none() {
+    if !has_last_item(fields, &FORWARDED_PROTO) {
         set(fields, FORWARDED_PROTO, scheme(secure));
     }
     let own = || public.as_ref().map(|public| &public.host).or_else(|| fields.get(HOST)).cloned();
@@ -179,7 +180,9 @@ fn forward(fields: &mut HeaderMap, peer: &Peer, forwarding: &Forwarding, forward
         let port = host.as_ref().and_then(|host| port(host.as_bytes()));
         set(fields, FORWARDED_PORT, port.unwrap_or(if secure { b"443" } else { b"80" }));
     }
-    if let (Some(host), None) = (host, last(fields, &FORWARDED_HOST)) {
+    if let Some(host) = host
+        && !has_last_item(fields, &FORWARDED_HOST)
+    {
         fields.insert(FORWARDED_HOST, host);
     }
 }

@@ -26,8 +26,6 @@ pub(super) struct World<A> {
     pub(super) application: A,
     pub(super) failed: Vec<Failed>,
     engine: Engine,
-    /// `None` only while it runs.
-    pump: Option<Pump>,
     now: u64,
     next_timeout: Option<u64>,
     peers: BTreeMap<ConnectionId, Peer>,
@@ -55,7 +53,6 @@ impl<A: Application> World<A> {
             application,
             failed: Vec::new(),
             engine,
-            pump: Some(Pump::default()),
             now: START,
             next_timeout: None,
             peers: BTreeMap::new(),
@@ -152,10 +149,9 @@ impl<A: Application> World<A> {
     }
 
     fn pump(&mut self, step: Step) {
-        let (mut pump, now) = (self.pump.take().unwrap_or_default(), self.now);
-        let Ok(next) = pump.run_to_end(self, step, now);
+        // It carries nothing from one turn to the next.
+        let Ok(next) = Pump::default().run_to_end(self, step, self.now);
         self.next_timeout = next;
-        self.pump = Some(pump);
     }
 
     fn transmit(&mut self, connection: ConnectionId, bytes: &[u8], then: Disposition) {

@@ -27,8 +27,6 @@ const EVENTS: u32 = 512;
 pub(super) struct Rehearsal {
     engine: Box<dyn Engine>,
     application: Handler,
-    /// `None` only while it runs.
-    pump: Option<Pump>,
     now: u64,
     next_timeout: Option<u64>,
     /// The clients use TLS.
@@ -62,7 +60,6 @@ impl Rehearsal {
         let mut this = Self {
             engine: EngineFactory::Native.make(&options)?,
             application: Handler::component(factory)?,
-            pump: Some(Pump::default()),
             now: START,
             next_timeout: None,
             secure,
@@ -140,9 +137,8 @@ impl Rehearsal {
     }
 
     fn pump(&mut self, step: Step) -> Result<(), Lost> {
-        let (mut pump, now) = (self.pump.take().unwrap_or_default(), self.now);
-        self.next_timeout = pump.run_to_end(self, step, now)?;
-        self.pump = Some(pump);
+        // It carries nothing from one turn to the next.
+        self.next_timeout = Pump::default().run_to_end(self, step, self.now)?;
         Ok(())
     }
 
